@@ -1,0 +1,61 @@
+/**
+ * What a build is asked to do, as a put's params or a task's environment say it, after parsing: one field for
+ * each param. Paths are relative to the inputs' folder and not yet looked at.
+ */
+export interface BuildOptions {
+  /** A folder, or a git URL. */
+  readonly context: string;
+  /** Default: `Dockerfile` in the context. */
+  readonly dockerfile: string | undefined;
+  readonly dockerfileInline: string | undefined;
+  readonly buildArgs: Strings;
+  readonly buildArgsFile: string | undefined;
+  readonly labels: Strings;
+  readonly labelsFile: string | undefined;
+  readonly target: string | undefined;
+  readonly targetFile: string | undefined;
+  readonly additionalTargets: readonly string[];
+  /** Build arg name → path of a docker save tar, an OCI layout folder, or the folder of a get. */
+  readonly imageArgs: Strings;
+  /** Context name → folder, image layout, `docker-image://` reference or git URL. */
+  readonly contexts: Strings;
+  /** As BuildKit writes them: `linux/amd64`, `linux/arm/v7`. Empty: the daemon's own. */
+  readonly platforms: readonly string[];
+  readonly secrets: Readonly<Record<string, SecretSource>>;
+  readonly ssh: Readonly<Record<string, SshSource>>;
+  /** Host name → IP address. */
+  readonly addHosts: Strings;
+  readonly registryMirrors: readonly string[];
+  /** TOML, merged into the local daemon's configuration. */
+  readonly buildkitExtraConfig: string | undefined;
+  /** All steps, or those of the named stages. */
+  readonly noCache: boolean | readonly string[];
+  readonly pull: boolean;
+  readonly network: "default" | "none" | "host";
+  /** Bytes. */
+  readonly shmSize: number | undefined;
+  /** `nofile` → `1024:2048`. */
+  readonly ulimits: Strings;
+  readonly allow: readonly Entitlement[];
+  readonly annotations: Strings;
+  /** Attestations, off by default: they turn a manifest into an index, which breaks some consumers. */
+  readonly provenance: false | "min" | "max";
+  readonly sbom: boolean | { readonly generator: string };
+  readonly compression: Compression | undefined;
+  /** Seconds since the epoch; also rewrites the times in layers. */
+  readonly sourceDateEpoch: number | undefined;
+  readonly failOnWarnings: boolean;
+  readonly progress: "steps" | "plain";
+}
+
+export type Strings = Readonly<Record<string, string>>;
+export type SecretSource = { readonly file: string } | { readonly text: string } | { readonly env: string };
+/** A private key file, or the key itself. */
+export type SshSource = { readonly path: string } | { readonly key: string };
+export type Entitlement = "network.host" | "security.insecure" | "device";
+export interface Compression {
+  readonly type: "gzip" | "zstd" | "estargz" | "uncompressed";
+  readonly level: number | undefined;
+  /** Also recompress the layers of base images. */
+  readonly force: boolean;
+}

@@ -1,0 +1,23 @@
+import { execa, type Options } from "execa";
+import type { Host } from "./host.ts";
+
+/**
+ * Starts a program that doesn't outlive this process: on abort it gets SIGTERM, then SIGKILL after two seconds;
+ * if this process is killed the kernel kills the child (PR_SET_PDEATHSIG, see prctl(2), set by setpriv(1)).
+ * Its environment is `options.env` alone, else the host's. A program that isn't there exits with status 127.
+ */
+export function startChild<const O extends Options>(
+  host: Pick<Host, "env" | "signal">,
+  file: string,
+  args: readonly string[],
+  options: O,
+) {
+  return execa("setpriv", ["--pdeathsig", "KILL", "--", file, ...args], {
+    stdin: "ignore",
+    env: host.env,
+    forceKillAfterDelay: 2000,
+    cancelSignal: host.signal,
+    ...options,
+    extendEnv: false,
+  });
+}

@@ -1,0 +1,17 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** A folder of mode 0700 that only this process uses; it is removed, with all in it, when disposed of. */
+export interface PrivateFolder extends AsyncDisposable {
+  readonly path: string;
+}
+
+/** Makes a private folder under `parent` (the system's temporary folder unless told otherwise). */
+export async function createPrivateFolder(purpose: string, parent = tmpdir()): Promise<PrivateFolder> {
+  const path = await mkdtemp(join(parent, `oci-build-${purpose}-`));
+  return {
+    path,
+    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 3 }),
+  };
+}

@@ -1,0 +1,39 @@
+import { createHash } from "node:crypto";
+import { UserError } from "../host/errors.ts";
+
+declare const brand: unique symbol;
+
+/** `sha256:` and 64 lower-case hex digits (OCI image-spec, descriptor.md#digests; no other algorithm is served). */
+export type Digest = string & { readonly [brand]: "digest" };
+/** Digest of an image config: the identity of a runnable image, the same over every compression of its layers. */
+export type ConfigDigest = Digest & { readonly kind: "config" };
+/** Digest over the uncompressed bytes of a layer (OCI image-spec, config.md#layer-diffid). */
+export type DiffId = Digest & { readonly kind: "diff ID" };
+
+const form = /^sha256:[0-9a-f]{64}$/;
+
+export function isDigest(text: string): text is Digest {
+  return form.test(text);
+}
+
+/**
+ * Reads a digest that came from outside. Nothing is derived from it (no path, no request) unless it has the
+ * exact form, so `sha256:../../x` goes no further.
+ * @throws UserError naming `subject`
+ */
+export function parseDigest(text: string, subject: string): Digest {
+  if (isDigest(text)) return text;
+  throw new UserError(
+    `${subject}: ${JSON.stringify(text.slice(0, 100))} is no digest; expected sha256: and 64 lower-case hex digits`,
+  );
+}
+
+/** The digest of these bytes. */
+export function digestOf(bytes: Uint8Array): Digest {
+  return `sha256:${createHash("sha256").update(bytes).digest("hex")}` as Digest;
+}
+
+/** The 64 hex digits, as blob files and build tags are named. */
+export function hexOf(digest: Digest): string {
+  return digest.slice("sha256:".length);
+}

@@ -1,0 +1,59 @@
+import type { Blobs } from "../image/blobs.ts";
+import type { Descriptor } from "../image/descriptor.ts";
+import type { Digest } from "../image/digest.ts";
+import type { Exporter } from "../image/exporter.ts";
+
+/** One built target: its stage's name (empty for the Dockerfile's last stage) and the image or image index it gave. */
+export interface BuiltTarget {
+  readonly name: string;
+  readonly descriptor: Descriptor;
+}
+
+/** What the put asked the get to deliver; get params override it. */
+export interface DeliveryDefaults {
+  readonly unpackRootfs: boolean;
+  readonly outputOci: boolean;
+}
+
+/** A whole build, as the build index records it: the main target first. */
+export interface Build {
+  /** The version's digest: config digest of the one runnable image, or digest of the index of several platforms. */
+  readonly version: Digest;
+  readonly targets: readonly [BuiltTarget, ...BuiltTarget[]];
+  readonly delivery: DeliveryDefaults;
+}
+
+/**
+ * Keeps builds. A build is there whole or not at all: nothing can be fetched before {@link Stage.commit} has
+ * written the tag (registry) or renamed the folder (directory), and that is its last act.
+ */
+export interface Store {
+  /** For messages: `directory /builds` or `repository registry.example/app`. */
+  readonly where: string;
+  /** Cheap check, before a build starts, that the store can be written: folder, login, reachability. */
+  prepare(signal: AbortSignal): Promise<void>;
+  /** Opens a place for one build to arrive in; disposing of it without a commit leaves nothing that a get would serve. */
+  stage(signal: AbortSignal): Promise<Stage>;
+  /**
+   * The build of this version, with the chain from tag or folder to config verified against the version.
+   * @throws UserError when there is none, or when what is there is not what the version names
+   */
+  fetch(version: Digest, signal: AbortSignal): Promise<StoredBuild>;
+}
+
+export interface Stage extends AsyncDisposable {
+  /** Where the solve named `key` (one per target and node) must put its result. */
+  exporter(key: string): Promise<Exporter>;
+  /** The blobs that have arrived by those exporters. */
+  readonly blobs: Blobs;
+  /** Adds a manifest or index that we made (a merged index), and answers its descriptor. */
+  add(document: Uint8Array, mediaType: string): Promise<Descriptor>;
+  /** Stores the build and tags its main image with `tags`; the version's own tag or folder comes last. */
+  commit(build: Build, tags: readonly string[]): Promise<void>;
+}
+
+export interface StoredBuild extends Build {
+  readonly blobs: Blobs;
+  /** `registry.example/app` for a repository store; names the image in image.tar and in the `repository` file. */
+  readonly repository: string | undefined;
+}

@@ -12,12 +12,17 @@ export function startChild<const O extends Options>(
   args: readonly string[],
   options: O,
 ) {
-  return execa("setpriv", ["--pdeathsig", "KILL", "--", file, ...args], {
-    stdin: "ignore",
+  // execa refuses `input` beside an ignored stdin.
+  const hasInput = "input" in options || "inputFile" in options;
+  const defaults: Options = {
+    ...(hasInput ? {} : { stdin: "ignore" }),
     env: host.env,
     forceKillAfterDelay: 2000,
     cancelSignal: host.signal,
+  };
+  return execa("setpriv", ["--pdeathsig", "KILL", "--", file, ...args], {
+    ...defaults,
     ...options,
     extendEnv: false,
-  });
+  } as Omit<{ stdin: "ignore" }, keyof O> & O);
 }

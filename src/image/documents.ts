@@ -1,0 +1,131 @@
+import { z } from "zod";
+import { UserError } from "../host/errors.ts";
+import { Descriptor, Platform } from "./descriptor.ts";
+import { type DiffId, isDigest } from "./digest.ts";
+import { isIndexType, isManifestType } from "./media-types.ts";
+
+/** Go programs write an empty list or map as `null`. */
+const listOf = <T extends z.ZodType>(item: T) =>
+  z
+    .array(item)
+    .nullish()
+    .transform((list) => list ?? []);
+const strings = z
+  .record(z.string(), z.string())
+  .nullish()
+  .transform((map) => map ?? {});
+/** Images of the first Docker versions have a string where a list is expected. */
+const words = z.union([z.string().transform((word) => [word]), z.array(z.string())]).nullish();
+const text = z
+  .string()
+  .nullish()
+  .transform((value) => value ?? "");
+
+/** OCI image-spec, manifest.md; Docker's schema 2 has the same fields. */
+export const Manifest = z.looseObject({
+  schemaVersion: z.literal(2),
+  mediaType: z.string().optional(),
+  artifactType: z.string().optional(),
+  config: Descriptor,
+  /** The lowest layer first. */
+  layers: listOf(Descriptor),
+  annotations: strings,
+});
+export type Manifest = z.infer<typeof Manifest>;
+
+/** OCI image-spec, image-index.md; Docker's manifest list has the same fields. */
+export const Index = z.looseObject({
+  schemaVersion: z.literal(2),
+  mediaType: z.string().optional(),
+  manifests: listOf(Descriptor),
+  annotations: strings,
+});
+export type Index = z.infer<typeof Index>;
+
+/** OCI image-spec, config.md#properties, `config`: how a container of the image is run. */
+export const RunConfig = z.looseObject({
+  User: text,
+  Env: listOf(z.string()),
+  Entrypoint: words,
+  Cmd: words,
+  WorkingDir: text,
+  Labels: strings,
+});
+export type RunConfig = z.infer<typeof RunConfig>;
+
+/** OCI image-spec, config.md: the document whose digest is the identity of a runnable image. */
+export const ImageConfig = z.looseObject({
+  ...Platform.shape,
+  created: z.string().nullish(),
+  config: RunConfig.nullish().transform((config) => config ?? RunConfig.parse({})),
+  rootfs: z.looseObject({
+    type: z.literal("layers"),
+    /** Digests of the plain layers, the lowest first: one for each layer of the manifest. */
+    diff_ids: listOf(
+      z.custom<DiffId>((value) => typeof value === "string" && isDigest(value), {
+        error: "expected sha256: and 64 lower-case hex digits",
+      }),
+    ),
+  }),
+  history: listOf(z.looseObject({ created_by: z.string().nullish(), empty_layer: z.boolean().nullish() })),
+});
+export type ImageConfig = z.infer<typeof ImageConfig>;
+
+/**
+ * Reads a JSON document that came from elsewhere.
+ * @param subject names it in the message: `directory /builds: index sha256:…`
+ * @throws UserError when it isn't JSON or not of the schema's form
+ */
+export function parseDocument<T extends z.ZodType>(
+  schema: T,
+  bytes: Uint8Array,
+  subject: string,
+): z.output<T> {
+  const result = schema.safeParse(parseJson(bytes, subject));
+  if (result.success) return result.data;
+  const [first] = result.error.issues;
+  const place = first === undefined || first.path.length === 0 ? "" : `${z.core.toDotPath(first.path)}: `;
+  throw new UserError(`${subject}: ${place}${first?.message}`);
+}
+
+/**
+ * Reads a manifest or an index, whichever the media type says. A document that could be read as either is refused:
+ * two readers would see two images (CVE-2021-41190).
+ * @throws UserError
+ */
+export function parseManifestOrIndex(
+  mediaType: string,
+  bytes: Uint8Array,
+  subject: string,
+): { kind: "manifest"; manifest: Manifest } | { kind: "index"; index: Index } {
+  const value = parseDocument(z.looseObject({ mediaType: z.string().optional() }), bytes, subject);
+  if (value.mediaType !== undefined && value.mediaType !== mediaType) {
+    throw new UserError(
+      `${subject}: calls itself ${JSON.stringify(value.mediaType)}, but its descriptor says ${mediaType}; the two must agree`,
+    );
+  }
+  if ("manifests" in value && ("layers" in value || "config" in value)) {
+    throw new UserError(
+      `${subject}: has the fields of an index (manifests) and of a manifest (config, layers); it must be one of them`,
+    );
+  }
+  if (isIndexType(mediaType)) return { kind: "index", index: parseDocument(Index, bytes, subject) };
+  if (isManifestType(mediaType))
+    return { kind: "manifest", manifest: parseDocument(Manifest, bytes, subject) };
+  throw new UserError(
+    `${subject}: ${JSON.stringify(mediaType)} is neither a manifest nor an index of images`,
+  );
+}
+
+function parseJson(bytes: Uint8Array, subject: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"));
+  } catch (cause) {
+    throw new UserError(`${subject}: expected JSON, found ${preview(bytes)}`, { cause });
+  }
+}
+
+function preview(bytes: Uint8Array): string {
+  if (bytes.length === 0) return "nothing";
+  return `${JSON.stringify(Buffer.from(bytes.subarray(0, 40)).toString("utf8"))}${bytes.length > 40 ? "…" : ""}`;
+}

@@ -1,0 +1,193 @@
+import { UserError } from "../host/errors.ts";
+import type { Blobs } from "./blobs.ts";
+import type { Descriptor, Platform } from "./descriptor.ts";
+import type { ConfigDigest, Digest } from "./digest.ts";
+import { ImageConfig, type Manifest, parseDocument, parseManifestOrIndex } from "./documents.ts";
+import { isIndexType, isManifestType, mediaTypes } from "./media-types.ts";
+import { normalPlatform } from "./platform.ts";
+import { inlineData, readDocument } from "./verify.ts";
+
+/** A runnable image: its manifest and config, as parsed and as the bytes whose digests are known. */
+export interface Image {
+  /** Of the manifest. */
+  readonly descriptor: Descriptor;
+  readonly manifestBytes: Uint8Array;
+  readonly manifest: Manifest;
+  readonly configBytes: Uint8Array;
+  readonly config: ImageConfig;
+  /** What the config says, in normal form. */
+  readonly platform: Platform;
+}
+
+/** All that one descriptor leads to: a manifest alone, or an index, perhaps of indexes. */
+export interface ImageTree {
+  readonly top: Descriptor;
+  /** Each runnable image once, in the order of the indexes. */
+  readonly images: readonly [Image, ...Image[]];
+  /** Manifests about images (SBOM, provenance) and whatever else isn't run; not read. */
+  readonly attestations: readonly Descriptor[];
+  /** The indexes that lead there, the top first if it is one. */
+  readonly indexes: readonly Descriptor[];
+}
+
+/** Identity of a runnable image, the same over every compression and with or without attestations. */
+export function configDigestOf(image: Image): ConfigDigest {
+  return image.manifest.config.digest as ConfigDigest;
+}
+
+/** The part of a tree that is one image, to deliver that image alone. */
+export function singleImage(image: Image): ImageTree {
+  return { top: image.descriptor, images: [image], attestations: [], indexes: [] };
+}
+
+/**
+ * A build's version: the config digest when there is one runnable image, the digest of the index when there are
+ * several.
+ */
+export function versionOf({ top, images }: ImageTree): Digest {
+  const configs = new Set(images.map(configDigestOf));
+  return configs.size === 1 ? configDigestOf(images[0]) : top.digest;
+}
+
+/**
+ * Checks that what was found is what the version names.
+ * @throws UserError when it is another image
+ */
+export function verifyVersion(tree: ImageTree, version: Digest, where: string): void {
+  const found = versionOf(tree);
+  if (found === version) return;
+  throw new UserError(
+    `${where}: the build stored as version ${version} holds the image ${found}. It was replaced; run the put again`,
+  );
+}
+
+// No real index comes near these; they bound time and memory when someone makes one that does.
+const depthLimit = 8;
+const documentCountLimit = 1000;
+const documentBytesLimit = 64 * 1024 * 1024;
+const readsAtOnce = 4;
+
+/**
+ * Reads and verifies every index, manifest and config below `top`; layers stay unread. An index may hold indexes.
+ * Attestation manifests are skipped: those annotated as such by BuildKit, or of platform `unknown/unknown`.
+ * @throws UserError when a document is damaged, contradicts itself or another, or when no image is there
+ */
+export async function readTree(
+  blobs: Pick<Blobs, "where" | "open">,
+  top: Descriptor,
+  signal: AbortSignal,
+): Promise<ImageTree> {
+  const walk = new Walk(blobs, signal);
+  const [first, ...others] = await walk.descend(top, []);
+  if (first === undefined) throw new UserError(`${blobs.where}: ${top.digest} leads to no runnable image`);
+  return { top, images: [first, ...others], attestations: walk.attestations, indexes: walk.indexes };
+}
+
+class Walk {
+  readonly attestations: Descriptor[] = [];
+  readonly indexes: Descriptor[] = [];
+  readonly #seen = new Set<Digest>();
+  readonly #blobs: Pick<Blobs, "where" | "open">;
+  readonly #signal: AbortSignal;
+  #documents = 0;
+  #bytes = 0;
+
+  constructor(blobs: Pick<Blobs, "where" | "open">, signal: AbortSignal) {
+    this.#blobs = blobs;
+    this.#signal = signal;
+  }
+
+  async descend(descriptor: Descriptor, above: readonly Digest[]): Promise<Image[]> {
+    const subject = this.#subject(descriptor);
+    if (above.includes(descriptor.digest)) throw new UserError(`${subject}: the index holds itself`);
+    if (above.length >= depthLimit) {
+      throw new UserError(
+        `${subject}: indexes nest more than ${depthLimit} deep; expected an index of manifests`,
+      );
+    }
+    if (this.#seen.has(descriptor.digest)) return [];
+    this.#seen.add(descriptor.digest);
+    const aside = above.length > 0 && !isImageOrIndex(descriptor);
+    if (aside || isAttestation(descriptor)) {
+      this.attestations.push(descriptor);
+      return [];
+    }
+    if (isIndexType(descriptor.mediaType)) this.indexes.push(descriptor);
+    const bytes = await this.#read(descriptor);
+    const document = parseManifestOrIndex(descriptor.mediaType, bytes, subject);
+    if (document.kind === "manifest") return this.#image(descriptor, bytes, document.manifest);
+    const below = [...above, descriptor.digest];
+    const found = await mapSome(document.index.manifests, (child) => this.descend(child, below));
+    return found.flat();
+  }
+
+  async #image(descriptor: Descriptor, manifestBytes: Uint8Array, manifest: Manifest): Promise<Image[]> {
+    if (!isImageConfig(manifest)) {
+      this.attestations.push(descriptor);
+      return [];
+    }
+    const { where } = this.#blobs;
+    for (const layer of manifest.layers) inlineData(layer, where);
+    const configBytes = await this.#read(manifest.config);
+    const config = parseDocument(ImageConfig, configBytes, `${where}: config ${manifest.config.digest}`);
+    const platform = normalPlatform(config);
+    if (isUnknown(platform)) {
+      this.attestations.push(descriptor);
+      return [];
+    }
+    const layers = manifest.layers.length;
+    const diffIds = config.rootfs.diff_ids.length;
+    if (layers !== diffIds) {
+      throw new UserError(
+        `${this.#subject(descriptor)}: the manifest has ${layers} layers, its config ${diffIds} diff IDs; expected one for each layer`,
+      );
+    }
+    return [{ descriptor, manifestBytes, manifest, configBytes, config, platform }];
+  }
+
+  async #read(descriptor: Descriptor): Promise<Uint8Array> {
+    this.#documents++;
+    this.#bytes += descriptor.size;
+    if (this.#documents > documentCountLimit || this.#bytes > documentBytesLimit) {
+      throw new UserError(
+        `${this.#subject(descriptor)}: the index leads to more than ${documentCountLimit} documents or ${documentBytesLimit} bytes of them; no such image is read`,
+      );
+    }
+    return readDocument(this.#blobs, descriptor, { signal: this.#signal });
+  }
+
+  #subject(descriptor: Descriptor): string {
+    const kind = isIndexType(descriptor.mediaType) ? "index" : "manifest";
+    return `${this.#blobs.where}: ${kind} ${descriptor.digest}`;
+  }
+}
+
+function isImageOrIndex({ mediaType }: Descriptor): boolean {
+  return isManifestType(mediaType) || isIndexType(mediaType);
+}
+
+/** BuildKit's mark (docs/attestations/attestation-storage.md), and the platform it gives them. */
+function isAttestation({ annotations, platform }: Descriptor): boolean {
+  if (annotations?.["vnd.docker.reference.type"] === "attestation-manifest") return true;
+  return platform !== undefined && isUnknown(platform);
+}
+
+function isUnknown({ os, architecture }: Platform): boolean {
+  return os === "unknown" && architecture === "unknown";
+}
+
+/** An artifact (signature, chart, SBOM) has a config of another media type: OCI image-spec, manifest.md#guidelines-for-artifact-usage. */
+function isImageConfig({ config }: Manifest): boolean {
+  return config.mediaType === mediaTypes.ociConfig || config.mediaType === mediaTypes.dockerConfig;
+}
+
+/** Like Promise.all over `map`, in order, with a few at once. */
+async function mapSome<T, R>(items: readonly T[], map: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  const rest = items.entries();
+  const work = async (): Promise<void> => {
+    for (const [index, item] of rest) results[index] = await map(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(readsAtOnce, items.length) }, work));
+  return results;
+}

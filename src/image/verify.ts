@@ -1,0 +1,97 @@
+import { createHash } from "node:crypto";
+import { type Readable, Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { UserError } from "../host/errors.ts";
+import type { Blobs } from "./blobs.ts";
+import type { Descriptor } from "./descriptor.ts";
+import { digestOf } from "./digest.ts";
+
+/** The most bytes that a manifest, index or config may have, as registries limit them too. */
+export const documentLimit = 4 * 1024 * 1024;
+
+/**
+ * `source` with its size and SHA-256 checked against the descriptor as the bytes pass. The stream ends in a
+ * UserError that names the blob and `where` unless all of it is right, so nothing read from it may be used before
+ * its end. Destroying it destroys `source`; an error of `source` arrives unchanged.
+ */
+export function verified(
+  descriptor: Descriptor,
+  source: Readable,
+  { where, signal }: { where: string; signal: AbortSignal },
+): Readable {
+  const hash = createHash("sha256");
+  let size = 0;
+  const check = new Transform({
+    transform(chunk: Uint8Array, _encoding, done) {
+      size += chunk.length;
+      if (size > descriptor.size) {
+        done(damaged(descriptor, where, `it is longer than its ${descriptor.size} bytes`));
+        return;
+      }
+      hash.update(chunk);
+      done(null, chunk);
+    },
+    flush(done) {
+      if (size < descriptor.size) {
+        done(damaged(descriptor, where, `it ends after ${size} of its ${descriptor.size} bytes`));
+        return;
+      }
+      const found = `sha256:${hash.digest("hex")}`;
+      done(found === descriptor.digest ? null : damaged(descriptor, where, `its bytes have digest ${found}`));
+    },
+  });
+  // The reader of `check` gets the error; `pipeline` only carries it there and ends the source.
+  pipeline(source, check, { signal }).catch(() => {});
+  return check;
+}
+
+/** Opens a blob and verifies it as it is read: see {@link verified}. */
+export async function openVerified(
+  blobs: Pick<Blobs, "where" | "open">,
+  descriptor: Descriptor,
+  signal: AbortSignal,
+): Promise<Readable> {
+  signal.throwIfAborted();
+  return verified(descriptor, await blobs.open(descriptor, signal), { where: blobs.where, signal });
+}
+
+/**
+ * The verified bytes of a manifest, index or config. More than `limit` bytes are refused before any is read.
+ * Inline `data` (OCI image-spec, descriptor.md#embedded-content) is taken instead of the blob, if it matches.
+ * @throws UserError naming the blob and where it is
+ */
+export async function readDocument(
+  blobs: Pick<Blobs, "where" | "open">,
+  descriptor: Descriptor,
+  { limit = documentLimit, signal }: { limit?: number; signal: AbortSignal },
+): Promise<Uint8Array> {
+  if (descriptor.size > limit) {
+    throw new UserError(
+      `${blobs.where}: ${descriptor.digest} (${descriptor.mediaType}) has ${descriptor.size} bytes; such a document may have ${limit} at most`,
+    );
+  }
+  const inline = inlineData(descriptor, blobs.where);
+  if (inline !== undefined) return inline;
+  const chunks: Uint8Array[] = [];
+  const stream = await openVerified(blobs, descriptor, signal);
+  for await (const chunk of stream as AsyncIterable<Uint8Array>) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/**
+ * The content that a descriptor carries in its `data`, in base64.
+ * @throws UserError when it isn't what size and digest say
+ */
+export function inlineData(descriptor: Descriptor, where: string): Uint8Array | undefined {
+  if (descriptor.data === undefined) return undefined;
+  const bytes = Buffer.from(descriptor.data, "base64");
+  const matches = bytes.length === descriptor.size && digestOf(bytes) === descriptor.digest;
+  if (!matches) throw damaged(descriptor, where, "its inline data has another size or digest");
+  return bytes;
+}
+
+function damaged({ digest }: Descriptor, where: string, what: string): UserError {
+  return new UserError(
+    `${where}: blob ${digest} is not what its descriptor says: ${what}. It was damaged or replaced; store the image again`,
+  );
+}

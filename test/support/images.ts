@@ -23,7 +23,7 @@ export type LayerContent = readonly Entry[] | Uint8Array;
 export interface ImageRecipe {
   /** Lowest first; by default one layer with busybox. */
   readonly layers?: readonly LayerContent[];
-  /** linux/amd64 unless told otherwise. */
+  /** This machine's unless told otherwise. */
   readonly platform?: Platform;
   /** The `config` of the image's configuration: Env, Cmd, Labels … (OCI image-spec, config.md). */
   readonly config?: Readonly<Record<string, unknown>>;
@@ -52,6 +52,12 @@ export interface MadeLayout {
   readonly images: readonly MadeImage[];
 }
 
+/** The platform of this machine, by its name in Go's terms (OCI image-spec, config.md). */
+export const nativePlatform: Platform = {
+  os: "linux",
+  architecture: process.arch === "x64" ? "amd64" : process.arch,
+};
+
 /** Writes an OCI image layout (image-layout.md) with one image, or with an index over several. */
 export async function writeLayout(folder: string, ...recipes: readonly ImageRecipe[]): Promise<MadeLayout> {
   await mkdir(join(folder, "blobs/sha256"), { recursive: true });
@@ -78,7 +84,7 @@ export async function writeIndex(folder: string, manifests: readonly Descriptor[
 
 /** Writes an image's layers, config and manifest into the layout at `folder`; its index is left alone. */
 export async function writeImage(folder: string, recipe: ImageRecipe = {}): Promise<MadeImage> {
-  const { platform = { os: "linux", architecture: "amd64" }, compression = "gzip", types = "oci" } = recipe;
+  const { platform = nativePlatform, compression = "gzip", types = "oci" } = recipe;
   const docker = types === "docker";
   const layers: MadeLayer[] = [];
   for (const content of recipe.layers ?? [await busyboxLayer()]) {

@@ -1,4 +1,6 @@
+import { kill } from "node:process";
 import { execa, type Options } from "execa";
+import { errorCode } from "./errors.ts";
 import type { Host } from "./host.ts";
 
 /**
@@ -25,4 +27,13 @@ export function startChild<const O extends Options>(
     ...options,
     extendEnv: false,
   } as Omit<{ stdin: "ignore" }, keyof O> & O);
+}
+
+/** Sends a signal to a process that is none of our direct children; one that is gone already is no error. */
+export function signalProcess(pid: number, signal: "SIGTERM" | "SIGKILL"): void {
+  try {
+    kill(pid, signal);
+  } catch (thrown) {
+    if (errorCode(thrown) !== "ESRCH") throw thrown;
+  }
 }

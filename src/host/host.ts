@@ -3,6 +3,10 @@ import type { Log } from "./log.ts";
 /** What one run of a command gets from the outermost file: nothing below `main` touches `process`. */
 export interface Host {
   readonly env: Environment;
+  /** The folder that the command was started in. */
+  readonly cwd: string;
+  /** The machine's architecture, as Node names it (`x64`, `arm64`). */
+  readonly arch: string;
   readonly log: Log;
   /** Aborted when Concourse ends the step (SIGTERM). */
   readonly signal: AbortSignal;

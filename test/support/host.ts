@@ -30,6 +30,8 @@ export function createTestHost(env: Readonly<Record<string, string>> = {}): Test
   };
   return {
     env: toolEnvironment(env),
+    cwd: "/",
+    arch: process.arch,
     log: createLog({ write: append, colours: false }),
     signal: controller.signal,
     logged: () => text,

@@ -1,0 +1,86 @@
+import { parse, stringify, type TomlTable, type TomlTableWithoutBigInt } from "smol-toml";
+import { UserError } from "../../host/errors.ts";
+
+/** What our daemon's configuration is made of; the format is buildkitd.toml (BuildKit, docs/buildkitd.toml.md). */
+export interface DaemonConfig {
+  readonly root: string;
+  readonly socket: string;
+  readonly tracesSocket: string;
+  readonly snapshotter: string | undefined;
+  readonly entitlements: readonly string[];
+  readonly registries: ReadonlyMap<string, RegistryBlock>;
+  /** TOML texts of the author's, with the name of the param each came by. */
+  readonly extra: readonly { readonly subject: string; readonly text: string }[];
+}
+
+/** One `[registry."host"]` block. Paths name PEM files. */
+export interface RegistryBlock {
+  readonly http?: boolean;
+  readonly insecure?: boolean;
+  readonly ca?: readonly string[];
+  readonly keypair?: readonly { readonly key: string; readonly cert: string }[];
+  readonly mirrors?: readonly string[];
+}
+
+/**
+ * The daemon's configuration as TOML: what the step needs, merged with what the author adds. Tables merge; lists
+ * that both sides have are joined; a single value that both sides set differently is refused by its name.
+ * @throws UserError for text that is no TOML, and for conflicts
+ */
+export function daemonConfig(config: DaemonConfig): string {
+  const generated: TomlTable = {
+    root: config.root,
+    "insecure-entitlements": [...config.entitlements],
+    grpc: { address: [`unix://${config.socket}`] },
+    otel: { socketPath: config.tracesSocket },
+    cdi: { disabled: true },
+    worker: {
+      oci: {
+        enabled: true,
+        ...(config.snapshotter === undefined ? {} : { snapshotter: config.snapshotter }),
+      },
+      containerd: { enabled: false },
+    },
+    registry: Object.fromEntries(
+      Array.from(config.registries, ([host, block]) => [host, block as TomlTable]),
+    ),
+  };
+  return stringify(
+    config.extra.reduce(
+      (merged, { subject, text }) => merge(merged, parseToml(subject, text), subject, []),
+      generated,
+    ),
+  );
+}
+
+function parseToml(subject: string, text: string): TomlTable {
+  try {
+    return parse(text);
+  } catch (thrown) {
+    // The parser quotes the text around the fault, which may hold a password: only the place is told.
+    const place = thrown instanceof Error && "line" in thrown ? ` (line ${String(thrown.line)})` : "";
+    throw new UserError(`${subject} is not TOML${place}; see BuildKit's buildkitd.toml for what it may hold`);
+  }
+}
+
+function merge(ours: TomlTable, theirs: TomlTable, subject: string, path: readonly string[]): TomlTable {
+  const merged: TomlTable = { ...ours };
+  for (const [key, value] of Object.entries(theirs)) {
+    const existing = Object.hasOwn(merged, key) ? merged[key] : undefined;
+    const at = [...path, key];
+    if (existing === undefined) merged[key] = value;
+    else if (isTable(existing) && isTable(value)) merged[key] = merge(existing, value, subject, at);
+    else if (Array.isArray(existing) && Array.isArray(value))
+      merged[key] = [...new Set([...existing, ...value])];
+    else if (existing !== value) {
+      throw new UserError(
+        `${subject} sets ${at.join(".")}, which the step itself has set (by its own needs or another param): remove it from one of the two`,
+      );
+    }
+  }
+  return merged;
+}
+
+function isTable(value: unknown): value is TomlTableWithoutBigInt {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
+}

@@ -1,0 +1,153 @@
+import { access, constants, mkdir, mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { signalProcess, startChild } from "../../host/child.ts";
+import { UserError } from "../../host/errors.ts";
+import type { Host } from "../../host/host.ts";
+import { type DaemonConfig, daemonConfig } from "./daemon-config.ts";
+import type { Engine } from "./engine.ts";
+import { LogTail } from "./log-tail.ts";
+import { requirePrivileges } from "./privileges.ts";
+
+export interface LocalDaemon extends Pick<DaemonConfig, "entitlements" | "registries" | "extra"> {
+  readonly host: Host;
+  /** A private folder for the socket and the configuration. */
+  readonly workspace: string;
+  /**
+   * Where the daemon's state goes. `kept`: a folder that outlives the step, as a task's cache does. Otherwise a
+   * fresh folder, made under the first of `parents` that can be written, and removed at the end.
+   */
+  readonly state: { readonly kept: string } | { readonly parents: readonly string[] };
+  readonly env: Host["env"];
+}
+
+/** Milliseconds. A daemon on a busy worker needs a few seconds to open its databases. */
+const startDeadline = 60_000;
+const stopDeadline = 5_000;
+
+/**
+ * Starts a buildkitd that this step owns: own state, own socket, own configuration, alone in a PID and a mount
+ * namespace. When it ends, however it ends, the kernel ends every process and mount of every RUN with it.
+ * @throws UserError when this container may not mount, when buildkitd is missing, or when it ends before it listens
+ */
+export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
+  const { host, workspace } = options;
+  await requirePrivileges();
+  await using started = new AsyncDisposableStack();
+  const root = await stateFolder(options, started);
+  const socket = join(workspace, "buildkitd.sock");
+  const config = join(workspace, "buildkitd.toml");
+  const toml = daemonConfig({
+    root,
+    socket,
+    tracesSocket: join(workspace, "traces.sock"),
+    // A task's cache is a bind mount on its first run and an overlay later: left to choose, the daemon would take
+    // another snapshotter the second time and find none of its layers.
+    snapshotter: "kept" in options.state ? await pinnedSnapshotter(root) : undefined,
+    entitlements: options.entitlements,
+    registries: options.registries,
+    extra: options.extra,
+  });
+  await writeFile(config, toml, { mode: 0o600 });
+
+  const log = new LogTail(64 * 1024);
+  const ended = new AbortController();
+  const namespace = ["--pid", "--fork", "--kill-child=KILL", "--mount", "--mount-proc"];
+  const child = startChild(
+    { env: options.env, signal: ended.signal },
+    "unshare",
+    [...namespace, "--", "buildkitd", "--config", config],
+    { stdout: "ignore", buffer: false, reject: false, env: options.env },
+  );
+  let exit: { readonly exitCode?: number | undefined; readonly signal?: string | undefined } | undefined;
+  const exited = child.then((result) => {
+    exit = result;
+    return result;
+  });
+  const died = () => {
+    const how =
+      exit?.signal === undefined
+        ? `ended with status ${String(exit?.exitCode)}`
+        : `was ended by ${exit.signal}`;
+    return `buildkitd ${how}${log.empty ? "" : `; the end of its log:\n${log.tail(20)}`}`;
+  };
+  started.defer(() => stop(child.pid, exited, "kept" in options.state));
+  child.stderr.on("data", (bytes: Buffer) => log.write(bytes));
+
+  await log.until(/running server on/, {
+    signal: host.signal,
+    deadline: startDeadline,
+    stopped: exited.then(() => {
+      throw new UserError(exit?.exitCode === 127 ? missing(log.tail(1)) : `${died()}`);
+    }),
+    late: () =>
+      `buildkitd does not listen after ${startDeadline / 1000} s; the end of its log:\n${log.tail(20)}`,
+  });
+  const owned = started.move();
+  return {
+    where: "a BuildKit of its own",
+    connection: ["--addr", `unix://${socket}`],
+    diagnose: async () => (exit === undefined ? undefined : died()),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function missing(said: string): string {
+  return `buildkitd can't be started: ${said || "it is not on PATH"}. Use the resource's own image, or install BuildKit 0.28.1 or newer`;
+}
+
+async function stateFolder({ state, host }: LocalDaemon, started: AsyncDisposableStack): Promise<string> {
+  if ("kept" in state) {
+    await mkdir(state.kept, { recursive: true, mode: 0o700 });
+    return state.kept;
+  }
+  for (const parent of state.parents) {
+    const usable = await access(parent, constants.W_OK).then(
+      () => true,
+      () => false,
+    );
+    if (!usable) continue;
+    const folder = await mkdtemp(join(parent, "oci-build-state-"));
+    // rm(1), not Node's: a state of many thousand files is gone in a fraction of the time.
+    started.defer(async () => {
+      const never = new AbortController().signal;
+      await startChild({ env: host.env, signal: never }, "rm", ["-rf", "--", folder], {
+        stdout: "ignore",
+        reject: false,
+      });
+    });
+    return folder;
+  }
+  throw new UserError(`no folder for BuildKit's state: none of ${state.parents.join(", ")} can be written`);
+}
+
+async function pinnedSnapshotter(root: string): Promise<string> {
+  const file = join(root, "snapshotter");
+  const pinned = await readFile(file, "utf8").catch(() => undefined);
+  if (pinned !== undefined) return pinned.trim();
+  await writeFile(file, "overlayfs\n");
+  return "overlayfs";
+}
+
+/**
+ * Ends the daemon and waits until nothing of it is left. The namespace's first process is buildkitd; when it is
+ * gone the kernel has ended all others in there (pid_namespaces(7)), and then unshare(1) ends.
+ */
+async function stop(pid: number | undefined, exited: Promise<unknown>, gently: boolean): Promise<void> {
+  if (pid === undefined) return;
+  const daemon = await firstChild(pid);
+  if (daemon === undefined) {
+    signalProcess(pid, "SIGKILL");
+  } else {
+    // Only a state that is used again has to be closed in order.
+    signalProcess(daemon, gently ? "SIGTERM" : "SIGKILL");
+    const timer = setTimeout(() => signalProcess(daemon, "SIGKILL"), stopDeadline);
+    await exited.finally(() => clearTimeout(timer));
+  }
+  await exited;
+}
+
+async function firstChild(pid: number): Promise<number | undefined> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
+  const [child] = children.trim().split(" ").filter(Boolean);
+  return child === undefined ? undefined : Number(child);
+}

@@ -1,0 +1,66 @@
+import { UserError } from "../../host/errors.ts";
+
+/** Keeps the last bytes of a program's log, and watches it for a line. */
+export class LogTail {
+  readonly #limit: number;
+  #text = "";
+  #watcher: (() => void) | undefined;
+
+  /** @param limit in characters */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#text = (this.#text + Buffer.from(bytes).toString("utf8")).slice(-this.#limit);
+    this.#watcher?.();
+  }
+
+  get empty(): boolean {
+    return this.#text.trim() === "";
+  }
+
+  /** The last lines, indented, without the stack that BuildKit prints under its last words. */
+  tail(lines: number): string {
+    return this.#text
+      .replaceAll(/^\S.*\n\t\S+\.go:\d+$\n?/gm, "")
+      .replaceAll(/^\d+ v[\d.]+ \S*buildkitd .*$\n?/gm, "")
+      .trimEnd()
+      .split("\n")
+      .slice(-lines)
+      .map((line) => `  ${line}`)
+      .join("\n");
+  }
+
+  /**
+   * Resolves once the log holds `pattern`; rejects when the program stops first (with what `stopped` rejects
+   * with), when the step is aborted, or, with `late`'s words, after `deadline` milliseconds.
+   */
+  async until(
+    pattern: RegExp,
+    {
+      signal,
+      deadline,
+      stopped,
+      late,
+    }: { signal: AbortSignal; deadline: number; stopped: Promise<never>; late: () => string },
+  ): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const look = () => {
+      if (pattern.test(this.#text)) resolve();
+    };
+    const aborted = () => reject(signal.reason instanceof Error ? signal.reason : new Error("aborted"));
+    const timer = setTimeout(() => reject(new UserError(late())), deadline);
+    this.#watcher = look;
+    signal.addEventListener("abort", aborted, { once: true });
+    if (signal.aborted) aborted();
+    look();
+    try {
+      await Promise.race([promise, stopped]);
+    } finally {
+      this.#watcher = undefined;
+      clearTimeout(timer);
+      signal.removeEventListener("abort", aborted);
+    }
+  }
+}

@@ -1,0 +1,104 @@
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Environment } from "../../host/host.ts";
+import type { HostAccess, RegistryAccess } from "../../image/registry-access.ts";
+import type { RegistryBlock } from "./daemon-config.ts";
+
+/** How daemon and client reach the registries, as files in a private folder: nothing of it is ever an argument. */
+export interface RegistryFiles {
+  /** For buildctl, which hands credentials to the daemon as it asks for them (`DOCKER_CONFIG`). */
+  readonly env: Environment;
+  /** For the configuration of a daemon of our own. */
+  readonly blocks: ReadonlyMap<string, RegistryBlock>;
+  /** Attributes of buildctl's `--registry-auth-tlscontext`: it fetches tokens itself, so it needs the CAs too. */
+  readonly authTls: readonly (readonly (readonly [string, string])[])[];
+}
+
+/** The Docker client knows Docker Hub by this name (docker/cli, `registry.IndexServer`). */
+const dockerHub = "https://index.docker.io/v1/";
+
+/** Writes the files. `env` is the step's environment; what is answered extends it. */
+export async function writeRegistryFiles(
+  access: RegistryAccess,
+  workspace: string,
+  env: Environment,
+): Promise<RegistryFiles> {
+  const folder = join(workspace, "registries");
+  await mkdir(folder, { mode: 0o700 });
+  await writePrivate(join(folder, "config.json"), JSON.stringify(dockerConfig(access)));
+  const common =
+    access.caCerts === undefined ? {} : { SSL_CERT_FILE: await trustBundle(access.caCerts, folder, env) };
+  const blocks = new Map<string, RegistryBlock>();
+  const authTls: (readonly (readonly [string, string])[])[] = [];
+  for (const [index, [host, given]] of [...access.hosts].entries()) {
+    const files = await pemFiles(given, join(folder, `host-${index}`));
+    blocks.set(host, registryBlock(given, files));
+    const tls = authTlsContext(host, given, files);
+    if (tls.length > 1) authTls.push(tls);
+  }
+  return { env: { ...env, ...common, DOCKER_CONFIG: folder }, blocks, authTls };
+}
+
+function dockerConfig(access: RegistryAccess): Record<string, unknown> {
+  const given = access.dockerConfig ?? {};
+  const auths = typeof given["auths"] === "object" && given["auths"] !== null ? given["auths"] : {};
+  const own = [...access.hosts].flatMap(([host, { username, password }]) =>
+    username === undefined || password === undefined
+      ? []
+      : [
+          [
+            host === "docker.io" ? dockerHub : host,
+            { auth: Buffer.from(`${username}:${password}`).toString("base64") },
+          ],
+        ],
+  );
+  return { ...given, auths: { ...auths, ...Object.fromEntries(own) } };
+}
+
+interface PemFiles {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+async function pemFiles(access: HostAccess, prefix: string): Promise<PemFiles> {
+  const texts = { ca: access.caCerts, cert: access.clientCert, key: access.clientKey };
+  const written = Object.entries(texts).map(async ([kind, text]) => {
+    if (text === undefined) return [];
+    const file = `${prefix}-${kind}.pem`;
+    await writePrivate(file, text);
+    return [[kind, file]];
+  });
+  return Object.fromEntries((await Promise.all(written)).flat());
+}
+
+function registryBlock(access: HostAccess, { ca, cert, key }: PemFiles): RegistryBlock {
+  return {
+    // Both together make BuildKit try https without checking, then plain http.
+    ...(access.insecure === true ? { http: true, insecure: true } : {}),
+    ...(ca === undefined ? {} : { ca: [ca] }),
+    ...(cert === undefined || key === undefined ? {} : { keypair: [{ cert, key }] }),
+    ...(access.mirrors === undefined ? {} : { mirrors: access.mirrors }),
+  };
+}
+
+function authTlsContext(host: string, access: HostAccess, files: PemFiles): (readonly [string, string])[] {
+  return [
+    ["host", host],
+    ...(access.insecure === true ? [["insecure", "true"] as const] : []),
+    ...Object.entries(files),
+  ];
+}
+
+/** The system's certificates and the given ones, in one file, for programs that take one (`SSL_CERT_FILE`). */
+async function trustBundle(extra: string, folder: string, env: Environment): Promise<string> {
+  const system = env["SSL_CERT_FILE"] ?? "/etc/ssl/certs/ca-certificates.crt";
+  const file = join(folder, "trusted.pem");
+  const known = await readFile(system, "utf8").catch(() => "");
+  await writePrivate(file, `${known}\n${extra}\n`);
+  return file;
+}
+
+function writePrivate(file: string, text: string): Promise<void> {
+  return writeFile(file, text, { mode: 0o600, flag: "wx" });
+}

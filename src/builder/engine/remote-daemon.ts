@@ -1,0 +1,74 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { startChild } from "../../host/child.ts";
+import type { Host } from "../../host/host.ts";
+import type { Engine } from "./engine.ts";
+
+/** A BuildKit that somebody else runs. */
+export interface RemoteBuildKit {
+  /** As buildctl takes it: `tcp://host:port`, `unix:///path`, `docker-container://name`, `kube-pod://…`, `ssh://…`. */
+  readonly address: string;
+  /** PEM texts. */
+  readonly tls?: {
+    readonly ca?: string;
+    readonly cert?: string;
+    readonly key?: string;
+    readonly serverName?: string;
+  };
+}
+
+/** Prepares the way to a daemon; nothing is asked of it before the first solve. */
+export async function reachRemoteDaemon(
+  remote: RemoteBuildKit,
+  { host, workspace, name }: { host: Host; workspace: string; name: string },
+): Promise<Engine> {
+  const connection = ["--addr", remote.address, ...(await tlsArguments(remote, join(workspace, name)))];
+  return {
+    where: `BuildKit at ${remote.address}`,
+    connection,
+    diagnose: () => unreachable(remote, connection, host),
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+async function tlsArguments({ tls }: RemoteBuildKit, folder: string): Promise<string[]> {
+  if (tls === undefined) return [];
+  await mkdir(folder, { mode: 0o700 });
+  const texts = { tlscacert: tls.ca, tlscert: tls.cert, tlskey: tls.key };
+  const files = await Promise.all(
+    Object.entries(texts).map(async ([flag, text]) => {
+      if (text === undefined) return [];
+      const file = join(folder, `${flag}.pem`);
+      await writeFile(file, text, { mode: 0o600, flag: "wx" });
+      return [`--${flag}`, file];
+    }),
+  );
+  return [...files.flat(), ...(tls.serverName === undefined ? [] : ["--tlsservername", tls.serverName])];
+}
+
+/** Asks the daemon for its name; when it doesn't give it within seconds, says so with buildctl's words. */
+async function unreachable(
+  { address, tls }: RemoteBuildKit,
+  connection: readonly string[],
+  host: Host,
+): Promise<string | undefined> {
+  const asked = await startChild(host, "buildctl", [...connection, "--timeout", "5", "debug", "info"], {
+    reject: false,
+    timeout: 10_000,
+  });
+  if (asked.exitCode === 0) return undefined;
+  const said = asked.stderr.replaceAll(/\s+/g, " ").trim() || "no answer";
+  return `BuildKit at ${address} can't be used: ${said}. ${advice(address, tls !== undefined, said)}`;
+}
+
+function advice(address: string, withTls: boolean, said: string): string {
+  if (/certificate|tls|handshake|authority/i.test(said)) {
+    return withTls
+      ? "Check buildkit.tls: ca must have signed the daemon's certificate, cert and key must be ones it accepts, server_name must be in its certificate"
+      : "The daemon seems to want TLS: give buildkit.tls with ca, cert and key";
+  }
+  if (!withTls && address.startsWith("tcp://")) {
+    return "Check that buildkit.address is right and a buildkitd listens there; if it wants TLS, give buildkit.tls with ca, cert and key";
+  }
+  return "Check that buildkit.address is right and that a buildkitd listens there";
+}

@@ -1,0 +1,103 @@
+import { readdir, readFile, realpath, stat } from "node:fs/promises";
+import { isAbsolute, join, normalize, relative, sep } from "node:path";
+import { errorCode, UserError } from "../../host/errors.ts";
+
+/**
+ * The folder that a step's inputs lie in. A put may name nothing outside it; a task may also name absolute paths,
+ * since its config can mount inputs anywhere (`inputs: [{name: certs, path: /var/certs}]`).
+ */
+export interface InputFolder {
+  readonly path: string;
+  readonly step: "put" | "task";
+}
+
+type Expected = "file" | "folder" | "file or folder";
+
+/**
+ * The real, absolute path of an input path, with symlinks followed and checked.
+ * @param subject names the param in errors: `context`, `secrets.npmrc`
+ * @throws UserError when the path is missing, of the wrong type, or leads out of the folder
+ */
+export async function resolveInput(
+  folder: InputFolder,
+  path: string,
+  subject: string,
+  expected: Expected,
+): Promise<string> {
+  const shown = JSON.stringify(path);
+  if (path === "" || path.includes("\0")) throw new UserError(`${subject}: ${shown} is no path`);
+  const root = await realpath(folder.path);
+  const outside = isAbsolute(path) && folder.step === "task";
+  const wanted = outside ? normalize(path) : within(root, path);
+  if (wanted === undefined) {
+    throw new UserError(
+      `${subject}: ${shown} leads out of the ${folder.step}'s folder; paths are relative to it and start with the name of an input`,
+    );
+  }
+  const real = await realpath(wanted).catch(async (thrown: unknown) => {
+    if (errorCode(thrown) === "ELOOP") throw new UserError(`${subject}: ${shown} is a loop of symlinks`);
+    if (errorCode(thrown) !== "ENOENT" && errorCode(thrown) !== "ENOTDIR") throw thrown;
+    throw new UserError(`${subject}: ${await whyMissing(folder, root, wanted, expected)}`);
+  });
+  if (!outside && real !== root && !real.startsWith(root + sep)) {
+    throw new UserError(
+      `${subject}: ${shown} goes through a symlink that leads out of the ${folder.step}'s folder`,
+    );
+  }
+  const found = await stat(real);
+  const fits = (expected !== "folder" && found.isFile()) || (expected !== "file" && found.isDirectory());
+  if (!fits) {
+    const kind = found.isDirectory() ? "a folder" : found.isFile() ? "a file" : "neither file nor folder";
+    throw new UserError(`${subject}: ${shown} is ${kind}; expected a ${expected}`);
+  }
+  return real;
+}
+
+/** Reads a small text file among the inputs. `limit` in bytes. */
+export async function readInputText(
+  folder: InputFolder,
+  path: string,
+  subject: string,
+  limit = 1024 * 1024,
+): Promise<string> {
+  const file = await resolveInput(folder, path, subject, "file");
+  const { size } = await stat(file);
+  if (size > limit)
+    throw new UserError(`${subject}: ${JSON.stringify(path)} holds ${size} bytes; at most ${limit} are read`);
+  return readFile(file, "utf8");
+}
+
+function within(root: string, path: string): string | undefined {
+  const absolute = isAbsolute(path) ? normalize(path) : join(root, path);
+  const inside = relative(root, absolute);
+  return inside === ".." || inside.startsWith(`..${sep}`) ? undefined : absolute;
+}
+
+async function whyMissing(
+  folder: InputFolder,
+  root: string,
+  wanted: string,
+  expected: Expected,
+): Promise<string> {
+  const path = relative(root, wanted);
+  const [artifact = path] = path.split(sep);
+  const artifacts = await names(root);
+  if (!artifacts.includes(artifact) && folder.step === "put" && !wanted.startsWith(`..${sep}`)) {
+    const there = artifacts.length === 0 ? "there are none" : `there are: ${artifacts.join(", ")}`;
+    return `artifact ${JSON.stringify(artifact)} is not among the put's inputs (${there}): add "inputs: [${artifact}]" to the put step, or correct the path ${JSON.stringify(path)}`;
+  }
+  let deepest = root;
+  for (const part of path.split(sep)) {
+    const next = join(deepest, part);
+    if ((await stat(next).catch(() => undefined))?.isDirectory() !== true) break;
+    deepest = next;
+  }
+  const there = await names(deepest);
+  const listed = there.slice(0, 20).join(", ") + (there.length > 20 ? ", …" : "");
+  const place = relative(root, deepest) || ".";
+  return `there is no ${expected} ${JSON.stringify(path)}; ${JSON.stringify(place)} holds: ${listed || "nothing"}`;
+}
+
+async function names(folder: string): Promise<string[]> {
+  return (await readdir(folder).catch(() => [])).toSorted();
+}

@@ -1,0 +1,73 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parse as parseToml } from "smol-toml";
+import { daemonConfig } from "../../../src/builder/engine/daemon-config.ts";
+
+/** As plain objects: the parser's have no prototype. */
+function parse(toml: string): Record<string, unknown> {
+  return JSON.parse(JSON.stringify(parseToml(toml)));
+}
+
+const plain = {
+  root: "/scratch/state",
+  socket: "/run/x/buildkitd.sock",
+  tracesSocket: "/run/x/traces.sock",
+  snapshotter: undefined,
+  entitlements: [],
+  registries: new Map([
+    ["registry.example:5000", { ca: ["/run/x/ca.pem"], mirrors: ["mirror.example/hub"] }],
+  ]),
+  extra: [],
+};
+
+test("the author's TOML is merged with what the step needs: tables merge, lists are joined", () => {
+  const text = `
+    debug = true
+    [registry."registry.example:5000"]
+    ca = ["/var/certs/mine.pem"]
+    http = true
+    [registry."other.example"]
+    insecure = true
+    [worker.oci]
+    max-parallelism = 4`;
+  const merged = parse(daemonConfig({ ...plain, extra: [{ subject: "buildkit_config", text }] }));
+  assert.deepEqual(merged["registry"], {
+    "registry.example:5000": {
+      ca: ["/run/x/ca.pem", "/var/certs/mine.pem"],
+      mirrors: ["mirror.example/hub"],
+      http: true,
+    },
+    "other.example": { insecure: true },
+  });
+  assert.deepEqual(merged["worker"], {
+    oci: { enabled: true, "max-parallelism": 4 },
+    containerd: { enabled: false },
+  });
+  assert.equal(merged["debug"], true);
+});
+
+test("a value that the step itself sets is refused by its name", () => {
+  const extra = [{ subject: "buildkit_config", text: 'root = "/elsewhere"' }];
+  assert.throws(() => daemonConfig({ ...plain, extra }), {
+    name: "UserError",
+    message: /^buildkit_config sets root,/,
+  });
+});
+
+test("text that is no TOML is refused by its line, without a word of it", () => {
+  const extra = [{ subject: "buildkit_extra_config", text: 'a = 1\npassword "hunter2"' }];
+  assert.throws(
+    () => daemonConfig({ ...plain, extra }),
+    (error: Error) => {
+      assert.match(error.message, /^buildkit_extra_config is not TOML \(line 2\)/);
+      assert.doesNotMatch(error.message, /hunter2/);
+      return true;
+    },
+  );
+});
+
+test("a host name with quotes and line breaks stays one key", () => {
+  const host = 'x"]\n[worker.oci]\nbinary = "/evil';
+  const merged = parse(daemonConfig({ ...plain, registries: new Map([[host, { http: true }]]) }));
+  assert.deepEqual(merged["registry"], { [host]: { http: true } });
+});

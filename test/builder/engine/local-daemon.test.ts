@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { readdir, readFile } from "node:fs/promises";
+import { test } from "node:test";
+import { openBuilder } from "../../../src/builder/builder.ts";
+import { startChild } from "../../../src/host/child.ts";
+import { createTestHost } from "../../support/host.ts";
+
+const defaults = {
+  access: { hosts: new Map() },
+  remote: undefined,
+  entitlements: [],
+  daemonConfig: [],
+  keptState: undefined,
+};
+
+/** Pids of processes whose command line holds `text`. */
+async function processesWith(text: string): Promise<number[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
+  const holding = pids.map(async (pid) => {
+    const commandLine = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+    return commandLine.includes(text) ? [pid] : [];
+  });
+  return (await Promise.all(holding)).flat();
+}
+
+test("a daemon of the step's own answers buildctl, and ends with all its processes, mounts and files", async () => {
+  const host = createTestHost();
+  const builder = await openBuilder({ ...defaults, host });
+  const { workspace, engine } = builder;
+  const { stdout } = await startChild(host, "buildctl", [...engine.connection, "debug", "workers"], {});
+  assert.match(stdout, /linux\/amd64|linux\/arm64/);
+  assert.notDeepEqual(await processesWith(workspace), []);
+  await builder[Symbol.asyncDispose]();
+  assert.deepEqual(await processesWith(workspace), []);
+  assert.doesNotMatch(await readFile("/proc/self/mounts", "utf8"), /oci-build-state-/);
+  await assert.rejects(readdir(workspace), { code: "ENOENT" });
+});
+
+test("a daemon that ends before it listens is answered with the end of its log", async () => {
+  const text = "[worker.oci]\nsnapshotter = 'no-such-snapshotter'";
+  const host = createTestHost();
+  await assert.rejects(
+    openBuilder({ ...defaults, host, daemonConfig: [{ subject: "buildkit_config", text }] }),
+    {
+      name: "UserError",
+      message: /buildkitd ended with status 1; the end of its log:\n(.*\n)*.*no-such-snapshotter/,
+    },
+  );
+});
+
+test("an abort while the daemon starts leaves nothing behind", async () => {
+  const host = createTestHost();
+  const opening = openBuilder({ ...defaults, host });
+  host.abort();
+  await assert.rejects(opening);
+});
+
+test("a missing buildkitd is named, with what to install", async () => {
+  const host = { ...createTestHost(), env: { PATH: "/usr/bin:/bin" } };
+  await assert.rejects(openBuilder({ ...defaults, host }), {
+    name: "UserError",
+    message: /^buildkitd can't be started: .*install BuildKit 0\.28\.1/,
+  });
+});

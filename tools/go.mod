@@ -3,6 +3,7 @@ module oci-build-resource/tools
 go 1.26.8
 
 tool (
+	github.com/google/go-containerregistry/cmd/registry
 	github.com/moby/buildkit/cmd/buildctl
 	github.com/moby/buildkit/cmd/buildkitd
 	github.com/regclient/regclient/cmd/regctl

@@ -97,6 +97,20 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
   };
 }
 
+/**
+ * Starts go-containerregistry's registry, an implementation independent of docker-registry's code: plain http, in
+ * memory, with referrers, and without authentication.
+ */
+export async function startMemoryRegistry(): Promise<Omit<Registry, "folder">> {
+  const server = await startServer({
+    file: "registry",
+    args: ["-port", "0"],
+    ready: /serving on port (\d+)/,
+  });
+  const host = `127.0.0.1:${server.announcement[1]}`;
+  return { ...server, host, url: `http://${host}` };
+}
+
 /** An htpasswd file with bcrypt hashes, the only ones docker-registry takes; perl reaches libcrypt's crypt(3). */
 async function hashPasswords(users: Readonly<Record<string, string>>): Promise<string> {
   const lines = Object.entries(users).map(async ([user, password]) => {

@@ -1,0 +1,26 @@
+# shellcheck shell=sh
+# What check, in, out and build share. Each has found itself through symlinks and says so in $self.
+
+# launch COMMAND [ARGUMENT...]: becomes the program, so that Concourse's SIGTERM reaches it.
+launch() {
+  here=${self%/*}
+  if [ -f "$here/dist/main.mjs" ]; then
+    # The resource's image: the bundle lies beside the launchers, Node and the tools are on PATH.
+    NODE_COMPILE_CACHE=$here/cache exec node "$here/dist/main.mjs" "$@"
+  fi
+  root=${here%/*}
+  export PATH="$root/node_modules/.bin:$root/.tools/bin:$PATH:/usr/sbin:/sbin"
+  if [ ! -d "$root/node_modules" ]; then
+    echo "$1: this checkout is not set up yet: run \"npm run setup\" in $root" >&2
+    exit 1
+  fi
+  if [ ! -x "$root/node_modules/.bin/node" ]; then
+    version=$(node --version 2>/dev/null)
+    major=${version#v}
+    if [ "${major%%.*}" -lt 24 ] 2>/dev/null || [ -z "$version" ]; then
+      echo "$1: needs Node.js 24 or newer, found ${version:-none}: run \"npm run setup\" in $root" >&2
+      exit 1
+    fi
+  fi
+  NODE_COMPILE_CACHE=$root/.tools/cache exec node "$root/src/main.ts" "$@"
+}

@@ -1,0 +1,83 @@
+import { cp, glob, mkdir, readFile, rename, rm } from "node:fs/promises";
+import { basename, dirname, join, relative } from "node:path";
+import { build, type Plugin } from "esbuild";
+
+/**
+ * Bundles the program for a quick start (`npm run build`): `dist/main.mjs`, one file per worker beside it, and
+ * koffi as it is, since its native part can't be bundled. Names stay readable, so a stack says where it broke.
+ */
+const root = join(import.meta.dirname, "..");
+const source = join(root, "src");
+const dist = join(root, "dist");
+
+/** How a file of `src` names the worker beside it; in `dist` all files are beside each other. */
+const workerReference = /new URL\("(\.\.?\/[^"]+)\.ts", import\.meta\.url\)/g;
+
+/** The worker entry files of `src`, found by how they are named where they are started. */
+async function findWorkers(): Promise<string[]> {
+  const workers = new Set<string>();
+  for await (const name of glob("**/*.ts", { cwd: source })) {
+    const file = join(source, name);
+    for (const [, path] of (await readFile(file, "utf8")).matchAll(workerReference)) {
+      workers.add(join(dirname(file), `${path}.ts`));
+    }
+  }
+  return [...workers].toSorted();
+}
+
+/** Points a worker's URL to its bundle. */
+const workerUrls: Plugin = {
+  name: "worker URLs",
+  setup(bundler) {
+    bundler.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+      if (relative(source, path).startsWith("..")) return undefined;
+      const text = await readFile(path, "utf8");
+      const contents = text.replaceAll(
+        workerReference,
+        (_, worker: string) => `new URL("./${basename(worker)}.mjs", import.meta.url)`,
+      );
+      return { contents, loader: "ts" };
+    });
+  },
+};
+
+/** Leaves out the C++ that koffi's native part comes from. */
+const isRun = (path: string) => !/\/(vendor|doc|abi)$|\.(cc|hh|inc|def|md)$|CMakeLists\.txt$/.test(path);
+
+/** Copies koffi and its native part for this platform as npm installed them. */
+async function copyKoffi(to: string): Promise<void> {
+  const from = join(root, "node_modules");
+  for (const name of ["koffi", "@koromix"]) {
+    await cp(join(from, name), join(to, name), { recursive: true, filter: isRun });
+  }
+}
+
+const staging = `${dist}.new`;
+await rm(staging, { recursive: true, force: true });
+await mkdir(staging, { recursive: true });
+const entries = [join(source, "main.ts"), ...(await findWorkers())];
+const names = entries.map((entry) => basename(entry, ".ts"));
+const twice = names.find((name, index) => names.indexOf(name) !== index);
+if (twice !== undefined) throw new Error(`two entry files are called ${twice}.ts: give one another name`);
+
+await build({
+  entryPoints: entries.map((entry) => ({ in: entry, out: basename(entry, ".ts") })),
+  outdir: staging,
+  outExtension: { ".js": ".mjs" },
+  bundle: true,
+  platform: "node",
+  format: "esm",
+  target: "node24",
+  charset: "utf8",
+  legalComments: "linked",
+  external: ["koffi"],
+  plugins: [workerUrls],
+  // CommonJS dependencies ask for Node's own modules by require, which an ES module has to make for itself.
+  banner: {
+    js: 'import { createRequire as makeRequire } from "node:module"; const require = makeRequire(import.meta.url);',
+  },
+  logLevel: "warning",
+});
+await copyKoffi(join(staging, "node_modules"));
+await rm(dist, { recursive: true, force: true });
+await rename(staging, dist);

@@ -3,6 +3,7 @@ import type { Blobs } from "./blobs.ts";
 import type { Descriptor, Platform } from "./descriptor.ts";
 import type { ConfigDigest, Digest } from "./digest.ts";
 import { ImageConfig, type Manifest, parseDocument, parseManifestOrIndex } from "./documents.ts";
+import { mapAtOnce } from "./map-at-once.ts";
 import { isIndexType, isManifestType, mediaTypes } from "./media-types.ts";
 import { normalPlatform } from "./platform.ts";
 import { inlineData, readDocument } from "./verify.ts";
@@ -27,7 +28,12 @@ export interface ImageTree {
   /** Manifests about images (SBOM, provenance) and whatever else isn't run; not read. */
   readonly attestations: readonly Descriptor[];
   /** The indexes that lead there, the top first if it is one. */
-  readonly indexes: readonly Descriptor[];
+  readonly indexes: readonly IndexDocument[];
+}
+
+export interface IndexDocument {
+  readonly descriptor: Descriptor;
+  readonly bytes: Uint8Array;
 }
 
 /** Identity of a runnable image, the same over every compression and with or without attestations. */
@@ -85,7 +91,7 @@ export async function readTree(
 
 class Walk {
   readonly attestations: Descriptor[] = [];
-  readonly indexes: Descriptor[] = [];
+  readonly indexes: IndexDocument[] = [];
   readonly #seen = new Set<Digest>();
   readonly #blobs: Pick<Blobs, "where" | "open">;
   readonly #signal: AbortSignal;
@@ -112,12 +118,16 @@ class Walk {
       this.attestations.push(descriptor);
       return [];
     }
-    if (isIndexType(descriptor.mediaType)) this.indexes.push(descriptor);
     const bytes = await this.#read(descriptor);
     const document = parseManifestOrIndex(descriptor.mediaType, bytes, subject);
     if (document.kind === "manifest") return this.#image(descriptor, bytes, document.manifest);
+    this.indexes.push({ descriptor, bytes });
     const below = [...above, descriptor.digest];
-    const found = await mapSome(document.index.manifests, (child) => this.descend(child, below));
+    const found = await mapAtOnce(
+      document.index.manifests,
+      { limit: readsAtOnce, signal: this.#signal },
+      (child) => this.descend(child, below),
+    );
     return found.flat();
   }
 
@@ -179,15 +189,4 @@ function isUnknown({ os, architecture }: Platform): boolean {
 /** An artifact (signature, chart, SBOM) has a config of another media type: OCI image-spec, manifest.md#guidelines-for-artifact-usage. */
 function isImageConfig({ config }: Manifest): boolean {
   return config.mediaType === mediaTypes.ociConfig || config.mediaType === mediaTypes.dockerConfig;
-}
-
-/** Like Promise.all over `map`, in order, with a few at once. */
-async function mapSome<T, R>(items: readonly T[], map: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  const rest = items.entries();
-  const work = async (): Promise<void> => {
-    for (const [index, item] of rest) results[index] = await map(item);
-  };
-  await Promise.all(Array.from({ length: Math.min(readsAtOnce, items.length) }, work));
-  return results;
 }

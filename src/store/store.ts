@@ -1,27 +1,8 @@
 import type { Blobs } from "../image/blobs.ts";
+import type { Build } from "../image/build.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Exporter } from "../image/exporter.ts";
-
-/** One built target: its stage's name (empty for the Dockerfile's last stage) and the image or image index it gave. */
-export interface BuiltTarget {
-  readonly name: string;
-  readonly descriptor: Descriptor;
-}
-
-/** What the put asked the get to deliver; get params override it. */
-export interface DeliveryDefaults {
-  readonly unpackRootfs: boolean;
-  readonly outputOci: boolean;
-}
-
-/** A whole build, as the build index records it: the main target first. */
-export interface Build {
-  /** The version's digest: config digest of the one runnable image, or digest of the index of several platforms. */
-  readonly version: Digest;
-  readonly targets: readonly [BuiltTarget, ...BuiltTarget[]];
-  readonly delivery: DeliveryDefaults;
-}
 
 /**
  * Keeps builds. A build is there whole or not at all: nothing can be fetched before {@link Stage.commit} has

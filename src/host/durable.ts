@@ -1,0 +1,77 @@
+import { randomBytes } from "node:crypto";
+import { type FileHandle, open, rename, rm, statfs } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { errorCode, UserError } from "./errors.ts";
+
+/**
+ * Writes a file whole or not at all: `write` fills a new file beside it, which is flushed to the disk and then
+ * takes the name, over whatever had it. The folder must be there.
+ * @throws UserError when the disk is full or can't be written
+ */
+export async function writeDurably(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
+  const beside = besideOf(path);
+  try {
+    await writeFlushed(beside, write);
+    await rename(beside, path);
+    await flushFolder(dirname(path));
+  } catch (error) {
+    await rm(beside, { force: true });
+    throw await writeProblem(error, path);
+  }
+}
+
+/** Fills a new file and flushes it to the disk. Its name may still be lost with the power: see {@link flushFolder}. */
+export async function writeFlushed(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
+  await using file = await open(path, "wx", 0o644);
+  await write(file);
+  await file.sync();
+}
+
+/** A name in the same folder, thus on the same filesystem, that no reader takes for the finished thing. */
+export function besideOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.part`);
+}
+
+/** Makes renames and new names in a folder outlast a power cut (fsync(2), on the folder itself). */
+export async function flushFolder(path: string): Promise<void> {
+  await using folder = await open(path, "r");
+  await folder.sync();
+}
+
+/**
+ * What to throw for an error met while writing `path`: a full or read-only disk is for the operator to put right,
+ * so it gets a message with the path, the room left and, where known, the bytes needed; else the error itself.
+ */
+export async function writeProblem(error: unknown, path: string, needed?: number): Promise<unknown> {
+  const size = needed === undefined ? "" : `; ${needed} bytes are to be written`;
+  switch (errorCode(error)) {
+    case "ENOSPC":
+      return new UserError(
+        `${path}: the disk is full, ${await room(dirname(path))}${size}. Make room on it or use another`,
+        { cause: error },
+      );
+    case "EDQUOT":
+      return new UserError(`${path}: the disk quota is used up${size}. Raise it or make room`, {
+        cause: error,
+      });
+    case "EROFS":
+      return new UserError(
+        `${path}: the disk is mounted read-only${size}. Mount it writable or use another`,
+        {
+          cause: error,
+        },
+      );
+    case undefined:
+    default:
+      return error;
+  }
+}
+
+async function room(folder: string): Promise<string> {
+  try {
+    const { bavail, bsize, blocks } = await statfs(folder);
+    return `${bavail * bsize} of its ${blocks * bsize} bytes are free`;
+  } catch {
+    return "its size isn't known";
+  }
+}

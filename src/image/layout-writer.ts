@@ -1,0 +1,134 @@
+import { constants, createReadStream } from "node:fs";
+import { copyFile, link, mkdir, open, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { besideOf, flushFolder, writeFlushed, writeProblem } from "../host/durable.ts";
+import type { Blobs } from "./blobs.ts";
+import type { Descriptor } from "./descriptor.ts";
+import { blobPath } from "./layout.ts";
+import { mapAtOnce } from "./map-at-once.ts";
+import { isManifestType, mediaTypes } from "./media-types.ts";
+import { type ReachableBlob, reachableBlobs } from "./reachable.ts";
+import { formatReference, type Reference } from "./reference.ts";
+import type { ImageTree } from "./resolve.ts";
+import { openVerified, verified } from "./verify.ts";
+
+export interface LayoutToWrite {
+  readonly tree: ImageTree;
+  readonly blobs: Blobs;
+  /** Must be absent or empty; the folder above it must be there. */
+  readonly folder: string;
+  /** The image's names, if it has any; readers of a layout are told the first. */
+  readonly tags: readonly Reference[];
+  readonly signal: AbortSignal;
+}
+
+/** `oci-layout` (OCI image-spec, image-layout.md#oci-layout-file). */
+export const layoutMarker: Uint8Array = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
+
+const blobsAtOnce = 4;
+
+/**
+ * Writes an OCI image layout with everything below the tree's top, attestations included. `index.json` has one
+ * entry, the top; when that is a manifest, `single-image-digest` names it, which the registry-image resource wants
+ * before it pushes a layout that isn't an index. Every blob is verified where it lies in the end. The folder is
+ * written beside, flushed to the disk and then takes its name.
+ */
+export async function writeLayout({ tree, blobs, folder, tags, signal }: LayoutToWrite): Promise<void> {
+  const all = await reachableBlobs(blobs, tree, signal);
+  const beside = besideOf(folder);
+  try {
+    await mkdir(join(beside, "blobs/sha256"), { recursive: true });
+    await mapAtOnce(all, { limit: blobsAtOnce, signal }, (blob, either) =>
+      placeBlob(blob, blobs, beside, either),
+    );
+    await writeBytes(join(beside, "oci-layout"), layoutMarker);
+    await writeBytes(join(beside, "index.json"), layoutIndex(tree.top, tags));
+    if (isManifestType(tree.top.mediaType)) {
+      await writeBytes(join(beside, "single-image-digest"), Buffer.from(tree.top.digest));
+    }
+    for (const part of ["blobs/sha256", "blobs", "."]) await flushFolder(join(beside, part));
+    await rename(beside, folder);
+    await flushFolder(dirname(folder));
+  } catch (error) {
+    await rm(beside, { recursive: true, force: true });
+    throw await writeProblem(
+      error,
+      folder,
+      all.reduce((sum, { descriptor }) => sum + descriptor.size, 0),
+    );
+  }
+}
+
+/**
+ * The `index.json` of a layout that holds one image or index. Its first name is given the two ways readers look
+ * for it: the tag as OCI says (annotations.md, `org.opencontainers.image.ref.name`), the full reference as
+ * containerd does. A second entry for a second name would leave readers to choose, so there is one.
+ */
+export function layoutIndex(top: Descriptor, [name]: readonly Reference[]): Uint8Array {
+  const { mediaType, digest, size, platform } = top;
+  const annotations = {
+    ...top.annotations,
+    ...(name && { "io.containerd.image.name": formatReference({ ...name, digest: undefined }) }),
+    ...(name?.tag !== undefined && { "org.opencontainers.image.ref.name": name.tag }),
+  };
+  const entry = {
+    mediaType,
+    digest,
+    size,
+    ...(platform && { platform }),
+    ...(Object.keys(annotations).length > 0 && { annotations }),
+  };
+  return Buffer.from(
+    JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [entry] }),
+  );
+}
+
+async function placeBlob(
+  blob: ReachableBlob,
+  blobs: Blobs,
+  folder: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { descriptor, bytes } = blob;
+  const path = join(folder, blobPath(descriptor.digest));
+  if (bytes !== undefined) return writeBytes(path, bytes);
+  const stored = blobs.file(descriptor);
+  if (stored !== undefined && (await shareFile(stored, path))) {
+    const { where } = blobs;
+    const reading = verified(descriptor, createReadStream(path, { highWaterMark: 1024 * 1024 }), {
+      where,
+      signal,
+    });
+    return pipeline(reading, new Writable({ write: (_chunk, _encoding, done) => done() }), { signal });
+  }
+  return writeFlushed(path, async (file) =>
+    file.writeFile(await openVerified(blobs, descriptor, signal), { signal }),
+  );
+}
+
+/**
+ * Has `path` share the bytes of `stored` without a copy: a reflink where the filesystem knows it, for what is done
+ * to one file then never shows in the other; else a hard link. False where neither can be (another filesystem).
+ */
+async function shareFile(stored: string, path: string): Promise<boolean> {
+  try {
+    await copyFile(stored, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
+    await using file = await open(path, "r");
+    await file.sync();
+    return true;
+  } catch {
+    // Not every filesystem has reflinks; what else may be wrong shows again below or when the blob is copied.
+  }
+  try {
+    await link(stored, path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function writeBytes(path: string, bytes: Uint8Array): Promise<void> {
+  return writeFlushed(path, (file) => file.writeFile(bytes));
+}

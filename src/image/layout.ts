@@ -1,0 +1,128 @@
+import { lstatSync } from "node:fs";
+import { constants, type FileHandle, open, realpath } from "node:fs/promises";
+import { join, sep } from "node:path";
+import { z } from "zod";
+import { errorCode, UserError } from "../host/errors.ts";
+import type { Blobs } from "./blobs.ts";
+import type { Descriptor } from "./descriptor.ts";
+import { type Digest, hexOf } from "./digest.ts";
+import { Index, parseDocument } from "./documents.ts";
+import { documentLimit } from "./verify.ts";
+
+/** A folder in the form of OCI image-spec, image-layout.md. */
+export interface Layout extends Blobs {
+  readonly folder: string;
+  /** What `index.json` says; it has no digest to be checked against. */
+  readonly index: Index;
+}
+
+const LayoutMarker = z.looseObject({ imageLayoutVersion: z.string() });
+const layoutVersion = "1.0.0";
+const readChunk = 1024 * 1024;
+
+/**
+ * Opens an OCI image layout.
+ * @param where names it in messages
+ * @throws UserError when it isn't one, has another version, or reaches out of its folder by symbolic links
+ */
+export async function openLayout(folder: string, where = `OCI layout ${folder}`): Promise<Layout> {
+  const marker = await readSmallFile(join(folder, "oci-layout"), `${where}: oci-layout`);
+  const { imageLayoutVersion } = parseDocument(LayoutMarker, marker, `${where}: oci-layout`);
+  if (imageLayoutVersion !== layoutVersion) {
+    throw new UserError(
+      `${where}: oci-layout has imageLayoutVersion ${JSON.stringify(imageLayoutVersion.slice(0, 40))}; expected ${JSON.stringify(layoutVersion)}`,
+    );
+  }
+  const subject = `${where}: index.json`;
+  const index = parseDocument(Index, await readSmallFile(join(folder, "index.json"), subject), subject);
+  if ("layers" in index || "config" in index) {
+    throw new UserError(
+      `${subject}: has fields of a manifest (config, layers); expected an index (manifests)`,
+    );
+  }
+  return { ...(await layoutBlobs(folder, where)), folder, index };
+}
+
+/** The blobs of a layout whose `index.json` isn't there yet or doesn't matter. */
+export async function layoutBlobs(folder: string, where = `OCI layout ${folder}`): Promise<Blobs> {
+  const blobs = await blobsFolder(folder, where);
+  const pathOf = ({ digest }: Descriptor): string => join(blobs, hexOf(digest));
+  return {
+    where,
+    async open(descriptor) {
+      const file = await openPlain(pathOf(descriptor), `${where}: blob ${descriptor.digest}`);
+      return file.createReadStream({ highWaterMark: readChunk });
+    },
+    file(descriptor) {
+      const path = pathOf(descriptor);
+      const isPlain = lstatSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+      return isPlain ? path : undefined;
+    },
+  };
+}
+
+/** Where a layout keeps a blob, relative to its folder. */
+export function blobPath(digest: Digest): string {
+  return `blobs/sha256/${hexOf(digest)}`;
+}
+
+async function blobsFolder(folder: string, where: string): Promise<string> {
+  const root = await realFolder(folder, where);
+  const blobs = await realFolder(join(root, "blobs/sha256"), `${where}: blobs/sha256`);
+  if (blobs.startsWith(root === sep ? sep : root + sep)) return blobs;
+  throw new UserError(
+    `${where}: its blobs folder is a symbolic link to ${blobs}; expected a folder of its own`,
+  );
+}
+
+async function realFolder(path: string, subject: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (cause) {
+    if (errorCode(cause) !== "ENOENT" && errorCode(cause) !== "ENOTDIR") throw cause;
+    throw new UserError(
+      `${subject}: no such folder; expected an OCI image layout (oci-layout, index.json, blobs/)`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** The whole file, if it has no more bytes than a document may have. */
+async function readSmallFile(path: string, subject: string): Promise<Uint8Array> {
+  await using file = await openPlain(path, subject);
+  const { size } = await file.stat();
+  if (size > documentLimit) {
+    throw new UserError(`${subject}: has ${size} bytes; expected ${documentLimit} at most`);
+  }
+  return file.readFile();
+}
+
+/** Opens a regular file and nothing else: no link that leads elsewhere, no FIFO that would wait for a writer. */
+async function openPlain(path: string, subject: string): Promise<FileHandle> {
+  const file = await openUnfollowed(path, subject);
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  throw new UserError(`${subject}: is no regular file`);
+}
+
+async function openUnfollowed(path: string, subject: string): Promise<FileHandle> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  try {
+    return await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (cause) {
+    switch (errorCode(cause)) {
+      case "ENOENT":
+      case "ENOTDIR":
+        throw new UserError(`${subject}: there is no such file; an OCI image layout must have it`, { cause });
+      case "ELOOP":
+        throw new UserError(`${subject}: is a symbolic link; copy what it points to into the layout`, {
+          cause,
+        });
+      case undefined:
+      default:
+        throw cause;
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import { UserError } from "../host/errors.ts";
+import { type Digest, parseDigest } from "./digest.ts";
+
+/** A repository of a registry, by its full name. */
+export interface Repository {
+  /** `docker.io`, `registry.example:5000`, `[::1]:5000`: the key in `RegistryAccess`. */
+  readonly host: string;
+  /** `library/debian`, `team/app`. */
+  readonly path: string;
+}
+
+/** An image in a registry, as in `FROM`, with at least a tag or a digest where it names one image. */
+export interface Reference extends Repository {
+  readonly tag: string | undefined;
+  readonly digest: Digest | undefined;
+}
+
+// The grammar is that of github.com/distribution/reference, which Docker, BuildKit and containerd share.
+const hostForm =
+  /^(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*)(?::[0-9]{1,5})?$/i;
+const pathPart = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
+const tagForm = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
+const nameLimit = 255;
+
+/**
+ * Reads `[host[:port]/]path[:tag][@digest]`. Without a host it is docker.io's, where a path of one part lies under
+ * `library/`.
+ * @throws UserError naming `subject`
+ */
+export function parseReference(text: string, subject: string): Reference {
+  const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text)?.[0];
+  // The text isn't repeated: what looks like a URL may hold a password.
+  if (scheme !== undefined) throw new UserError(`${subject}: an image name has no scheme; remove ${scheme}`);
+  const at = text.indexOf("@");
+  const beforeDigest = at === -1 ? text : text.slice(0, at);
+  const digest = at === -1 ? undefined : parseDigest(text.slice(at + 1), subject);
+  const colon = beforeDigest.lastIndexOf(":");
+  // A colon before the last slash is that of a port or of an IPv6 address.
+  const hasTag = colon > beforeDigest.lastIndexOf("/");
+  const tag = hasTag ? parseTag(beforeDigest.slice(colon + 1), subject) : undefined;
+  return { ...parseName(hasTag ? beforeDigest.slice(0, colon) : beforeDigest, subject), tag, digest };
+}
+
+/**
+ * Reads a repository's name, which may have neither tag nor digest.
+ * @throws UserError naming `subject`
+ */
+export function parseRepository(text: string, subject: string): Repository {
+  const { host, path, tag, digest } = parseReference(text, subject);
+  if (tag !== undefined) throw refused(subject, text, `leave out the tag ${JSON.stringify(tag)}`);
+  if (digest !== undefined) throw refused(subject, text, "leave out the digest");
+  return { host, path };
+}
+
+/**
+ * Checks a tag.
+ * @throws UserError naming `subject`
+ */
+export function parseTag(text: string, subject: string): string {
+  if (tagForm.test(text)) return text;
+  throw new UserError(
+    `${subject}: ${JSON.stringify(text)} is no tag; expected up to 128 letters, digits, "_", "." and "-", not beginning with "." or "-"`,
+  );
+}
+
+/** The full name: `docker.io/library/debian`. */
+export function formatRepository({ host, path }: Repository): string {
+  return `${host}/${path}`;
+}
+
+/** The full reference: `docker.io/library/debian:bookworm@sha256:…`. */
+export function formatReference({ tag, digest, ...repository }: Reference): string {
+  return `${formatRepository(repository)}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
+}
+
+/** The name as Docker shows it: without `docker.io/`, and without `library/` there. */
+export function familiarRepository({ host, path }: Repository): string {
+  if (host !== "docker.io") return `${host}/${path}`;
+  const name = path.startsWith("library/") ? path.slice("library/".length) : path;
+  return path.startsWith("library/") && name.includes("/") ? path : name;
+}
+
+function parseName(text: string, subject: string): Repository {
+  if (text === "") throw refused(subject, text, "expected host/path");
+  if (text.length > nameLimit) throw refused(subject, text, `a name has at most ${nameLimit} characters`);
+  const slash = text.indexOf("/");
+  const first = slash === -1 ? "" : text.slice(0, slash);
+  const named = /[.:[\]A-Z]/.test(first) || first === "localhost";
+  const host = named ? parseHost(first, text, subject) : "docker.io";
+  const path = named ? text.slice(slash + 1) : text;
+  checkPath(path, text, subject);
+  if (!named && slash === -1 && /^[0-9a-f]{64}$/.test(path)) {
+    throw refused(subject, text, "64 hex digits alone are an image's ID, not a name");
+  }
+  return { host, path: host === "docker.io" && !path.includes("/") ? `library/${path}` : path };
+}
+
+function parseHost(host: string, text: string, subject: string): string {
+  const port = /:([0-9]+)$/.exec(host)?.[1];
+  if (!hostForm.test(host) || (port !== undefined && Number(port) > 65535)) {
+    throw refused(subject, text, `${JSON.stringify(host)} is no host[:port]`);
+  }
+  return host.toLowerCase() === "index.docker.io" ? "docker.io" : host;
+}
+
+function checkPath(path: string, text: string, subject: string): void {
+  const wrong = path.split("/").find((part) => !pathPart.test(part));
+  if (wrong === undefined) return;
+  if (pathPart.test(wrong.toLowerCase())) {
+    throw refused(
+      subject,
+      text,
+      `write ${JSON.stringify(wrong)} in lower case: ${JSON.stringify(wrong.toLowerCase())}`,
+    );
+  }
+  throw refused(
+    subject,
+    text,
+    `the part ${JSON.stringify(wrong)} must be lower-case letters and digits, with single ".", "_", "__" or "-" between them`,
+  );
+}
+
+function refused(subject: string, text: string, what: string): UserError {
+  return new UserError(`${subject}: ${JSON.stringify(text.slice(0, 300))} is no image name: ${what}`);
+}

@@ -44,7 +44,7 @@ export async function flushFolder(path: string): Promise<void> {
  */
 export async function writeProblem(error: unknown, path: string, needed?: number): Promise<unknown> {
   const size = needed === undefined ? "" : `; ${needed} bytes are to be written`;
-  switch (errorCode(error)) {
+  switch (errorCode(error) ?? "") {
     case "ENOSPC":
       return new UserError(
         `${path}: the disk is full, ${await room(dirname(path))}${size}. Make room on it or use another`,
@@ -61,7 +61,6 @@ export async function writeProblem(error: unknown, path: string, needed?: number
           cause: error,
         },
       );
-    case undefined:
     default:
       return error;
   }

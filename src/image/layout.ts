@@ -112,7 +112,7 @@ async function openUnfollowed(path: string, subject: string): Promise<FileHandle
   try {
     return await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   } catch (cause) {
-    switch (errorCode(cause)) {
+    switch (errorCode(cause) ?? "") {
       case "ENOENT":
       case "ENOTDIR":
         throw new UserError(`${subject}: there is no such file; an OCI image layout must have it`, { cause });
@@ -120,7 +120,6 @@ async function openUnfollowed(path: string, subject: string): Promise<FileHandle
         throw new UserError(`${subject}: is a symbolic link; copy what it points to into the layout`, {
           cause,
         });
-      case undefined:
       default:
         throw cause;
     }

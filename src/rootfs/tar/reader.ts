@@ -1,0 +1,355 @@
+import type { DataRun, TarEntry } from "./entry.ts";
+import { TarError } from "./error.ts";
+import { blockSize, parseHeader, type RawHeader, sumOf } from "./header.ts";
+import { hasContent, isHeaderOnly, joinMember, type Member, withSparseRecords } from "./member.ts";
+import { FieldError, numberField } from "./numbers.ts";
+import { noRecords, type PaxRecords, parsePax } from "./pax.ts";
+import { checkRuns, MapBlocks, maxSpecialSize, parseMap, readRuns, sparseFormat } from "./sparse.ts";
+
+/** Takes what a `TarReader` reads. What it throws goes through `write`, and ends the reading. */
+export interface TarHandler {
+  /** A member begins. */
+  entry(entry: TarEntry): void;
+  /**
+   * Content of the member, in order, never empty; `position` is where the bytes belong in the file. They are a view
+   * of what `write` was given, so they are only good until this returns.
+   */
+  content(bytes: Buffer, position: number): void;
+  /** The member is whole; follows each `entry`. */
+  close(): void;
+}
+
+/** What the bytes that come next are. */
+type Part =
+  | "header"
+  | "extended header" // the body of a member of type x, g, L or K
+  | "old sparse map" // extension blocks of GNU's old sparse format
+  | "sparse map" // the map of format 1.0: the first blocks of the content
+  | "content"
+  | "padding"
+  | "nothing"; // after the end of the archive
+
+/**
+ * Reads a tar archive as Go's archive/tar does (v7, ustar, star, GNU, PAX, all of GNU's sparse formats), synchronously:
+ * bytes go in by `write`, members come out at the handler before it returns. Nothing is kept but the state of one
+ * member, of at most a few MiB; content is never copied.
+ *
+ * As in Go: links, folders, devices and FIFOs have no content whatever their size says; global PAX headers change
+ * nothing; two blocks of zeros end the archive, what follows is ignored; an archive that just stops after a member
+ * is whole. Where Go takes one of two contradicting names (PAX and GNU) without a word, this is an error, and so are
+ * numbers over 2^53. Of extended attributes, `SCHILY.xattr.` is read (GNU tar, star, Go); bsdtar's
+ * `LIBARCHIVE.xattr.` is ignored, since bsdtar writes the same attributes in the former way as well.
+ */
+export class TarReader {
+  readonly #handler: TarHandler;
+  #failure: { readonly error: unknown } | undefined;
+
+  #part: Part = "header";
+  /** Bytes of the part at hand that are still to come. */
+  #left = blockSize;
+  /** Bytes read so far. */
+  #offset = 0;
+  /** A block or extended header that is spread over chunks. */
+  #collected: Buffer | undefined;
+  #zeroBlocks = 0;
+  /** Bytes up to the next block after the body at hand. */
+  #padding = 0;
+
+  /** Where the member at hand begins, extended headers included, and its name as far as it is known. */
+  #start: number | undefined;
+  #path: string | undefined;
+  /** Type of the extended header at hand. */
+  #extension = "";
+  #pax: PaxRecords = noRecords;
+  #longPath = "";
+  #longLink = "";
+
+  #member: Member | undefined;
+  /** Bytes of content in the archive; of a sparse file, without the map. */
+  #stored = 0;
+  /** Where the next content belongs in the file. */
+  #position = 0;
+  #runs: DataRun[] | undefined;
+  #run = 0;
+  #map = new MapBlocks();
+  #mapBlocks = 0;
+
+  constructor(handler: TarHandler) {
+    this.#handler = handler;
+  }
+
+  /**
+   * Reads the next bytes of the archive, however they are cut.
+   * @throws TarError when they can't be read as tar; and what the handler throws. The same again at each later call.
+   */
+  write(chunk: Uint8Array): void {
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    this.#guard(() => {
+      let at = 0;
+      while (at < bytes.length && this.#part !== "nothing") {
+        const taken = Math.min(this.#left, bytes.length - at);
+        const piece = bytes.subarray(at, at + taken);
+        at += taken;
+        this.#left -= taken;
+        this.#offset += taken;
+        this.#take(piece);
+      }
+    });
+  }
+
+  /**
+   * The archive ends here.
+   * @throws TarError when that is within a member
+   */
+  end(): void {
+    this.#guard(() => {
+      const isWhole = this.#part === "header" ? this.#left === blockSize : isPause(this.#part);
+      if (!isWhole) throw new FieldError(`the archive is cut short in its ${this.#part}`);
+    });
+  }
+
+  #guard(read: () => void): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    try {
+      read();
+    } catch (thrown) {
+      const at = { offset: this.#start ?? this.#offset, member: this.#path };
+      const error = thrown instanceof FieldError ? new TarError(thrown.message, at) : thrown;
+      this.#failure = { error };
+      throw error;
+    }
+  }
+
+  #take(piece: Buffer): void {
+    switch (this.#part) {
+      case "content":
+        this.#content(piece);
+        if (this.#left === 0) this.#close();
+        return;
+      case "padding":
+        if (this.#left === 0) this.#expect("header", blockSize);
+        return;
+      case "nothing":
+        return;
+      case "header":
+      case "extended header":
+      case "old sparse map":
+      case "sparse map": {
+        const whole = this.#collect(piece);
+        if (whole !== undefined) this.#whole(this.#part, whole);
+      }
+    }
+  }
+
+  /** The part at hand in one buffer once it is complete; copied only if it is spread over chunks. */
+  #collect(piece: Buffer): Buffer | undefined {
+    if (this.#collected === undefined) {
+      if (this.#left === 0) return piece;
+      this.#collected = Buffer.allocUnsafe(piece.length + this.#left);
+    }
+    const whole = this.#collected;
+    piece.copy(whole, whole.length - this.#left - piece.length);
+    if (this.#left > 0) return undefined;
+    this.#collected = undefined;
+    return whole;
+  }
+
+  #whole(part: "header" | "extended header" | "old sparse map" | "sparse map", bytes: Buffer): void {
+    switch (part) {
+      case "header":
+        this.#headerBlock(bytes);
+        break;
+      case "extended header":
+        this.#extendedHeader(bytes);
+        break;
+      case "old sparse map":
+        this.#oldSparseMap(bytes);
+        break;
+      case "sparse map":
+        this.#sparseMap(bytes);
+    }
+  }
+
+  #headerBlock(block: Buffer): void {
+    this.#start ??= this.#offset - blockSize;
+    const sum = sumOf(block);
+    if (sum === 0) {
+      this.#zeroBlocks++;
+      if (this.#zeroBlocks === 2) this.#expect("nothing", 0);
+      else this.#expect("header", blockSize);
+      return;
+    }
+    if (this.#zeroBlocks > 0) throw new FieldError("a block of zeros is followed by one that isn't");
+    const header = parseHeader(block, sum);
+    if (header.size < 0 && !isHeaderOnly(header.flag)) throw new FieldError("negative size");
+    if ("xgLK".includes(header.flag)) {
+      this.#extensionHeader(header);
+      return;
+    }
+    this.#path = header.path;
+    this.#joinHeader(header);
+    this.#startMember(header, block);
+  }
+
+  #extensionHeader({ flag, size }: RawHeader): void {
+    if (size > maxSpecialSize) throw new FieldError(`an extended header of ${size} bytes, over 1 MiB`);
+    this.#extension = flag;
+    this.#padding = paddingOf(size);
+    this.#expect("extended header", size);
+    if (size === 0) this.#extendedHeader(Buffer.alloc(0));
+  }
+
+  #extendedHeader(body: Buffer): void {
+    switch (this.#extension) {
+      case "x":
+        this.#pax = parsePax(body);
+        break;
+      case "L":
+        this.#longPath = cString(body);
+        break;
+      case "K":
+        this.#longLink = cString(body);
+        break;
+      default:
+        // Go hands a global header out as a member of its own, so what was said before it is said of that one.
+        parsePax(body);
+        this.#forget();
+    }
+    this.#pad();
+  }
+
+  #joinHeader(header: RawHeader): void {
+    const member = joinMember(header, {
+      pax: this.#pax,
+      longPath: this.#longPath,
+      longLink: this.#longLink,
+    });
+    this.#member = member;
+    this.#path = member.path;
+    this.#stored = member.size;
+    this.#padding = paddingOf(member.size);
+  }
+
+  #startMember(header: RawHeader, block: Buffer): void {
+    const member = this.#member as Member;
+    const format = header.flag === "S" ? "old" : sparseFormat(this.#pax);
+    if (format === undefined) {
+      this.#open();
+    } else if (format === "old") {
+      if (header.format !== "gnu") throw new FieldError("a sparse file of another format than GNU's");
+      this.#member = { ...member, size: numberField(block, 483, 12, "size of the sparse file") };
+      this.#addOldRuns(block, 386, 4);
+    } else {
+      if (!hasContent(member.kind)) throw new FieldError("a sparse map without a file");
+      this.#member = withSparseRecords(member, this.#pax);
+      this.#path = this.#member.path;
+      if (format === "1.0") {
+        this.#expectMapBlock();
+      } else {
+        this.#runs = parseMap(this.#pax);
+        this.#open();
+      }
+    }
+  }
+
+  #addOldRuns(block: Buffer, start: number, count: number): void {
+    this.#runs ??= [];
+    if (readRuns(block, start, count, this.#runs).extended) this.#expect("old sparse map", blockSize);
+    else this.#open();
+  }
+
+  #oldSparseMap(block: Buffer): void {
+    this.#mapBlocks++;
+    if (this.#mapBlocks * blockSize >= maxSpecialSize) throw new FieldError("sparse map over 1 MiB");
+    this.#addOldRuns(block, 0, 21);
+  }
+
+  #expectMapBlock(): void {
+    if (this.#stored < blockSize) throw new FieldError("the content ends within the sparse map");
+    this.#expect("sparse map", blockSize);
+  }
+
+  #sparseMap(block: Buffer): void {
+    this.#stored -= blockSize;
+    this.#runs = this.#map.add(block);
+    if (this.#runs === undefined) this.#expectMapBlock();
+    else this.#open();
+  }
+
+  /** All about the member is known: hands it on, and goes on to its content. */
+  #open(): void {
+    const member = this.#member as Member;
+    if (this.#runs !== undefined) this.#runs = checkRuns(this.#runs, member.size, this.#stored);
+    this.#handler.entry({ ...member, runs: this.#runs, offset: this.#start as number });
+    this.#expect("content", this.#stored);
+    if (this.#stored === 0) this.#close();
+  }
+
+  #content(piece: Buffer): void {
+    const runs = this.#runs;
+    if (runs === undefined) {
+      this.#handler.content(piece, this.#position);
+      this.#position += piece.length;
+      return;
+    }
+    let at = 0;
+    while (at < piece.length) {
+      // `#position` counts within the run; the runs together are as long as the content (see checkRuns).
+      const run = runs[this.#run] as DataRun;
+      const length = Math.min(piece.length - at, run.length - this.#position);
+      this.#handler.content(piece.subarray(at, at + length), run.offset + this.#position);
+      at += length;
+      this.#position += length;
+      if (this.#position === run.length) {
+        this.#run++;
+        this.#position = 0;
+      }
+    }
+  }
+
+  #close(): void {
+    this.#handler.close();
+    this.#forget();
+    this.#pad();
+  }
+
+  /** What was said of the member at hand doesn't hold for the next. */
+  #forget(): void {
+    this.#start = undefined;
+    this.#path = undefined;
+    this.#pax = noRecords;
+    this.#longPath = "";
+    this.#longLink = "";
+    this.#member = undefined;
+    this.#position = 0;
+    if (this.#runs === undefined) return;
+    this.#runs = undefined;
+    this.#run = 0;
+    this.#map = new MapBlocks();
+    this.#mapBlocks = 0;
+  }
+
+  #pad(): void {
+    if (this.#padding > 0) this.#expect("padding", this.#padding);
+    else this.#expect("header", blockSize);
+  }
+
+  #expect(part: Part, bytes: number): void {
+    this.#part = part;
+    this.#left = bytes;
+  }
+}
+
+/** Whether an archive may stop here: as Go has it, even in the padding after the last member. */
+function isPause(part: Part): boolean {
+  return part === "padding" || part === "nothing";
+}
+
+function paddingOf(size: number): number {
+  return (blockSize - (size % blockSize)) % blockSize;
+}
+
+function cString(bytes: Buffer): string {
+  const end = bytes.indexOf(0);
+  return bytes.toString("latin1", 0, end < 0 ? bytes.length : end);
+}

@@ -1,4 +1,3 @@
-import { kill } from "node:process";
 import { execa, type Options } from "execa";
 import { errorCode } from "./errors.ts";
 import type { Host } from "./host.ts";
@@ -30,9 +29,9 @@ export function startChild<const O extends Options>(
 }
 
 /** Sends a signal to a process that is none of our direct children; one that is gone already is no error. */
-export function signalProcess(pid: number, signal: "SIGTERM" | "SIGKILL"): void {
+export function signalProcess({ kill }: Pick<Host, "kill">, ...target: Parameters<Host["kill"]>): void {
   try {
-    kill(pid, signal);
+    kill(...target);
   } catch (thrown) {
     if (errorCode(thrown) !== "ESRCH") throw thrown;
   }

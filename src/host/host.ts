@@ -10,6 +10,8 @@ export interface Host {
   readonly log: Log;
   /** Aborted when Concourse ends the step (SIGTERM). */
   readonly signal: AbortSignal;
+  /** Sends a signal to any process, as kill(2) does; throws a system error (`ESRCH` when it is gone). */
+  readonly kill: (pid: number, signal: "SIGTERM" | "SIGKILL") => void;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;

@@ -70,7 +70,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
         : `was ended by ${exit.signal}`;
     return `buildkitd ${how}${log.empty ? "" : `; the end of its log:\n${log.tail(20)}`}`;
   };
-  started.defer(() => stop(child.pid, exited, "kept" in options.state));
+  started.defer(() => stop(host, child.pid, exited, "kept" in options.state));
   child.stderr.on("data", (bytes: Buffer) => log.write(bytes));
 
   await log.until(/running server on/, {
@@ -132,15 +132,20 @@ async function pinnedSnapshotter(root: string): Promise<string> {
  * Ends the daemon and waits until nothing of it is left. The namespace's first process is buildkitd; when it is
  * gone the kernel has ended all others in there (pid_namespaces(7)), and then unshare(1) ends.
  */
-async function stop(pid: number | undefined, exited: Promise<unknown>, gently: boolean): Promise<void> {
+async function stop(
+  host: Host,
+  pid: number | undefined,
+  exited: Promise<unknown>,
+  gently: boolean,
+): Promise<void> {
   if (pid === undefined) return;
   const daemon = await firstChild(pid);
   if (daemon === undefined) {
-    signalProcess(pid, "SIGKILL");
+    signalProcess(host, pid, "SIGKILL");
   } else {
     // Only a state that is used again has to be closed in order.
-    signalProcess(daemon, gently ? "SIGTERM" : "SIGKILL");
-    const timer = setTimeout(() => signalProcess(daemon, "SIGKILL"), stopDeadline);
+    signalProcess(host, daemon, gently ? "SIGTERM" : "SIGKILL");
+    const timer = setTimeout(() => signalProcess(host, daemon, "SIGKILL"), stopDeadline);
     await exited.finally(() => clearTimeout(timer));
   }
   await exited;

@@ -4,8 +4,8 @@
 #   sh tools/setup.sh [command [argument ...]]
 #
 # npm's dependencies go to node_modules; buildctl, buildkitd and regctl are taken from PATH when they are new enough,
-# else built from the Go module beside this file into .tools/bin, as is a second registry for the tests; the rest
-# comes from Debian's packages. What is there already is left alone, so a second run only looks. Several may run at
+# else built from the Go module beside this file into .tools/bin, as are a second registry and crane for the tests; the
+# rest comes from Debian's packages. What is there already is left alone, so a second run only looks. Several may run at
 # once: one works, the others wait.
 set -eu
 
@@ -74,9 +74,9 @@ missing_packages() {
 # tool_is_good NAME: ours is good when it is what tools/go.mod pins; one from PATH when it isn't below the floor.
 tool_is_good() {
   case $1 in
-  # It tells no version, but Go writes the module's into the program.
-  registry)
-    grep -aqF "go-containerregistry	v$(pinned github.com/google/go-containerregistry)" "$tools/bin/registry" 2>/dev/null
+  # They tell no version, but Go writes the module's into the program.
+  registry | crane)
+    grep -aqF "go-containerregistry	v$(pinned github.com/google/go-containerregistry)" "$tools/bin/$1" 2>/dev/null
     return
     ;;
   regctl) module=github.com/regclient/regclient argument=version floor=$regctl_floor ;;
@@ -90,7 +90,7 @@ tool_is_good() {
 }
 
 missing_tools() {
-  for tool in buildctl buildkitd regctl registry; do
+  for tool in buildctl buildkitd regctl registry crane; do
     tool_is_good "$tool" || printf '%s ' "$tool"
   done
 }

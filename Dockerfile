@@ -1,0 +1,42 @@
+# The resource's image. Every base is a build argument: a site without Docker Hub names its own, which need what is
+# said beside each.
+ARG base=debian:bookworm-slim
+# Node.js 24 or newer as /usr/local/bin/node, and npm.
+ARG node=node:24-bookworm-slim
+# Go; a newer toolchain that go.mod asks for is fetched by itself.
+ARG golang=golang:1.26-bookworm
+# An image with buildctl, buildkitd and regctl in /usr/local/bin saves building them.
+ARG tools=build-tools
+
+FROM ${golang} AS build-tools
+WORKDIR /src/tools
+COPY tools/go.mod tools/go.sum ./
+RUN go mod download
+ENV CGO_ENABLED=0
+RUN version=$(go list -m -f '{{.Version}}' github.com/moby/buildkit) && \
+    go build -trimpath -ldflags "-s -w -X github.com/moby/buildkit/version.Version=$version" -o /usr/local/bin/ \
+      github.com/moby/buildkit/cmd/buildctl github.com/moby/buildkit/cmd/buildkitd github.com/regclient/regclient/cmd/regctl
+
+FROM ${tools} AS tools
+
+FROM ${node} AS bundle
+WORKDIR /src
+COPY .npmrc package.json package-lock.json ./
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY tools/build.ts tools/
+COPY src src/
+RUN npm run build
+
+FROM ${base}
+# git and ssh fetch contexts from repositories; igzip, xz and zstd unpack layers and archives.
+RUN apt-get update && \
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+      ca-certificates git isal libstdc++6 openssh-client runc util-linux xz-utils zstd && \
+    rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
+COPY --from=bundle /usr/local/bin/node /usr/local/bin/
+COPY --from=tools /usr/local/bin/buildctl /usr/local/bin/buildkitd /usr/local/bin/regctl /usr/local/bin/
+COPY assets /opt/resource/
+COPY --from=bundle /src/dist /opt/resource/dist/
+# As a task's image it offers `build`. The first checks show that it starts and fill Node's compile cache.
+RUN ln -s /opt/resource/build /usr/local/bin/build && \
+    for _ in 1 2; do echo '{"source":{"directory":"/tmp"},"version":null}' | /opt/resource/check; done

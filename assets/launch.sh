@@ -22,5 +22,5 @@ launch() {
       exit 1
     fi
   fi
-  NODE_COMPILE_CACHE=$root/.tools/cache exec node "$root/src/main.ts" "$@"
+  NODE_COMPILE_CACHE=$root/.tools/compile-cache exec node "$root/src/main.ts" "$@"
 }

@@ -143,7 +143,7 @@ bring_dependencies() {
   command -v npm >/dev/null || fail "there is no npm on PATH to bring the dependencies: install Node.js with npm and run again"
   # The usual pauses between tries add up to minutes of silence when there is no network.
   with_progress "npm ci (a folder of dependencies and a Node of version 24)" "$tools/npm.log" \
-    npm ci --no-audit --no-fund --fetch-retries=3 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000 ||
+    npm ci --no-audit --no-fund --fetch-retries=2 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=3000 ||
     fail "npm ci failed (\"$(last_words "$tools/npm.log" 'npm (error|ERR!).*(request to|network|E[A-Z]{4,}|not found)')\"): check that this machine reaches its npm registry and run again (its log: .tools/npm.log)"
   cp package-lock.json node_modules/.installed-package-lock.json
 }

@@ -22,3 +22,20 @@ export interface RegistryAccess {
   /** A Docker client configuration (`auths`, `credHelpers`, `credsStore`) given inline, as its JSON object. */
   readonly dockerConfig?: Readonly<Record<string, unknown>>;
 }
+
+/** The Docker client knows Docker Hub by this name (docker/cli, `registry.IndexServer`). */
+const dockerHub = "https://index.docker.io/v1/";
+
+/**
+ * The Docker client configuration (`config.json`) that holds these credentials: what was given inline, and the
+ * hosts' own user names and passwords over it.
+ */
+export function dockerConfig({ hosts, dockerConfig: given = {} }: RegistryAccess): Record<string, unknown> {
+  const auths = typeof given["auths"] === "object" && given["auths"] !== null ? given["auths"] : {};
+  const own = [...hosts].flatMap(([host, { username, password }]) => {
+    if (username === undefined || password === undefined) return [];
+    const auth = Buffer.from(`${username}:${password}`).toString("base64");
+    return [[host === "docker.io" ? dockerHub : host, { auth }]];
+  });
+  return { ...given, auths: { ...auths, ...Object.fromEntries(own) } };
+}

@@ -8,7 +8,7 @@ import type { Exporter } from "../image/exporter.ts";
  * Keeps builds. A build is there whole or not at all: nothing can be fetched before {@link Stage.commit} has
  * written the tag (registry) or renamed the folder (directory), and that is its last act.
  */
-export interface Store {
+export interface Store extends AsyncDisposable {
   /** For messages: `directory /builds` or `repository registry.example/app`. */
   readonly where: string;
   /** Cheap check, before a build starts, that the store can be written: folder, login, reachability. */
@@ -33,7 +33,8 @@ export interface Stage extends AsyncDisposable {
   commit(build: Build, tags: readonly string[]): Promise<void>;
 }
 
-export interface StoredBuild extends Build {
+/** A build that can be read until it is disposed of. */
+export interface StoredBuild extends Build, AsyncDisposable {
   readonly blobs: Blobs;
   /** `registry.example/app` for a repository store; names the image in image.tar and in the `repository` file. */
   readonly repository: string | undefined;

@@ -1,7 +1,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Environment } from "../../host/host.ts";
-import type { HostAccess, RegistryAccess } from "../../image/registry-access.ts";
+import { dockerConfig, type HostAccess, type RegistryAccess } from "../../image/registry-access.ts";
 import type { RegistryBlock } from "./daemon-config.ts";
 
 /** How daemon and client reach the registries, as files in a private folder: nothing of it is ever an argument. */
@@ -13,9 +13,6 @@ export interface RegistryFiles {
   /** Attributes of buildctl's `--registry-auth-tlscontext`: it fetches tokens itself, so it needs the CAs too. */
   readonly authTls: readonly (readonly (readonly [string, string])[])[];
 }
-
-/** The Docker client knows Docker Hub by this name (docker/cli, `registry.IndexServer`). */
-const dockerHub = "https://index.docker.io/v1/";
 
 /** Writes the files. `env` is the step's environment; what is answered extends it. */
 export async function writeRegistryFiles(
@@ -37,22 +34,6 @@ export async function writeRegistryFiles(
     if (tls.length > 1) authTls.push(tls);
   }
   return { env: { ...env, ...common, DOCKER_CONFIG: folder }, blocks, authTls };
-}
-
-function dockerConfig(access: RegistryAccess): Record<string, unknown> {
-  const given = access.dockerConfig ?? {};
-  const auths = typeof given["auths"] === "object" && given["auths"] !== null ? given["auths"] : {};
-  const own = [...access.hosts].flatMap(([host, { username, password }]) =>
-    username === undefined || password === undefined
-      ? []
-      : [
-          [
-            host === "docker.io" ? dockerHub : host,
-            { auth: Buffer.from(`${username}:${password}`).toString("base64") },
-          ],
-        ],
-  );
-  return { ...given, auths: { ...auths, ...Object.fromEntries(own) } };
 }
 
 interface PemFiles {

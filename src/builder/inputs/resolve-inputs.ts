@@ -1,0 +1,234 @@
+import { lstat, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { errorCode, UserError } from "../../host/errors.ts";
+import type { BuildOptions, SecretSource, SshSource, Strings } from "../options.ts";
+import { openImageArg } from "./image-arg.ts";
+import { type InputFolder, readInputText, resolveInput } from "./input-folder.ts";
+import type { ContextInput, DockerfileInput, Inputs, LayoutInput, NamedContext } from "./inputs.ts";
+import { parsePairs } from "./pairs-file.ts";
+
+export interface ResolveInputs {
+  readonly options: BuildOptions;
+  readonly folder: InputFolder;
+  /** A private folder for what has to become a file: inline secrets, keys, Dockerfiles, blobs of image tars. */
+  readonly workspace: string;
+  /** The platforms an image arg has to serve; empty when the daemon decides. */
+  readonly platforms: readonly string[];
+  /** The step's own environment, which `secrets: {id: {env: NAME}}` reads. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly signal: AbortSignal;
+}
+
+/** BuildKit refuses larger secrets. */
+const secretLimit = 500 * 1024;
+
+/**
+ * Finds, reads and checks everything that the options name.
+ * @throws UserError naming the param whose path or file is wrong
+ */
+export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
+  const { options, folder } = request;
+  const context = await findContext(options, folder);
+  const dockerfile = await findDockerfile(request, context);
+  const [buildArgs, labels, target, imageArgs, contexts, secrets, ssh] = await Promise.all([
+    pairs(folder, options.buildArgs, options.buildArgsFile, "build_args_file"),
+    pairs(folder, options.labels, options.labelsFile, "labels_file"),
+    findTarget(options, folder),
+    inOrder(options.imageArgs, (name, path) => imageArg(request, name, path)),
+    inOrder(options.contexts, (name, value) => namedContext(request, name, value)),
+    inOrder(options.secrets, (id, source) => secret(request, id, source)),
+    inOrder(options.ssh, (id, source) => sshKey(request, id, source)),
+  ]);
+  const gitDockerfile = dockerfile === undefined ? options.dockerfile : undefined;
+  return { context, dockerfile, gitDockerfile, buildArgs, labels, target, imageArgs, contexts, secrets, ssh };
+}
+
+/** Whether BuildKit would take this context for a git repository (docs: Dockerfile reference, "remote context"). */
+export function isGitUrl(context: string): boolean {
+  if (/^(git|ssh):\/\//.test(context) || /^git@[^/]+:/.test(context)) return true;
+  return /^https?:\/\/[^#?]+\.git\/?([#?].*)?$/.test(context);
+}
+
+async function findContext(options: BuildOptions, folder: InputFolder): Promise<ContextInput> {
+  if (isGitUrl(options.context)) return { kind: "git", url: options.context };
+  if (/^https?:\/\//.test(options.context)) {
+    throw new UserError(
+      `context: ${JSON.stringify(withoutQuery(options.context))} is no git URL: a git repository over https ends in ".git"; expected a folder of the inputs or a git URL`,
+    );
+  }
+  return { kind: "folder", path: await resolveInput(folder, options.context, "context", "folder") };
+}
+
+function withoutQuery(url: string): string {
+  return url.replace(/\/\/[^/@]*@/, "//***@").replace(/[?#].*$/, "");
+}
+
+async function findDockerfile(
+  request: ResolveInputs,
+  context: ContextInput,
+): Promise<DockerfileInput | undefined> {
+  const { options, folder, workspace } = request;
+  if (options.dockerfileInline !== undefined) {
+    if (options.dockerfile !== undefined) {
+      throw new UserError("dockerfile and dockerfile_inline are both given: remove one");
+    }
+    return privateDockerfile(workspace, "inline Dockerfile", options.dockerfileInline, undefined);
+  }
+  if (context.kind === "git" && !(await isInput(folder, options.dockerfile))) return undefined;
+  const shown = options.dockerfile ?? join(options.context, "Dockerfile");
+  const file = await resolveInput(folder, shown, "dockerfile", "file").catch(async (thrown: unknown) => {
+    if (options.dockerfile !== undefined || !(thrown instanceof UserError) || context.kind === "git")
+      throw thrown;
+    const there = (await readdir(context.path)).filter((name) => /dockerfile|containerfile/i.test(name));
+    const hint = there.length > 0 ? `; the context holds ${there.join(", ")}` : "";
+    throw new UserError(
+      `the context ${JSON.stringify(options.context)} holds no file named Dockerfile: name yours with "dockerfile", as a path from the ${folder.step}'s folder${hint}`,
+    );
+  });
+  const text = await readInputText(folder, shown, "dockerfile", 16 * 1024 * 1024);
+  const lexical = join(folder.path, shown);
+  const named = shown.startsWith("/") ? shown : lexical;
+  if (!(await lstat(named)).isSymbolicLink()) {
+    return { folder: dirname(file), name: basename(file), shown, text };
+  }
+  // BuildKit follows a symlink only inside the folder it is sent, so a linked Dockerfile is sent from a folder of
+  // its own, with the ignore file that goes with the name the author gave.
+  const ignore = await readFile(`${named}.dockerignore`, "utf8").catch(noSuchFile);
+  return privateDockerfile(workspace, shown, text, ignore);
+}
+
+async function isInput(folder: InputFolder, path: string | undefined): Promise<boolean> {
+  if (path === undefined) return false;
+  return (await stat(join(folder.path, path)).catch(() => undefined))?.isFile() === true;
+}
+
+function noSuchFile(thrown: unknown): undefined {
+  if (errorCode(thrown) === "ENOENT") return undefined;
+  throw thrown;
+}
+
+async function privateDockerfile(
+  workspace: string,
+  shown: string,
+  text: string,
+  ignore: string | undefined,
+): Promise<DockerfileInput> {
+  const name = "Dockerfile";
+  const folder = await privateFile(workspace, "dockerfile", name, text).then(dirname);
+  if (ignore !== undefined) await writeFile(join(folder, `${name}.dockerignore`), ignore);
+  return { folder, name, shown, text };
+}
+
+async function pairs(
+  folder: InputFolder,
+  given: Strings,
+  file: string | undefined,
+  subject: string,
+): Promise<Strings> {
+  if (file === undefined) return given;
+  return { ...parsePairs(await readInputText(folder, file, subject), file, subject), ...given };
+}
+
+async function findTarget(options: BuildOptions, folder: InputFolder): Promise<string | undefined> {
+  if (options.targetFile === undefined) return options.target;
+  if (options.target !== undefined) throw new UserError("target and target_file are both given: remove one");
+  const text = (await readInputText(folder, options.targetFile, "target_file")).trim();
+  if (text === "" || /\s/.test(text)) {
+    throw new UserError(
+      `target_file: ${JSON.stringify(options.targetFile)} must hold the name of one build stage`,
+    );
+  }
+  return text;
+}
+
+async function imageArg(request: ResolveInputs, name: string, path: string): Promise<LayoutInput> {
+  const subject = `image_args.${name}`;
+  return openLayout(
+    request,
+    subject,
+    name,
+    await resolveInput(request.folder, path, subject, "file or folder"),
+  );
+}
+
+async function openLayout(
+  { workspace, platforms, signal }: ResolveInputs,
+  subject: string,
+  name: string,
+  path: string,
+): Promise<LayoutInput> {
+  const { layout, digest } = await openImageArg({ name: subject, path, workspace, platforms, signal });
+  return { name, layout, digest };
+}
+
+async function namedContext(request: ResolveInputs, name: string, value: string): Promise<NamedContext> {
+  if (/^docker-image:\/\/|^https?:\/\//.test(value) || isGitUrl(value))
+    return { kind: "remote", name, url: value };
+  const subject = `contexts.${name}`;
+  const path = await resolveInput(
+    request.folder,
+    value.replace(/^oci-layout:\/\//, ""),
+    subject,
+    "file or folder",
+  );
+  if ((await stat(path)).isDirectory() && !(await holdsImage(path, value)))
+    return { kind: "folder", name, path };
+  return { kind: "layout", ...(await openLayout(request, subject, name, path)) };
+}
+
+async function holdsImage(folder: string, value: string): Promise<boolean> {
+  if (value.startsWith("oci-layout://")) return true;
+  return (await stat(join(folder, "oci-layout")).catch(noSuchFile)) !== undefined;
+}
+
+async function secret(
+  request: ResolveInputs,
+  id: string,
+  source: SecretSource,
+): Promise<{ id: string; file: string }> {
+  const subject = `secrets.${id}`;
+  if ("file" in source) {
+    const file = await resolveInput(request.folder, source.file, subject, "file");
+    const { size } = await stat(file);
+    if (size > secretLimit) throw tooLarge(subject, size);
+    return { id, file };
+  }
+  const text = "text" in source ? source.text : request.env[source.env];
+  if (text === undefined) throw new UserError(`${subject}: the step's environment holds no such variable`);
+  const size = Buffer.byteLength(text);
+  if (size > secretLimit) throw tooLarge(subject, size);
+  return { id, file: await privateFile(request.workspace, `secret-${id}`, "value", text) };
+}
+
+function tooLarge(subject: string, size: number): UserError {
+  return new UserError(`${subject}: a secret of ${size} bytes; BuildKit takes at most ${secretLimit}`);
+}
+
+/** buildctl splits `--ssh` at commas, so a key file is handed over under a name of ours. */
+async function sshKey(
+  request: ResolveInputs,
+  id: string,
+  source: SshSource,
+): Promise<{ id: string; path: string }> {
+  const subject = `ssh.${id}`;
+  const key =
+    "path" in source ? await readInputText(request.folder, source.path, subject, secretLimit) : source.key;
+  const text = key.endsWith("\n") ? key : `${key}\n`;
+  return { id, path: await privateFile(request.workspace, `ssh-${id}`, "key", text) };
+}
+
+/** Inline secrets become files of mode 0600, since an argument list and an environment can be read by others. */
+async function privateFile(workspace: string, purpose: string, name: string, text: string): Promise<string> {
+  const folder = join(workspace, purpose);
+  await mkdir(folder, { mode: 0o700 });
+  const file = join(folder, name);
+  await writeFile(file, text, { mode: 0o600, flag: "wx" });
+  return file;
+}
+
+async function inOrder<V, R>(
+  record: Readonly<Record<string, V>>,
+  each: (name: string, value: V) => Promise<R>,
+): Promise<R[]> {
+  return Promise.all(Object.entries(record).map(([name, value]) => each(name, value)));
+}

@@ -1,0 +1,55 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { createPrivateFolder } from "../host/private-folder.ts";
+import { readTaskParams } from "../request/task-params.ts";
+import { openDirectoryStore } from "../store/directory/directory-store.ts";
+import { deliverAll } from "./deliver.ts";
+import type { Invocation } from "./invocation.ts";
+import { runBuild } from "./run-build.ts";
+
+/**
+ * `build`: the oci-build task. Params come from the environment, inputs lie in the working folder; the main image
+ * goes into `image/`, each additional target into a folder of its name, and `cache/`, where the task's config has
+ * it, keeps BuildKit's state for the next run.
+ */
+export async function build({ host }: Invocation): Promise<undefined> {
+  const params = readTaskParams(host.env);
+  await using held = new AsyncDisposableStack();
+  const { path: folder } = held.use(await createPrivateFolder("task"));
+  const store = held.use(openDirectoryStore({ directory: folder }));
+  const cache = join(host.cwd, "cache");
+  const { stage, results } = held.use(
+    await runBuild({
+      host,
+      options: params,
+      folder: { path: host.cwd, step: "task" },
+      access: { hosts: new Map() },
+      remote: undefined,
+      buildkitConfig: undefined,
+      keptState: (await isFolder(cache)) ? join(cache, "buildkit") : undefined,
+      store,
+    }),
+  );
+  await deliverAll(
+    results.map(({ target, descriptor }, index) => ({
+      outputOci: params.outputOci,
+      imageTar: true,
+      unpackRootfs: params.unpackRootfs,
+      platform: undefined,
+      repository: undefined,
+      tag: undefined,
+      blobs: stage.blobs,
+      descriptor,
+      folder: join(host.cwd, index === 0 ? "image" : target),
+      host,
+    })),
+  );
+  return undefined;
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}

@@ -1,0 +1,15 @@
+import { UserError } from "../host/errors.ts";
+import type { Host } from "../host/host.ts";
+import type { Source } from "../request/source.ts";
+import { openDirectoryStore } from "../store/directory/directory-store.ts";
+import { openRegistryStore } from "../store/registry/registry-store.ts";
+import type { Store } from "../store/store.ts";
+
+/** The one store that the source names. */
+export async function openStore(source: Source, host: Host): Promise<Store> {
+  if (source.directory !== undefined) return openDirectoryStore({ directory: source.directory });
+  if (source.repository !== undefined) {
+    return openRegistryStore({ repository: source.repository, access: source.registryAccess, host });
+  }
+  throw new UserError("source: expected repository or directory");
+}

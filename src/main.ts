@@ -1,0 +1,99 @@
+import type { Command } from "./commands/invocation.ts";
+import { AbortError, UserError } from "./host/errors.ts";
+import type { Host } from "./host/host.ts";
+import { createLog, styled } from "./host/log.ts";
+
+// Each command loads what it needs and no more: `check` runs often, and has little to do.
+const commands = new Map<string, () => Promise<Command>>([
+  ["check", async () => (await import("./commands/check.ts")).check],
+  ["in", async () => (await import("./commands/in.ts")).get],
+  ["out", async () => (await import("./commands/out.ts")).put],
+  ["build", async () => (await import("./commands/build.ts")).build],
+]);
+
+/** The largest request that is read, in bytes. A pipeline's params are some kilobytes. */
+const inputLimit = 16 * 1024 * 1024;
+
+const status = { done: 0, refused: 1, bug: 2, aborted: 143 } as const;
+
+const aborter = new AbortController();
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+  process.on(signal, () => aborter.abort(new AbortError(`aborted by ${signal}`)));
+}
+
+const log = createLog({
+  write: (text) => process.stderr.write(text),
+  // Concourse shows colours though the step has no terminal; NO_COLOR: no-color.org.
+  colours: (process.env["NO_COLOR"] ?? "") === "",
+});
+
+async function run(): Promise<number> {
+  const [name = "", ...args] = process.argv.slice(2);
+  const load = commands.get(name);
+  try {
+    if (load === undefined)
+      throw new UserError(
+        `expected one of ${[...commands.keys()].join(", ")}; found ${JSON.stringify(name)}`,
+      );
+    const command = await load();
+    const host: Host = {
+      env: process.env,
+      cwd: process.cwd(),
+      arch: process.arch,
+      log,
+      signal: aborter.signal,
+      kill: (pid, signal) => process.kill(pid, signal),
+    };
+    const response = await command({ host, args, readInput });
+    if (response !== undefined) await print(`${JSON.stringify(response)}\n`);
+    return status.done;
+  } catch (thrown) {
+    return report(thrown);
+  }
+}
+
+function report(thrown: unknown): number {
+  if (aborter.signal.aborted) {
+    log.line(styled(log, "bad", messageOfAbort()));
+    return status.aborted;
+  }
+  if (thrown instanceof UserError) {
+    log.line(`${styled(log, "bad", "error:")} ${thrown.message}`);
+    return status.refused;
+  }
+  log.line(styled(log, "bad", "This is a bug in oci-build-resource; please report it with what follows:"));
+  log.line(thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown));
+  return status.bug;
+}
+
+function messageOfAbort(): string {
+  const reason: unknown = aborter.signal.reason;
+  return reason instanceof Error ? reason.message : "aborted";
+}
+
+async function readInput(): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  const stop = () => process.stdin.destroy();
+  aborter.signal.addEventListener("abort", stop, { once: true });
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > inputLimit) {
+      throw new UserError(
+        `the request on stdin is larger than ${inputLimit} bytes; expected {"source": …, "params": …}`,
+      );
+    }
+    chunks.push(chunk);
+  }
+  aborter.signal.throwIfAborted();
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function print(text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+// A stray handle must not keep the step alive once the answer is out.
+process.exit(await run());

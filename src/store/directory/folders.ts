@@ -1,0 +1,53 @@
+import { mkdtemp, open, readdir, rm } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { type FolderLock, lockFolder } from "../../host/file-lock.ts";
+
+/** Names in a store's directory that are no build: folders of puts under way, and replaced builds that wait for removal. */
+const stagingPrefix = ".staging-";
+const replacedPrefix = ".replaced-";
+
+/** A put's own folder in the store, locked for as long as its process lives. */
+export async function createStaging(directory: string): Promise<FolderLock & { readonly folder: string }> {
+  for (;;) {
+    const folder = await mkdtemp(join(directory, stagingPrefix));
+    const lock = await lockFolder(folder, "exclusive");
+    // A clean-up may have taken it between its making and its locking: then another is made.
+    if (lock === undefined) continue;
+    return {
+      folder,
+      path: lock.path,
+      async [Symbol.asyncDispose]() {
+        await rm(folder, { recursive: true, force: true });
+        await lock[Symbol.asyncDispose]();
+      },
+    };
+  }
+}
+
+/** A name for a folder that is about to be removed. */
+export function replacedName(directory: string, folder: string): string {
+  return join(directory, `${replacedPrefix}${basename(folder)}`);
+}
+
+/** Removes what dead puts have left, and replaced builds that nobody reads any more. */
+export async function removeLeftovers(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (name.startsWith(stagingPrefix) || name.startsWith(replacedPrefix))
+      await removeUnlessUsed(join(directory, name));
+  }
+}
+
+/** Removes a folder unless somebody holds a lock on it: a writer its staging folder, a reader its build. */
+export async function removeUnlessUsed(folder: string): Promise<boolean> {
+  const lock = await lockFolder(folder, "exclusive");
+  if (lock === undefined) return false;
+  await rm(folder, { recursive: true, force: true });
+  await lock[Symbol.asyncDispose]();
+  return true;
+}
+
+/** Flushes a folder's names to the disk: what was renamed into it is there after a crash (fsync(2), NOTES). */
+export async function syncFolder(folder: string): Promise<void> {
+  await using handle = await open(folder, "r");
+  await handle.sync();
+}

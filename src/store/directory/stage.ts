@@ -1,0 +1,146 @@
+import { lstatSync } from "node:fs";
+import { mkdir, open, rename, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { type Readable, Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { errorCode, UserError } from "../../host/errors.ts";
+import { exchange } from "../../host/file-lock.ts";
+import type { Blobs } from "../../image/blobs.ts";
+import type { Build } from "../../image/build.ts";
+import { encodeBuildIndex } from "../../image/build-index.ts";
+import type { Descriptor } from "../../image/descriptor.ts";
+import { type Digest, digestOf, hexOf } from "../../image/digest.ts";
+import { blobPath } from "../../image/layout.ts";
+import { layoutMarker } from "../../image/layout-writer.ts";
+import { mapAtOnce } from "../../image/map-at-once.ts";
+import { reachableBlobs } from "../../image/reachable.ts";
+import { readTree } from "../../image/resolve.ts";
+import { openVerified } from "../../image/verify.ts";
+import type { Stage } from "../store.ts";
+import { createStaging, removeUnlessUsed, replacedName, syncFolder } from "./folders.ts";
+
+/** Blobs checked and flushed at once: one that is hashed, one that waits for the disk. */
+const blobsAtOnce = 2;
+
+/**
+ * A place in the store's directory for one build to arrive in. BuildKit exports each target into a layout folder of
+ * its own; the commit moves the blobs that the build needs into one layout and gives it the version's name.
+ */
+export async function openDirectoryStage(
+  directory: string,
+  where: string,
+  signal: AbortSignal,
+): Promise<Stage> {
+  const staging = await createStaging(directory);
+  const exports: string[] = [];
+  const blobs = arrivedBlobs(exports, where);
+  const makeExport = async (): Promise<string> => {
+    const folder = join(staging.folder, `export-${exports.length}`);
+    exports.push(folder);
+    await mkdir(folder);
+    return folder;
+  };
+  return {
+    blobs,
+    async exporter() {
+      return { kind: "layout", folder: await makeExport() };
+    },
+    async add(document, mediaType) {
+      const descriptor = { mediaType, digest: digestOf(document), size: document.length };
+      const folder = await makeExport();
+      await mkdir(join(folder, "blobs/sha256"), { recursive: true });
+      await writeFile(join(folder, blobPath(descriptor.digest)), document);
+      return descriptor;
+    },
+    async commit(build) {
+      const layout = join(staging.folder, "build");
+      await gather({ build, blobs, layout, signal });
+      await publish(directory, layout, build.version);
+    },
+    [Symbol.asyncDispose]: () => staging[Symbol.asyncDispose](),
+  };
+}
+
+/** The blobs of all exports so far, as if they lay in one layout. */
+function arrivedBlobs(exports: readonly string[], where: string): Blobs {
+  const find = ({ digest }: Descriptor): string | undefined =>
+    exports
+      .map((folder) => join(folder, blobPath(digest)))
+      .find((path) => lstatSync(path, { throwIfNoEntry: false })?.isFile() === true);
+  return {
+    where,
+    async open(descriptor) {
+      const path = find(descriptor);
+      if (path === undefined) {
+        throw new UserError(
+          `${where}: BuildKit exported no blob ${descriptor.digest}, though its manifests name it`,
+        );
+      }
+      const file = await open(path, "r");
+      return file.createReadStream({ highWaterMark: 1024 * 1024 });
+    },
+    file: find,
+  };
+}
+
+interface Gathering {
+  readonly build: Build;
+  readonly blobs: Blobs;
+  /** Does not exist yet. */
+  readonly layout: string;
+  readonly signal: AbortSignal;
+}
+
+/** Moves what the build's targets lead to into one layout: every blob checked, and flushed to the disk. */
+async function gather({ build, blobs, layout, signal }: Gathering): Promise<void> {
+  const folder = join(layout, "blobs/sha256");
+  await mkdir(folder, { recursive: true });
+  const needed = new Map<Digest, Descriptor>();
+  for (const { descriptor } of build.targets) {
+    const tree = await readTree(blobs, descriptor, signal);
+    for (const { descriptor: blob } of await reachableBlobs(blobs, tree, signal))
+      needed.set(blob.digest, blob);
+  }
+  await mapAtOnce([...needed.values()], { limit: blobsAtOnce, signal }, async (blob) => {
+    const from = blobs.file(blob);
+    await drain(await openVerified(blobs, blob, signal));
+    if (from === undefined) throw new Error(`blob ${blob.digest} has no file`);
+    await flush(from);
+    await rename(from, join(layout, blobPath(blob.digest)));
+  });
+  await writeFlushed(join(layout, "oci-layout"), layoutMarker);
+  await writeFlushed(join(layout, "index.json"), encodeBuildIndex(build));
+  for (const written of [folder, join(layout, "blobs"), layout]) await syncFolder(written);
+}
+
+/** Gives the finished layout its name. A build of the same version is replaced at once: a get sees the old or the new. */
+async function publish(directory: string, layout: string, version: Digest): Promise<void> {
+  const final = join(directory, hexOf(version));
+  try {
+    await rename(layout, final);
+  } catch (thrown) {
+    const code = errorCode(thrown);
+    if (code !== "ENOTEMPTY" && code !== "EEXIST") throw thrown;
+    exchange(layout, final);
+    // A get may still read the old one: then it keeps its files under another name until a later put clears it.
+    const replaced = replacedName(directory, dirname(layout));
+    await rename(layout, replaced);
+    await removeUnlessUsed(replaced);
+  }
+  await syncFolder(directory);
+}
+
+async function drain(stream: Readable): Promise<void> {
+  await pipeline(stream, new Writable({ write: (_chunk, _encoding, done) => done() }));
+}
+
+async function flush(path: string): Promise<void> {
+  await using file = await open(path, "r+");
+  await file.sync();
+}
+
+async function writeFlushed(path: string, bytes: Uint8Array): Promise<void> {
+  await using file = await open(path, "wx", 0o644);
+  await file.writeFile(bytes);
+  await file.sync();
+}

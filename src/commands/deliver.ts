@@ -5,10 +5,11 @@ import type { Host } from "../host/host.ts";
 import { writeImageTar } from "../image/archive.ts";
 import type { Blobs } from "../image/blobs.ts";
 import type { Descriptor } from "../image/descriptor.ts";
-import { writeLayout } from "../image/layout.ts";
-import { labelsJson, metadataJson } from "../image/metadata.ts";
+import { writeLayout } from "../image/layout-writer.ts";
+import { imageLabels, imageMetadata } from "../image/metadata.ts";
 import { choosePlatform, hostPlatform, parsePlatform } from "../image/platform.ts";
-import { type Image, readTree, versionOf } from "../image/resolve.ts";
+import { parseReference, type Reference } from "../image/reference.ts";
+import { type Image, readTree, singleImage, versionOf } from "../image/resolve.ts";
 import { unpackRootfs } from "../rootfs/unpack.ts";
 
 /** What one target's folder shall hold. */
@@ -62,11 +63,11 @@ async function write(target: DeliverTarget, folder: string): Promise<void> {
   const several = target.platform === undefined && tree.images.length > 1;
   const wanted = target.platform === undefined ? undefined : parsePlatform(target.platform, "platform");
   const chosen = () => choosePlatform(tree.images, wanted, hostPlatform(host.arch));
+  const tags = namesOf(target);
   if (target.imageTar && (target.outputOci || several)) {
-    const top = wanted === undefined ? tree.top : chosen().descriptor;
-    await writeLayout({ top, blobs, folder: join(folder, "image"), signal: host.signal });
+    const delivered = wanted === undefined ? tree : singleImage(chosen());
+    await writeLayout({ tree: delivered, blobs, folder: join(folder, "image"), tags, signal: host.signal });
   } else if (target.imageTar) {
-    const tags = target.repository === undefined ? [] : [`${target.repository}:${target.tag ?? "latest"}`];
     await writeImageTar({
       image: chosen(),
       blobs,
@@ -82,9 +83,13 @@ async function write(target: DeliverTarget, folder: string): Promise<void> {
   if (target.unpackRootfs) await unpack(chosen(), target, join(folder, "rootfs"));
 }
 
+function namesOf({ repository, tag }: Delivery): readonly Reference[] {
+  return repository === undefined ? [] : [parseReference(`${repository}:${tag ?? "latest"}`, "repository")];
+}
+
 async function describe(image: Image, folder: string): Promise<void> {
-  await writeFile(join(folder, "metadata.json"), metadataJson(image.config));
-  await writeFile(join(folder, "labels.json"), labelsJson(image.config));
+  await writeFile(join(folder, "metadata.json"), JSON.stringify(imageMetadata(image.config)));
+  await writeFile(join(folder, "labels.json"), JSON.stringify(imageLabels(image.config)));
 }
 
 async function unpack(image: Image, { blobs, host }: DeliverTarget, destination: string): Promise<void> {

@@ -1,0 +1,271 @@
+import { z } from "zod";
+import { UserError } from "../host/errors.ts";
+import { bytes, filled, flag, id, text, textMap } from "./scalars.ts";
+import { boolean, commaList, commaPairs, prefix, type UpperCase, whole } from "./upper-case.ts";
+
+/** One param: its schema, the oci-build task's names for it, and the sentence that documents it. */
+interface ParamRow {
+  readonly schema: z.ZodType;
+  readonly upper: readonly UpperCase[];
+  readonly doc: string;
+}
+
+const secret = z.union(
+  [z.strictObject({ file: filled }), z.strictObject({ text }), z.strictObject({ env: filled })],
+  { error: "expected one of {file: path}, {text: the secret}, {env: NAME}" },
+);
+
+const ssh = z
+  .union([filled, z.strictObject({ path: filled }), z.strictObject({ key: filled })], {
+    error: "expected the path of a private key, the key itself, or {path: …} or {key: …}",
+  })
+  .transform((given) => {
+    if (typeof given !== "string") return given;
+    return given.includes("PRIVATE KEY") ? { key: given } : { path: given };
+  });
+
+const platform = z
+  .string()
+  .regex(/^[a-z0-9_]+(\/[a-z0-9_]+){0,2}(\([0-9.]+\))?$/, {
+    error: "expected os/architecture[/variant], as in linux/arm64",
+  });
+
+const compression = z
+  .union(
+    [
+      z.enum(["gzip", "zstd", "estargz", "uncompressed"]),
+      z.strictObject({
+        type: z.enum(["gzip", "zstd", "estargz", "uncompressed"]),
+        level: z.number().int().min(-1).max(22).optional(),
+        force: flag.optional(),
+      }),
+    ],
+    { error: "expected gzip, zstd, estargz or uncompressed, or {type, level, force}" },
+  )
+  .transform((given) =>
+    typeof given === "string"
+      ? { type: given, level: undefined, force: false }
+      : { type: given.type, level: given.level, force: given.force ?? false },
+  );
+
+/**
+ * Every param of a put, and of the task. The order is that of the documentation; schemas, upper-case forms and
+ * docs all come from here.
+ */
+export const putParams = {
+  context: {
+    schema: filled.default("."),
+    upper: [whole("CONTEXT")],
+    doc: "Folder with the build context, or a git URL.",
+  },
+  dockerfile: {
+    schema: filled.optional(),
+    upper: [whole("DOCKERFILE")],
+    doc: "Path of the Dockerfile. Default: `Dockerfile` in the context.",
+  },
+  dockerfile_inline: {
+    schema: filled.optional(),
+    upper: [],
+    doc: "The Dockerfile itself, instead of a path.",
+  },
+  build_args: { schema: textMap.default({}), upper: [prefix("BUILD_ARG_")], doc: "Build args, by name." },
+  build_args_file: {
+    schema: filled.optional(),
+    upper: [whole("BUILD_ARGS_FILE")],
+    doc: "File with one `name=value` a line, or a YAML map when its name ends in `.yml` or `.yaml`. `build_args` win.",
+  },
+  labels: { schema: textMap.default({}), upper: [prefix("LABEL_")], doc: "Image labels, by name." },
+  labels_file: {
+    schema: filled.optional(),
+    upper: [whole("LABELS_FILE")],
+    doc: "File with one `name=value` a line, or a YAML map. `labels` win.",
+  },
+  target: {
+    schema: filled.optional(),
+    upper: [whole("TARGET")],
+    doc: "Build stage to build. Default: the last.",
+  },
+  target_file: {
+    schema: filled.optional(),
+    upper: [whole("TARGET_FILE")],
+    doc: "File that holds the name of the build stage.",
+  },
+  additional_targets: {
+    schema: z.array(filled).default([]),
+    upper: [whole("ADDITIONAL_TARGETS", commaList)],
+    doc: "More build stages to build at the same time; each is delivered into a folder of its name.",
+  },
+  image_args: {
+    schema: z.record(filled, filled).default({}),
+    upper: [prefix("IMAGE_ARG_")],
+    doc: "Build arg name → path of an image (docker save tar, OCI layout, or the folder of a get) that `FROM ${name}` then uses.",
+  },
+  contexts: {
+    schema: z.record(filled, filled).default({}),
+    upper: [],
+    doc: "Named contexts: folder, image layout, `docker-image://` reference or git URL.",
+  },
+  platforms: {
+    schema: z.array(platform).default([]),
+    upper: [whole("IMAGE_PLATFORM", commaList)],
+    doc: "Platforms to build for. Several give an OCI layout.",
+  },
+  secrets: {
+    schema: z.record(id, secret).default({}),
+    upper: [
+      prefix("BUILDKIT_SECRETTEXT_", (given) => ({ text: given })),
+      prefix("BUILDKIT_SECRET_", (given) => ({ file: given })),
+    ],
+    doc: "Secrets for `RUN --mount=type=secret`, by id: `{file: path}`, `{text: …}` or `{env: NAME}`.",
+  },
+  ssh: {
+    schema: z.record(id, ssh).default({}),
+    upper: [whole("BUILDKIT_SSH", commaPairs)],
+    doc: "Keys for `RUN --mount=type=ssh`, by id: path of a private key, or the key itself.",
+  },
+  add_hosts: {
+    schema: textMap.default({}),
+    upper: [whole("BUILDKIT_ADD_HOSTS", commaPairs)],
+    doc: "Host names and their IP addresses, for RUN.",
+  },
+  registry_mirrors: {
+    schema: z.array(filled).default([]),
+    upper: [whole("REGISTRY_MIRRORS", commaList)],
+    doc: "Mirrors of docker.io, asked first.",
+  },
+  buildkit_extra_config: {
+    schema: z.string().optional(),
+    upper: [whole("BUILDKIT_EXTRA_CONFIG")],
+    doc: "TOML that is merged into the configuration of the step's own BuildKit.",
+  },
+  unpack_rootfs: {
+    schema: flag.default(false),
+    upper: [whole("UNPACK_ROOTFS", boolean)],
+    doc: "Deliver `rootfs/` and `metadata.json`, for a task's `image:`.",
+  },
+  output_oci: {
+    schema: flag.default(false),
+    upper: [whole("OUTPUT_OCI", boolean)],
+    doc: "Deliver `image/`, an OCI layout, instead of `image.tar`.",
+  },
+  no_cache: {
+    schema: z
+      .union([flag, z.array(filled)], { error: "expected true, false, or a list of stages" })
+      .default(false),
+    upper: [],
+    doc: "Don't use cached results: for all steps, or those of the listed stages.",
+  },
+  pull: { schema: flag.default(false), upper: [], doc: "Ask the registry for base images anew." },
+  network: {
+    schema: z.enum(["default", "none", "host"]).default("default"),
+    upper: [],
+    doc: "Network of RUN steps. `host` also needs `allow: [network.host]`.",
+  },
+  shm_size: { schema: bytes.optional(), upper: [], doc: "Size of `/dev/shm` in RUN steps: bytes, or `64m`." },
+  ulimits: { schema: textMap.default({}), upper: [], doc: 'Limits of RUN steps: `{nofile: "1024:2048"}`.' },
+  allow: {
+    schema: z.array(z.enum(["network.host", "security.insecure", "device"])).default([]),
+    upper: [],
+    doc: "Entitlements that the Dockerfile may use.",
+  },
+  annotations: { schema: textMap.default({}), upper: [], doc: "Annotations of the image's manifest." },
+  provenance: {
+    schema: z
+      .union([z.literal(false), z.enum(["min", "max"]), z.literal(true).transform(() => "min" as const)], {
+        error: "expected false, min or max",
+      })
+      .default(false),
+    upper: [],
+    doc: "Attach a provenance attestation. The image becomes an index, which some consumers can't read.",
+  },
+  sbom: {
+    schema: z
+      .union([flag, z.strictObject({ generator: filled })], {
+        error: "expected true, false, or {generator: image}",
+      })
+      .default(false),
+    upper: [],
+    doc: "Attach an SBOM attestation.",
+  },
+  compression: {
+    schema: compression.optional(),
+    upper: [],
+    doc: "Compression of the layers: `gzip` (default), `zstd`, `estargz`, `uncompressed`, or `{type, level, force}`.",
+  },
+  source_date_epoch: {
+    schema: z.number().int().nonnegative().optional(),
+    upper: [],
+    doc: "Seconds since 1970 that all times in the image are limited to.",
+  },
+  reproducible: { schema: flag.default(false), upper: [], doc: "The same as `source_date_epoch: 0`." },
+  fail_on_warnings: {
+    schema: flag.default(false),
+    upper: [],
+    doc: "Fail when BuildKit's checks warn about the Dockerfile.",
+  },
+  progress: {
+    schema: z.enum(["steps", "plain"]).default("steps"),
+    upper: [],
+    doc: "`plain`: BuildKit's own text.",
+  },
+  tags: {
+    schema: z.array(text).default([]),
+    upper: [],
+    doc: "Tags that point at the image in the repository.",
+  },
+} as const satisfies Record<string, ParamRow>;
+
+type Rows = typeof putParams;
+
+/** The upper-case forms of each param. */
+export const upperCaseForms: Readonly<Record<string, readonly UpperCase[]>> = Object.fromEntries(
+  Object.entries(putParams).map(([name, { upper }]) => [name, upper]),
+);
+
+const shape = Object.fromEntries(Object.entries(putParams).map(([name, { schema }]) => [name, schema])) as {
+  readonly [K in keyof Rows]: Rows[K]["schema"];
+};
+
+/** A put's params in snake_case; renamed here, once. */
+export const PutParams = z.strictObject(shape).transform((given) => {
+  if (given.reproducible && given.source_date_epoch !== undefined && given.source_date_epoch !== 0) {
+    throw new UserError("params: reproducible means source_date_epoch 0; remove one of the two");
+  }
+  return {
+    context: given.context,
+    dockerfile: given.dockerfile,
+    dockerfileInline: given.dockerfile_inline,
+    buildArgs: given.build_args,
+    buildArgsFile: given.build_args_file,
+    labels: given.labels,
+    labelsFile: given.labels_file,
+    target: given.target,
+    targetFile: given.target_file,
+    additionalTargets: given.additional_targets,
+    imageArgs: given.image_args,
+    contexts: given.contexts,
+    platforms: given.platforms,
+    secrets: given.secrets,
+    ssh: given.ssh,
+    addHosts: given.add_hosts,
+    registryMirrors: given.registry_mirrors,
+    buildkitExtraConfig: given.buildkit_extra_config,
+    unpackRootfs: given.unpack_rootfs,
+    outputOci: given.output_oci,
+    noCache: given.no_cache,
+    pull: given.pull,
+    network: given.network,
+    shmSize: given.shm_size,
+    ulimits: given.ulimits,
+    allow: given.allow,
+    annotations: given.annotations,
+    provenance: given.provenance,
+    sbom: given.sbom,
+    compression: given.compression,
+    sourceDateEpoch: given.source_date_epoch ?? (given.reproducible ? 0 : undefined),
+    failOnWarnings: given.fail_on_warnings,
+    progress: given.progress,
+    tags: given.tags,
+  };
+});
+export type PutParams = z.infer<typeof PutParams>;

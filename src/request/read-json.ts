@@ -1,0 +1,107 @@
+import type { z } from "zod";
+import { UserError } from "../host/errors.ts";
+import { nearestName } from "../host/nearest.ts";
+import { kindOf } from "./upper-case.ts";
+
+/**
+ * Reads the JSON object that Concourse wrote to stdin.
+ * @throws UserError for nothing, for text that is no JSON, and for JSON that is no object
+ */
+export function readObject(text: string): Record<string, unknown> {
+  if (text.trim() === "")
+    throw new UserError('stdin is empty; expected the request as JSON: {"source": {…}, …}');
+  const value = parse(text);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new UserError(`the request on stdin is ${kindOf(value)}; expected an object: {"source": {…}, …}`);
+  }
+  return value as Record<string, unknown>;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // JSON.parse quotes the text around the fault, which may hold a password.
+    throw new UserError('the request on stdin is not JSON (cut off?); expected {"source": {…}, …}');
+  }
+}
+
+/**
+ * Holds a value against a schema.
+ * @param subject the name of the value: `source`, `params`
+ * @throws UserError with one line for each thing that is wrong; values are never shown
+ */
+export function readAs<S extends z.ZodType>(schema: S, value: unknown, subject: string): z.output<S> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const lines = result.error.issues.flatMap((issue) => describe(issue, value, subject, schema));
+  throw new UserError(lines.join("\n"));
+}
+
+function describe(issue: z.core.$ZodIssue, root: unknown, subject: string, schema: z.ZodType): string[] {
+  const place = [subject, ...issue.path.map(String)].join(".");
+  const found = valueAt(root, issue.path);
+  switch (issue.code) {
+    case "unrecognized_keys":
+      return issue.keys.map((key) => {
+        const near = nearestName(key, knownKeys(schema, issue.path));
+        return `${place}: there is no ${JSON.stringify(key)}${near === undefined ? "" : `; did you mean ${JSON.stringify(near)}?`}`;
+      });
+    case "invalid_type":
+      return [`${place}: expected ${article(issue.expected)}, found ${kindOf(found)}`];
+    case "invalid_value":
+      return [
+        `${place}: expected ${issue.values.map((value) => String(value)).join(", ")}, found ${kindOf(found)}`,
+      ];
+    case "invalid_key":
+      return [`${place}: ${issue.issues.map(({ message }) => message).join("; ")}`];
+    default:
+      return [`${place}: ${issue.message}, found ${kindOf(found)}`];
+  }
+}
+
+function article(expected: string): string {
+  const names: Readonly<Record<string, string>> = {
+    array: "a list",
+    object: "a map",
+    record: "a map",
+    int: "a whole number",
+  };
+  return names[expected] ?? `a ${expected}`;
+}
+
+function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
+  let value = root;
+  for (const part of path) {
+    if (typeof value !== "object" || value === null) return undefined;
+    value = (value as Record<PropertyKey, unknown>)[part];
+  }
+  return value;
+}
+
+/** The keys that a schema knows at a path, as far as it is made of objects. */
+function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let definition: unknown = schema;
+  for (const part of [...path, undefined]) {
+    while (hasInner(definition))
+      definition = definition.def.innerType ?? definition.def.in ?? definition.def.valueType;
+    if (!hasShape(definition)) return [];
+    if (part === undefined) return Object.keys(definition.def.shape);
+    definition = definition.def.shape[String(part)];
+  }
+  return [];
+}
+
+function hasInner(
+  value: unknown,
+): value is { def: { innerType?: unknown; in?: unknown; valueType?: unknown } } {
+  if (typeof value !== "object" || value === null || !("def" in value)) return false;
+  const { def } = value;
+  return typeof def === "object" && def !== null && ("innerType" in def || "in" in def || "valueType" in def);
+}
+
+function hasShape(value: unknown): value is { def: { shape: Record<string, unknown> } } {
+  if (typeof value !== "object" || value === null || !("def" in value)) return false;
+  const { def } = value;
+  return typeof def === "object" && def !== null && "shape" in def;
+}

@@ -1,0 +1,38 @@
+import { z } from "zod";
+
+/** YAML scalars that stand for a string: `1` and `true` in a pipeline are meant as their text. */
+export const text = z
+  .union([z.string(), z.number(), z.boolean()], { error: "expected a string" })
+  .transform(String);
+
+/** Names to scalars, each value as its text. */
+export const textMap = z.record(z.string().min(1), text);
+
+export const flag = z.boolean();
+
+/** A string with something in it. */
+export const filled = z.string().min(1, { error: "expected a string with something in it" });
+
+/** PEM text, or a list of them. */
+export const pem = z
+  .union([filled, z.array(filled)], { error: "expected PEM text, or a list of PEM texts" })
+  .transform((given) => (Array.isArray(given) ? given.join("\n") : given));
+
+/** Ids of secrets and ssh keys: they become file names under /run/secrets, so no slash and no `..`. */
+export const id = z
+  .string()
+  .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/, {
+    error: "expected letters, digits, `_`, `.` and `-`, as in npm_token",
+  })
+  .refine((value) => !value.includes(".."), { error: "expected no `..`" });
+
+/** A size in bytes, as a number or as Docker writes it: `64m`, `1g`. */
+export const bytes = z
+  .union([z.number().int().nonnegative(), z.string().regex(/^\d+\s*([bkmgt]b?)?$/i)], {
+    error: "expected a number of bytes, or a size such as 64m or 1g",
+  })
+  .transform((given) => {
+    if (typeof given === "number") return given;
+    const unit = /[bkmgt]/i.exec(given)?.[0]?.toLowerCase() ?? "b";
+    return Number.parseInt(given, 10) * 1024 ** "bkmgt".indexOf(unit);
+  });

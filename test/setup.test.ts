@@ -41,7 +41,7 @@ async function hidePrograms(bin: string, hidden: readonly string[]): Promise<voi
   }
 }
 
-const ours = ["buildctl", "buildkitd", "regctl", "registry"];
+const ours = ["buildctl", "buildkitd", "regctl", "registry", "crane"];
 
 interface Setup {
   readonly folder: string;

@@ -95,6 +95,11 @@ function parseName(text: string, subject: string): Repository {
   return { host, path: host === "docker.io" && !path.includes("/") ? `library/${path}` : path };
 }
 
+/** A registry's host as references name it: `docker.io`, `registry.example:5000`. @throws UserError */
+export function parseReferenceHost(host: string, subject: string): string {
+  return parseHost(host, host, subject);
+}
+
 function parseHost(host: string, text: string, subject: string): string {
   const port = /:([0-9]+)$/.exec(host)?.[1];
   if (!hostForm.test(host) || (port !== undefined && Number(port) > 65535)) {

@@ -24,11 +24,9 @@ const ssh = z
     return given.includes("PRIVATE KEY") ? { key: given } : { path: given };
   });
 
-const platform = z
-  .string()
-  .regex(/^[a-z0-9_]+(\/[a-z0-9_]+){0,2}(\([0-9.]+\))?$/, {
-    error: "expected os/architecture[/variant], as in linux/arm64",
-  });
+const platform = z.string().regex(/^[a-z0-9_]+(\/[a-z0-9_]+){0,2}(\([0-9.]+\))?$/, {
+  error: "expected os/architecture[/variant], as in linux/arm64",
+});
 
 const compression = z
   .union(

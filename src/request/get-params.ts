@@ -1,0 +1,26 @@
+import { z } from "zod";
+import { filled, flag } from "./scalars.ts";
+
+/** A get's params: field → schema; what is left out is as the put recorded it. */
+export const getFields = {
+  unpack_rootfs: flag
+    .optional()
+    .describe("Also unpack the image's root filesystem into `rootfs/`. Default: what the put said."),
+  output_oci: flag
+    .optional()
+    .describe("Deliver `image/`, an OCI layout, instead of image.tar. Default: what the put said."),
+  skip_download: flag
+    .default(false)
+    .describe("Deliver nothing; for the get that follows a put when no step needs the image."),
+  platform: filled.optional().describe("The one image of several to deliver, such as `linux/arm64`."),
+  image_tar: flag.default(true).describe("`false`: deliver no image itself, only the other files."),
+};
+
+export const GetParams = z.strictObject(getFields).transform((given) => ({
+  unpackRootfs: given.unpack_rootfs,
+  outputOci: given.output_oci,
+  skipDownload: given.skip_download,
+  platform: given.platform,
+  imageTar: given.image_tar,
+}));
+export type GetParams = z.infer<typeof GetParams>;

@@ -1,0 +1,25 @@
+import { z } from "zod";
+import { PutParams, upperCaseForms } from "./put-params.ts";
+import { readAs, readObject } from "./read-json.ts";
+import { Source } from "./source.ts";
+import { lowerCaseParams } from "./upper-case.ts";
+
+const OutRequest = z.strictObject({
+  source: z.unknown(),
+  params: z.record(z.string(), z.unknown()).nullish(),
+});
+
+/** Concourse's request to `out`. */
+export interface OutRequest {
+  readonly source: Source;
+  readonly params: PutParams;
+}
+
+/** @throws UserError for a request that is no JSON, and for faults in source and params */
+export function readOutRequest(text: string): OutRequest {
+  const request = readAs(OutRequest, readObject(text), "request");
+  return {
+    source: readAs(Source, request.source, "source"),
+    params: readAs(PutParams, lowerCaseParams(request.params ?? {}, upperCaseForms), "params"),
+  };
+}

@@ -1,0 +1,203 @@
+import { z } from "zod";
+import { UserError } from "../host/errors.ts";
+import { parseReferenceHost } from "../image/reference.ts";
+import type { HostAccess, RegistryAccess } from "../image/registry-access.ts";
+import { filled, flag, pem } from "./scalars.ts";
+
+/** How to reach one registry, as `registries:` says it for a host and the source's own fields for its store. */
+const access = {
+  username: filled.optional().describe("User name for the registry."),
+  password: filled.optional().describe("Password or token of the user."),
+  insecure: flag.default(false).describe("Plain http, or https whose certificate isn't checked."),
+  ca_certs: pem
+    .optional()
+    .describe("PEM certificates to trust besides the system's: text, or a list of texts."),
+};
+
+const mirrors = z.array(filled).default([]);
+
+const registry = z.strictObject({
+  ...access,
+  client_cert: pem.optional().describe("PEM certificate that the registry asks of its clients."),
+  client_key: filled.optional().describe("PEM key of `client_cert`."),
+  mirrors: mirrors.describe("Hosts to ask first, in this order: `host[:port][/path]` or a URL."),
+});
+
+const tls = z.strictObject({
+  ca: pem.optional().describe("PEM certificate of the authority that signed the daemon's."),
+  cert: pem.optional().describe("PEM certificate of this client."),
+  key: filled.optional().describe("PEM key of `cert`."),
+  server_name: filled.optional().describe("Name to look for in the daemon's certificate."),
+});
+
+const address = z
+  .string()
+  .regex(/^(tcp|unix|docker-container|podman-container|kube-pod|nerdctl-container|ssh):\/\/\S+$/, {
+    error: "expected an address as buildctl takes it, such as tcp://host:1234 or unix:///path",
+  });
+
+const buildkit = z.strictObject({
+  address: address.describe("Address of a running buildkitd: `tcp://host:1234`, `unix:///path` …"),
+  tls: tls.optional().describe("Certificates for a daemon that wants TLS."),
+});
+
+/** `source`: field → schema; the one place that knows their names. */
+export const sourceFields = {
+  repository: filled
+    .optional()
+    .describe("Repository of a registry that keeps the builds: `registry.example/app`."),
+  directory: filled
+    .regex(/^\//, { error: "expected an absolute path" })
+    .optional()
+    .describe("Folder that keeps the builds, instead of a repository. For one worker, and for tries."),
+  ...access,
+  docker_config: z
+    .union([z.record(z.string(), z.unknown()), filled])
+    .optional()
+    .describe("A Docker client's config.json (`auths`, `credHelpers`), as a map or as its JSON."),
+  registries: z
+    .record(z.string(), registry)
+    .default({})
+    .describe("By host: the same fields for other registries (FROM, mirrors), and `mirrors` of that host."),
+  registry_mirrors: mirrors.describe("Mirrors of docker.io."),
+  buildkit: buildkit
+    .optional()
+    .describe("A BuildKit that runs elsewhere; without it the step starts its own."),
+  buildkit_config: filled
+    .optional()
+    .describe("TOML, merged into the configuration of the step's own buildkitd."),
+};
+
+/** A resource's `source`, renamed to what the commands use. Exactly one store is named. */
+export const Source = z.strictObject(sourceFields).transform((given) => {
+  checkStore(given);
+  const remote = given.buildkit;
+  if (remote !== undefined && given.buildkit_config !== undefined) {
+    throw new UserError(
+      "source: buildkit_config configures the step's own buildkitd, but buildkit.address names another: remove one of the two",
+    );
+  }
+  return {
+    repository: given.repository,
+    directory: given.directory,
+    registryAccess: registryAccess(given),
+    buildkit: remote === undefined ? undefined : remoteBuildKit(remote),
+    buildkitConfig: given.buildkit_config,
+  };
+});
+export type Source = z.infer<typeof Source>;
+type Given = z.output<ReturnType<typeof z.strictObject<typeof sourceFields>>>;
+
+function checkStore({ repository, directory, username, password }: Given): void {
+  if (repository === undefined && directory === undefined) {
+    throw new UserError(
+      "source: names no store; expected repository (registry.example/app) or directory (/path)",
+    );
+  }
+  if (repository !== undefined && directory !== undefined) {
+    throw new UserError(
+      "source: repository and directory are both given; a resource has one store: remove one",
+    );
+  }
+  if ((username === undefined) !== (password === undefined)) {
+    throw new UserError(
+      `source: ${username === undefined ? "password" : "username"} is given without ${username === undefined ? "username" : "password"}`,
+    );
+  }
+  if (repository === undefined && username !== undefined) {
+    throw new UserError(
+      "source: username and password are those of the repository's registry; with a directory name the host: registries: {host: {username, password}}",
+    );
+  }
+}
+
+function remoteBuildKit({ address: given, tls: files }: z.output<typeof buildkit>) {
+  if (files === undefined) return { address: given };
+  const { server_name: serverName, ...texts } = files;
+  return { address: given, tls: { ...present(texts), ...present({ serverName }) } };
+}
+
+function registryAccess(given: Given): RegistryAccess {
+  const hosts = new Map<string, HostAccess>();
+  for (const [host, fields] of Object.entries(given.registries)) {
+    const name = parseReferenceHost(host, `source.registries.${host}`);
+    hosts.set(name, hostAccess(name, fields, hosts));
+  }
+  if (given.repository !== undefined) {
+    const own = ownHost(given.repository);
+    const { username, password, insecure, ca_certs: caCerts } = given;
+    const store = present({ username, password, insecure: insecure || undefined, caCerts });
+    if (Object.keys(store).length > 0) hosts.set(own, { ...hosts.get(own), ...store });
+  }
+  if (given.registry_mirrors.length > 0) {
+    const hub = hosts.get("docker.io");
+    const names = given.registry_mirrors.map((mirror) => mirrorName(mirror, hosts));
+    hosts.set("docker.io", { ...hub, mirrors: [...names, ...(hub?.mirrors ?? [])] });
+  }
+  const dockerConfig = given.docker_config === undefined ? undefined : parseDockerConfig(given.docker_config);
+  const caCerts = given.repository === undefined ? given.ca_certs : undefined;
+  return { hosts, ...present({ caCerts, dockerConfig }) };
+}
+
+function hostAccess(
+  name: string,
+  fields: z.output<typeof registry>,
+  hosts: Map<string, HostAccess>,
+): HostAccess {
+  if ((fields.username === undefined) !== (fields.password === undefined)) {
+    throw new UserError(`source.registries.${name}: expected username and password together`);
+  }
+  const names = fields.mirrors.map((mirror) => mirrorName(mirror, hosts));
+  return {
+    ...hosts.get(name),
+    ...present({
+      username: fields.username,
+      password: fields.password,
+      insecure: fields.insecure || undefined,
+      caCerts: fields.ca_certs,
+      clientCert: fields.client_cert,
+      clientKey: fields.client_key,
+      mirrors: names.length > 0 ? names : undefined,
+    }),
+  };
+}
+
+/** A mirror as BuildKit takes it, without a scheme; `http://` marks its host as one to be reached that way. */
+export function mirrorName(mirror: string, hosts: Map<string, HostAccess>): string {
+  const [, scheme, rest = mirror] = /^(https?):\/\/(.*)$/.exec(mirror) ?? [];
+  const name = rest.replace(/\/+$/, "");
+  const [host = name] = name.split("/");
+  if (!/^[^\s@?#]+$/.test(name)) {
+    throw new UserError(
+      "source: a mirror has characters that no host has; expected host[:port][/path], its credentials under registries",
+    );
+  }
+  if (scheme === "http") hosts.set(host, { ...hosts.get(host), insecure: true });
+  return name;
+}
+
+function ownHost(repository: string): string {
+  const [first = "", ...path] = repository.split("/");
+  const isHost = path.length > 0 && (/[.:]/.test(first) || first === "localhost");
+  return isHost ? parseReferenceHost(first, "source.repository") : "docker.io";
+}
+
+function parseDockerConfig(given: string | Record<string, unknown>): Record<string, unknown> {
+  if (typeof given !== "string") return given;
+  try {
+    const value: unknown = JSON.parse(given);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+      return value as Record<string, unknown>;
+    }
+  } catch {
+    // JSON.parse would quote what may be a password.
+  }
+  throw new UserError("source.docker_config: expected a map, or its JSON text, as in ~/.docker/config.json");
+}
+
+/** Without the fields that aren't given. */
+function present<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}

@@ -1,0 +1,60 @@
+import { z } from "zod";
+
+/** A step of the build graph (BuildKit, client.Vertex). Sent again whenever something of it changes. */
+const Vertex = z.looseObject({
+  digest: z.string(),
+  name: z.string().default(""),
+  started: z.string().nullish(),
+  completed: z.string().nullish(),
+  cached: z.boolean().default(false),
+  error: z.string().default(""),
+});
+export type Vertex = z.infer<typeof Vertex>;
+
+const base64 = z.string().transform((text) => Buffer.from(text, "base64").toString("utf8"));
+const position = z.looseObject({ line: z.number().default(0) });
+
+/** A finding of BuildKit's build checks (client.VertexWarning). */
+const Warning = z.looseObject({
+  short: base64.default(""),
+  url: z.string().default(""),
+  range: z
+    .array(z.looseObject({ start: position.optional() }))
+    .nullish()
+    .transform((ranges) => ranges?.[0]?.start?.line),
+});
+export type Warning = z.infer<typeof Warning>;
+
+/** Output of a step, as bytes cut anywhere. */
+const LogChunk = z.looseObject({ vertex: z.string(), data: z.string().default("") });
+
+const Status = z.looseObject({
+  vertexes: z.array(Vertex).nullish(),
+  logs: z.array(LogChunk).nullish(),
+  warnings: z.array(Warning).nullish(),
+});
+
+/** One line of `buildctl build --progress=rawjson` (client.SolveStatus); statuses of transfers are left out. */
+export interface ProgressEvent {
+  readonly vertexes: readonly Vertex[];
+  readonly logs: readonly { readonly vertex: string; readonly data: Buffer }[];
+  readonly warnings: readonly Warning[];
+}
+
+/** Reads a line; undefined when it is no status but buildctl's own words. */
+export function parseEvent(line: string): ProgressEvent | undefined {
+  if (!line.startsWith("{")) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+  const { success, data } = Status.safeParse(value);
+  if (!success) return undefined;
+  return {
+    vertexes: data.vertexes ?? [],
+    logs: (data.logs ?? []).map(({ vertex, data: text }) => ({ vertex, data: Buffer.from(text, "base64") })),
+    warnings: data.warnings ?? [],
+  };
+}

@@ -1,0 +1,156 @@
+import { type Log, styled } from "../../host/log.ts";
+import { type ProgressEvent, parseEvent, type Vertex, type Warning } from "./events.ts";
+import { failureMessage, type ShownDockerfile } from "./failure.ts";
+import { followPlainText } from "./plain.ts";
+import { Step } from "./step.ts";
+import { formatSeconds, LineSplitter, lastState, maskCredentials } from "./text.ts";
+
+/** What became of one solve. */
+export interface SolveSummary {
+  /** Instructions of the Dockerfile; one that several solves share counts for the first of them alone. */
+  readonly steps: { readonly run: number; readonly cached: number };
+  /** Findings of BuildKit's checks, each with file and line where known. */
+  readonly warnings: readonly string[];
+  /** For the author of the Dockerfile, when the solve failed. */
+  readonly failure?: string;
+  readonly seconds: number;
+}
+
+/** Takes the stderr of one solve's buildctl. */
+export interface FollowedSolve {
+  write(chunk: Buffer): void;
+  /** After the last bytes. */
+  end(): SolveSummary;
+}
+
+export interface ProgressBoardOptions {
+  readonly log: Log;
+  /** `steps`: buildctl writes rawjson. `plain`: buildctl writes text for people, which is passed on. */
+  readonly style: "steps" | "plain";
+  readonly dockerfile?: ShownDockerfile;
+}
+
+export interface ProgressBoard {
+  /** @param label names the target in the log, where there are several */
+  follow(label: string | undefined): FollowedSolve;
+}
+
+/** What isn't an instruction of the Dockerfile is worth a line when it takes longer than this, in milliseconds. */
+const noticeable = 1000;
+
+/** Shows the progress of all solves of one build, so that steps they share are shown once. */
+export function createProgressBoard(options: ProgressBoardOptions): ProgressBoard {
+  const board = new Board(options);
+  return {
+    follow: (label) =>
+      options.style === "plain" ? followPlainText(options.log, label) : board.follow(label),
+  };
+}
+
+class Board {
+  readonly #log: Log;
+  readonly #dockerfile: ShownDockerfile | undefined;
+  readonly #steps = new Map<string, Step>();
+  readonly #warnings = new Set<string>();
+
+  constructor({ log, dockerfile }: ProgressBoardOptions) {
+    this.#log = log;
+    this.#dockerfile = dockerfile;
+  }
+
+  follow(label: string | undefined): FollowedSolve {
+    const begun = performance.now();
+    const lines = new LineSplitter();
+    const counts = { run: 0, cached: 0 };
+    const warnings: string[] = [];
+    const said: string[] = [];
+    let failed: Step | undefined;
+    const take = (line: string): void => {
+      const event = parseEvent(line);
+      if (event === undefined) {
+        said.push(line);
+        return;
+      }
+      for (const vertex of event.vertexes) {
+        const step = this.#vertex(vertex, counts, label);
+        if (isFailure(vertex)) failed ??= step;
+      }
+      this.#logs(event);
+      for (const warning of event.warnings) warnings.push(...this.#warning(warning));
+    };
+    return {
+      write: (chunk) => {
+        for (const line of lines.write(chunk)) take(line);
+      },
+      end: () => {
+        for (const line of lines.end()) take(line);
+        const failure = failureMessage(failed, said, this.#dockerfile);
+        const seconds = (performance.now() - begun) / 1000;
+        return { steps: counts, warnings, seconds, ...(failure === undefined ? {} : { failure }) };
+      },
+    };
+  }
+
+  #vertex(vertex: Vertex, counts: { run: number; cached: number }, label: string | undefined): Step {
+    const step = this.#steps.get(vertex.digest) ?? new Step(vertex.name);
+    this.#steps.set(vertex.digest, step);
+    if (isSet(vertex.started) && !vertex.cached && !step.announced && step.name.isInstruction) {
+      step.announced = true;
+      this.#log.line(`${this.#place(step, "title")} ${step.name.text}`);
+    }
+    if (vertex.error !== "") step.error = vertex.error;
+    if (!isSet(vertex.completed) || step.done) return step;
+    step.done = true;
+    for (const line of step.output.end()) this.#output(step, line);
+    if (vertex.error !== "") return step;
+    if (step.name.isInstruction) counts[vertex.cached ? "cached" : "run"]++;
+    this.#finished(step, vertex, label);
+    return step;
+  }
+
+  #finished({ name, announced }: Step, vertex: Vertex, label: string | undefined): void {
+    const { started, completed, cached } = vertex;
+    if (!isSet(started) || !isSet(completed) || cached) return;
+    const took = Date.parse(completed) - Date.parse(started);
+    if (!announced && took < noticeable) return;
+    const what = name.isInstruction ? `[${name.place}] done` : [label, name.text].filter(Boolean).join(": ");
+    this.#log.line(styled(this.#log, "quiet", `${what}, ${formatSeconds(took / 1000)}`));
+  }
+
+  #logs(event: ProgressEvent): void {
+    for (const { vertex, data } of event.logs) {
+      const step = this.#steps.get(vertex);
+      if (step === undefined) continue;
+      for (const line of step.output.write(data)) this.#output(step, line);
+    }
+  }
+
+  #output(step: Step, line: string): void {
+    const text = maskCredentials(lastState(line));
+    step.keep(text);
+    this.#log.line(`${this.#place(step, "quiet")} ${text}`);
+  }
+
+  #place({ name }: Step, style: "title" | "quiet"): string {
+    return styled(this.#log, style, name.isInstruction ? `[${name.place}]` : `[${name.text}]`);
+  }
+
+  /** The warning as text, unless another solve has had it. */
+  #warning({ short, url, range }: Warning): string[] {
+    const file = this.#dockerfile?.name ?? "Dockerfile";
+    const text = maskCredentials(`${range ? `${file}:${range}` : file}: ${short}${url && ` (${url})`}`);
+    if (this.#warnings.has(text)) return [];
+    this.#warnings.add(text);
+    this.#log.warn(text);
+    return [text];
+  }
+}
+
+/** A step that ends because another one failed is not what failed. */
+function isFailure({ error }: Vertex): boolean {
+  return error !== "" && !/context canceled|code = Canceled/.test(error);
+}
+
+function isSet(time: string | null | undefined): time is string {
+  return time !== undefined && time !== null && time !== "";
+}

@@ -1,0 +1,43 @@
+import { type Log, styled } from "../../host/log.ts";
+import { failureMessage } from "./failure.ts";
+import type { FollowedSolve } from "./follow.ts";
+import { parseName } from "./step.ts";
+import { LineSplitter, maskCredentials } from "./text.ts";
+
+/** Passes on what `buildctl build --progress=plain` writes, and counts its steps. */
+export function followPlainText(log: Log, label: string | undefined): FollowedSolve {
+  const begun = performance.now();
+  const lines = new LineSplitter();
+  const instructions = new Set<string>();
+  const cached = new Set<string>();
+  const warnings: string[] = [];
+  const said: string[] = [];
+  const mark = label === undefined ? "" : `${styled(log, "quiet", `${label}:`)} `;
+  const take = (line: string): void => {
+    const text = maskCredentials(line);
+    const [, id, rest = ""] = /^#(\d+) (.*)$/.exec(text) ?? [];
+    if (id !== undefined && parseName(rest).isInstruction) instructions.add(id);
+    if (id !== undefined && rest === "CACHED") cached.add(id);
+    const [, warning] = /^ - (\w+: .* \(line \d+\))$/.exec(text) ?? [];
+    if (warning !== undefined) warnings.push(warning);
+    // The error itself is shown at the end, as that of every failed step.
+    if (said.length > 0 || text.startsWith("error: ")) said.push(text);
+    else log.line(mark + text);
+  };
+  return {
+    write: (chunk) => {
+      for (const line of lines.write(chunk)) take(line);
+    },
+    end: () => {
+      for (const line of lines.end()) take(line);
+      const failure = failureMessage(undefined, said, undefined);
+      const hits = [...cached].filter((id) => instructions.has(id)).length;
+      return {
+        steps: { run: instructions.size - hits, cached: hits },
+        warnings,
+        seconds: (performance.now() - begun) / 1000,
+        ...(failure === undefined ? {} : { failure }),
+      };
+    },
+  };
+}

@@ -1,0 +1,37 @@
+import { LineSplitter, maskCredentials } from "./text.ts";
+
+/** What a vertex's name says: `[linux/arm64 build 2/4] RUN make` is an instruction of the Dockerfile. */
+export interface StepName {
+  /** `build 2/4`; for what is no instruction, empty. */
+  readonly place: string;
+  /** The instruction, or what BuildKit does beside the Dockerfile, on one line. */
+  readonly text: string;
+  readonly isInstruction: boolean;
+}
+
+export function parseName(name: string): StepName {
+  const plain = maskCredentials(name.replaceAll(/\s+/g, " ").trim());
+  const [, place, text] = /^\[((?!internal\b|auth\b|context\b)[^\]]*\b\d+\/\d+)\] (.*)$/.exec(plain) ?? [];
+  if (place === undefined || text === undefined) return { place: "", text: plain, isInstruction: false };
+  return { place, text, isInstruction: true };
+}
+
+/** A step as far as it has come; kept for all solves of a build, which share steps by their digest. */
+export class Step {
+  readonly name: StepName;
+  readonly output = new LineSplitter();
+  /** The last lines of its output, for the message when it fails. */
+  readonly lastLines: string[] = [];
+  announced = false;
+  done = false;
+  error = "";
+
+  constructor(name: string) {
+    this.name = parseName(name);
+  }
+
+  keep(line: string): void {
+    this.lastLines.push(line);
+    if (this.lastLines.length > 20) this.lastLines.shift();
+  }
+}

@@ -1,0 +1,87 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { UserError } from "../../host/errors.ts";
+import type { Descriptor } from "../../image/descriptor.ts";
+import type { Digest } from "../../image/digest.ts";
+import { openLayout } from "../../image/layout.ts";
+import { formatPlatform, isSamePlatform, parsePlatform, runnablePlatforms } from "../../image/platform.ts";
+import { type ImageTree, readTree } from "../../image/resolve.ts";
+import { openImageArchive } from "./image-archive.ts";
+
+export interface ImageArg {
+  /** The param, for messages: `image_args.base_image`. */
+  readonly name: string;
+  /** A real path: a file, or a folder. */
+  readonly path: string;
+  /** A private folder, for the blobs of an archive. */
+  readonly workspace: string;
+  /** The platforms that the build is for; empty when the daemon decides. */
+  readonly platforms: readonly string[];
+  readonly signal: AbortSignal;
+}
+
+/** An image that BuildKit can be given as `oci-layout`: a folder with `blobs/`, and the manifest or index in it. */
+export interface OpenedImage {
+  readonly layout: string;
+  readonly digest: Digest;
+}
+
+/**
+ * Opens an image among the inputs: an archive as `docker save` writes it (in its old form, or with an OCI layout in
+ * it; gzip around it is fine), an OCI layout, or the folder of a get or of an oci-build task with either in it.
+ * @throws UserError when there is no image, several, a damaged one, or none for the build's platforms
+ */
+export async function openImageArg(arg: ImageArg): Promise<OpenedImage> {
+  const { name, signal } = arg;
+  const found = await findImage(arg);
+  const layout = found.kind === "layout" ? found.path : await openImageArchive({ ...arg, path: found.path });
+  const opened = await openLayout(layout, name);
+  const top = onlyImage(opened.index.manifests, name);
+  checkPlatforms(await readTree(opened, top, signal), arg);
+  return { layout, digest: top.digest };
+}
+
+interface Found {
+  readonly kind: "layout" | "archive";
+  readonly path: string;
+}
+
+async function findImage({ path, name }: ImageArg): Promise<Found> {
+  if (!(await stat(path)).isDirectory()) return { kind: "archive", path };
+  const candidates: readonly Found[] = [
+    { kind: "layout", path },
+    { kind: "layout", path: join(path, "image") },
+    { kind: "archive", path: join(path, "image.tar") },
+  ];
+  for (const candidate of candidates) {
+    const sign = candidate.kind === "layout" ? join(candidate.path, "oci-layout") : candidate.path;
+    if ((await stat(sign).catch(() => undefined))?.isFile() === true) return candidate;
+  }
+  throw new UserError(
+    `${name}: the folder holds no image; expected an OCI layout (oci-layout, index.json, blobs/), or image.tar or image/ as a get delivers them`,
+  );
+}
+
+function onlyImage(manifests: readonly Descriptor[], name: string): Descriptor {
+  const [only, ...others] = manifests;
+  if (only === undefined) throw new UserError(`${name}: the layout's index.json lists no image`);
+  if (others.length === 0) return only;
+  const listed = manifests.map(
+    ({ annotations, digest }) => annotations?.["org.opencontainers.image.ref.name"] ?? digest,
+  );
+  throw new UserError(
+    `${name}: the layout holds ${manifests.length} images (${listed.slice(0, 5).join(", ")}); expected one, or one index of several platforms`,
+  );
+}
+
+/** BuildKit takes a bare manifest whatever its platform, and fails much later: so it is looked at here. */
+function checkPlatforms({ images }: ImageTree, { name, platforms }: ImageArg): void {
+  for (const wanted of platforms) {
+    const serving = runnablePlatforms(parsePlatform(wanted, "platforms"));
+    if (images.some(({ platform }) => serving.some((one) => isSamePlatform(one, platform)))) continue;
+    const there = [...new Set(images.map(({ platform }) => formatPlatform(platform)))].join(", ");
+    throw new UserError(
+      `${name}: the image is for ${there}, and the build for ${wanted}; give an image for that platform`,
+    );
+  }
+}

@@ -4,7 +4,7 @@ import { posix } from "node:path";
 import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { createGunzip } from "node:zlib";
-import { extract, type Headers } from "tar-stream";
+import { extract, type Header } from "tar-stream";
 import { errorCode, messageOf, UserError } from "../../host/errors.ts";
 
 /** The most bytes of a JSON document, of all of them together, and the most members that an archive may have. */
@@ -26,7 +26,7 @@ export interface Member {
 }
 
 /** Does something with each member, whose content it must read to its end. */
-type Visit = (name: string, header: Headers, content: Readable) => Promise<void>;
+type Visit = (name: string, header: Header, content: Readable) => Promise<void>;
 
 /**
  * Reads an archive from its start to its end, gzip around it or not.
@@ -47,7 +47,7 @@ export async function visitMembers(
   source.pipe(archive);
   try {
     for await (const entry of archive) {
-      const member = entry as unknown as Readable & { header: Headers };
+      const member = entry as unknown as Readable & { header: Header };
       await visit(cleanName(member.header.name), member.header, member);
       member.resume();
     }
@@ -96,7 +96,7 @@ function mayBeDocument(name: string): boolean {
   return name.endsWith(".json") || name === "oci-layout" || /(^|\/)[0-9a-f]{64}$/.test(name);
 }
 
-function memberOf(name: string, { type, size = 0, linkname }: Headers): Member {
+function memberOf(name: string, { type, size = 0, linkname }: Header): Member {
   if (type === "file" || type === "contiguous-file") return { kind: "file", size, target: "" };
   if (type !== "symlink" && type !== "link") return { kind: "other", size: 0, target: "" };
   const target = linkname ?? "";

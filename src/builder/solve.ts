@@ -12,6 +12,7 @@ import type { Builder } from "./builder.ts";
 import type { DockerfileInput } from "./inputs/inputs.ts";
 import type { Plan, Solve } from "./plan.ts";
 import { createProgressBoard, type SolveSummary } from "./progress/follow.ts";
+import { formatSeconds } from "./progress/text.ts";
 
 /** What one solve gave: the target's manifest or index, where the exporter put it. */
 export interface SolveResult {
@@ -50,7 +51,17 @@ export async function solveAll(request: SolveAll): Promise<[SolveResult, ...Solv
       board.follow(several ? solve.target || "main" : undefined),
     );
   const results = await concurrently(host.signal, [run(main), ...others.map(run)]);
+  host.log.line(summaryLine(results.map(({ summary }) => summary)));
   return results as [SolveResult, ...SolveResult[]];
+}
+
+function summaryLine(summaries: readonly SolveSummary[]): string {
+  const run = summaries.reduce((sum, { steps }) => sum + steps.run, 0);
+  const cached = summaries.reduce((sum, { steps }) => sum + steps.cached, 0);
+  const warnings = summaries.reduce((sum, summary) => sum + summary.warnings.length, 0);
+  const seconds = Math.max(...summaries.map((summary) => summary.seconds));
+  const found = warnings === 0 ? "" : `, ${warnings} ${warnings === 1 ? "warning" : "warnings"}`;
+  return `built in ${formatSeconds(seconds)}: ${run} ${run === 1 ? "step" : "steps"} run, ${cached} cached${found}`;
 }
 
 type Followed = ReturnType<ReturnType<typeof createProgressBoard>["follow"]>;

@@ -35,7 +35,7 @@ export interface ProgressBoard {
   follow(label: string | undefined): FollowedSolve;
 }
 
-/** What isn't an instruction of the Dockerfile is worth a line when it takes longer than this, in milliseconds. */
+/** The end of a step is worth a line when it took longer than this, in milliseconds. */
 const noticeable = 1000;
 
 /** Shows the progress of all solves of one build, so that steps they share are shown once. */
@@ -68,7 +68,7 @@ class Board {
     const take = (line: string): void => {
       const event = parseEvent(line);
       if (event === undefined) {
-        said.push(line);
+        if (!isClientLog(line)) said.push(line);
         return;
       }
       for (const vertex of event.vertexes) {
@@ -108,11 +108,11 @@ class Board {
     return step;
   }
 
-  #finished({ name, announced }: Step, vertex: Vertex, label: string | undefined): void {
+  #finished({ name }: Step, vertex: Vertex, label: string | undefined): void {
     const { started, completed, cached } = vertex;
     if (!isSet(started) || !isSet(completed) || cached) return;
     const took = Date.parse(completed) - Date.parse(started);
-    if (!announced && took < noticeable) return;
+    if (took < noticeable) return;
     const what = name.isInstruction ? `[${name.place}] done` : [label, name.text].filter(Boolean).join(": ");
     this.#log.line(styled(this.#log, "quiet", `${what}, ${formatSeconds(took / 1000)}`));
   }
@@ -138,12 +138,18 @@ class Board {
   /** The warning as text, unless another solve has had it. */
   #warning({ short, url, range }: Warning): string[] {
     const file = this.#dockerfile?.name ?? "Dockerfile";
-    const text = maskCredentials(`${range ? `${file}:${range}` : file}: ${short}${url && ` (${url})`}`);
+    const finding = short.replace(/ \(line \d+\)$/, "");
+    const text = maskCredentials(`${range ? `${file}:${range}` : file}: ${finding}${url && ` (${url})`}`);
     if (this.#warnings.has(text)) return [];
     this.#warnings.add(text);
     this.#log.warn(text);
     return [text];
   }
+}
+
+/** buildctl logs what it notices on its own side (logrus); none of it is why a build fails. */
+function isClientLog(line: string): boolean {
+  return /^time="[^"]*" level=(debug|info|warning) /.test(line);
 }
 
 /** A step that ends because another one failed is not what failed. */

@@ -71,11 +71,14 @@ function messageOfAbort(): string {
   return reason instanceof Error ? reason.message : "aborted";
 }
 
+function stopReading(): void {
+  process.stdin.destroy();
+}
+
 async function readInput(): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
-  const stop = () => process.stdin.destroy();
-  aborter.signal.addEventListener("abort", stop, { once: true });
+  aborter.signal.addEventListener("abort", stopReading, { once: true });
   for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
     size += chunk.length;
     if (size > inputLimit) {

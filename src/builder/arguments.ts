@@ -43,20 +43,18 @@ export function buildArguments(run: SolveRun): string[] {
 }
 
 function output(exporter: Exporter, attributes: ReadonlyMap<string, string>): (readonly [string, string])[] {
-  switch (exporter.kind) {
-    case "layout":
-      return [["type", "oci"], ["tar", "false"], ["dest", exporter.folder], ...attributes];
-    case "push":
-      return [
-        ["type", "image"],
-        ["name", exporter.repository],
-        ["push", "true"],
-        ["push-by-digest", "true"],
-        ["name-canonical", "true"],
-        ...(exporter.insecure ? [["registry.insecure", "true"] as const] : []),
-        ...attributes,
-      ];
+  if (exporter.kind === "layout") {
+    return [["type", "oci"], ["tar", "false"], ["dest", exporter.folder], ...attributes];
   }
+  return [
+    ["type", "image"],
+    ["name", exporter.repository],
+    ["push", "true"],
+    ["push-by-digest", "true"],
+    ["name-canonical", "true"],
+    ...(exporter.insecure ? [["registry.insecure", "true"] as const] : []),
+    ...attributes,
+  ];
 }
 
 function map<V>(pairs: ReadonlyMap<string, V>, each: (pair: [string, V]) => string): string[] {

@@ -52,7 +52,7 @@ export async function solveAll(request: SolveAll): Promise<[SolveResult, ...Solv
     );
   const results = await concurrently(host.signal, [run(main), ...others.map(run)]);
   host.log.line(summaryLine(results.map(({ summary }) => summary)));
-  return results as [SolveResult, ...SolveResult[]];
+  return results;
 }
 
 function summaryLine(summaries: readonly SolveSummary[]): string {

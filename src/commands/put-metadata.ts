@@ -16,7 +16,7 @@ export function putMetadata(tree: ImageTree, results: readonly SolveResult[]): M
   const images = tree.images.map((image) => ({
     platform: formatPlatform(image.platform),
     layers: image.manifest.layers.length,
-    size: image.manifest.layers.reduce((sum, { size }) => sum + size, 0),
+    size: image.manifest.layers.reduce((total, { size }) => total + size, 0),
   }));
   const perPlatform = (value: (image: (typeof images)[number]) => string) =>
     images.length === 1

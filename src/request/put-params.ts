@@ -96,7 +96,7 @@ export const putParams = {
   image_args: {
     schema: z.record(filled, filled).default({}),
     upper: [prefix("IMAGE_ARG_")],
-    doc: "Build arg name → path of an image (docker save tar, OCI layout, or the folder of a get) that `FROM ${name}` then uses.",
+    doc: "Build arg name → path of an image (docker save tar, OCI layout, or the folder of a get) that `FROM $name` then uses.",
   },
   contexts: {
     schema: z.record(filled, filled).default({}),
@@ -225,7 +225,8 @@ const shape = Object.fromEntries(Object.entries(putParams).map(([name, { schema 
 };
 
 /** A put's params in snake_case; renamed here, once. */
-export const PutParams = z.strictObject(shape).transform((given) => {
+export const PutParams = z.strictObject(shape).transform((given, { issues }) => {
+  if (issues.length > 0) return z.NEVER;
   if (given.reproducible && given.source_date_epoch !== undefined && given.source_date_epoch !== 0) {
     throw new UserError("params: reproducible means source_date_epoch 0; remove one of the two");
   }

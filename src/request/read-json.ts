@@ -55,7 +55,13 @@ function describe(issue: z.core.$ZodIssue, root: unknown, subject: string, schem
       ];
     case "invalid_key":
       return [`${place}: ${issue.issues.map(({ message }) => message).join("; ")}`];
-    default:
+    case "custom":
+    case "invalid_element":
+    case "invalid_format":
+    case "invalid_union":
+    case "not_multiple_of":
+    case "too_big":
+    case "too_small":
       return [`${place}: ${issue.message}, found ${kindOf(found)}`];
   }
 }

@@ -69,7 +69,9 @@ export const sourceFields = {
 };
 
 /** A resource's `source`, renamed to what the commands use. Exactly one store is named. */
-export const Source = z.strictObject(sourceFields).transform((given) => {
+export const Source = z.strictObject(sourceFields).transform((given, { issues }) => {
+  // A value with faults is not renamed; those faults are what is told.
+  if (issues.length > 0) return z.NEVER;
   checkStore(given);
   const remote = given.buildkit;
   if (remote !== undefined && given.buildkit_config !== undefined) {

@@ -44,19 +44,11 @@ export function decide(entry: TarEntry): Decision {
     return { kind: "whiteout", folder: parts, name: hidden };
   }
   const place = { folder: parts, name };
-  switch (entry.kind) {
-    case "hardlink":
-      return { kind: "hardlink", place, target: targetOf(entry) };
-    case "unknown":
-      throw refused(entry, `has type ${JSON.stringify(entry.flag)}, which no layer may have`);
-    case "file":
-    case "folder":
-    case "symlink":
-    case "char":
-    case "block":
-    case "fifo":
-      return { kind: entry.kind, place };
+  if (entry.kind === "hardlink") return { kind: "hardlink", place, target: targetOf(entry) };
+  if (entry.kind === "unknown") {
+    throw refused(entry, `has type ${JSON.stringify(entry.flag)}, which no layer may have`);
   }
+  return { kind: entry.kind, place };
 }
 
 function targetOf(entry: TarEntry): Place {

@@ -259,7 +259,7 @@ export class TreeWriter implements TarHandler {
   }
 
   #hideChildren(found: Found): void {
-    for (const name of [...found.node.children.keys()]) this.#hide(found, name);
+    for (const name of found.node.children.keys()) this.#hide(found, name);
   }
 
   /** Whether this layer has put the folder there, or anything below it. */

@@ -16,7 +16,7 @@ export interface Layer {
   readonly descriptor: Descriptor;
   readonly diffId: DiffId;
   /** The compressed blob, unverified. */
-  open(signal: AbortSignal): Promise<Readable>;
+  readonly open: (signal: AbortSignal) => Promise<Readable>;
   /** The blob's file, where it lies on a local disk. */
   readonly file: string | undefined;
 }

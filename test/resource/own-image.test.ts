@@ -84,7 +84,7 @@ test("the resource builds its own image, which builds images in turn", async () 
   await mkdir(app, { recursive: true });
   await writeFile(join(app, "Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n");
   await mkdir(join(rootfs, "scratch"));
-  const script = `mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && mount --rbind /sys "$0/sys" &&
+  const script = `mount --bind "$0" "$0" && mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && mount --rbind /sys "$0/sys" &&
     mount -t tmpfs tmpfs "$0/scratch" && exec chroot "$0" "$@"`;
   const inImage = async (args: readonly string[], request: unknown): Promise<unknown> => {
     const namespaces = ["--mount", "--pid", "--fork", "--kill-child=KILL"];

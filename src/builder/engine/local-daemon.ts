@@ -77,7 +77,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     signal: host.signal,
     deadline: startDeadline,
     stopped: exited.then(() => {
-      throw new UserError(exit?.exitCode === 127 ? missing(log.tail(1)) : `${died()}`);
+      throw new UserError(exit?.exitCode === 127 ? missing(log.tail(1)) : died());
     }),
     late: () =>
       `buildkitd does not listen after ${startDeadline / 1000} s; the end of its log:\n${log.tail(20)}`,

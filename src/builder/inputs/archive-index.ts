@@ -96,7 +96,7 @@ function mayBeDocument(name: string): boolean {
   return name.endsWith(".json") || name === "oci-layout" || /(^|\/)[0-9a-f]{64}$/.test(name);
 }
 
-function memberOf(name: string, { type, size = 0, linkname }: Header): Member {
+function memberOf(name: string, { type, size, linkname }: Header): Member {
   if (type === "file" || type === "contiguous-file") return { kind: "file", size, target: "" };
   if (type !== "symlink" && type !== "link") return { kind: "other", size: 0, target: "" };
   const target = linkname ?? "";

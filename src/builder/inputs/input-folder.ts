@@ -99,5 +99,6 @@ async function whyMissing(
 }
 
 async function names(folder: string): Promise<string[]> {
-  return (await readdir(folder).catch(() => [])).toSorted();
+  const found: string[] = await readdir(folder).catch(() => []);
+  return found.toSorted();
 }

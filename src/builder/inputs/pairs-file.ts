@@ -56,7 +56,7 @@ function fromYaml(text: string, path: string, subject: string): Strings {
 
 function scalarText(node: unknown): string | undefined {
   if (!isScalar(node) || node.value === null) return undefined;
-  return typeof node.value === "string" ? node.value : (node.source ?? String(node.value));
+  return typeof node.value === "string" ? node.value : node.source;
 }
 
 function kindOf(node: unknown): string {

@@ -51,7 +51,7 @@ export async function openRegctl(host: Host, access: RegistryAccess, where: stri
         yield* source;
         const { exitCode, stderr } = await child;
         signal.throwIfAborted();
-        if (exitCode !== 0) throw registryError(where, String(stderr));
+        if (exitCode !== 0) throw registryError(where, stderr);
       }) as Readable;
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

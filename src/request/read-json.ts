@@ -41,29 +41,21 @@ export function readAs<S extends z.ZodType>(schema: S, value: unknown, subject: 
 function describe(issue: z.core.$ZodIssue, root: unknown, subject: string, schema: z.ZodType): string[] {
   const place = [subject, ...issue.path.map(String)].join(".");
   const found = valueAt(root, issue.path);
-  switch (issue.code) {
-    case "unrecognized_keys":
-      return issue.keys.map((key) => {
-        const near = nearestName(key, knownKeys(schema, issue.path));
-        return `${place}: there is no ${JSON.stringify(key)}${near === undefined ? "" : `; did you mean ${JSON.stringify(near)}?`}`;
-      });
-    case "invalid_type":
-      return [`${place}: expected ${article(issue.expected)}, found ${kindOf(found)}`];
-    case "invalid_value":
-      return [
-        `${place}: expected ${issue.values.map((value) => String(value)).join(", ")}, found ${kindOf(found)}`,
-      ];
-    case "invalid_key":
-      return [`${place}: ${issue.issues.map(({ message }) => message).join("; ")}`];
-    case "custom":
-    case "invalid_element":
-    case "invalid_format":
-    case "invalid_union":
-    case "not_multiple_of":
-    case "too_big":
-    case "too_small":
-      return [`${place}: ${issue.message}, found ${kindOf(found)}`];
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => {
+      const near = nearestName(key, knownKeys(schema, issue.path));
+      const hint = near === undefined ? "" : `; did you mean ${JSON.stringify(near)}?`;
+      return `${place}: there is no ${JSON.stringify(key)}${hint}`;
+    });
   }
+  return [`${place}: ${whatIsWrong(issue)}, found ${kindOf(found)}`];
+}
+
+function whatIsWrong(issue: z.core.$ZodIssue): string {
+  if (issue.code === "invalid_type") return `expected ${article(issue.expected)}`;
+  if (issue.code === "invalid_value") return `expected ${issue.values.map(String).join(", ")}`;
+  if (issue.code === "invalid_key") return issue.issues.map(({ message }) => message).join("; ");
+  return issue.message;
 }
 
 function article(expected: string): string {

@@ -1,0 +1,38 @@
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { execa } from "execa";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { startBuildkitd } from "../../test/support/buildkit.ts";
+import { checkout } from "../../test/support/host.ts";
+import { compare, type Result } from "./measure.ts";
+
+/** A put whose every step is cached, against bare `buildctl build` of the same on the same daemon. */
+export async function benchPut(rounds: number): Promise<Result> {
+  await using folder = await createPrivateFolder("bench-put");
+  await using daemon = await startBuildkitd();
+  const app = join(folder.path, "put/app");
+  await mkdir(app, { recursive: true });
+  const copies = Array.from({ length: 10 }, (_, step) => `COPY Dockerfile /step-${step}\n`);
+  await writeFile(join(app, "Dockerfile"), `FROM scratch\n${copies.join("")}`);
+  const source = { directory: join(folder.path, "builds"), buildkit: { address: daemon.address } };
+  const input = JSON.stringify({ source, params: { context: "app" } });
+  const exported = join(folder.path, "exported");
+  const locals = ["--local", `context=${app}`, "--local", `dockerfile=${app}`];
+  const output = ["--output", `type=oci,tar=false,dest=${exported}`];
+  return compare("put with nothing to do", rounds, [
+    {
+      name: "put",
+      run: async () => {
+        await execa(join(checkout, "assets/out"), [join(folder.path, "put")], { input });
+      },
+    },
+    {
+      name: "buildctl",
+      run: async () => {
+        await rm(exported, { recursive: true, force: true });
+        const build = ["--addr", daemon.address, "build", "--frontend=dockerfile.v0", ...locals, ...output];
+        await execa("buildctl", build, { stdin: "ignore" });
+      },
+    },
+  ]);
+}

@@ -2,7 +2,7 @@
 export interface Contender {
   readonly name: string;
   /** Does the work once. */
-  run(): Promise<void>;
+  readonly run: () => Promise<void>;
 }
 
 export interface Result {

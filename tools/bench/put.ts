@@ -19,7 +19,7 @@ export async function benchPut(rounds: number): Promise<Result> {
   const exported = join(folder.path, "exported");
   const locals = ["--local", `context=${app}`, "--local", `dockerfile=${app}`];
   const output = ["--output", `type=oci,tar=false,dest=${exported}`];
-  return compare("put with nothing to do", rounds, [
+  return await compare("put with nothing to do", rounds, [
     {
       name: "put",
       run: async () => {

@@ -26,7 +26,10 @@ export async function resolveInput(
 ): Promise<string> {
   const shown = JSON.stringify(path);
   if (path === "" || path.includes("\0")) throw new UserError(`${subject}: ${shown} is no path`);
-  const root = await realpath(folder.path);
+  const root = await realpath(folder.path).catch((thrown: unknown) => {
+    if (errorCode(thrown) !== "ENOENT") throw thrown;
+    throw new UserError(`the ${folder.step}'s folder ${folder.path} isn't there`);
+  });
   const outside = isAbsolute(path) && folder.step === "task";
   const wanted = outside ? normalize(path) : within(root, path);
   if (wanted === undefined) {

@@ -1,0 +1,140 @@
+import assert from "node:assert/strict";
+import { glob, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { parse } from "yaml";
+import { UserError } from "../../src/host/errors.ts";
+import { readInRequest } from "../../src/request/in-request.ts";
+import { readOutRequest } from "../../src/request/out-request.ts";
+import { jsonSchemas } from "../../tools/params/schemas.ts";
+import { withTables } from "../../tools/params/tables.ts";
+import { checkout } from "../support/host.ts";
+
+const ajv = new Ajv2020({ allowUnionTypes: true, strictTypes: false });
+const schemas = jsonSchemas();
+const validators = {
+  source: ajv.compile(schemas["source.json"] ?? false),
+  put: ajv.compile(schemas["put.json"] ?? false),
+  get: ajv.compile(schemas["get.json"] ?? false),
+};
+
+const store = { directory: "/builds" };
+const version = { digest: `sha256:${"a".repeat(64)}` };
+
+/** Whether the program takes a value; a refusal must be one for the pipeline's author. */
+function isTaken(part: keyof typeof validators, value: unknown): boolean {
+  const source = part === "source" ? value : store;
+  const params = part === "source" ? {} : value;
+  try {
+    if (part === "get") readInRequest(JSON.stringify({ source, version, params }));
+    else readOutRequest(JSON.stringify({ source, params: part === "source" ? { context: "app" } : params }));
+    return true;
+  } catch (thrown) {
+    assert.ok(thrown instanceof UserError, String(thrown));
+    return false;
+  }
+}
+
+const corpus: readonly (readonly [keyof typeof validators, unknown, boolean])[] = [
+  ["source", { directory: "/builds" }, true],
+  ["source", { repository: "registry.example/app" }, true],
+  ["source", { repository: "registry.example/app", username: "u", password: "p", insecure: true }, true],
+  ["source", { repository: "a.example/b", registries: { "c.example": { mirrors: ["d.example/e"] } } }, true],
+  ["source", { repository: "a.example/b", ca_certs: ["one", "two"] }, true],
+  ["source", { repository: "a.example/b", docker_config: { auths: {} } }, true],
+  ["source", { directory: "/b", buildkit: { address: "tcp://build.example:1234", tls: { ca: "x" } } }, true],
+  ["source", {}, false],
+  ["source", { directory: "/builds", repository: "registry.example/app" }, false],
+  ["source", { directory: "builds" }, false],
+  ["source", { directory: "/builds", buildkit: { address: "build.example" } }, false],
+  ["source", { directory: "/builds", insecure: "yes" }, false],
+  ["source", { directory: "/builds", unknown: 1 }, false],
+  ["source", [], false],
+  ["put", { context: "app" }, true],
+  ["put", { context: "app", build_args: { A: 1, B: true, C: "x" }, labels: { d: 1.5 } }, true],
+  ["put", { context: "app", platforms: ["linux/amd64", "linux/arm/v7"] }, true],
+  ["put", { context: "app", secrets: { a: { file: "f" }, b: { text: "t" }, c: { env: "E" } } }, true],
+  ["put", { context: "app", no_cache: ["one"], shm_size: "64m", compression: "zstd" }, true],
+  ["put", { CONTEXT: "app", BUILD_ARG_A: 1, LABEL_b: true, UNPACK_ROOTFS: true }, true],
+  ["put", { context: "app", build_args: { A: null } }, false],
+  ["put", { context: "app", build_args: { A: [1] } }, false],
+  ["put", { context: "app", secrets: { a: { path: "f" } } }, false],
+  ["put", { context: "app", platforms: "linux/amd64" }, false],
+  ["put", { context: "app", network: "bridge" }, false],
+  ["put", { context: ["app"] }, false],
+  ["put", { context: "app", unknown: 1 }, false],
+  ["get", {}, true],
+  ["get", { unpack_rootfs: true, output_oci: false, skip_download: true, image_tar: false }, true],
+  ["get", { platform: "linux/arm64" }, true],
+  ["get", { unpack_rootfs: "true" }, false],
+  ["get", { tags: [] }, false],
+];
+
+test("program and JSON Schemas agree on what a pipeline may write", () => {
+  for (const [part, value, good] of corpus) {
+    const shown = `${part}: ${JSON.stringify(value)}`;
+    assert.equal(isTaken(part, value), good, `program, ${shown}`);
+    assert.equal(
+      validators[part](value),
+      good,
+      `schema, ${shown}: ${ajv.errorsText(validators[part].errors)}`,
+    );
+  }
+});
+
+test("the published schemas are those of the program (npm run params)", async () => {
+  for (const [name, schema] of Object.entries(schemas)) {
+    const text = await readFile(join(checkout, "schemas", name), "utf8");
+    assert.deepEqual(JSON.parse(text), JSON.parse(JSON.stringify(schema)), name);
+  }
+});
+
+test("README's tables are those of the program (npm run params)", async () => {
+  const text = await readFile(join(checkout, "README.md"), "utf8");
+  const plain = (tables: string) => tables.replaceAll(/ +/g, " ").replaceAll(/-{3,}/g, "---");
+  assert.equal(plain(text), plain(withTables(text)));
+});
+
+interface Step {
+  readonly put?: string;
+  readonly params?: unknown;
+  readonly get_params?: unknown;
+}
+
+interface Pipeline {
+  readonly resources: readonly { readonly type: string; readonly source: unknown }[];
+  readonly jobs: readonly { readonly plan: readonly Step[] }[];
+}
+
+async function pipelines(): Promise<{ name: string; pipeline: Pipeline }[]> {
+  const found: { name: string; pipeline: Pipeline }[] = [];
+  for await (const name of glob("examples/*.yml", { cwd: checkout })) {
+    found.push({ name, pipeline: parse(await readFile(join(checkout, name), "utf8")) as Pipeline });
+  }
+  const readme = await readFile(join(checkout, "README.md"), "utf8");
+  for (const [, text] of readme.matchAll(/^```yaml\n([^]*?)^```/gm)) {
+    const pipeline: unknown = parse(text ?? "");
+    if (typeof pipeline === "object" && pipeline !== null && "jobs" in pipeline) {
+      found.push({ name: "README.md", pipeline: pipeline as Pipeline });
+    }
+  }
+  return found;
+}
+
+test("every pipeline in the examples and the README is one that program and schemas take", async () => {
+  const all = await pipelines();
+  assert.ok(all.length >= 4);
+  for (const { name, pipeline } of all) {
+    const check = (part: keyof typeof validators, value: unknown) => {
+      assert.equal(isTaken(part, value), true, `${name}: ${part}`);
+      assert.ok(validators[part](value), `${name}: ${part}: ${ajv.errorsText(validators[part].errors)}`);
+    };
+    for (const { type, source } of pipeline.resources) if (type === "oci-build") check("source", source);
+    for (const step of pipeline.jobs.flatMap(({ plan }) => plan)) {
+      if (step.put === undefined) continue;
+      check("put", step.params ?? {});
+      check("get", step.get_params ?? {});
+    }
+  }
+});

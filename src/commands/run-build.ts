@@ -9,6 +9,7 @@ import { concurrently } from "../host/concurrently.ts";
 import type { Host } from "../host/host.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import type { RegistryAccess } from "../image/registry-access.ts";
+import { mirrorName } from "../request/source.ts";
 import type { Stage, Store } from "../store/store.ts";
 
 export interface RunBuild {
@@ -84,7 +85,9 @@ function builderOptions(run: RunBuild, host: Host): Parameters<typeof openBuilde
 
 function withMirrors(access: RegistryAccess, mirrors: readonly string[]): RegistryAccess {
   if (mirrors.length === 0) return access;
-  const known = access.hosts.get("docker.io");
-  const dockerHub = { ...known, mirrors: [...mirrors, ...(known?.mirrors ?? [])] };
-  return { ...access, hosts: new Map([...access.hosts, ["docker.io", dockerHub]]) };
+  const hosts = new Map(access.hosts);
+  const names = mirrors.map((mirror) => mirrorName(mirror, hosts));
+  const known = hosts.get("docker.io");
+  hosts.set("docker.io", { ...known, mirrors: [...names, ...(known?.mirrors ?? [])] });
+  return { ...access, hosts };
 }

@@ -42,7 +42,7 @@ export function commaPairs(text: string, name: string): Record<string, string> {
       const equals = part.indexOf("=");
       if (equals < 1)
         throw new UserError(
-          `${name}: expected name=value, separated by commas; found ${JSON.stringify(part)}`,
+          `${name}: expected name=value, separated by commas; found a part without a name or without "="`,
         );
       return [part.slice(0, equals), part.slice(equals + 1)];
     }),
@@ -54,7 +54,7 @@ export function boolean(text: string, name: string): boolean {
   // strconv.ParseBool's spellings: the task is a Go program, and pipelines rely on them.
   if (/^(1|t|true)$/i.test(text)) return true;
   if (/^(0|f|false|)$/i.test(text)) return false;
-  throw new UserError(`${name}: expected true or false; found ${JSON.stringify(text.slice(0, 40))}`);
+  throw new UserError(`${name}: expected true or false; found another text`);
 }
 
 type Forms = Readonly<Record<string, readonly UpperCase[]>>;

@@ -113,7 +113,7 @@ async function pipelines(): Promise<{ name: string; pipeline: Pipeline }[]> {
     found.push({ name, pipeline: parse(await readFile(join(checkout, name), "utf8")) as Pipeline });
   }
   const readme = await readFile(join(checkout, "README.md"), "utf8");
-  for (const [, text] of readme.matchAll(/^```yaml\n([^]*?)^```/gm)) {
+  for (const [, text] of readme.matchAll(/^```yaml\n([\s\S]*?)^```/gm)) {
     const pipeline: unknown = parse(text ?? "");
     if (typeof pipeline === "object" && pipeline !== null && "jobs" in pipeline) {
       found.push({ name: "README.md", pipeline: pipeline as Pipeline });

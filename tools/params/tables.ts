@@ -24,7 +24,7 @@ export function withTables(text: string): string {
   return Object.entries(readmeTables()).reduce(
     (current, [name, rows]) =>
       current.replace(
-        new RegExp(`(<!-- params:${name} -->\n)[^]*?(<!-- /params:${name} -->)`),
+        new RegExp(`(<!-- params:${name} -->\n)[\\s\\S]*?(<!-- /params:${name} -->)`),
         (_, start: string, end: string) => `${start}${rows}${end}`,
       ),
     text,

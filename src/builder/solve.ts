@@ -82,7 +82,8 @@ async function solveOne(request: SolveAll, solve: Solve, progress: Followed): Pr
     }),
   ];
   const child = startChild(host, "buildctl", buildctl, {
-    env: builder.registries.env,
+    // buildctl leaves the sockets of its ssh agents behind.
+    env: { ...builder.registries.env, TMPDIR: builder.workspace },
     stdout: "ignore",
     buffer: false,
     reject: false,

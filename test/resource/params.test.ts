@@ -58,10 +58,10 @@ const rows: readonly Row[] = [
   {
     what: "a YAML file gives build args of several lines",
     dockerfile: 'FROM shell\nARG one\nRUN echo "$one" > /result\n',
-    files: { "args/args.yml": "one: |\n  first\n  second\n" },
+    files: { "args/args.yml": "one: |-\n  first\n  second\n" },
     params: { build_args_file: "args/args.yml" },
     upper: { BUILD_ARGS_FILE: "args/args.yml" },
-    holds: async (folder) => assert.equal(await result(folder), "first\nsecond\n\n"),
+    holds: async (folder) => assert.equal(await result(folder), "first\nsecond\n"),
   },
   {
     what: "secrets come from files and as text",
@@ -204,7 +204,8 @@ test("an image arg is the base of the build, as image.tar, as a layout and as th
     await using other = await createPrivateFolder("test-params");
     const inputs = join(other.path, "inputs");
     await makeInputs(inputs, {
-      dockerfile: "ARG base_image\nFROM ${base_image}\nRUN cp /base /result\n",
+      dockerfile: "",
+      files: { "app/Dockerfile": `ARG base_image\nFROM \${base_image}\nRUN cp /base /result\n` },
     });
     if (form === "layout") {
       await mkdir(join(inputs, "base"));

@@ -48,7 +48,8 @@ export async function openBuilder(options: BuilderOptions): Promise<Builder> {
           entitlements: options.entitlements,
           registries: registries.blocks,
           extra: options.daemonConfig,
-          env: { ...registries.env, ...unlimitedLogs },
+          // The daemon leaves sockets of ssh agents in its folder for temporary files.
+          env: { ...registries.env, ...unlimitedLogs, TMPDIR: workspace },
         })
       : await reachRemoteDaemon(remote, { host, workspace, name: "remote" });
   opened.use(engine);

@@ -82,8 +82,7 @@ async function solveOne(request: SolveAll, solve: Solve, progress: Followed): Pr
     }),
   ];
   const child = startChild(host, "buildctl", buildctl, {
-    // buildctl leaves the sockets of its ssh agents behind.
-    env: { ...builder.registries.env, TMPDIR: builder.workspace },
+    env: builder.registries.env,
     stdout: "ignore",
     buffer: false,
     reject: false,

@@ -1,0 +1,207 @@
+import assert from "node:assert/strict";
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { execa } from "execa";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { startBuildkitd } from "../support/buildkit.ts";
+import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/resource.ts";
+
+const shell = `FROM scratch AS shell
+COPY busybox /bin/busybox
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+ENV PATH=/bin
+`;
+
+/** One put of one Dockerfile, with what is needed to look at its result. */
+interface Site extends AsyncDisposable {
+  readonly folder: string;
+  put(params: Readonly<Record<string, unknown>>, source?: Readonly<Record<string, unknown>>): Promise<Run>;
+  /** Gets what a put stored; answers the folder. */
+  get(put: Run, params?: Readonly<Record<string, unknown>>): Promise<string>;
+}
+
+async function makeSite(dockerfile: string): Promise<Site> {
+  const folder = await createPrivateFolder("test-options");
+  const inputs = join(folder.path, "inputs");
+  await mkdir(join(inputs, "app"), { recursive: true });
+  await writeFile(join(inputs, "app/Dockerfile"), shell + dockerfile);
+  await copyFile("/bin/busybox", join(inputs, "app/busybox"));
+  const store = { directory: join(folder.path, "builds") };
+  let gets = 0;
+  return {
+    folder: folder.path,
+    put: (params, source = {}) =>
+      runResource("out", {
+        args: [inputs],
+        stdin: { source: { ...store, ...source }, params: { context: "app", ...params } },
+        env: { NO_COLOR: "1" },
+      }),
+    get: async (put, params = { unpack_rootfs: true }) => {
+      const to = join(folder.path, `get-${gets++}`);
+      const { version } = versionOf(put);
+      versionOf(await runResource("in", { args: [to], stdin: { source: store, version, params } }));
+      return to;
+    },
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
+}
+
+const result = (folder: string) => readFile(join(folder, "rootfs/result"), "utf8");
+
+test("a Dockerfile is given in the params themselves", async () => {
+  await using site = await makeSite("FROM nothing-such\n");
+  const run = await site.put({ dockerfile_inline: `${shell}RUN echo inline > /result\n` });
+  assert.equal(await result(await site.get(run)), "inline\n");
+});
+
+test("named contexts are folders of the inputs", async () => {
+  await using site = await makeSite("COPY --from=more file /result\n");
+  await mkdir(join(site.folder, "inputs/more"));
+  await writeFile(join(site.folder, "inputs/more/file"), "from a named context\n");
+  const run = await site.put({ contexts: { more: "more" } });
+  assert.equal(await result(await site.get(run)), "from a named context\n");
+});
+
+test("a git repository is a context", async () => {
+  await using site = await makeSite("");
+  const repository = join(site.folder, "repository");
+  await mkdir(repository);
+  await copyFile("/bin/busybox", join(repository, "busybox"));
+  await writeFile(join(repository, "Dockerfile"), `${shell}RUN echo git > /result\n`);
+  const git = async (...args: string[]) => {
+    await execa("git", ["-c", "user.name=a", "-c", "user.email=a@b.example", ...args], { cwd: repository });
+  };
+  await git("init", "-q", "-b", "main");
+  await git("add", ".");
+  await git("commit", "-q", "-m", "all");
+  // BuildKit fetches from a git daemon as from any other server.
+  const daemon = execa(
+    "git",
+    ["daemon", "--verbose", "--export-all", "--listen=127.0.0.1", "--port=0", `--base-path=${site.folder}`],
+    { reject: false, all: true, forceKillAfterDelay: 1000 },
+  );
+  try {
+    const port = await listeningPort(daemon.pid ?? 0);
+    const run = await site.put({ context: `git://127.0.0.1:${port}/repository#main` });
+    assert.equal(await result(await site.get(run)), "git\n");
+  } finally {
+    daemon.kill();
+    await daemon;
+  }
+});
+
+/** The port that a process listens on, once it does: of /proc/net/tcp, the socket that is among its files. */
+async function listeningPort(pid: number): Promise<number> {
+  for (;;) {
+    const { stdout } = await execa("find", [`/proc/${pid}/fd`, "-lname", "socket:*", "-printf", "%l\n"], {
+      reject: false,
+    });
+    const inodes = new Set(Array.from(stdout.matchAll(/socket:\[(\d+)\]/g), ([, inode]) => inode));
+    for (const line of (await readFile("/proc/net/tcp", "utf8")).split("\n").slice(1)) {
+      const [, local = "", , state, , , , , , inode = ""] = line.trim().split(/\s+/);
+      if (state === "0A" && inodes.has(inode)) return Number.parseInt(local.split(":")[1] ?? "", 16);
+    }
+  }
+}
+
+test("no_cache runs all steps again, or those of the named stages", async () => {
+  await using daemon = await startBuildkitd();
+  await using site = await makeSite(
+    "FROM shell AS one\nRUN echo 1 > /one\nFROM one AS two\nRUN echo 2 > /two\n",
+  );
+  const buildkit = { buildkit: { address: daemon.address } };
+  const steps = async (params: Readonly<Record<string, unknown>>) => {
+    const { metadata } = versionOf(await site.put(params, buildkit));
+    return metadata.find(({ name }) => name === "steps")?.value;
+  };
+  assert.equal(await steps({}), "4 run, 0 cached");
+  assert.equal(await steps({}), "0 run, 4 cached");
+  assert.equal(await steps({ no_cache: ["two"] }), "1 run, 3 cached");
+  assert.equal(await steps({ no_cache: true }), "4 run, 0 cached");
+});
+
+test("network, shm_size and ulimits reach RUN", async () => {
+  await using site = await makeSite(
+    "RUN (ls /sys/class/net; df -k /dev/shm | tail -n 1; ulimit -n) > /result\n",
+  );
+  const run = await site.put({ network: "none", shm_size: "32m", ulimits: { nofile: "123:456" } });
+  const said = await result(await site.get(run));
+  assert.match(said, /^lo$/m);
+  assert.doesNotMatch(said, /^eth/m);
+  assert.match(said, /\b32768\b/);
+  assert.match(said, /^123$/m);
+});
+
+test("an entitlement that the Dockerfile needs is refused unless it is allowed", async () => {
+  await using site = await makeSite("RUN --network=host echo host > /result\n");
+  assertFailedCleanly(await site.put({}), /network\.host is not allowed; name it under "allow"/);
+  const run = await site.put({ allow: ["network.host"] });
+  assert.equal(await result(await site.get(run)), "host\n");
+});
+
+test("compression and annotations are the manifest's, and change no version", async () => {
+  await using site = await makeSite("RUN echo same > /result\n");
+  const common = { reproducible: true };
+  const plain = await site.put(common);
+  const run = await site.put({ ...common, compression: "zstd", annotations: { team: "shop" } });
+  assert.deepEqual(versionOf(run).version, versionOf(plain).version);
+  const folder = await site.get(run, { output_oci: true });
+  const { stdout } = await execa("skopeo", ["inspect", "--raw", `oci:${join(folder, "image")}`]);
+  const manifest = JSON.parse(stdout) as {
+    layers: { mediaType: string }[];
+    annotations: Record<string, string>;
+  };
+  assert.equal(manifest.annotations["team"], "shop");
+  assert.ok(manifest.layers.every(({ mediaType }) => mediaType.endsWith("+zstd")));
+  assert.equal(await result(await site.get(run)), "same\n");
+});
+
+test("a reproducible build has the same version at each run", async () => {
+  await using site = await makeSite("RUN date +%s%N > /tmp-file && rm /tmp-file\nRUN echo same > /result\n");
+  const runs = [await site.put({ reproducible: true }), await site.put({ reproducible: true })];
+  const [first, second] = runs.map((run) => versionOf(run).version.digest);
+  assert.equal(first, second);
+});
+
+test("provenance is attached beside the image, whose version it leaves alone", async () => {
+  await using site = await makeSite("RUN echo same > /result\n");
+  const plain = await site.put({ reproducible: true });
+  const run = await site.put({ reproducible: true, provenance: "min" });
+  assert.deepEqual(versionOf(run).version, versionOf(plain).version);
+  const folder = await site.get(run, { output_oci: true });
+  const { stdout } = await execa("find", [join(folder, "image/blobs"), "-type", "f", "-size", "-64k"]);
+  const texts = await Promise.all(stdout.split("\n").map((file) => readFile(file, "latin1")));
+  assert.ok(texts.some((text) => text.includes("https://slsa.dev/provenance")));
+});
+
+test("findings of the build checks are warnings with file and line, or fail the build", async () => {
+  await using site = await makeSite("FROM shell as two\n");
+  const warned = await site.put({});
+  assert.match(warned.stderr, /warning: app\/Dockerfile:5: FromAsCasing: /);
+  const { metadata } = versionOf(warned);
+  assert.equal(metadata.find(({ name }) => name === "warnings")?.value, "1");
+  assertFailedCleanly(await site.put({ fail_on_warnings: true }), /lint violation found/);
+});
+
+test("progress: plain shows BuildKit's own text", async () => {
+  await using site = await makeSite("RUN echo said\n");
+  const run = await site.put({ progress: "plain" });
+  assert.match(run.stderr, /^#\d+ \[shell 3\/3\] RUN echo said$/m);
+  assert.match(run.stderr, /^#\d+ \d+\.\d+ said$/m);
+  assert.equal(versionOf(run).metadata.find(({ name }) => name === "steps")?.value, "3 run, 0 cached");
+});
+
+test(".dockerignore, and one beside a Dockerfile of another name, keep files out of the context", async () => {
+  await using site = await makeSite("COPY . /result-folder/\nRUN ls /result-folder > /result\n");
+  const app = join(site.folder, "inputs/app");
+  await writeFile(join(app, "kept"), "");
+  await writeFile(join(app, "secret.txt"), "");
+  await writeFile(join(app, ".dockerignore"), "*.txt\n");
+  assert.doesNotMatch(await result(await site.get(await site.put({}))), /secret/);
+  await copyFile(join(app, "Dockerfile"), join(app, "Other"));
+  await writeFile(join(app, "Other.dockerignore"), "kept\n");
+  const other = await result(await site.get(await site.put({ dockerfile: "app/Other" })));
+  assert.match(other, /secret/);
+  assert.doesNotMatch(other, /kept/);
+});

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
@@ -75,34 +78,29 @@ test("a git repository is a context", async () => {
   await git("init", "-q", "-b", "main");
   await git("add", ".");
   await git("commit", "-q", "-m", "all");
-  // BuildKit fetches from a git daemon as from any other server.
-  const daemon = execa(
-    "git",
-    ["daemon", "--verbose", "--export-all", "--listen=127.0.0.1", "--port=0", `--base-path=${site.folder}`],
-    { reject: false, all: true, forceKillAfterDelay: 1000 },
-  );
-  try {
-    const port = await listeningPort(daemon.pid ?? 0);
-    const run = await site.put({ context: `git://127.0.0.1:${port}/repository#main` });
-    assert.equal(await result(await site.get(run)), "git\n");
-  } finally {
-    daemon.kill();
-    await daemon;
-  }
+  await using server = await serveGit(site.folder);
+  const run = await site.put({ context: `git://127.0.0.1:${server.port}/repository#main` });
+  assert.equal(await result(await site.get(run)), "git\n");
 });
 
-/** The port that a process listens on, once it does: of /proc/net/tcp, the socket that is among its files. */
-async function listeningPort(pid: number): Promise<number> {
-  for (;;) {
-    const { stdout } = await execa("find", [`/proc/${pid}/fd`, "-lname", "socket:*", "-printf", "%l\n"], {
-      reject: false,
-    });
-    const inodes = new Set(Array.from(stdout.matchAll(/socket:\[(\d+)\]/g), ([, inode]) => inode));
-    for (const line of (await readFile("/proc/net/tcp", "utf8")).split("\n").slice(1)) {
-      const [, local = "", , state, , , , , , inode = ""] = line.trim().split(/\s+/);
-      if (state === "0A" && inodes.has(inode)) return Number.parseInt(local.split(":")[1] ?? "", 16);
-    }
-  }
+/** Serves the repositories of a folder by git's own protocol: one git-daemon(1) for each connection, as inetd does. */
+async function serveGit(folder: string): Promise<AsyncDisposable & { readonly port: number }> {
+  const server = createServer((socket) => {
+    const args = ["daemon", "--inetd", "--export-all", `--base-path=${folder}`];
+    const daemon = spawn("git", args, { stdio: ["pipe", "pipe", "ignore"] });
+    socket.pipe(daemon.stdin).on("error", () => socket.destroy());
+    daemon.stdout.pipe(socket).on("error", () => daemon.kill());
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  return {
+    port,
+    async [Symbol.asyncDispose]() {
+      server.close();
+      await once(server, "close");
+    },
+  };
 }
 
 test("no_cache runs all steps again, or those of the named stages", async () => {

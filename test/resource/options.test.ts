@@ -185,7 +185,7 @@ test("findings of the build checks are warnings with file and line, or fail the 
 test("progress: plain shows BuildKit's own text", async () => {
   await using site = await makeSite("RUN echo said\n");
   const run = await site.put({ progress: "plain" });
-  assert.match(run.stderr, /^#\d+ \[shell 3\/3\] RUN echo said$/m);
+  assert.match(run.stderr, /^#\d+ \[3\/3\] RUN echo said$/m);
   assert.match(run.stderr, /^#\d+ \d+\.\d+ said$/m);
   assert.equal(versionOf(run).metadata.find(({ name }) => name === "steps")?.value, "3 run, 0 cached");
 });

@@ -73,7 +73,7 @@ const explanations: readonly Explanation[] = [
     say: (reason) => `${reason}; give the CA of that registry as "ca_certs" for its host under "registries"`,
   },
   {
-    sign: /granting entitlement ([a-z.]+) is not allowed|entitlement .* is not allowed/,
+    sign: /\b(network\.host|security\.insecure|device)\b.* is not allowed/,
     say: (reason) =>
       `${reason}; name it under "allow" in the params (a daemon elsewhere must permit it in its own configuration)`,
   },

@@ -3,7 +3,7 @@ import { type ProgressEvent, parseEvent, type Vertex, type Warning } from "./eve
 import { failureMessage, type ShownDockerfile } from "./failure.ts";
 import { followPlainText } from "./plain.ts";
 import { Step } from "./step.ts";
-import { formatSeconds, LineSplitter, lastState, maskCredentials } from "./text.ts";
+import { formatSeconds, isClientLog, LineSplitter, lastState, maskCredentials } from "./text.ts";
 
 /** What became of one solve. */
 export interface SolveSummary {
@@ -145,11 +145,6 @@ class Board {
     this.#log.warn(text);
     return [text];
   }
-}
-
-/** buildctl logs what it notices on its own side (logrus); none of it is why a build fails. */
-function isClientLog(line: string): boolean {
-  return /^time="[^"]*" level=(debug|info|warning) /.test(line);
 }
 
 /** A step that ends because another one failed is not what failed. */

@@ -2,7 +2,7 @@ import { type Log, styled } from "../../host/log.ts";
 import { failureMessage } from "./failure.ts";
 import type { FollowedSolve } from "./follow.ts";
 import { parseName } from "./step.ts";
-import { LineSplitter, maskCredentials } from "./text.ts";
+import { isClientLog, LineSplitter, maskCredentials } from "./text.ts";
 
 /** Passes on what `buildctl build --progress=plain` writes, and counts its steps. */
 export function followPlainText(log: Log, label: string | undefined): FollowedSolve {
@@ -14,6 +14,7 @@ export function followPlainText(log: Log, label: string | undefined): FollowedSo
   const said: string[] = [];
   const mark = label === undefined ? "" : `${styled(log, "quiet", `${label}:`)} `;
   const take = (line: string): void => {
+    if (isClientLog(line)) return;
     const text = maskCredentials(line);
     const [, id, rest = ""] = /^#(\d+) (.*)$/.exec(text) ?? [];
     if (id !== undefined && parseName(rest).isInstruction) instructions.add(id);

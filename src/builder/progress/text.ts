@@ -38,3 +38,8 @@ export function formatSeconds(seconds: number): string {
   const whole = Math.round(seconds);
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
+
+/** buildctl logs what it notices on its own side (logrus); none of it is why a build fails. */
+export function isClientLog(line: string): boolean {
+  return /^time="[^"]*" level=(debug|info|warning) /.test(line);
+}

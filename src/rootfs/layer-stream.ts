@@ -36,6 +36,7 @@ export async function readLayer(
     const [head, whole] = await peek(source);
     await Promise.all([pipeline(whole, decompressor(head), plain, { signal }), consumed]);
   } catch (thrown) {
+    plain.destroy();
     await consumed.catch(() => {});
     signal.throwIfAborted();
     const code = errorCode(thrown) ?? "";

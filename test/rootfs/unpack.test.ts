@@ -262,7 +262,7 @@ test("unpacking keeps modes, owners and times, of folders after their children c
   const mtime = new Date("2001-02-03T04:05:06Z");
   await using unpacked = await unpack(
     [folder(".", { mode: 0o751, uid: 3, gid: 4, mtime }), folder("d", { mode: 0o200, mtime })],
-    [file("d/setuid", "x", { mode: 0o6755, uid: 1000, gid: 3_000_000, mtime })],
+    [file("d/setuid", "x", { mode: 0o6755, uid: 1000, mtime, pax: { gid: "3000000" } })],
   );
   assert.equal(unpacked.error, undefined);
   const of = (name: string) => {
@@ -328,7 +328,7 @@ test("a layer that isn't what its digests say is refused", async () => {
     [{ ...good, descriptor: { ...good.descriptor, digest: digestOf(other) } }, /its bytes have digest/],
     [{ ...good, diffId: digestOf(other) as DiffId }, /the image's config says/],
     [layerOf(tar, gzipSync(tar).subarray(0, 100)), /can't be decompressed/],
-    [layerOf(tar.subarray(0, 600)), /no whole tar archive/],
+    [layerOf(tar.subarray(0, 514)), /no whole tar archive/],
   ];
   for (const [layer, message] of damaged) {
     await using unpacked = await unpack(layer);

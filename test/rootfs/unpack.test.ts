@@ -327,7 +327,7 @@ test("a layer that isn't what its digests say is refused", async () => {
     [{ ...good, open: async () => Readable.from([other.subarray(0, 20)]) }, /ends after 20 of its/],
     [{ ...good, descriptor: { ...good.descriptor, digest: digestOf(other) } }, /its bytes have digest/],
     [{ ...good, diffId: digestOf(other) as DiffId }, /the image's config says/],
-    [layerOf(tar, gzipSync(tar).subarray(0, 100)), /can't be decompressed/],
+    [layerOf(tar, gzipSync(tar).subarray(0, -10)), /can't be decompressed/],
     [layerOf(tar.subarray(0, 514)), /no whole tar archive/],
   ];
   for (const [layer, message] of damaged) {

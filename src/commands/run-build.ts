@@ -1,4 +1,5 @@
 import { openBuilder } from "../builder/builder.ts";
+import { pruneCache } from "../builder/engine/prune.ts";
 import type { RemoteBuildKit } from "../builder/engine/remote-daemon.ts";
 import type { InputFolder } from "../builder/inputs/input-folder.ts";
 import { resolveInputs } from "../builder/inputs/resolve-inputs.ts";
@@ -11,6 +12,9 @@ import { createPrivateFolder } from "../host/private-folder.ts";
 import type { RegistryAccess } from "../image/registry-access.ts";
 import { mirrorName } from "../request/source.ts";
 import type { Stage, Store } from "../store/store.ts";
+
+/** Bytes of cache that are kept for later runs. */
+const keptLimit = 20e9;
 
 export interface RunBuild {
   readonly host: Host;
@@ -64,6 +68,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
     style: options.progress,
     exporter: (target) => stage.exporter(target),
   });
+  if (run.keptState !== undefined) await pruneCache(builder.engine, keptLimit, host);
   const owned = held.move();
   return { stage, results, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -104,5 +104,5 @@ async function unpack(image: Image, { blobs, host }: DeliverTarget, destination:
       open: (signal: AbortSignal) => blobs.open(descriptor, signal),
     };
   });
-  await unpackRootfs({ layers, destination, log: host.log, signal: host.signal });
+  await unpackRootfs({ layers, destination, host });
 }

@@ -1,5 +1,6 @@
 import { UserError } from "../host/errors.ts";
 import type { TarEntry } from "./tar/entry.ts";
+import { showName } from "./tar/error.ts";
 
 /** What a layer's entry asks for. Names are bytes as latin1; paths are lists of names below the root. */
 export type Decision =
@@ -19,6 +20,11 @@ export interface Place {
 const whiteoutPrefix = ".wh.";
 /** aufs kept its own files under such names (`.wh..wh.plnk`); they are no content. */
 const reservedPrefix = ".wh..wh.";
+const nameLimit = 255; // NAME_MAX
+const targetLimit = 4095; // PATH_MAX without the NUL
+const idLimit = 2 ** 32 - 2; // the last one means "no change" to chown(2)
+const majorLimit = 0xfff; // the kernel's dev_t: 12 and 20 bits
+const minorLimit = 0xfffff;
 const opaqueName = ".wh..wh..opq";
 
 /**
@@ -38,6 +44,7 @@ export function decide(entry: TarEntry): Decision {
   }
   if (name === opaqueName) return { kind: "opaque", folder: parts };
   if (name.startsWith(reservedPrefix)) return { kind: "ignore" };
+  checkLimits(entry, parts, name);
   if (name.startsWith(whiteoutPrefix)) {
     const hidden = name.slice(whiteoutPrefix.length);
     if (hidden === "" || hidden === "." || hidden === "..") throw refused(entry, "hides no name of a folder");
@@ -49,6 +56,30 @@ export function decide(entry: TarEntry): Decision {
     throw refused(entry, `has type ${JSON.stringify(entry.flag)}, which no layer may have`);
   }
   return { kind: entry.kind, place };
+}
+
+/** What Linux doesn't take is found here, before anything of it is made. */
+function checkLimits(entry: TarEntry, parts: readonly string[], name: string): void {
+  for (const part of [name, ...parts]) {
+    if (part.length > nameLimit)
+      throw refused(entry, `has a name of ${part.length} bytes; Linux takes ${nameLimit}`);
+  }
+  for (const id of [entry.uid, entry.gid]) {
+    if (!isWithin(id, idLimit))
+      throw refused(entry, `has owner ${id}, which is no user or group id of Linux`);
+  }
+  if (entry.kind === "symlink") {
+    if (entry.link === "") throw refused(entry, "is a symlink to nothing");
+    if (entry.link.length > targetLimit)
+      throw refused(entry, `is a symlink to ${entry.link.length} bytes; Linux takes ${targetLimit}`);
+  }
+  const isDevice = entry.kind === "char" || entry.kind === "block";
+  if (isDevice && !(isWithin(entry.devMajor, majorLimit) && isWithin(entry.devMinor, minorLimit)))
+    throw refused(entry, `is device ${entry.devMajor}:${entry.devMinor}, which Linux has no number for`);
+}
+
+function isWithin(value: number, limit: number): boolean {
+  return value >= 0 && value <= limit;
 }
 
 function targetOf(entry: TarEntry): Place {
@@ -68,9 +99,7 @@ export function partsOf(path: string): string[] {
   return parts;
 }
 
-/** An error about an entry; its name is shown with what isn't printable escaped. */
+/** An error about an entry. */
 export function refused({ path }: Pick<TarEntry, "path">, what: string): UserError {
-  return new UserError(
-    `layer entry ${JSON.stringify(path.slice(0, 300))} ${what}; the image can't be unpacked`,
-  );
+  return new UserError(`layer entry ${showName(path)} ${what}; the image can't be unpacked`);
 }

@@ -1,63 +1,282 @@
+import { constants } from "node:fs";
 import koffi from "koffi";
 import type { TarTime } from "./tar/entry.ts";
 
-/** The calls that Node doesn't have. Paths and names are bytes, ended by a NUL here. */
+/*
+ * Calls of Linux that Node doesn't have: relative to an open folder, never through a link, by a name of bytes (one
+ * character a byte, "latin1"). koffi calls libc in this thread, for about what Node's own synchronous calls cost.
+ * Each throws an error with `code` (errno(3)) and `syscall` unless it says otherwise.
+ */
 const libc = koffi.load(null);
-const utimensat = libc.func("int utimensat(int dirfd, const uint8_t *path, const uint8_t *times, int flags)");
-const mknod = libc.func("int mknod(const uint8_t *path, unsigned int mode, uint64_t dev)");
-const lsetxattr = libc.func(
-  "int lsetxattr(const uint8_t *path, const uint8_t *name, const uint8_t *value, size_t size, int flags)",
-);
+const calls = {
+  // syscall(2) takes its arguments as longs; openat2 has no wrapper in libc.
+  openat2: libc.func("long syscall(long number, int dirfd, const void *path, const void *how, size_t size)"),
+  openat: libc.func("int openat(int dirfd, const void *path, int flags, unsigned int mode)"),
+  write: libc.func("long write(int fd, const void *bytes, size_t size)"),
+  mkdirat: libc.func("int mkdirat(int dirfd, const void *path, unsigned int mode)"),
+  unlinkat: libc.func("int unlinkat(int dirfd, const void *path, int flags)"),
+  renameat: libc.func("int renameat(int fromfd, const void *from, int tofd, const void *to)"),
+  linkat: libc.func("int linkat(int fromfd, const void *from, int tofd, const void *to, int flags)"),
+  symlinkat: libc.func("int symlinkat(const void *target, int dirfd, const void *path)"),
+  mknodat: libc.func("int mknodat(int dirfd, const void *path, unsigned int mode, uint64_t dev)"),
+  fchown: libc.func("int fchown(int fd, unsigned int uid, unsigned int gid)"),
+  fchownat: libc.func(
+    "int fchownat(int dirfd, const void *path, unsigned int uid, unsigned int gid, int flags)",
+  ),
+  fchmod: libc.func("int fchmod(int fd, unsigned int mode)"),
+  chmod: libc.func("int chmod(const void *path, unsigned int mode)"),
+  futimens: libc.func("int futimens(int fd, const void *times)"),
+  utimensat: libc.func("int utimensat(int dirfd, const void *path, const void *times, int flags)"),
+  fsetxattr: libc.func("int fsetxattr(int fd, const void *name, const void *value, size_t size, int flags)"),
+  lsetxattr: libc.func(
+    "int lsetxattr(const void *path, const void *name, const void *value, size_t size, int flags)",
+  ),
+  lremovexattr: libc.func("int lremovexattr(const void *path, const void *name)"),
+  close: libc.func("int close(int fd)"),
+  pipe2: libc.func("int pipe2(_Out_ int *fds, int flags)"),
+  fcntl: libc.func("int fcntl(int fd, int command, int value)"),
+  geteuid: libc.func("unsigned int geteuid()"),
+  getegid: libc.func("unsigned int getegid()"),
+} as const;
 
-const currentFolder = -100; // AT_FDCWD, fcntl(2)
-const noFollow = 0x100; // AT_SYMLINK_NOFOLLOW
-const typeBits = { fifo: 0o010000, char: 0o020000, block: 0o060000 } as const; // inode(7)
+// <fcntl.h>, <linux/openat2.h>, inode(7); Node knows those that differ between machines.
+const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_DIRECTORY, O_NOFOLLOW } = constants;
+/** Else a decompressor that is started meanwhile would keep the file. */
+const closeOnExec = 0o2000000;
+const pathOnly = 0o10000000;
+const readFolder = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | closeOnExec;
+const createNew = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | closeOnExec;
+const ofLink = 0x100; // AT_SYMLINK_NOFOLLOW
+const removeDirectory = 0x200; // AT_REMOVEDIR
+const openat2Number = 437; // on every machine
+const resolveStrictly = 0x02 | 0x04 | 0x08; // RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH
+const setPipeSize = 1031; // F_SETPIPE_SZ
+const typeBits = { fifo: 0o010000, char: 0o020000, block: 0o060000 } as const;
 
-/** errno(3) of what is answered otherwise than by an error. */
-export const errno = { permission: 1, notSupported: 95 } as const;
+/** A path, its NUL included, has at most so many bytes (PATH_MAX). */
+export const pathLimit = 4096;
+/** A name of a folder has at most so many bytes (NAME_MAX). */
+export const nameLimit = 255;
 
-/** Sets the modification time of a file, or of a link itself, to the nanosecond; access time becomes the same. */
-export function setTimes(path: Buffer, mtime: TarTime, atime: TarTime = mtime): void {
-  const times = Buffer.alloc(32); // struct timespec[2], 64 bits each
-  for (const [index, { seconds, nanoseconds }] of [atime, mtime].entries()) {
-    times.writeBigInt64LE(BigInt(seconds), index * 16);
-    times.writeBigInt64LE(BigInt(nanoseconds), index * 16 + 8);
+// Calls don't keep what they are given, so each thread does with two buffers for names.
+const first = Buffer.alloc(pathLimit);
+const second = Buffer.alloc(pathLimit);
+const times = new BigInt64Array(4);
+const how = new BigUint64Array([BigInt(readFolder), 0n, BigInt(resolveStrictly)]); // struct open_how
+
+function ended(text: string, buffer: Buffer): Buffer {
+  if (text.length >= pathLimit) throw failure("open", text, "ENAMETOOLONG");
+  const length = buffer.write(text, 0, "latin1");
+  buffer[length] = 0;
+  return buffer;
+}
+
+/** Whether the kernel has openat2(2), and lets us: 5.6 or newer, and not a container runtime that doesn't know it. */
+let hasOpenat2: boolean | undefined;
+
+/**
+ * Opens a folder below an open one. The kernel follows no link on the way and never leaves `dirfd` (openat2(2));
+ * without openat2 each part is opened on its own, which is as safe and slower.
+ */
+export function openFolder(dirfd: number, path: string): number {
+  if (hasOpenat2 !== false) {
+    const fd = Number(calls.openat2(openat2Number, dirfd, ended(path, first), how, how.byteLength));
+    if (fd >= 0) {
+      hasOpenat2 = true;
+      return fd;
+    }
+    const code = codeOf(koffi.errno());
+    if (hasOpenat2 || (code !== "ENOSYS" && code !== "EPERM")) throw failure("openat2", path, code);
+    hasOpenat2 = false;
   }
-  if (utimensat(currentFolder, ended(path), times, noFollow) !== 0) throw failed("utimensat", path);
+  return openStepwise(dirfd, path);
 }
 
-/** Makes a FIFO or a device. Answers 0, or errno when that isn't permitted here. */
+/** As {@link openFolder}, for kernels without openat2: no part of the path may be a link. */
+export function openStepwise(dirfd: number, path: string): number {
+  let fd = dirfd;
+  for (const part of path.split("/")) {
+    if (part === "..") throw failure("openat", path, "EXDEV");
+    const next = calls.openat(fd, ended(part, first), readFolder, 0);
+    const code = next < 0 ? codeOf(koffi.errno()) : "";
+    if (fd !== dirfd) close(fd);
+    if (next < 0) throw failure("openat", path, code);
+    fd = next;
+  }
+  return fd;
+}
+
+/** Opens any folder, by a path of the host. */
+export function openHostFolder(path: string): number {
+  const bytes = Buffer.from(`${path}\0`);
+  return done("open", path, calls.openat(-100, bytes, O_RDONLY | O_DIRECTORY | closeOnExec, 0)); // AT_FDCWD
+}
+
+/** Makes a file that mustn't be there yet and opens it for writing. The process's umask takes bits from `mode`. */
+export function createFile(dirfd: number, name: string, mode: number): number {
+  return done("openat", name, calls.openat(dirfd, ended(name, first), createNew, mode));
+}
+
+export function writeAll(fd: number, bytes: Uint8Array): void {
+  let rest = bytes;
+  while (rest.length > 0) {
+    const written = done("write", "", Number(calls.write(fd, rest, rest.length)));
+    if (written === rest.length) return;
+    rest = rest.subarray(written);
+  }
+}
+
+export function makeFolder(dirfd: number, name: string): void {
+  done("mkdirat", name, calls.mkdirat(dirfd, ended(name, first), 0o700));
+}
+
+export function unlink(dirfd: number, name: string): void {
+  done("unlinkat", name, calls.unlinkat(dirfd, ended(name, first), 0));
+}
+
+export function removeFolder(dirfd: number, name: string): void {
+  done("unlinkat", name, calls.unlinkat(dirfd, ended(name, first), removeDirectory));
+}
+
+export function rename(fromFd: number, from: string, toFd: number, to: string): void {
+  done("renameat", from, calls.renameat(fromFd, ended(from, first), toFd, ended(to, second)));
+}
+
+/** Gives a file, or a symlink itself, another name. */
+export function link(fromFd: number, from: string, toFd: number, to: string): void {
+  done("linkat", to, calls.linkat(fromFd, ended(from, first), toFd, ended(to, second), 0));
+}
+
+export function symlink(target: string, dirfd: number, name: string): void {
+  done("symlinkat", name, calls.symlinkat(ended(target, first), dirfd, ended(name, second)));
+}
+
+export interface DeviceNumber {
+  readonly major: number;
+  readonly minor: number;
+}
+
+/** Makes a FIFO or a device. Answers false where that isn't permitted (a user namespace). */
 export function makeNode(
-  path: Buffer,
+  dirfd: number,
+  name: string,
   type: keyof typeof typeBits,
-  { major, minor }: { major: number; minor: number },
-): number {
-  const device =
-    (BigInt(major & 0xfff) << 8n) |
-    (BigInt(major >>> 12) << 32n) |
-    BigInt(minor & 0xff) |
-    (BigInt(minor >>> 8) << 12n); // makedev(3)
-  if (mknod(ended(path), typeBits[type] | 0o600, device) === 0) return 0;
-  if (koffi.errno() === errno.permission) return errno.permission;
-  throw failed("mknod", path);
+  device: DeviceNumber,
+): boolean {
+  const { major, minor } = device;
+  const number = (BigInt(minor >>> 8) << 20n) | BigInt((major << 8) | (minor & 0xff)); // makedev(3)
+  if (calls.mknodat(dirfd, ended(name, first), typeBits[type] | 0o600, number) === 0) return true;
+  const code = codeOf(koffi.errno());
+  if (code === "EPERM") return false;
+  throw failure("mknodat", name, code);
 }
 
-/** Sets an extended attribute of a file, or of a link itself. Answers 0, or errno where it can't be set. */
-export function setAttribute(path: Buffer, name: string, value: Buffer): number {
-  const bytes = ended(Buffer.from(name, "latin1"));
-  if (lsetxattr(ended(path), bytes, value.length === 0 ? Buffer.alloc(1) : value, value.length, 0) === 0)
-    return 0;
-  const code = koffi.errno();
-  if (code === errno.permission || code === errno.notSupported) return code;
-  throw failed(`lsetxattr ${name}`, path);
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
 }
 
-function ended(bytes: Buffer): Buffer {
-  return Buffer.concat([bytes, Buffer.of(0)]);
+/** Who owns what this process makes. */
+export function processOwner(): Owner {
+  return { uid: calls.geteuid(), gid: calls.getegid() };
 }
 
-function failed(call: string, path: Buffer): Error {
-  const number = koffi.errno();
-  const code = Object.entries(koffi.os.errno).find(([, value]) => value === number)?.[0] ?? `errno ${number}`;
-  return Object.assign(new Error(`${call} ${path.toString("utf8")}: ${code}`), { code });
+export function changeOwner(fd: number, { uid, gid }: Owner): void {
+  done("fchown", "", calls.fchown(fd, uid, gid));
+}
+
+export function changeMode(fd: number, mode: number): void {
+  done("fchmod", "", calls.fchmod(fd, mode));
+}
+
+/** Sets modification and access time, to the nanosecond. */
+export function setTimes(fd: number, mtime: TarTime, atime: TarTime = mtime): void {
+  done("futimens", "", calls.futimens(fd, timesOf(mtime, atime)));
+}
+
+/** What of a file is set by its name: links, FIFOs and devices can't be opened without a consequence. */
+export interface NamedAttributes extends Owner {
+  readonly mode: number;
+  readonly mtime: TarTime;
+  readonly atime: TarTime | undefined;
+}
+
+export function changeNamedOwner(dirfd: number, name: string, { uid, gid }: Owner): void {
+  done("fchownat", name, calls.fchownat(dirfd, ended(name, first), uid, gid, ofLink));
+}
+
+/** Sets the mode of what is no link. There is no chmod(2) that follows no link, but an open file is what it is. */
+export function changeNamedMode(dirfd: number, name: string, mode: number): void {
+  const fd = done(
+    "openat",
+    name,
+    calls.openat(dirfd, ended(name, first), pathOnly | O_NOFOLLOW | closeOnExec, 0),
+  );
+  try {
+    done("chmod", name, calls.chmod(ended(`/proc/self/fd/${fd}`, first), mode));
+  } finally {
+    close(fd);
+  }
+}
+
+export function setNamedTimes(dirfd: number, name: string, mtime: TarTime, atime: TarTime = mtime): void {
+  done("utimensat", name, calls.utimensat(dirfd, ended(name, first), timesOf(mtime, atime), ofLink));
+}
+
+/** Sets an extended attribute. Answers the error's code where it can't be set, else undefined. */
+export function setAttribute(fd: number, name: string, value: Uint8Array): string | undefined {
+  const bytes = value.length === 0 ? times : value;
+  if (calls.fsetxattr(fd, ended(name, second), bytes, value.length, 0) === 0) return undefined;
+  return codeOf(koffi.errno());
+}
+
+/** As {@link setAttribute}, of what isn't opened: a link itself, a FIFO, a device. */
+export function setNamedAttribute(at: { dirfd: number; name: string }, name: string, value: Uint8Array) {
+  const path = ended(`/proc/self/fd/${at.dirfd}/${at.name}`, first);
+  const bytes = value.length === 0 ? times : value;
+  if (calls.lsetxattr(path, ended(name, second), bytes, value.length, 0) === 0) return undefined;
+  return codeOf(koffi.errno());
+}
+
+/** Frees a folder of the host from access rules that its parent hands down (acl(5)): all in it would inherit them. */
+export function removeInheritedRules(path: string): void {
+  const bytes = Buffer.from(`${path}\0`);
+  for (const name of ["system.posix_acl_default", "system.posix_acl_access"]) {
+    calls.lremovexattr(bytes, ended(name, second)); // Mostly there is none.
+  }
+}
+
+export function close(fd: number): void {
+  calls.close(fd);
+}
+
+/** A pipe that holds as much as the kernel grants, up to 1 MiB: with 64 KiB its two ends wait for each other a lot. */
+export function openPipe(): { readEnd: number; writeEnd: number } {
+  const ends = new Int32Array(2);
+  done("pipe2", "", calls.pipe2(ends, closeOnExec));
+  const [readEnd = -1, writeEnd = -1] = ends;
+  calls.fcntl(writeEnd, setPipeSize, 1024 * 1024);
+  return { readEnd, writeEnd };
+}
+
+function timesOf(mtime: TarTime, atime: TarTime): BigInt64Array {
+  times[0] = BigInt(atime.seconds); // struct timespec[2]
+  times[1] = BigInt(atime.nanoseconds);
+  times[2] = BigInt(mtime.seconds);
+  times[3] = BigInt(mtime.nanoseconds);
+  return times;
+}
+
+function done(call: string, subject: string, result: number): number {
+  if (result >= 0) return result;
+  throw failure(call, subject, codeOf(koffi.errno()));
+}
+
+function codeOf(errno: number): string {
+  return Object.entries(koffi.os.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`;
+}
+
+function failure(call: string, subject: string, code: string): Error {
+  const shown = subject === "" ? "" : ` ${JSON.stringify(subject.slice(0, 300))}`;
+  return Object.assign(new Error(`${call}${shown}: ${code}`), { code, syscall: call });
 }

@@ -1,59 +1,76 @@
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  fchmodSync,
-  fchownSync,
-  ftruncateSync,
-  lchownSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  rmSync,
-  symlinkSync,
-  unlinkSync,
-  writeSync,
-} from "node:fs";
-import type { Log } from "../host/log.ts";
+import { ftruncateSync, writeSync } from "node:fs";
+import { errorCode } from "../host/errors.ts";
+import { AttributeSetter, type Defaults, modeAtFirst } from "./attributes.ts";
 import { type Decision, decide, type Place, refused } from "./decision.ts";
-import { type Found, type Node, newNode, TreeModel } from "./model.ts";
-import { makeNode, setAttribute, setTimes } from "./system.ts";
+import {
+  absent,
+  type Child,
+  Folder,
+  impliedAttributes,
+  isAbsent,
+  layerOf,
+  leaf,
+  noteLayer,
+  Symlink,
+  TreeModel,
+} from "./model.ts";
+import { OpenFolders } from "./open-folders.ts";
+import {
+  close,
+  createFile,
+  link,
+  makeFolder,
+  makeNode,
+  removeFolder,
+  symlink,
+  unlink,
+  writeAll,
+} from "./system.ts";
 import type { TarEntry } from "./tar/entry.ts";
+import { showName } from "./tar/error.ts";
 import type { TarHandler } from "./tar/reader.ts";
 
-/** What a folder shall be in the end: set last, since each child that comes or goes changes its time. */
-interface FolderAttributes {
-  readonly path: readonly string[];
-  readonly entry: TarEntry;
+/** Makes small files in another thread, soon. */
+export interface SmallFiles {
+  /** Whether it takes this file: its content, which is to come, must go to `add` then. */
+  takes(entry: TarEntry): boolean;
+  /** Some of the content of the file at hand. */
+  add(bytes: Buffer): void;
+  /** The content of the file at hand is complete. */
+  make(dirfd: number, name: string, entry: TarEntry): void;
+  /** Waits until all are made. */
+  flush(): void;
 }
 
-interface OpenFile {
-  readonly fd: number;
-  readonly path: Buffer;
-  readonly entry: TarEntry;
+export interface TreeWriterOptions {
+  /** Descriptor of an empty folder, which nobody else writes to. */
+  readonly root: number;
+  readonly defaults: Defaults;
+  readonly warn: (text: string) => void;
+  readonly smallFiles?: SmallFiles | undefined;
 }
 
-const idLimit = 2 ** 32 - 2;
+/** A file that is being written. */
+type OpenFile = { readonly entry: TarEntry; readonly name: string } & (
+  | { readonly fd: number }
+  | { readonly fd: undefined; readonly folder: Folder }
+);
 
-/** Of attributes that belong to the machine or to its container runtime, not to an image. */
-const foreignAttribute = /^(security\.selinux|trusted\.overlay\..*)$/;
-
-/** Writes layers' entries below a root, lower layers first. Synchronous; every path it uses is free of symlinks. */
+/** Writes layers' entries below a root, lower layers first, synchronously. What to do is decided by `decide`. */
 export class TreeWriter implements TarHandler {
-  readonly #root: Buffer;
-  readonly #log: Log;
   readonly #model = new TreeModel();
-  readonly #folders = new Map<Node, FolderAttributes>();
-  readonly #warned = new Set<string>();
+  readonly #folders: OpenFolders;
+  readonly #attributes: AttributeSetter;
+  readonly #smallFiles: SmallFiles | undefined;
   #layer = -1;
   #open: OpenFile | undefined;
   /** So far. */
   readonly written = { entries: 0, bytes: 0 };
 
-  /** @param root an empty folder */
-  constructor(root: string, log: Log) {
-    this.#root = Buffer.from(root);
-    this.#log = log;
+  constructor({ root, defaults, warn, smallFiles }: TreeWriterOptions) {
+    this.#smallFiles = smallFiles;
+    this.#folders = new OpenFolders(root, () => smallFiles?.flush());
+    this.#attributes = new AttributeSetter(defaults, { warn });
   }
 
   /** The entries that follow are those of the next layer. */
@@ -63,51 +80,55 @@ export class TreeWriter implements TarHandler {
 
   entry(entry: TarEntry): void {
     this.written.entries++;
-    const decision = decide(entry);
-    this.#act(decision, entry);
+    this.#act(decide(entry), entry);
   }
 
   content(bytes: Buffer, position: number): void {
     if (this.#open === undefined) return;
     this.written.bytes += bytes.length;
-    let at = 0;
-    while (at < bytes.length) {
-      at += writeSync(this.#open.fd, bytes, at, bytes.length - at, position + at);
-    }
+    const { fd, entry } = this.#open;
+    if (fd === undefined) this.#smallFiles?.add(bytes);
+    else if (entry.runs === undefined) writeAll(fd, bytes);
+    else writeAt(fd, bytes, position);
   }
 
   close(): void {
     if (this.#open === undefined) return;
-    const { fd, path, entry } = this.#open;
+    const file = this.#open;
     this.#open = undefined;
+    const { entry, name } = file;
+    if (file.fd === undefined) {
+      this.#smallFiles?.make(this.#folders.fd(file.folder), name, entry);
+      return;
+    }
     try {
-      if (entry.runs !== undefined) ftruncateSync(fd, entry.size);
-      fchownSync(fd, ...owner(entry));
-      // After chown(2), which drops setuid bits and file capabilities.
-      fchmodSync(fd, entry.mode & 0o7777);
+      if (entry.runs !== undefined) stretch(file.fd, entry);
+      this.#attributes.set(file.fd, entry, entry.path);
     } finally {
-      closeSync(fd);
+      close(file.fd);
     }
-    this.#attributes(path, entry);
-    setTimes(path, entry.mtime, entry.atime);
   }
 
-  /** Sets what folders shall be, the deepest first. */
+  /** Waits for what isn't written yet and sets what folders shall be. */
   finish(): void {
-    const folders = [...this.#folders.values()].toSorted((a, b) => b.path.length - a.path.length);
-    for (const { path: parts, entry } of folders) {
-      const path = this.#path(parts);
-      lchownSync(path, ...owner(entry));
-      chmodSync(path, entry.mode & 0o7777);
-      this.#attributes(path, entry);
-      setTimes(path, entry.mtime, entry.atime);
+    this.#smallFiles?.flush();
+    // A folder that nobody may enter must come after what is in it.
+    const folders = [this.#model.root];
+    for (const folder of folders) {
+      for (const child of folder.children?.values() ?? []) if (child instanceof Folder) folders.push(child);
+    }
+    for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+      const { seconds, nanoseconds, ...attributes } = folder.attributes;
+      const file = { ...attributes, mtime: { seconds, nanoseconds } };
+      this.#attributes.setFolder(this.#folders.fd(folder), file, folder.name);
     }
   }
 
-  /** Closes what an error has left open. */
-  abandon(): void {
-    if (this.#open !== undefined) closeSync(this.#open.fd);
+  /** Closes what is open. */
+  closeAll(): void {
+    if (this.#open?.fd !== undefined) close(this.#open.fd);
     this.#open = undefined;
+    this.#folders.closeAll();
   }
 
   #act(decision: Decision, entry: TarEntry): void {
@@ -115,37 +136,28 @@ export class TreeWriter implements TarHandler {
       case "ignore":
         return;
       case "root":
-        this.#folders.set(this.#model.root, { path: [], entry });
+        this.#note(this.#model.root, entry);
         return;
-      case "opaque": {
-        const found = this.#model.resolve(decision.folder);
-        if (found !== undefined) this.#hideChildren(found);
+      case "opaque":
+        this.#clear(this.#model.resolve(decision.folder));
         return;
-      }
-      case "whiteout": {
-        const found = this.#model.resolve(decision.folder);
-        if (found !== undefined) this.#hide(found, decision.name);
+      case "whiteout":
+        this.#hide(this.#model.resolve(decision.folder), decision.name);
         return;
-      }
       case "folder":
         this.#folder(decision.place, entry);
         return;
       case "hardlink":
         this.#hardlink(decision.place, decision.target, entry);
         return;
-      case "file": {
-        const path = this.#claim(decision.place, newNode("other", this.#layer));
-        const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-        this.#open = { fd: openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600), path, entry };
+      case "file":
+        this.#file(decision.place, entry);
         return;
-      }
       case "symlink": {
-        if (entry.link === "") throw refused(entry, "is a symlink to nothing");
-        const path = this.#claim(decision.place, newNode("symlink", this.#layer, entry.link));
-        symlinkSync(Buffer.from(entry.link, "latin1"), path);
-        lchownSync(path, ...owner(entry));
-        this.#attributes(path, entry);
-        setTimes(path, entry.mtime, entry.atime);
+        const { folder, name } = this.#claim(decision.place, new Symlink(entry.link, this.#layer));
+        const dirfd = this.#folders.fd(folder);
+        symlink(entry.link, dirfd, name);
+        this.#attributes.setNamed({ dirfd, name }, entry, { isLink: true });
         return;
       }
       case "char":
@@ -155,148 +167,168 @@ export class TreeWriter implements TarHandler {
     }
   }
 
+  #file(place: Place, entry: TarEntry): void {
+    const { folder, name } = this.#claim(place, leaf(this.#layer));
+    if (this.#smallFiles?.takes(entry)) {
+      this.#open = { fd: undefined, folder, name, entry };
+      return;
+    }
+    this.#open = { fd: createFile(this.#folders.fd(folder), name, modeAtFirst(entry.mode)), name, entry };
+  }
+
   #folder({ folder, name }: Place, entry: TarEntry): void {
     const parent = this.#parent(folder);
-    const existing = parent.node.children.get(name);
-    const path = [...parent.path, name];
-    let node = existing;
-    if (existing?.kind !== "folder") {
-      this.#remove(parent, name);
-      node = newNode("folder", this.#layer);
-      parent.node.children.set(name, node);
-      mkdirSync(this.#path(path), { mode: 0o700 });
-    }
-    if (node === undefined) return;
-    node.layer = this.#layer;
-    this.#folders.set(node, { path, entry });
+    const existing = parent.children?.get(name);
+    const node = existing instanceof Folder ? existing : this.#makeFolder(parent, name);
+    this.#note(node, entry);
+  }
+
+  #note(folder: Folder, { mode, uid, gid, mtime, xattrs }: TarEntry): void {
+    folder.layer = this.#layer;
+    noteLayer(folder, this.#layer);
+    folder.attributes = { mode, uid, gid, ...mtime, xattrs };
   }
 
   #hardlink(place: Place, target: Place, entry: TarEntry): void {
     const from = this.#model.resolve(target.folder);
-    const node = from?.node.children.get(target.name);
-    if (from === undefined || node === undefined) {
-      throw refused(
-        entry,
-        `is a hard link to ${JSON.stringify(entry.link.slice(0, 300))}, which isn't there`,
-      );
-    }
-    if (node.kind === "folder") throw refused(entry, "is a hard link to a folder");
+    const child = from?.children?.get(target.name);
+    if (from === undefined || child === undefined)
+      throw refused(entry, `is a hard link to ${showName(entry.link)}, which isn't there`);
+    if (child instanceof Folder) throw refused(entry, "is a hard link to a folder");
     const parent = this.#parent(place.folder);
-    if (parent.node === from.node && place.name === target.name)
-      throw refused(entry, "is a hard link to itself");
+    if (parent === from && place.name === target.name) throw refused(entry, "is a hard link to itself");
     // Making the parent may have replaced what is linked to.
-    if (from.node.children.get(target.name) !== node) throw refused(entry, "lies below the file it links to");
+    if (from.children?.get(target.name) !== child) throw refused(entry, "lies below the file it links to");
     this.#remove(parent, place.name);
-    linkSync(this.#path([...from.path, target.name]), this.#path([...parent.path, place.name]));
-    parent.node.children.set(place.name, newNode(node.kind, this.#layer, node.target));
+    this.#model.put(parent, place.name, this.#again(child), this.#layer);
+    if (isAbsent(child)) return;
+    this.#smallFiles?.flush();
+    const toFd = this.#folders.fd(parent);
+    // The second folder can't displace the first: only one is opened between the two calls.
+    this.#link(from, target.name, toFd, { name: place.name, entry });
+  }
+
+  #link(from: Folder, name: string, toFd: number, to: { name: string; entry: TarEntry }): void {
+    try {
+      link(this.#folders.fd(from), name, toFd, to.name);
+    } catch (thrown) {
+      if (errorCode(thrown) !== "EMLINK") throw thrown;
+      throw refused(to.entry, "is one hard link more than the filesystem allows a file to have");
+    }
+  }
+
+  /** The same thing under another name. */
+  #again(child: Exclude<Child, Folder>): Child {
+    if (child instanceof Symlink) return new Symlink(child.target, this.#layer);
+    return isAbsent(child) ? absent(this.#layer) : leaf(this.#layer);
   }
 
   #special(kind: "char" | "block" | "fifo", place: Place, entry: TarEntry): void {
-    const path = this.#claim(place, newNode("other", this.#layer));
-    const device = { major: entry.devMajor, minor: entry.devMinor };
-    if (makeNode(path, kind, device) !== 0) {
-      this.#parent(place.folder).node.children.delete(place.name);
-      this.#warnOnce(
-        "devices can't be made in this container (it is unprivileged): the image's are left out",
-      );
+    const { folder, name } = this.#claim(place, leaf(this.#layer));
+    const dirfd = this.#folders.fd(folder);
+    if (makeNode(dirfd, name, kind, { major: entry.devMajor, minor: entry.devMinor })) {
+      this.#attributes.setNamed({ dirfd, name }, entry, { isLink: false });
       return;
     }
-    lchownSync(path, ...owner(entry));
-    chmodSync(path, entry.mode & 0o7777);
-    this.#attributes(path, entry);
-    setTimes(path, entry.mtime, entry.atime);
+    this.#model.put(folder, name, absent(this.#layer), this.#layer);
+    this.#attributes.warnOnce(
+      "devices can't be made in this container (it is unprivileged): the image's are left out",
+    );
   }
 
   /** Makes room for something under a name, and notes it. */
-  #claim({ folder, name }: Place, node: Node): Buffer {
+  #claim({ folder, name }: Place, child: Child): { folder: Folder; name: string } {
     const parent = this.#parent(folder);
     this.#remove(parent, name);
-    parent.node.children.set(name, node);
-    return this.#path([...parent.path, name]);
+    this.#model.put(parent, name, child, this.#layer);
+    return { folder: parent, name };
   }
 
   /** A folder for an entry; what is missing of it, or is none, becomes one. */
-  #parent(parts: readonly string[]): Found {
-    const found = this.#model.resolve(parts, (at, name) => {
-      this.#remove(at, name);
-      const made = newNode("folder", this.#layer);
-      at.node.children.set(name, made);
-      mkdirSync(this.#path([...at.path, name]), { mode: 0o755 });
-      chmodSync(this.#path([...at.path, name]), 0o755);
-      return made;
-    });
-    if (found === undefined) throw new Error("a folder that was made isn't there");
-    return found;
+  #parent(parts: readonly string[]): Folder {
+    return this.#model.resolve(parts, (parent, name) => this.#makeFolder(parent, name));
   }
 
-  #remove({ node, path }: Found, name: string): void {
-    const child = node.children.get(name);
+  #makeFolder(parent: Folder, name: string): Folder {
+    this.#remove(parent, name);
+    const made = new Folder(parent, name, this.#layer);
+    this.#model.put(parent, name, made, this.#layer);
+    makeFolder(this.#folders.fd(parent), name);
+    return made;
+  }
+
+  #remove(parent: Folder, name: string): void {
+    const child = parent.children?.get(name);
     if (child === undefined) return;
-    node.children.delete(name);
-    this.#forget(child);
-    const full = this.#path([...path, name]);
-    if (child.kind === "folder") rmSync(full, { recursive: true });
-    else unlinkSync(full);
+    this.#smallFiles?.flush();
+    parent.children?.delete(name);
+    if (child instanceof Folder) this.#removeTree(child);
+    else if (!isAbsent(child)) unlink(this.#folders.fd(parent), name);
   }
 
-  #forget(node: Node): void {
-    const pending = [node];
+  #removeTree(folder: Folder): void {
+    const pending = [folder];
+    const emptied: Folder[] = [];
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      this.#folders.delete(next);
-      for (const child of next.children.values()) if (child.kind === "folder") pending.push(child);
+      emptied.push(next);
+      for (const [name, child] of next.children ?? []) {
+        if (child instanceof Folder) pending.push(child);
+        else if (!isAbsent(child)) unlink(this.#folders.fd(next), name);
+      }
+    }
+    for (let next = emptied.pop(); next !== undefined; next = emptied.pop()) {
+      this.#folders.forget(next);
+      if (next.parent !== undefined) removeFolder(this.#folders.fd(next.parent), next.name);
     }
   }
 
-  /** A whiteout hides what lower layers have put there, and nothing of its own layer. */
-  #hide(found: Found, name: string): void {
-    const child = found.node.children.get(name);
-    if (child === undefined) return;
-    if (child.kind === "folder" && this.#holdsOwn(child)) {
-      this.#hideChildren({ node: child, path: [...found.path, name] });
-    } else if (child.layer < this.#layer) {
-      this.#remove(found, name);
-    }
+  #hide(folder: Folder | undefined, name: string): void {
+    const child = folder?.children?.get(name);
+    if (folder !== undefined && child !== undefined) this.#clear(this.#hideChild(folder, name, child));
   }
 
-  #hideChildren(found: Found): void {
-    for (const name of found.node.children.keys()) this.#hide(found, name);
-  }
-
-  /** Whether this layer has put the folder there, or anything below it. */
-  #holdsOwn(folder: Node): boolean {
+  #clear(folder: Folder | undefined): void {
     const pending = [folder];
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      if (next.layer === this.#layer) return true;
-      pending.push(...next.children.values());
-    }
-    return false;
-  }
-
-  #attributes(path: Buffer, { xattrs }: TarEntry): void {
-    for (const [name, value] of xattrs ?? []) {
-      if (foreignAttribute.test(name)) continue;
-      if (setAttribute(path, name, value) === 0) continue;
-      const [space = name] = name.split(".");
-      this.#warnOnce(`extended attributes ${space}.* can't be set here: some of the image's are left out`);
+      // Once is enough: what comes into it later in this layer isn't hidden.
+      if (next.cleared === this.#layer) continue;
+      next.cleared = this.#layer;
+      for (const [name, child] of next.children ?? []) {
+        const left = this.#hideChild(next, name, child);
+        if (left !== undefined) pending.push(left);
+      }
     }
   }
 
-  #warnOnce(text: string): void {
-    if (this.#warned.has(text)) return;
-    this.#warned.add(text);
-    this.#log.warn(text);
-  }
-
-  #path(parts: readonly string[]): Buffer {
-    if (parts.length === 0) return this.#root;
-    return Buffer.concat([this.#root, Buffer.from(`/${parts.join("/")}`, "latin1")]);
+  /**
+   * A whiteout hides what lower layers have put there, and nothing of its own layer.
+   * @returns a folder that stays, for something of this layer is in it: what else it holds is to be hidden
+   */
+  #hideChild(parent: Folder, name: string, child: Child): Folder | undefined {
+    if (child instanceof Folder && child.newest === this.#layer) {
+      if (child.layer < this.#layer) {
+        // The lower folder is hidden; this one only holds what its own layer has put below it.
+        child.layer = this.#layer;
+        child.attributes = impliedAttributes;
+      }
+      return child;
+    }
+    if (layerOf(child) < this.#layer) this.#remove(parent, name);
+    return undefined;
   }
 }
 
-function owner(entry: TarEntry): [number, number] {
-  for (const id of [entry.uid, entry.gid]) {
-    if (id < 0 || id > idLimit)
-      throw refused(entry, `has owner ${id}, which is no user or group id of Linux`);
+function writeAt(fd: number, bytes: Buffer, position: number): void {
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, position + at);
+}
+
+/** A sparse file may end with a hole. */
+function stretch(fd: number, entry: TarEntry): void {
+  try {
+    ftruncateSync(fd, entry.size);
+  } catch (thrown) {
+    const code = errorCode(thrown) ?? "";
+    if (code !== "EFBIG" && code !== "EINVAL") throw thrown;
+    throw refused(entry, `is a file of ${entry.size} bytes, larger than the filesystem takes (${code})`);
   }
-  return [entry.uid, entry.gid];
 }

@@ -68,7 +68,7 @@ async function unpack(...layers: readonly (Members | Layer)[]): Promise<Unpacked
   for (const layer of layers) made.push("diffId" in layer ? layer : layerOf(await packTar(layer)));
   let error: unknown;
   try {
-    await unpackRootfs({ layers: made, destination: root, log: host.log, signal: host.signal });
+    await unpackRootfs({ layers: made, destination: root, host });
   } catch (thrown) {
     error = thrown;
   }
@@ -349,7 +349,7 @@ test("an abort in the middle ends the unpacking and removes what is there", asyn
     },
   };
   const root = join(place.path, "rootfs");
-  const unpacking = unpackRootfs({ layers: [opened], destination: root, log: host.log, signal: host.signal });
+  const unpacking = unpackRootfs({ layers: [opened], destination: root, host });
   await assert.rejects(unpacking, { name: "AbortError" });
   assert.ok(!existsSync(root));
 });

@@ -39,7 +39,7 @@ export async function debianLayout(): Promise<string> {
   await withLock(join(cache, `debian-${suite}.lock`), async () => {
     if (await exists(layout)) return;
     await using work = await createPrivateFolder("test-debian", cache);
-    const tar = await makeRoot(work.path, recipe);
+    const tar = await readFile(await makeRoot(work.path, recipe));
     const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     const config = { Env: [path], Cmd: ["bash"] };
     const made = await writeLayout(join(work.path, "layout"), { layers: [tar], config });
@@ -48,8 +48,28 @@ export async function debianLayout(): Promise<string> {
   return layout;
 }
 
+/**
+ * The file of a tar archive with such a root and more packages in it, devices left out. Made once, and kept beside
+ * the tools.
+ */
+export async function debianRoot(packages: readonly string[]): Promise<string> {
+  const recipe = { ...(await readRecipe()), packages };
+  const key = createHash("sha256").update(JSON.stringify(recipe)).digest("hex").slice(0, 16);
+  const cache = join(checkout, ".tools/cache");
+  const file = join(cache, `debian-${suite}-${key}.tar`);
+  await mkdir(cache, { recursive: true });
+  await withLock(join(cache, `debian-${suite}-root.lock`), async () => {
+    if (await exists(file)) return;
+    await using work = await createPrivateFolder("test-debian", cache);
+    await rename(await makeRoot(work.path, recipe), file);
+  });
+  return file;
+}
+
 /** All that the root is made from. */
 interface Recipe {
+  /** Besides the minimal ones. */
+  readonly packages?: readonly string[];
   /** Package sources in deb822 form or one a line; empty for Debian's own. */
   readonly sources: readonly { readonly name: string; readonly text: string }[];
   readonly apt: string;
@@ -89,8 +109,8 @@ async function acquireOptions(env: Readonly<Record<string, string>>): Promise<st
   return stdout.filter((line) => /^Acquire::(?!IndexTargets|Languages)/.test(line));
 }
 
-/** Makes the root and answers it as the bytes of a tar archive. */
-async function makeRoot(folder: string, recipe: Recipe): Promise<Buffer> {
+/** Makes the root and answers the file of a tar archive with it, in `folder`. */
+async function makeRoot(folder: string, recipe: Recipe): Promise<string> {
   const apt = join(folder, "apt.conf");
   const dpkg = join(folder, "dpkg.cfg");
   const root = join(folder, "root.tar");
@@ -113,6 +133,7 @@ async function makeRoot(folder: string, recipe: Recipe): Promise<Buffer> {
       "--format=tar",
       // No device nodes, as in the published image.
       "--skip=output/dev",
+      ...(recipe.packages ?? []).map((name) => `--include=${name}`),
       `--aptopt=${apt}`,
       `--dpkgopt=${dpkg}`,
       ...hooks.map((hook) => `--customize-hook=${hook}`),
@@ -122,7 +143,7 @@ async function makeRoot(folder: string, recipe: Recipe): Promise<Buffer> {
     ],
     { env: toolEnvironment({ SOURCE_DATE_EPOCH: String(epoch), TMPDIR: folder }), stdin: "ignore" },
   );
-  return readFile(root);
+  return root;
 }
 
 /** The text files of a folder whose names match, sorted by name; none if there is no such folder. */

@@ -1,0 +1,33 @@
+import { pipeline } from "node:stream/promises";
+import { createGunzip } from "node:zlib";
+import { UserError } from "../../host/errors.ts";
+
+/**
+ * Decompresses gzip (RFC 1952) of any number of members, with zeros after the last one, as GNU gzip does. Node's
+ * decompressor reads several members but, once there are zeros, leaves what follows alone, so that is looked at here.
+ */
+export async function* gunzip(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const plain = createGunzip({ chunkSize: 1024 * 1024 });
+  let read = 0;
+  /** Where the last byte that isn't zero ends. */
+  let end = 0;
+  async function* watched(bytes: AsyncIterable<Buffer>) {
+    for await (const chunk of bytes) {
+      let last = chunk.length;
+      while (last > 0 && chunk[last - 1] === 0) last--;
+      if (last > 0) end = read + last;
+      read += chunk.length;
+      yield chunk;
+    }
+  }
+  // An error arrives at the reader of `plain` as well.
+  const fed = pipeline(source, watched, plain).catch(() => {});
+  try {
+    yield* plain;
+    await fed;
+    if (end > plain.bytesWritten) throw new UserError("something else follows its last gzip member");
+  } finally {
+    plain.destroy();
+    await fed;
+  }
+}

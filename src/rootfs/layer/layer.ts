@@ -1,0 +1,75 @@
+import type { Readable } from "node:stream";
+import { errorCode, messageOf, UserError } from "../../host/errors.ts";
+import type { Descriptor } from "../../image/descriptor.ts";
+import type { DiffId, Digest } from "../../image/digest.ts";
+import { verified } from "../../image/verify.ts";
+import { type Compression, compressionOf, headLength } from "./compression.ts";
+import { gunzip } from "./gunzip.ts";
+import { unzstd } from "./zstd-frames.ts";
+
+/** One layer of the image, lowest first in a list: its compressed blob and the digest of its plain bytes. */
+export interface Layer {
+  readonly descriptor: Descriptor;
+  readonly diffId: DiffId;
+  /** The compressed blob, unverified. */
+  open(signal: AbortSignal): Promise<Readable>;
+  /** The blob's file, where it lies on a local disk. */
+  readonly file: string | undefined;
+}
+
+export interface Compressed {
+  readonly compression: Compression;
+  /** Ends in a UserError unless size and digest are right. */
+  readonly bytes: AsyncIterable<Buffer>;
+}
+
+/** The compressed bytes of a layer, verified as they pass, and what compression they are in. */
+export async function openCompressed(
+  { descriptor, open }: Pick<Layer, "descriptor" | "open">,
+  signal: AbortSignal,
+): Promise<Compressed> {
+  const source = verified(descriptor, await open(signal), { where: "layer", signal });
+  const iterator = (source as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
+  let head = Buffer.alloc(0);
+  while (head.length < headLength) {
+    const { value, done } = await iterator.next();
+    if (done === true) break;
+    head = Buffer.concat([head, value]);
+  }
+  async function* all() {
+    try {
+      if (head.length > 0) yield head;
+      yield* { [Symbol.asyncIterator]: () => iterator };
+    } finally {
+      source.destroy();
+    }
+  }
+  return { compression: compressionOf(head), bytes: all() };
+}
+
+/** Decompresses in this process. */
+export async function* decompress(
+  { compression, bytes }: Compressed,
+  { digest }: Descriptor,
+): AsyncGenerator<Buffer> {
+  try {
+    if (compression === "gzip") yield* gunzip(bytes);
+    else if (compression === "zstd") yield* unzstd(bytes);
+    else yield* bytes;
+  } catch (thrown) {
+    const isZlib = /^(Z_|ZSTD_|ERR_ZSTD)/.test(errorCode(thrown) ?? "");
+    throw isZlib ? undecompressed(digest, messageOf(thrown)) : thrown;
+  }
+}
+
+export function undecompressed(digest: Digest, reason: string): UserError {
+  return new UserError(`layer ${digest} can't be decompressed: ${reason}; store the image again`);
+}
+
+/** @throws UserError when the archive isn't the one that the image's config names */
+export function checkDiffId({ descriptor, diffId }: Layer, found: string): void {
+  if (found === diffId) return;
+  throw new UserError(
+    `layer ${descriptor.digest} holds an archive of digest ${found}, the image's config says ${diffId}; store the image again`,
+  );
+}

@@ -1,0 +1,89 @@
+import type { Folder } from "./model.ts";
+import { close, nameLimit, openFolder, pathLimit } from "./system.ts";
+
+/** Far below what a process may have open. */
+const limit = 256;
+/** As many names of the greatest length as a path may have. Also, so a deep tree is not walked from its root each time. */
+const namesAtOnce = Math.floor((pathLimit - 1) / (nameLimit + 1));
+
+/**
+ * The folders that are being written to, held open: a call by a name in an open folder resolves one name, and can't
+ * lead anywhere else, whatever happens to the path meanwhile.
+ */
+export class OpenFolders {
+  readonly #fds = new Map<Folder, number>();
+  readonly #beforeClosing: () => void;
+  readonly #root: number;
+  #last: Folder | undefined;
+  #lastFd = -1;
+
+  /**
+   * @param root the root's descriptor, which stays the caller's
+   * @param beforeClosing waits for whoever else uses the descriptors
+   */
+  constructor(root: number, beforeClosing: () => void) {
+    this.#root = root;
+    this.#beforeClosing = beforeClosing;
+  }
+
+  /** The folder's descriptor, good until the next folder is asked for. */
+  fd(folder: Folder): number {
+    if (folder === this.#last) return this.#lastFd;
+    const fd = this.#find(folder);
+    this.#last = folder;
+    this.#lastFd = fd;
+    return fd;
+  }
+
+  /** The folder goes away. */
+  forget(folder: Folder): void {
+    const fd = this.#fds.get(folder);
+    if (fd === undefined) return;
+    this.#fds.delete(folder);
+    this.#last = undefined;
+    close(fd);
+  }
+
+  closeAll(): void {
+    for (const fd of this.#fds.values()) close(fd);
+    this.#fds.clear();
+    this.#last = undefined;
+  }
+
+  #find(folder: Folder): number {
+    if (folder.parent === undefined) return this.#root;
+    const known = this.#fds.get(folder);
+    if (known !== undefined) {
+      // The last in the map is the one used last.
+      this.#fds.delete(folder);
+      this.#fds.set(folder, known);
+      return known;
+    }
+    if (this.#fds.size >= limit) this.#closeHalf();
+    const fd = this.#open(folder);
+    this.#fds.set(folder, fd);
+    return fd;
+  }
+
+  /** Opens it from the nearest folder above that is open. */
+  #open(folder: Folder): number {
+    const names: string[] = [];
+    for (let from: Folder | undefined = folder; from?.parent !== undefined; from = from.parent) {
+      if (names.length === namesAtOnce) return openFolder(this.#find(from), names.join("/"));
+      const start = this.#fds.get(from);
+      if (start !== undefined) return openFolder(start, names.join("/"));
+      names.unshift(from.name);
+    }
+    return openFolder(this.#root, names.join("/"));
+  }
+
+  #closeHalf(): void {
+    this.#beforeClosing();
+    for (const [folder, fd] of this.#fds) {
+      if (this.#fds.size <= limit / 2) break;
+      this.#fds.delete(folder);
+      close(fd);
+    }
+    this.#last = undefined;
+  }
+}

@@ -1,0 +1,31 @@
+import { errorCode, messageOf, UserError } from "../../host/errors.ts";
+import { TarError } from "../tar/error.ts";
+
+/** What a thread has thrown, as it goes to another one: classes don't survive that. */
+export interface Failure {
+  readonly kind: "user" | "tar" | "other";
+  readonly message: string;
+  readonly stack: string | undefined;
+  readonly code: string | undefined;
+  /** Of a TarError. */
+  readonly offset: number;
+}
+
+export function describeFailure(thrown: unknown): Failure {
+  return {
+    kind: thrown instanceof UserError ? "user" : thrown instanceof TarError ? "tar" : "other",
+    message: messageOf(thrown),
+    stack: thrown instanceof Error ? thrown.stack : undefined,
+    code: errorCode(thrown),
+    offset: thrown instanceof TarError ? thrown.offset : 0,
+  };
+}
+
+/** The error that a thread has thrown. */
+export function failureOf({ kind, message, stack, code }: Failure): Error {
+  if (kind === "user") return new UserError(message);
+  const error = new Error(message);
+  if (stack !== undefined) error.stack = stack;
+  if (kind === "tar") error.name = "TarError";
+  return code === undefined ? error : Object.assign(error, { code });
+}

@@ -1,0 +1,37 @@
+import { createHash } from "node:crypto";
+import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { readDefaults } from "./attributes.ts";
+import { checkDiffId, decompress, openCompressed } from "./layer/layer.ts";
+import { close, openHostFolder } from "./system.ts";
+import { TarReader } from "./tar/reader.ts";
+import type { Unpacking } from "./threads/unpack-in-threads.ts";
+import { TreeWriter } from "./tree-writer.ts";
+
+/** Unpacks in this thread, with nothing but Node: for images so small that starting anything would take longer. */
+export async function unpackHere({ layers, destination, host, progress }: Unpacking): Promise<void> {
+  const root = openHostFolder(destination);
+  const writer = new TreeWriter({ root, defaults: readDefaults(), warn: (text) => host.log.warn(text) });
+  progress.watch(() => writer.written);
+  try {
+    for (const [index, layer] of layers.entries()) {
+      progress.startLayer(index);
+      writer.startLayer();
+      const tar = new TarReader(writer);
+      const hash = createHash("sha256");
+      const { compression, bytes } = await openCompressed(layer, host.signal);
+      // All of it first, so that nothing is made of a layer that is damaged.
+      const whole = Readable.from([await buffer(bytes)], { objectMode: false });
+      for await (const plain of decompress({ compression, bytes: whole }, layer.descriptor)) {
+        hash.update(plain);
+        tar.write(plain);
+      }
+      tar.end();
+      checkDiffId(layer, `sha256:${hash.digest("hex")}`);
+    }
+    writer.finish();
+  } finally {
+    writer.closeAll();
+    close(root);
+  }
+}

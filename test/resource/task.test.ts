@@ -89,9 +89,12 @@ test("a task meets a registry whose CA its BuildKit configuration names", async 
     `docker://${registry.host}/base:1`,
   ]);
   await makeContext(folder.path, `FROM ${registry.host}/base:1\nRUN echo trusted > /result\n`);
-  const untrusted = await runResource("build", { cwd: folder.path, env: { CONTEXT: "app" } });
+  const untrusted = await runResource("build", {
+    cwd: folder.path,
+    env: { CONTEXT: "app", BUILDKIT_EXTRA_CONFIG: `[registry."${registry.host}"]\n  http = false\n` },
+  });
   assertFailedCleanly(untrusted, /certificate signed by unknown authority/);
-  const config = `[registry."${registry.host}"]\n  ca = ["${authority.ca}"]\n`;
+  const config = `[registry."${registry.host}"]\n  http = false\n  ca = ["${authority.ca}"]\n`;
   await build(folder.path, { BUILDKIT_EXTRA_CONFIG: config, UNPACK_ROOTFS: "true" });
   assert.equal(await readFile(join(folder.path, "image/rootfs/result"), "utf8"), "trusted\n");
 });

@@ -55,8 +55,9 @@ async function pemFiles(access: HostAccess, prefix: string): Promise<PemFiles> {
 
 function registryBlock(access: HostAccess, { ca, cert, key }: PemFiles): RegistryBlock {
   return {
-    // Both together make BuildKit try https without checking, then plain http.
-    ...(access.insecure === true ? { http: true, insecure: true } : {}),
+    // Both together make BuildKit try https without checking, then plain http. Left to itself, it would speak
+    // plain http to any registry on loopback, whatever CA is given.
+    ...(access.insecure === true ? { http: true, insecure: true } : { http: false }),
     ...(ca === undefined ? {} : { ca: [ca] }),
     ...(cert === undefined || key === undefined ? {} : { keypair: [{ cert, key }] }),
     ...(access.mirrors === undefined ? {} : { mirrors: access.mirrors }),

@@ -27,7 +27,7 @@ test("pruning leaves a cache within its limit alone, and shrinks one that is ove
     const records = stdout
       .split("\n")
       .filter(Boolean)
-      .flatMap((line) => JSON.parse(line) as { size: number }[]);
+      .flatMap((line) => (JSON.parse(line) as { size: number }[] | null) ?? []);
     return records.reduce((sum, { size }) => sum + size, 0);
   };
   const before = await used();

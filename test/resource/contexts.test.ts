@@ -1,0 +1,105 @@
+import assert from "node:assert/strict";
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { execa } from "execa";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { startBuildkitd } from "../support/buildkit.ts";
+import { busyboxLayer, pushLayout, writeLayout } from "../support/images.ts";
+import { startRegistry } from "../support/registry.ts";
+import { runResource, versionOf } from "../support/resource.ts";
+
+interface Put {
+  readonly folder: string;
+  readonly dockerfile: string;
+  readonly source?: Readonly<Record<string, unknown>>;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly get?: Readonly<Record<string, unknown>>;
+}
+
+/** Puts from `put/app` and gets the result; answers the folder of the get. */
+async function putAndGet({ folder, dockerfile, source: more = {}, params, get = {} }: Put): Promise<string> {
+  const app = join(folder, "put/app");
+  await mkdir(app, { recursive: true });
+  await writeFile(join(app, "Dockerfile"), dockerfile);
+  await copyFile("/bin/busybox", join(app, "busybox"));
+  const source = { directory: join(folder, "builds"), ...more };
+  const put = await runResource("out", {
+    args: [join(folder, "put")],
+    stdin: { source, params: { context: "app", ...params } },
+  });
+  const { version } = versionOf(put);
+  const to = join(folder, `get-${crypto.randomUUID()}`);
+  versionOf(await runResource("in", { args: [to], stdin: { source, version, params: get } }));
+  return to;
+}
+
+const result = (folder: string) => readFile(join(folder, "rootfs/result"), "utf8");
+
+test("a named context is an image layout of the inputs, for a BuildKit elsewhere too", async () => {
+  await using folder = await createPrivateFolder("test-contexts");
+  await using daemon = await startBuildkitd();
+  await mkdir(join(folder.path, "put/base"), { recursive: true });
+  await writeLayout(join(folder.path, "put/base"), {
+    layers: [[...(await busyboxLayer()), { name: "mark", content: "a layout\n" }]],
+  });
+  const delivered = await putAndGet({
+    folder: folder.path,
+    source: { buildkit: { address: daemon.address } },
+    dockerfile: "FROM base\nRUN cp /mark /result\n",
+    params: { contexts: { base: "base" } },
+    get: { unpack_rootfs: true },
+  });
+  assert.equal(await result(delivered), "a layout\n");
+});
+
+test("a named context is an image of a registry, which pull asks for anew", async () => {
+  await using folder = await createPrivateFolder("test-contexts");
+  await using registry = await startRegistry();
+  await using daemon = await startBuildkitd();
+  const reference = `${registry.host}/base:1`;
+  const publish = async (mark: string) => {
+    const layers = [[...(await busyboxLayer()), { name: "mark", content: mark }]];
+    const layout = await writeLayout(join(folder.path, `base-${mark}`), { layers });
+    await pushLayout(layout.folder, reference);
+  };
+  const built = async (params: Readonly<Record<string, unknown>>) =>
+    result(
+      await putAndGet({
+        folder: folder.path,
+        source: { buildkit: { address: daemon.address } },
+        dockerfile: "FROM base\nRUN cp /mark /result\n",
+        params: { contexts: { base: `docker-image://${reference}` }, ...params },
+        get: { unpack_rootfs: true },
+      }),
+    );
+  await publish("one");
+  assert.equal(await built({}), "one");
+  await publish("two");
+  assert.equal(await built({ pull: true }), "two");
+});
+
+test("an SBOM is made by the generator that is named", async () => {
+  await using folder = await createPrivateFolder("test-contexts");
+  await using registry = await startRegistry();
+  // The contract of generators: BuildKit, docs/attestations/sbom-protocol.md.
+  const statement = {
+    _type: "https://in-toto.io/Statement/v0.1",
+    predicateType: "https://spdx.dev/Document",
+    predicate: { spdxVersion: "SPDX-2.3", name: "found by the generator" },
+  };
+  const script = `#!/bin/sh\necho '${JSON.stringify(statement)}' > "$BUILDKIT_SCAN_DESTINATION/sbom.spdx.json"\n`;
+  const layers = [[...(await busyboxLayer()), { name: "bin/generate", mode: 0o755, content: script }]];
+  const config = { Entrypoint: ["/bin/generate"], Env: ["PATH=/bin"] };
+  const layout = await writeLayout(join(folder.path, "generator"), { layers, config });
+  const reference = `${registry.host}/generator:1`;
+  await pushLayout(layout.folder, reference);
+  const delivered = await putAndGet({
+    folder: folder.path,
+    dockerfile: "FROM scratch\nCOPY Dockerfile /\n",
+    params: { sbom: { generator: reference } },
+    get: { output_oci: true },
+  });
+  const { stdout } = await execa("grep", ["-rl", "found by the generator", join(delivered, "image/blobs")]);
+  assert.notEqual(stdout, "");
+});

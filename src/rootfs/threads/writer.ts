@@ -51,6 +51,8 @@ class Ring implements SmallFiles {
   readonly #jobs: Jobs;
   readonly #defaults: Defaults;
   #filled = 0;
+  /** Position of what was read last: whatever content is still to come, none of it lies before. */
+  #chunk = 0;
   /** Position of the content of the small file at hand. */
   #start: number | undefined;
   #adding = false;
@@ -68,6 +70,7 @@ class Ring implements SmallFiles {
     const room = Math.min(this.#room(), ring.length - start, readAtOnce);
     const length = readSync(fd, ring, start, room, null);
     if (length === 0) return undefined;
+    this.#chunk = this.#filled;
     this.#filled = (this.#filled + length) | 0;
     Atomics.store(words, word.filled, this.#filled);
     wake(this.#shared, word.wakeHasher);
@@ -104,7 +107,8 @@ class Ring implements SmallFiles {
       gid,
       mtime,
       atime,
-      start: this.#start ?? this.#filled,
+      // An empty file's is before those that follow, since all from the first undone job's on is kept.
+      start: this.#start ?? this.#chunk,
       length: size,
     };
     this.#adding = false;
@@ -139,7 +143,7 @@ class Ring implements SmallFiles {
     const { words } = this.#shared;
     let kept = distance(Atomics.load(words, word.hashed), this.#filled);
     const done = Atomics.load(words, word.done);
-    // Jobs are in the order of their content.
+    // No job needs what lies before the content of an earlier one.
     if (done !== words[word.given]) kept = Math.max(kept, distance(this.#jobs.start(done), this.#filled));
     if (this.#adding && this.#start !== undefined) kept = Math.max(kept, distance(this.#start, this.#filled));
     return kept;

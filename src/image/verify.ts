@@ -19,30 +19,61 @@ export function verified(
   source: Readable,
   { where, signal }: { where: string; signal: AbortSignal },
 ): Readable {
-  const hash = createHash("sha256");
-  let size = 0;
+  const blob = new BlobCheck(descriptor, where);
   const check = new Transform({
     transform(chunk: Uint8Array, _encoding, done) {
-      size += chunk.length;
-      if (size > descriptor.size) {
-        done(damaged(descriptor, where, `it is longer than its ${descriptor.size} bytes`));
+      try {
+        blob.add(chunk);
+      } catch (thrown) {
+        done(thrown as Error);
         return;
       }
-      hash.update(chunk);
       done(null, chunk);
     },
     flush(done) {
-      if (size < descriptor.size) {
-        done(damaged(descriptor, where, `it ends after ${size} of its ${descriptor.size} bytes`));
+      try {
+        blob.end();
+      } catch (thrown) {
+        done(thrown as Error);
         return;
       }
-      const found = `sha256:${hash.digest("hex")}`;
-      done(found === descriptor.digest ? null : damaged(descriptor, where, `its bytes have digest ${found}`));
+      done();
     },
   });
   // The reader of `check` gets the error; `pipeline` only carries it there and ends the source.
   pipeline(source, check, { signal }).catch(() => {});
   return check;
+}
+
+/** Checks size and SHA-256 of a blob against its descriptor, piece by piece. Each call throws a UserError if wrong. */
+export class BlobCheck {
+  readonly #descriptor: Descriptor;
+  readonly #where: string;
+  readonly #hash = createHash("sha256");
+  #size = 0;
+
+  constructor(descriptor: Descriptor, where: string) {
+    this.#descriptor = descriptor;
+    this.#where = where;
+  }
+
+  add(bytes: Uint8Array): void {
+    this.#size += bytes.length;
+    if (this.#size > this.#descriptor.size) {
+      throw damaged(this.#descriptor, this.#where, `it is longer than its ${this.#descriptor.size} bytes`);
+    }
+    this.#hash.update(bytes);
+  }
+
+  /** All of it was added. */
+  end(): void {
+    const { digest, size } = this.#descriptor;
+    if (this.#size < size) {
+      throw damaged(this.#descriptor, this.#where, `it ends after ${this.#size} of its ${size} bytes`);
+    }
+    const found = `sha256:${this.#hash.digest("hex")}`;
+    if (found !== digest) throw damaged(this.#descriptor, this.#where, `its bytes have digest ${found}`);
+  }
 }
 
 /** Opens a blob and verifies it as it is read: see {@link verified}. */

@@ -1,13 +1,14 @@
 import { addAbortListener } from "node:events";
 import { accessSync, constants } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { Socket } from "node:net";
 import { isAbsolute, join } from "node:path";
 import { startChild } from "../../host/child.ts";
 import type { Host } from "../../host/host.ts";
+import { BlobCheck } from "../../image/verify.ts";
 import { close, openPipe } from "../system.ts";
-import type { Compression } from "./compression.ts";
-import { type Compressed, decompress, type Layer, openCompressed, undecompressed } from "./layer.ts";
+import { type Compression, compressionOf, headLength } from "./compression.ts";
+import { decompress, type Layer, openCompressed, undecompressed } from "./layer.ts";
 
 /** The plain bytes of a layer, where a thread can read them synchronously; as many as a pipe holds are made ahead. */
 export interface PlainLayer extends AsyncDisposable {
@@ -36,7 +37,7 @@ const programs = [
   ["zstd", "zstd", "-dcq"],
 ] as const;
 
-const readAtOnce = 1024 * 1024;
+const readAtOnce = 512 * 1024;
 
 /** Looks for the programs in the absolute folders of PATH. */
 export function findPrograms(env: Host["env"]): Programs {
@@ -67,12 +68,8 @@ export async function openPlain(layer: Layer, options: OpenPlainOptions): Promis
   const stop = new AbortController();
   const host = { env: options.host.env, signal: AbortSignal.any([options.host.signal, stop.signal]) };
   await using resources = new AsyncDisposableStack();
-  const file = layer.file === undefined ? undefined : resources.use(await openBlob(layer.file));
-  const compressed = await openCompressed(
-    file === undefined ? layer : { ...layer, open: read(file) },
-    host.signal,
-  );
-  const watched = watchEnd(compressed);
+  const source = resources.use(await openSource(layer, host.signal));
+  const program = options.programs.get(source.compression);
   const output = openPipe();
   let isOpen = true;
   const closeOutput = () => {
@@ -80,11 +77,16 @@ export async function openPlain(layer: Layer, options: OpenPlainOptions): Promis
     isOpen = false;
   };
   resources.defer(closeOutput);
-  const program = options.programs.get(compressed.compression);
   const running =
     program === undefined
-      ? [feed(decompress(compressed, layer.descriptor), output.writeEnd, host.signal)]
-      : runProgram({ program, layer, host, file, bytes: watched.bytes, output: output.writeEnd });
+      ? [
+          feed(
+            decompress({ ...source, bytes: source.read() }, layer.descriptor),
+            output.writeEnd,
+            host.signal,
+          ),
+        ]
+      : decompressBy(program, source, { layer, host, output: output.writeEnd });
   const outcomes = Promise.allSettled(running);
   resources.defer(async () => void (await outcomes));
   resources.defer(() => stop.abort());
@@ -97,8 +99,9 @@ export async function openPlain(layer: Layer, options: OpenPlainOptions): Promis
     async finished(plainSize) {
       await check();
       // igzip takes whatever follows the last member for nothing.
-      const isLooseEnded = program !== undefined && compressed.compression === "gzip";
-      if (isLooseEnded && watched.lastNumber() !== plainSize % 2 ** 32) await checkInFull(layer, host.signal);
+      const isLooseEnded = program !== undefined && source.compression === "gzip";
+      if (isLooseEnded && (await source.lastNumber()) !== plainSize % 2 ** 32)
+        await checkInFull(layer, host.signal);
     },
     async blamed() {
       closeOutput(); // Which ends the program.
@@ -108,45 +111,99 @@ export async function openPlain(layer: Layer, options: OpenPlainOptions): Promis
   };
 }
 
-/** A regular file and nothing else: it may be in a folder that others write to. */
-function openBlob(path: string): Promise<FileHandle> {
-  return open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+/** A layer's compressed bytes. */
+interface Source extends AsyncDisposable {
+  readonly compression: Compression;
+  /** Where a program can read them by itself, from the start. */
+  readonly fd: number | undefined;
+  /** The bytes, verified as they pass; once. */
+  read(): AsyncIterable<Buffer>;
+  /** The last four bytes: in gzip the plain length of the last member, modulo 2^32 (RFC 1952, 2.3.1). */
+  lastNumber(): Promise<number>;
 }
 
-/** Reads a file from its start, without moving the position that a program reads it at. */
-function read(file: FileHandle): Layer["open"] {
-  return async () => file.createReadStream({ start: 0, highWaterMark: readAtOnce, autoClose: false });
+function openSource(layer: Layer, signal: AbortSignal): Promise<Source> {
+  return layer.file === undefined ? openStream(layer, signal) : openFile(layer, layer.file, signal);
+}
+
+async function openStream(layer: Layer, signal: AbortSignal): Promise<Source> {
+  const { compression, bytes } = await openCompressed(layer, signal);
+  let last = Buffer.alloc(0);
+  async function* read() {
+    for await (const chunk of bytes) {
+      last = Buffer.concat([last, chunk.subarray(-4)]).subarray(-4);
+      yield chunk;
+    }
+  }
+  const lastNumber = async () => numberOf(last);
+  return { compression, fd: undefined, read, lastNumber, [Symbol.asyncDispose]: async () => {} };
+}
+
+/** A regular file and nothing else: it may be in a folder that others write to. */
+async function openFile({ descriptor }: Layer, path: string, signal: AbortSignal): Promise<Source> {
+  await using resources = new AsyncDisposableStack();
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const file = resources.use(await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+  const head = Buffer.alloc(headLength);
+  const { bytesRead } = await file.read(head, 0, headLength, 0);
+  // Positions are always given, so that of the file, where a program begins, stays at its start.
+  async function* read() {
+    const check = new BlobCheck(descriptor, "layer");
+    // One buffer, since a new one for each piece would be more work for the garbage collector than the hashing is.
+    const buffer = Buffer.allocUnsafe(readAtOnce);
+    for (let at = 0; ; ) {
+      signal.throwIfAborted();
+      const { bytesRead: length } = await file.read(buffer, 0, readAtOnce, at);
+      if (length === 0) break;
+      at += length;
+      check.add(buffer.subarray(0, length));
+      yield buffer.subarray(0, length);
+    }
+    check.end();
+  }
+  const owned = resources.move();
+  return {
+    compression: compressionOf(head.subarray(0, bytesRead)),
+    fd: file.fd,
+    read,
+    async lastNumber() {
+      const last = Buffer.alloc(4);
+      await file.read(last, 0, 4, Math.max(0, descriptor.size - 4));
+      return numberOf(last);
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function numberOf(last: Buffer): number {
+  return last.length < 4 ? 0 : last.readUInt32LE(0);
 }
 
 /**
  * Starts a program. From a blob's file it reads by itself, and the digest is taken from a second reading, which
  * the page cache serves: what is unpacked is what the diff ID is taken of, so nothing rests on both reading the same.
  */
-function runProgram(options: {
-  readonly program: string;
-  readonly layer: Layer;
-  readonly host: Pick<Host, "env" | "signal">;
-  readonly file: FileHandle | undefined;
-  readonly bytes: AsyncGenerator<Buffer>;
-  readonly output: number;
-}): Promise<void>[] {
-  const { program, layer, host, file, bytes, output } = options;
-  const flags = programs.find(([, name]) => program.endsWith(`/${name}`))?.[2] ?? "-dc";
-  const input = file === undefined ? openPipe() : undefined;
-  const start = async () => {
+function decompressBy(
+  program: string,
+  source: Source,
+  { layer, host, output }: { layer: Layer; host: Pick<Host, "env" | "signal">; output: number },
+): Promise<void>[] {
+  const flags = programs.find(([compression]) => compression === source.compression)?.[2] ?? "-dc";
+  const input = source.fd === undefined ? openPipe() : undefined;
+  const run = async () => {
     // execa takes any descriptor; its types only know those that a shell could name.
-    const stdin = (input?.readEnd ?? file?.fd) as 0;
+    const stdin = (input?.readEnd ?? source.fd) as 0;
     const ended = await startChild(host, program, [flags], { stdin, stdout: output as 1, reject: false });
     host.signal.throwIfAborted();
     if (!ended.failed || ended.signal === "SIGPIPE") return;
     const reason = (ended.stderr ?? "").slice(0, 300) || `status ${ended.exitCode ?? ended.signal}`;
     throw undecompressed(layer.descriptor.digest, reason);
   };
-  const ended = start();
+  const ended = run();
   close(output);
-  if (input === undefined) return [drain(bytes), ended];
+  if (input === undefined) return [drain(source.read()), ended];
   close(input.readEnd);
-  return [feed(bytes, input.writeEnd, host.signal), ended];
+  return [feed(source.read(), input.writeEnd, host.signal), ended];
 }
 
 async function drain(bytes: AsyncIterable<Buffer>): Promise<void> {
@@ -177,18 +234,6 @@ async function feed(bytes: AsyncIterable<Buffer>, fd: number, signal: AbortSigna
   } finally {
     pipe.destroy();
   }
-}
-
-/** Keeps an eye on the last four bytes: in gzip, the plain length of the last member modulo 2^32 (RFC 1952, 2.3.1). */
-function watchEnd({ bytes }: Compressed): { bytes: AsyncGenerator<Buffer>; lastNumber: () => number } {
-  let last = Buffer.alloc(0);
-  async function* watched() {
-    for await (const chunk of bytes) {
-      last = Buffer.concat([last, chunk.subarray(-4)]).subarray(-4);
-      yield chunk;
-    }
-  }
-  return { bytes: watched(), lastNumber: () => (last.length < 4 ? 0 : last.readUInt32LE(0)) };
 }
 
 /** Several members, padding or what should not be there: only decompressing it once more tells. */

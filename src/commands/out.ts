@@ -1,6 +1,10 @@
+import { type InputFolder, readInputText } from "../builder/inputs/input-folder.ts";
 import { UserError } from "../host/errors.ts";
 import { readTree, versionOf } from "../image/resolve.ts";
+import { planTags, type TagPlan } from "../image/tags.ts";
 import { readOutRequest } from "../request/out-request.ts";
+import type { PutParams } from "../request/put-params.ts";
+import type { Source } from "../request/source.ts";
 import type { Invocation } from "./invocation.ts";
 import { openStore } from "./open-store.ts";
 import { type MetadataField, putMetadata } from "./put-metadata.ts";
@@ -18,11 +22,13 @@ export async function put({ host, args, readInput }: Invocation): Promise<{
   const [folder] = args;
   if (folder === undefined)
     throw new UserError("expected the folder of the put's inputs as the first argument");
+  const inputs: InputFolder = { path: folder, step: "put" };
+  const tags = await wantedTags(source, params, inputs);
   await using store = await openStore(source, host);
   await using built = await runBuild({
     host,
     options: params,
-    folder: { path: folder, step: "put" },
+    folder: inputs,
     access: source.registryAccess,
     remote: source.buildkit,
     buildkitConfig: source.buildkitConfig,
@@ -38,7 +44,30 @@ export async function put({ host, args, readInput }: Invocation): Promise<{
     unpackRootfs: params.unpackRootfs,
     outputOci: params.outputOci || tree.images.length > 1,
   };
-  await stage.commit({ version, targets: [main, ...others], delivery }, params.tags);
-  host.log.line(`stored ${version} in ${store.where}`);
-  return { version: { digest: version }, metadata: putMetadata(tree, results) };
+  const aliases = tags.aliases?.(await store.tags(host.signal)) ?? [];
+  const all = [...new Set([...tags.tags, ...aliases])];
+  await stage.commit({ version, targets: [main, ...others], delivery }, all);
+  host.log.line(`stored ${version} in ${store.where}${all.length === 0 ? "" : `, tagged ${all.join(", ")}`}`);
+  return { version: { digest: version }, metadata: putMetadata(tree, results, all) };
+}
+
+async function wantedTags(source: Source, params: PutParams, inputs: InputFolder): Promise<TagPlan> {
+  const { tagsFile } = params;
+  const text = tagsFile === undefined ? undefined : await readInputText(inputs, tagsFile, "tags_file");
+  const tagsFromFile = text?.split(/\s+/).filter(Boolean) ?? [];
+  if (tagsFile !== undefined && tagsFromFile.length === 0)
+    throw new UserError(`tags_file: ${JSON.stringify(tagsFile)} holds no tag`);
+  const plan = planTags({
+    tags: params.tags,
+    tagsFromFile,
+    prefix: params.tagPrefix ?? "",
+    version: params.version,
+    variant: params.variant ?? source.variant,
+    bumpAliases: params.bumpAliases,
+  });
+  if (plan.tags.length > 0 && source.repository === undefined)
+    throw new UserError(
+      "params: tags need a registry: name source.repository instead of source.directory, or leave them out",
+    );
+  return plan;
 }

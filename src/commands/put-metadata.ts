@@ -10,7 +10,11 @@ export interface MetadataField {
 }
 
 /** What a person wants to know of a build: which image, how large, how much of it was work. */
-export function putMetadata(tree: ImageTree, results: readonly SolveResult[]): MetadataField[] {
+export function putMetadata(
+  tree: ImageTree,
+  results: readonly SolveResult[],
+  tags: readonly string[],
+): MetadataField[] {
   const steps = results.map(({ summary }) => summary.steps);
   const warnings = results.flatMap(({ summary }) => summary.warnings);
   const images = tree.images.map((image) => ({
@@ -24,6 +28,7 @@ export function putMetadata(tree: ImageTree, results: readonly SolveResult[]): M
       : images.map((image) => `${image.platform}: ${value(image)}`).join(", ");
   return [
     { name: "manifest digest", value: tree.top.digest },
+    ...(tags.length === 0 ? [] : [{ name: "tags", value: tags.join(" ") }]),
     { name: "platforms", value: images.map(({ platform }) => platform).join(", ") },
     { name: "size", value: perPlatform(({ size }) => formatBytes(size)) },
     { name: "layers", value: perPlatform(({ layers }) => String(layers)) },

@@ -211,6 +211,31 @@ export const putParams = {
     upper: [],
     doc: "Tags that point at the image in the repository.",
   },
+  tags_file: {
+    schema: filled.optional(),
+    upper: [],
+    doc: "File with more tags, separated by white space.",
+  },
+  tag_prefix: {
+    schema: text.optional(),
+    upper: [],
+    doc: "Put in front of the tags of `tags_file`, of `version` and of its numbered aliases: `v`.",
+  },
+  version: {
+    schema: text.optional(),
+    upper: [],
+    doc: "Semantic version to tag the image with: `1.2.3`.",
+  },
+  bump_aliases: {
+    schema: flag.default(false),
+    upper: [],
+    doc: "Also tag `1.2`, `1` and `latest` where `version` is the newest of the repository's tags; not for a prerelease.",
+  },
+  variant: {
+    schema: text.optional(),
+    upper: [],
+    doc: "Put behind `version` and its aliases: `1.2.3-alpine`, `1.2-alpine`, `1-alpine`, `alpine`. Default: the source's.",
+  },
 } as const satisfies Record<string, ParamRow>;
 
 type Rows = typeof putParams;
@@ -265,6 +290,11 @@ export const PutParams = z.strictObject(shape).transform((given, { issues }) => 
     failOnWarnings: given.fail_on_warnings,
     progress: given.progress,
     tags: given.tags,
+    tagsFile: given.tags_file,
+    tagPrefix: given.tag_prefix,
+    version: given.version,
+    bumpAliases: given.bump_aliases,
+    variant: given.variant,
   };
 });
 export type PutParams = z.infer<typeof PutParams>;

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { parseReferenceHost } from "../image/reference.ts";
 import type { HostAccess, RegistryAccess } from "../image/registry-access.ts";
-import { filled, flag, pem } from "./scalars.ts";
+import { filled, flag, pem, text } from "./scalars.ts";
 
 /** How to reach one registry, as `registries:` says it for a host and the source's own fields for its store. */
 const access = {
@@ -50,6 +50,7 @@ export const sourceFields = {
     .regex(/^\//, { error: "expected an absolute path" })
     .optional()
     .describe("Folder that keeps the builds, instead of a repository. For one worker, and for tries."),
+  variant: text.optional().describe("Default of a put's `variant`."),
   ...access,
   docker_config: z
     .union([z.record(z.string(), z.unknown()), filled])
@@ -82,6 +83,7 @@ export const Source = z.strictObject(sourceFields).transform((given, { issues })
   return {
     repository: given.repository,
     directory: given.directory,
+    variant: given.variant,
     registryAccess: registryAccess(given),
     buildkit: remote === undefined ? undefined : remoteBuildKit(remote),
     buildkitConfig: given.buildkit_config,

@@ -13,6 +13,8 @@ export interface Store extends AsyncDisposable {
   readonly where: string;
   /** Cheap check, before a build starts, that the store can be written: folder, login, reachability. */
   prepare(signal: AbortSignal): Promise<void>;
+  /** The tags of the repository; none of a repository that isn't there yet, nor of a directory. */
+  tags(signal: AbortSignal): Promise<readonly string[]>;
   /** Opens a place for one build to arrive in; disposing of it without a commit leaves nothing that a get would serve. */
   stage(signal: AbortSignal): Promise<Stage>;
   /**

@@ -27,6 +27,7 @@ export function openDirectoryStore({ directory }: DirectoryStoreOptions): Store 
       await writable(directory, where);
       await removeLeftovers(directory);
     },
+    tags: async () => [],
     stage: (signal) => openDirectoryStage(directory, where, signal),
     fetch: (version, signal) => fetchBuild(directory, version, signal),
     [Symbol.asyncDispose]: async () => {},

@@ -33,6 +33,7 @@ export async function openRegistryStore({ repository, access, host }: RegistrySt
   return {
     where,
     prepare: (signal) => proveWritable(regctl, name, signal),
+    tags: (signal) => listTags(regctl, name, signal),
     async stage(signal) {
       return registryStage({ regctl, name, blobs, signal }, insecure);
     },
@@ -47,6 +48,16 @@ export async function openRegistryStore({ repository, access, host }: RegistrySt
  */
 async function proveWritable(regctl: Regctl, name: string, signal: AbortSignal): Promise<void> {
   await regctl.run(["blob", "put", name], { signal, input: Buffer.from("{}") });
+}
+
+async function listTags(regctl: Regctl, name: string, signal: AbortSignal): Promise<readonly string[]> {
+  try {
+    const listed = await regctl.run(["tag", "ls", name], { signal });
+    return listed.toString("utf8").split("\n").filter(Boolean);
+  } catch (thrown) {
+    if (thrown instanceof RegistryError && thrown.fault === "not found") return [];
+    throw thrown;
+  }
 }
 
 function repositoryBlobs(regctl: Regctl, name: string, where: string): Blobs {

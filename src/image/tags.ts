@@ -1,0 +1,124 @@
+import { UserError } from "../host/errors.ts";
+import { parseTag } from "./reference.ts";
+
+/** What a put's params (and the source's variant) ask for in tags; see the registry-image resource's README. */
+export interface TagWishes {
+  readonly tags: readonly string[];
+  /** From `tags_file`: separated by white space, as that resource's `additional_tags` are. */
+  readonly tagsFromFile: readonly string[];
+  /** Goes before the tags of the file, the version and its numbered aliases. */
+  readonly prefix: string;
+  /** A semantic version. */
+  readonly version: string | undefined;
+  /** Goes behind the version and its aliases: `1.2.3-alpine`. */
+  readonly variant: string | undefined;
+  readonly bumpAliases: boolean;
+}
+
+/** The tags that are known before the build, and the aliases that depend on what the registry has after it. */
+export interface TagPlan {
+  readonly tags: readonly string[];
+  /** The aliases to move, given all tags of the repository; undefined when none are asked for. */
+  readonly aliases: ((existing: readonly string[]) => string[]) | undefined;
+}
+
+/** Numbers of a version; a prerelease never moves an alias, nor counts when others look for the newest. */
+interface Version {
+  readonly numbers: readonly [major: number, minor: number, patch: number];
+  readonly prerelease: string | undefined;
+}
+
+/**
+ * Plans the tags. Pure.
+ * @throws UserError for what is no tag or no version, and for wishes that need another
+ */
+export function planTags(wishes: TagWishes): TagPlan {
+  const { prefix, variant } = wishes;
+  const version = wishes.version === undefined ? undefined : parseVersion(wishes.version);
+  if (wishes.bumpAliases && version === undefined)
+    throw new UserError("params.bump_aliases moves the aliases of a version: give params.version as well");
+  if (variant !== undefined) parseTag(variant, "variant");
+  const suffix = variant === undefined ? "" : `-${variant}`;
+  const named = (numbers: string) => `${prefix}${numbers}${suffix}`;
+  const tags = [
+    ...wishes.tags.map((tag) => ownTag(tag, "params.tags")),
+    ...wishes.tagsFromFile.map((tag) => ownTag(`${prefix}${tag}`, "params.tags_file")),
+    ...(version === undefined ? [] : [ownTag(named(formatVersion(version)), "params.version")]),
+  ];
+  const bumps = wishes.bumpAliases && version !== undefined && version.prerelease === undefined;
+  return {
+    tags: [...new Set(tags)],
+    aliases: bumps
+      ? (existing) => {
+          const others = existing.flatMap((tag) => numbersOf(tag, prefix, suffix));
+          return aliasesOf(version, others).map((alias) =>
+            alias === undefined ? (variant ?? "latest") : named(alias),
+          );
+        }
+      : undefined,
+  };
+}
+
+/** Which aliases the version is the newest of: `1.2`, `1`, and undefined for the one without numbers. */
+function aliasesOf({ numbers }: Version, others: readonly Version["numbers"][]): (string | undefined)[] {
+  const [major, minor] = numbers;
+  const newestOf = (rivals: readonly Version["numbers"][]) =>
+    rivals.every((rival) => compare(rival, numbers) <= 0);
+  const ofMajor = others.filter((other) => other[0] === major);
+  const ofMinor = ofMajor.filter((other) => other[1] === minor);
+  return [
+    ...(newestOf(ofMinor) ? [`${major}.${minor}`] : []),
+    ...(newestOf(ofMajor) ? [`${major}`] : []),
+    ...(newestOf(others) ? [undefined] : []),
+  ];
+}
+
+/** The version that a tag of the same prefix and variant names (`1.2` counts as 1.2.0), unless a prerelease. */
+function numbersOf(tag: string, prefix: string, suffix: string): Version["numbers"][] {
+  if (!tag.startsWith(prefix) || !tag.endsWith(suffix) || tag.length < prefix.length + suffix.length)
+    return [];
+  const version = readVersion(tag.slice(prefix.length, tag.length - suffix.length));
+  return version === undefined || version.prerelease !== undefined ? [] : [version.numbers];
+}
+
+function compare(one: Version["numbers"], other: Version["numbers"]): number {
+  return one[0] - other[0] || one[1] - other[1] || one[2] - other[2];
+}
+
+// semver.org, items 2 and 9; a leading `v` and missing numbers are taken as the registry-image resource takes them.
+// Fifteen digits are exact in a double.
+const versionForm =
+  /^v?(0|[1-9]\d{0,14})(?:\.(0|[1-9]\d{0,14}))?(?:\.(0|[1-9]\d{0,14}))?(?:-([0-9A-Za-z.-]+))?$/;
+
+function readVersion(text: string): Version | undefined {
+  const [, major, minor = "0", patch = "0", prerelease] = versionForm.exec(text) ?? [];
+  if (major === undefined) return undefined;
+  return { numbers: [Number(major), Number(minor), Number(patch)], prerelease };
+}
+
+function parseVersion(text: string): Version {
+  const trimmed = text.trim();
+  if (trimmed.includes("+")) {
+    throw new UserError(
+      `params.version: ${JSON.stringify(trimmed)} has build metadata (+…), which no tag can hold: leave it out`,
+    );
+  }
+  const version = readVersion(trimmed);
+  if (version !== undefined) return version;
+  throw new UserError(
+    `params.version: ${JSON.stringify(trimmed)} is no semantic version; expected one such as 1.2.3 or 1.2.3-rc.1 (semver.org)`,
+  );
+}
+
+function formatVersion({ numbers, prerelease }: Version): string {
+  return `${numbers.join(".")}${prerelease === undefined ? "" : `-${prerelease}`}`;
+}
+
+/** The tags that builds are kept under would be moved away from what they name. */
+function ownTag(tag: string, subject: string): string {
+  if (/^build-[0-9a-f]{64}$/.test(tag))
+    throw new UserError(
+      `${subject}: ${JSON.stringify(tag)} has the form of the tags that builds are kept under`,
+    );
+  return parseTag(tag, subject);
+}

@@ -1,16 +1,30 @@
+import { UserError } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import type { RegistryAccess } from "../image/registry-access.ts";
-import type { Engine } from "./engine/engine.ts";
+import type { LayerCache } from "./cache.ts";
 import { startLocalDaemon } from "./engine/local-daemon.ts";
+import { type Nodes, openNodes } from "./engine/nodes.ts";
+import { type EnginePool, poolOf } from "./engine/pool.ts";
 import { type RegistryFiles, writeRegistryFiles } from "./engine/registry-files.ts";
 import { type RemoteBuildKit, reachRemoteDaemon } from "./engine/remote-daemon.ts";
 
-/** Where to build: a daemon elsewhere, else one that the step starts. */
+/** Where to build. */
+export type Daemons =
+  /** One that the step starts. */
+  | { readonly kind: "own" }
+  /** One that runs elsewhere. */
+  | { readonly kind: "remote"; readonly remote: RemoteBuildKit }
+  /** Several elsewhere, each for its own platforms. */
+  | { readonly kind: "nodes"; readonly nodes: Nodes };
+
 export interface BuilderOptions {
   readonly host: Host;
   readonly access: RegistryAccess;
-  readonly remote: RemoteBuildKit | undefined;
+  readonly daemons: Daemons;
+  readonly cache: LayerCache;
+  /** Names what is built (its repository or directory), for the order of nodes. */
+  readonly subject: string;
   /** Entitlements that the daemon of our own has to permit. */
   readonly entitlements: readonly string[];
   /** TOML texts for the daemon of our own, each with the name of its param. */
@@ -19,10 +33,11 @@ export interface BuilderOptions {
   readonly keptState: string | undefined;
 }
 
-/** An engine that is ready, with a private folder for what passes between us and it. */
+/** Daemons that can be used, with a private folder for what passes between us and them. */
 export interface Builder extends AsyncDisposable {
-  readonly engine: Engine;
+  readonly pool: EnginePool;
   readonly registries: RegistryFiles;
+  readonly cache: LayerCache;
   readonly workspace: string;
 }
 
@@ -35,26 +50,40 @@ const stateParents = ["/scratch", "/var/lib", "/tmp"];
  * @throws UserError when no build can work here
  */
 export async function openBuilder(options: BuilderOptions): Promise<Builder> {
-  const { host, access, remote } = options;
+  const { host, access, cache } = options;
   await using opened = new AsyncDisposableStack();
   const { path: workspace } = opened.use(await createPrivateFolder("build"));
-  const registries = await writeRegistryFiles(access, workspace, host.env);
-  const engine =
-    remote === undefined
-      ? await startLocalDaemon({
-          host,
-          workspace,
-          state: options.keptState === undefined ? { parents: stateParents } : { kept: options.keptState },
-          entitlements: options.entitlements,
-          registries: registries.blocks,
-          extra: options.daemonConfig,
-          // The daemon leaves sockets of ssh agents in its folder for temporary files.
-          env: { ...registries.env, ...unlimitedLogs, TMPDIR: workspace },
-        })
-      : await reachRemoteDaemon(remote, { host, workspace, name: "remote" });
-  opened.use(engine);
+  const registries = await writeRegistryFiles(access, workspace, { ...host.env, ...cache.clientEnv });
+  const pool = opened.use(await openPool(options, workspace, registries));
   const owned = opened.move();
-  return { engine, registries, workspace, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { pool, registries, cache, workspace, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+async function openPool(
+  options: BuilderOptions,
+  workspace: string,
+  registries: RegistryFiles,
+): Promise<EnginePool> {
+  const { host, daemons, cache, subject } = options;
+  if (daemons.kind === "nodes") return openNodes(daemons.nodes, { host, workspace, subject });
+  if (daemons.kind === "remote") {
+    const engine = await reachRemoteDaemon(daemons.remote, { host, workspace, name: "remote" });
+    const problem = await engine.diagnose();
+    if (problem !== undefined) throw new UserError(problem);
+    return poolOf(engine);
+  }
+  return poolOf(
+    await startLocalDaemon({
+      host,
+      workspace,
+      state: options.keptState === undefined ? { parents: stateParents } : { kept: options.keptState },
+      entitlements: options.entitlements,
+      registries: registries.blocks,
+      extra: options.daemonConfig,
+      // The daemon leaves sockets of ssh agents in its folder for temporary files.
+      env: { ...registries.env, ...cache.daemonEnv, ...unlimitedLogs, TMPDIR: workspace },
+    }),
+  );
 }
 
 /** BuildKit cuts a step's log at 2 MiB unless told otherwise, and the error is what stands at its end. */

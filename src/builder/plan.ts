@@ -46,6 +46,12 @@ export function planBuild(options: BuildOptions, inputs: Inputs): Plan {
   return { solves: [solve(inputs.target ?? ""), ...options.additionalTargets.map(solve)] };
 }
 
+/** The same solve for some of its platforms. Pure. */
+export function forPlatforms(solve: Solve, platforms: readonly string[]): Solve {
+  const options = new Map([...solve.options, ["platform", platforms.join(",")] as const]);
+  return { ...solve, platforms, options };
+}
+
 type Pairs = readonly (readonly [string, string])[];
 
 function frontendOptions(options: BuildOptions): Pairs {

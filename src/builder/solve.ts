@@ -1,24 +1,24 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
-import { startChild } from "../host/child.ts";
 import { concurrently } from "../host/concurrently.ts";
 import { UserError } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
-import { Descriptor } from "../image/descriptor.ts";
+import type { Descriptor } from "../image/descriptor.ts";
 import type { Exporter } from "../image/exporter.ts";
-import { buildArguments } from "./arguments.ts";
 import type { Builder } from "./builder.ts";
+import { cacheAttributes } from "./cache.ts";
+import type { Engine } from "./engine/engine.ts";
+import type { Share } from "./engine/pool.ts";
 import type { DockerfileInput } from "./inputs/inputs.ts";
-import type { Plan, Solve } from "./plan.ts";
-import { createProgressBoard, type SolveSummary } from "./progress/follow.ts";
+import { forPlatforms, type Plan, type Solve } from "./plan.ts";
+import { createProgressBoard, type ProgressBoard, type SolveSummary } from "./progress/follow.ts";
 import { formatSeconds } from "./progress/text.ts";
+import { type BuildctlRun, runBuildctl } from "./run-buildctl.ts";
 
-/** What one solve gave: the target's manifest or index, where the exporter put it. */
+/** What one target's solves gave: its manifest or index, where the exporter put it. */
 export interface SolveResult {
   readonly target: string;
   readonly descriptor: Descriptor;
-  readonly summary: SolveSummary;
+  readonly summaries: readonly SolveSummary[];
 }
 
 export interface SolveAll {
@@ -27,13 +27,15 @@ export interface SolveAll {
   readonly plan: Plan;
   readonly dockerfile: DockerfileInput | undefined;
   readonly style: "steps" | "plain";
-  /** Where a target's result goes. */
+  /** Where a solve's result goes. */
   readonly exporter: (target: string) => Promise<Exporter>;
+  /** Makes one index of the images that several nodes have built of one target. */
+  readonly merge: (built: readonly Descriptor[]) => Promise<Descriptor>;
 }
 
 /**
- * Solves all targets at the same time, on one daemon, which does shared steps once.
- * @throws UserError when a build fails (with the failing step's last lines), or the daemon does
+ * Solves all targets at the same time. One daemon does shared steps once; of several, each builds its platforms.
+ * @throws UserError when a build fails (with the failing step's last lines), or no daemon can be used
  */
 export async function solveAll(request: SolveAll): Promise<[SolveResult, ...SolveResult[]]> {
   const { host, plan, dockerfile, style } = request;
@@ -42,16 +44,11 @@ export async function solveAll(request: SolveAll): Promise<[SolveResult, ...Solv
     style,
     ...(dockerfile === undefined ? {} : { dockerfile: { name: dockerfile.shown, text: dockerfile.text } }),
   });
-  const several = plan.solves.length > 1;
   const [main, ...others] = plan.solves;
   const run = (solve: Solve) => (signal: AbortSignal) =>
-    solveOne(
-      { ...request, host: { ...host, signal } },
-      solve,
-      board.follow(several ? solve.target || "main" : undefined),
-    );
+    solveTarget({ ...request, host: { ...host, signal } }, solve, board);
   const results = await concurrently(host.signal, [run(main), ...others.map(run)]);
-  host.log.line(summaryLine(results.map(({ summary }) => summary)));
+  host.log.line(summaryLine(results.flatMap(({ summaries }) => summaries)));
   return results;
 }
 
@@ -64,47 +61,92 @@ function summaryLine(summaries: readonly SolveSummary[]): string {
   return `built in ${formatSeconds(seconds)}: ${run} ${run === 1 ? "step" : "steps"} run, ${cached} cached${found}`;
 }
 
-type Followed = ReturnType<ReturnType<typeof createProgressBoard>["follow"]>;
-
-async function solveOne(request: SolveAll, solve: Solve, progress: Followed): Promise<SolveResult> {
+async function solveTarget(request: SolveAll, solve: Solve, board: ProgressBoard): Promise<SolveResult> {
   const { host, builder, plan } = request;
-  const metadataFile = join(builder.workspace, `metadata-${plan.solves.indexOf(solve)}.json`);
-  const buildctl = [
-    ...builder.engine.connection,
-    ...buildArguments({
-      solve,
-      exporter: await request.exporter(solve.target),
-      metadataFile,
-      progress: request.style === "plain" ? "plain" : "rawjson",
-      importCaches: [],
-      exportCaches: [],
-      authTls: builder.registries.authTls,
+  const { target } = solve;
+  const shares = await builder.pool.share(target, solve.platforms);
+  const isShared = shares.length > 1;
+  const parts = await concurrently(
+    host.signal,
+    shares.map((share) => (signal: AbortSignal) => {
+      const [platform] = share.platforms;
+      const part: Part = {
+        solve: isShared ? forPlatforms(solve, share.platforms) : solve,
+        share,
+        scope: { target: solve === plan.solves[0] ? "" : target, platform: isShared ? platform : undefined },
+        names: [plan.solves.length > 1 && (target || "main"), isShared && platform].filter(
+          (name) => typeof name === "string",
+        ),
+      };
+      return solvePart({ ...request, host: { ...host, signal } }, part, board);
     }),
-  ];
-  const child = startChild(host, "buildctl", buildctl, {
-    env: builder.registries.env,
-    stdout: "ignore",
-    buffer: false,
-    reject: false,
-  });
-  child.stderr.on("data", (bytes: Buffer) => progress.write(bytes));
-  const { exitCode } = await child;
-  const summary = progress.end();
-  host.signal.throwIfAborted();
-  if (exitCode === 0)
-    return { target: solve.target, descriptor: await readDescriptor(metadataFile), summary };
-  if (exitCode === 127)
-    throw new UserError(
-      "buildctl is not on PATH: use the resource's own image, or install BuildKit 0.28.1 or newer",
-    );
-  throw new UserError(
-    (await builder.engine.diagnose()) ?? summary.failure ?? `buildctl ended with status ${String(exitCode)}`,
   );
+  const descriptors = parts.map(({ descriptor }) => descriptor);
+  const [only] = descriptors;
+  return {
+    target,
+    descriptor: isShared || only === undefined ? await request.merge(descriptors) : only,
+    summaries: parts.map(({ summary }) => summary),
+  };
 }
 
-/** buildctl's `--metadata-file`: the descriptor is there for one manifest and for an index alike. */
-const Metadata = z.looseObject({ "containerimage.descriptor": Descriptor });
+/** What one solve on one daemon shall do. */
+interface Part {
+  readonly solve: Solve;
+  readonly share: Share;
+  readonly scope: { readonly target: string; readonly platform: string | undefined };
+  /** What tells it from the build's other solves; none if there are no others. */
+  readonly names: readonly string[];
+}
 
-async function readDescriptor(file: string): Promise<Descriptor> {
-  return Metadata.parse(JSON.parse(await readFile(file, "utf8")))["containerimage.descriptor"];
+type Solved = { readonly descriptor: Descriptor; readonly summary: SolveSummary };
+
+/** Tries the share's daemons: one that can't be reached is passed over; one that dies is replaced once. */
+async function solvePart(request: SolveAll, part: Part, board: ProgressBoard): Promise<Solved> {
+  const { host } = request;
+  const { engines } = part.share;
+  const what = part.names.length === 0 ? "" : ` ${part.names.join(" for ")}`;
+  const problems: string[] = [];
+  let failures = 0;
+  for (const engine of engines) {
+    const problem = engines.length > 1 ? await engine.diagnose() : undefined;
+    if (problem !== undefined) {
+      problems.push(problem);
+      host.log.warn(`${problem}; passing it over`);
+      continue;
+    }
+    host.log.line(`building${what} with ${engine.where}`);
+    const outcome = await solveOn(engine, request, part, board);
+    if (!("failure" in outcome)) return outcome;
+    const died = await engine.diagnose();
+    if (died === undefined) throw new UserError(outcome.failure);
+    problems.push(died);
+    failures++;
+    if (failures > 1) break;
+    if (engine !== engines.at(-1)) host.log.warn(`${died}; building${what} once more, elsewhere`);
+  }
+  throw new UserError(problems.join("\n"));
+}
+
+async function solveOn(
+  engine: Engine,
+  request: SolveAll,
+  { solve, scope, names }: Part,
+  board: ProgressBoard,
+): Promise<Solved | { readonly failure: string }> {
+  const { builder } = request;
+  const { imports, exports } = cacheAttributes(builder.cache, scope);
+  const run: BuildctlRun = {
+    host: request.host,
+    engine,
+    env: builder.registries.env,
+    solve,
+    exporter: await request.exporter(solve.target),
+    metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),
+    progress: request.style === "plain" ? "plain" : "rawjson",
+    importCaches: imports,
+    exportCaches: exports,
+    authTls: builder.registries.authTls,
+  };
+  return await runBuildctl(run, board.follow(names.length === 0 ? undefined : names.join(" ")));
 }

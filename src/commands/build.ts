@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { noCache } from "../builder/cache.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import { readTaskParams } from "../request/task-params.ts";
 import { openDirectoryStore } from "../store/directory/directory-store.ts";
@@ -24,7 +25,8 @@ export async function build({ host }: Invocation): Promise<undefined> {
       options: params,
       folder: { path: host.cwd, step: "task" },
       access: { hosts: new Map() },
-      remote: undefined,
+      daemons: { kind: "own" },
+      cache: noCache,
       buildkitConfig: undefined,
       keptState: (await isFolder(cache)) ? join(cache, "buildkit") : undefined,
       store,

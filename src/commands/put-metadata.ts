@@ -15,8 +15,9 @@ export function putMetadata(
   results: readonly SolveResult[],
   tags: readonly string[],
 ): MetadataField[] {
-  const steps = results.map(({ summary }) => summary.steps);
-  const warnings = results.flatMap(({ summary }) => summary.warnings);
+  const summaries = results.flatMap((result) => result.summaries);
+  const steps = summaries.map((summary) => summary.steps);
+  const warnings = summaries.flatMap((summary) => summary.warnings);
   const images = tree.images.map((image) => ({
     platform: formatPlatform(image.platform),
     layers: image.manifest.layers.length,
@@ -39,7 +40,7 @@ export function putMetadata(
     { name: "warnings", value: String(warnings.length) },
     {
       name: "build time",
-      value: `${Math.max(...results.map(({ summary }) => summary.seconds)).toFixed(1)} s`,
+      value: `${Math.max(...summaries.map(({ seconds }) => seconds)).toFixed(1)} s`,
     },
   ];
 }

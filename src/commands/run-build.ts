@@ -1,6 +1,6 @@
-import { openBuilder } from "../builder/builder.ts";
+import { type Daemons, openBuilder } from "../builder/builder.ts";
+import type { LayerCache } from "../builder/cache.ts";
 import { pruneCache } from "../builder/engine/prune.ts";
-import type { RemoteBuildKit } from "../builder/engine/remote-daemon.ts";
 import type { InputFolder } from "../builder/inputs/input-folder.ts";
 import { resolveInputs } from "../builder/inputs/resolve-inputs.ts";
 import type { BuildOptions } from "../builder/options.ts";
@@ -9,6 +9,8 @@ import { type SolveResult, solveAll } from "../builder/solve.ts";
 import { concurrently } from "../host/concurrently.ts";
 import type { Host } from "../host/host.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
+import { mediaTypes } from "../image/media-types.ts";
+import { mergedIndex } from "../image/merge-index.ts";
 import type { RegistryAccess } from "../image/registry-access.ts";
 import { mirrorName } from "../request/source.ts";
 import type { Stage, Store } from "../store/store.ts";
@@ -21,7 +23,8 @@ export interface RunBuild {
   readonly options: BuildOptions;
   readonly folder: InputFolder;
   readonly access: RegistryAccess;
-  readonly remote: RemoteBuildKit | undefined;
+  readonly daemons: Daemons;
+  readonly cache: LayerCache;
   /** TOML for a daemon of our own, from the source. */
   readonly buildkitConfig: string | undefined;
   /** Keeps the daemon's state, and so its layer cache, for later runs. */
@@ -40,7 +43,8 @@ export interface RanBuild extends AsyncDisposable {
  * @throws UserError for whatever in options, inputs, Dockerfile or surroundings stands in the way
  */
 export async function runBuild(run: RunBuild): Promise<RanBuild> {
-  const { host, options, store } = run;
+  const { host, store } = run;
+  const options = withPlatforms(run);
   await using held = new AsyncDisposableStack();
   await using tools = new AsyncDisposableStack();
   const { path: workspace } = tools.use(await createPrivateFolder("inputs"));
@@ -59,7 +63,6 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
     (signal) => store.prepare(signal),
   ]);
   const stage = held.use(await store.stage(host.signal));
-  host.log.line(`building with ${builder.engine.where}`);
   const results = await solveAll({
     host,
     builder,
@@ -67,10 +70,18 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
     dockerfile: inputs.dockerfile,
     style: options.progress,
     exporter: (target) => stage.exporter(target),
+    merge: async (built) =>
+      stage.add(await mergedIndex(stage.blobs, built, host.signal), mediaTypes.ociIndex),
   });
-  if (run.keptState !== undefined) await pruneCache(builder.engine, keptLimit, host);
+  if (run.keptState !== undefined) await pruneCache(builder.pool.engines[0], keptLimit, host);
   const owned = held.move();
   return { stage, results, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** Nodes may differ: where the author names no platform, it is always the first node's. */
+function withPlatforms({ options, daemons }: RunBuild): BuildOptions {
+  if (daemons.kind !== "nodes" || options.platforms.length > 0) return options;
+  return { ...options, platforms: [daemons.nodes[0].platforms[0]] };
 }
 
 function builderOptions(run: RunBuild, host: Host): Parameters<typeof openBuilder>[0] {
@@ -79,7 +90,9 @@ function builderOptions(run: RunBuild, host: Host): Parameters<typeof openBuilde
   return {
     host,
     access: withMirrors(run.access, options.registryMirrors),
-    remote: run.remote,
+    daemons: run.daemons,
+    cache: run.cache,
+    subject: run.store.where,
     entitlements: options.allow,
     daemonConfig: Object.entries(texts).flatMap(([subject, text]) =>
       text === undefined ? [] : [{ subject, text }],

@@ -36,3 +36,10 @@ export const bytes = z
     const unit = /[bkmgt]/i.exec(given)?.[0]?.toLowerCase() ?? "b";
     return Number.parseInt(given, 10) * 1024 ** "bkmgt".indexOf(unit);
   });
+
+/** Without the fields that aren't given. */
+export function present<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}

@@ -2,10 +2,12 @@ import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { parseReferenceHost } from "../image/reference.ts";
 import type { HostAccess, RegistryAccess } from "../image/registry-access.ts";
-import { filled, flag, pem, text } from "./scalars.ts";
+import { daemonFields, readDaemons } from "./daemons.ts";
+import { cacheField, readLayerCache } from "./layer-cache.ts";
+import { filled, flag, pem, present, text } from "./scalars.ts";
 
 /** How to reach one registry, as `registries:` says it for a host and the source's own fields for its store. */
-const access = {
+const accessFields = {
   username: filled.optional().describe("User name for the registry."),
   password: filled.optional().describe("Password or token of the user."),
   insecure: flag.default(false).describe("Plain http, or https whose certificate isn't checked."),
@@ -17,28 +19,10 @@ const access = {
 const mirrors = z.array(filled).default([]);
 
 const registry = z.strictObject({
-  ...access,
+  ...accessFields,
   client_cert: pem.optional().describe("PEM certificate that the registry asks of its clients."),
   client_key: filled.optional().describe("PEM key of `client_cert`."),
   mirrors: mirrors.describe("Hosts to ask first, in this order: `host[:port][/path]` or a URL."),
-});
-
-const tls = z.strictObject({
-  ca: pem.optional().describe("PEM certificate of the authority that signed the daemon's."),
-  cert: pem.optional().describe("PEM certificate of this client."),
-  key: filled.optional().describe("PEM key of `cert`."),
-  server_name: filled.optional().describe("Name to look for in the daemon's certificate."),
-});
-
-const address = z
-  .string()
-  .regex(/^(tcp|unix|docker-container|podman-container|kube-pod|nerdctl-container|ssh):\/\/\S+$/, {
-    error: "expected an address as buildctl takes it, such as tcp://host:1234 or unix:///path",
-  });
-
-const buildkit = z.strictObject({
-  address: address.describe("Address of a running buildkitd: `tcp://host:1234`, `unix:///path` …"),
-  tls: tls.optional().describe("Certificates for a daemon that wants TLS."),
 });
 
 /** `source`: field → schema; the one place that knows their names. */
@@ -51,7 +35,7 @@ export const sourceFields = {
     .optional()
     .describe("Folder that keeps the builds, instead of a repository. For one worker, and for tries."),
   variant: text.optional().describe("Default of a put's `variant`."),
-  ...access,
+  ...accessFields,
   docker_config: z
     .union([z.record(z.string(), z.unknown()), filled])
     .optional()
@@ -61,12 +45,8 @@ export const sourceFields = {
     .default({})
     .describe("By host: the same fields for other registries (FROM, mirrors), and `mirrors` of that host."),
   registry_mirrors: mirrors.describe("Mirrors of docker.io."),
-  buildkit: buildkit
-    .optional()
-    .describe("A BuildKit that runs elsewhere; without it the step starts its own."),
-  buildkit_config: filled
-    .optional()
-    .describe("TOML, merged into the configuration of the step's own buildkitd."),
+  ...daemonFields,
+  cache: cacheField,
 };
 
 /** A resource's `source`, renamed to what the commands use. Exactly one store is named. */
@@ -74,19 +54,20 @@ export const Source = z.strictObject(sourceFields).transform((given, { issues })
   // A value with faults is not renamed; those faults are what is told.
   if (issues.length > 0) return z.NEVER;
   checkStore(given);
-  const remote = given.buildkit;
-  if (remote !== undefined && given.buildkit_config !== undefined) {
-    throw new UserError(
-      "source: buildkit_config configures the step's own buildkitd, but buildkit.address names another: remove one of the two",
-    );
-  }
+  const daemons = readDaemons(given);
+  const access = registryAccess(given);
   return {
     repository: given.repository,
     directory: given.directory,
     variant: given.variant,
-    registryAccess: registryAccess(given),
-    buildkit: remote === undefined ? undefined : remoteBuildKit(remote),
+    registryAccess: access,
+    daemons,
     buildkitConfig: given.buildkit_config,
+    cache: readLayerCache(given.cache, {
+      repository: given.repository,
+      isInsecure: (host) => access.hosts.get(host)?.insecure === true,
+      hasOwnDaemon: daemons.kind === "own",
+    }),
   };
 });
 export type Source = z.infer<typeof Source>;
@@ -113,12 +94,6 @@ function checkStore({ repository, directory, username, password }: Given): void 
       "source: username and password are those of the repository's registry; with a directory name the host: registries: {host: {username, password}}",
     );
   }
-}
-
-function remoteBuildKit({ address: given, tls: files }: z.output<typeof buildkit>) {
-  if (files === undefined) return { address: given };
-  const { server_name: serverName, ...texts } = files;
-  return { address: given, tls: { ...present(texts), ...present({ serverName }) } };
 }
 
 function registryAccess(given: Given): RegistryAccess {
@@ -197,11 +172,4 @@ function parseDockerConfig(given: string | Record<string, unknown>): Record<stri
     // JSON.parse would quote what may be a password.
   }
   throw new UserError("source.docker_config: expected a map, or its JSON text, as in ~/.docker/config.json");
-}
-
-/** Without the fields that aren't given. */
-function present<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
-  };
 }

@@ -1,21 +1,10 @@
 import assert from "node:assert/strict";
-import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { gone } from "../support/processes.ts";
 import { startResource, versionOf } from "../support/resource.ts";
-
-/** Processes whose environment holds this mark: all that came from one run. */
-async function processesOf(mark: string): Promise<string[]> {
-  const found: string[] = [];
-  for (const pid of await readdir("/proc")) {
-    if (!/^\d+$/.test(pid)) continue;
-    const environ = await readFile(`/proc/${pid}/environ`, "latin1").catch(() => "");
-    if (environ.includes(mark))
-      found.push((await readFile(`/proc/${pid}/cmdline`, "latin1").catch(() => "")) || pid);
-  }
-  return found;
-}
 
 const dockerfile = (marker: string) => `FROM scratch
 COPY busybox /bin/busybox
@@ -68,15 +57,5 @@ for (const { what, sign } of moments) {
       const { version } = versionOf(await again.result);
       assert.deepEqual(await readdir(source.directory), [version.digest.slice("sha256:".length)]);
     });
-  }
-}
-
-/** Waits until no process of a run is left. After SIGKILL the kernel ends them one after the other. */
-async function gone(mark: string): Promise<void> {
-  const deadline = performance.now() + 5000;
-  for (;;) {
-    const left = await processesOf(mark);
-    if (left.length === 0) return;
-    assert.ok(performance.now() < deadline, `still there: ${left.join("; ")}`);
   }
 }

@@ -6,51 +6,9 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
-import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { startBuildkitd } from "../support/buildkit.ts";
-import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/resource.ts";
-
-const shell = `FROM scratch AS shell
-COPY busybox /bin/busybox
-RUN ["/bin/busybox", "--install", "-s", "/bin"]
-ENV PATH=/bin
-`;
-
-/** One put of one Dockerfile, with what is needed to look at its result. */
-interface Site extends AsyncDisposable {
-  readonly folder: string;
-  put(params: Readonly<Record<string, unknown>>, source?: Readonly<Record<string, unknown>>): Promise<Run>;
-  /** Gets what a put stored; answers the folder. */
-  get(put: Run, params?: Readonly<Record<string, unknown>>): Promise<string>;
-}
-
-async function makeSite(dockerfile: string): Promise<Site> {
-  const folder = await createPrivateFolder("test-options");
-  const inputs = join(folder.path, "inputs");
-  await mkdir(join(inputs, "app"), { recursive: true });
-  await writeFile(join(inputs, "app/Dockerfile"), shell + dockerfile);
-  await copyFile("/bin/busybox", join(inputs, "app/busybox"));
-  const store = { directory: join(folder.path, "builds") };
-  let gets = 0;
-  return {
-    folder: folder.path,
-    put: (params, source = {}) =>
-      runResource("out", {
-        args: [inputs],
-        stdin: { source: { ...store, ...source }, params: { context: "app", ...params } },
-        env: { NO_COLOR: "1" },
-      }),
-    get: async (put, params = { unpack_rootfs: true }) => {
-      const to = join(folder.path, `get-${gets++}`);
-      const { version } = versionOf(put);
-      versionOf(await runResource("in", { args: [to], stdin: { source: store, version, params } }));
-      return to;
-    },
-    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
-  };
-}
-
-const result = (folder: string) => readFile(join(folder, "rootfs/result"), "utf8");
+import { assertFailedCleanly, versionOf } from "../support/resource.ts";
+import { makeSite, result, shell } from "../support/site.ts";
 
 test("a Dockerfile is given in the params themselves", async () => {
   await using site = await makeSite("FROM nothing-such\n");

@@ -1,8 +1,11 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { z } from "zod";
 import { startChild } from "../../host/child.ts";
 import type { Host } from "../../host/host.ts";
+import { formatPlatform, normalPlatform } from "../../image/platform.ts";
 import type { Engine } from "./engine.ts";
+import { oldVersion } from "./version.ts";
 
 /** A BuildKit that somebody else runs. */
 export interface RemoteBuildKit {
@@ -46,7 +49,32 @@ async function tlsArguments({ tls }: RemoteBuildKit, folder: string): Promise<st
   return [...files.flat(), ...(tls.serverName === undefined ? [] : ["--tlsservername", tls.serverName])];
 }
 
-/** Asks the daemon for its name; when it doesn't give it within seconds, says so with buildctl's words. */
+const Workers = z.array(
+  z.looseObject({
+    platforms: z.array(
+      z.looseObject({ os: z.string(), architecture: z.string(), variant: z.string().optional() }),
+    ),
+  }),
+);
+
+/** The platforms that a daemon builds, emulated ones included; none when it doesn't answer. */
+export async function daemonPlatforms({ connection }: Engine, host: Host): Promise<readonly string[]> {
+  const question = ["--timeout", "5", "debug", "workers", "--format", "{{json .}}"];
+  const asked = await startChild(host, "buildctl", [...connection, ...question], {
+    reject: false,
+    timeout: answerDeadline,
+  });
+  if (asked.exitCode !== 0) return [];
+  const workers = Workers.parse(JSON.parse(asked.stdout));
+  return workers.flatMap(({ platforms }) =>
+    platforms.map((platform) => formatPlatform(normalPlatform(platform))),
+  );
+}
+
+/** Milliseconds. buildctl itself would wait longer for a peer that takes the connection and says nothing. */
+const answerDeadline = 8_000;
+
+/** Asks the daemon for its version; when it doesn't give it within seconds, says so with buildctl's words. */
 async function unreachable(
   { address, tls }: RemoteBuildKit,
   connection: readonly string[],
@@ -54,15 +82,22 @@ async function unreachable(
 ): Promise<string | undefined> {
   const asked = await startChild(host, "buildctl", [...connection, "--timeout", "5", "debug", "info"], {
     reject: false,
-    timeout: 10_000,
+    timeout: answerDeadline,
   });
-  if (asked.exitCode === 0) return undefined;
-  const said = asked.stderr.replaceAll(/\s+/g, " ").trim() || "no answer";
+  host.signal.throwIfAborted();
+  if (asked.exitCode === 0) {
+    const old = oldVersion(asked.stdout);
+    return old === undefined ? undefined : `BuildKit at ${address} ${old}`;
+  }
+  if (asked.exitCode === 127) return undefined; // buildctl itself is missing, which the solve tells.
+  const words = asked.stderr.replaceAll(/\s+/g, " ").trim();
+  const said = words || `no answer within ${answerDeadline / 1000} s`;
   return `BuildKit at ${address} can't be used: ${said}. ${advice(address, tls !== undefined, said)}`;
 }
 
 function advice(address: string, withTls: boolean, said: string): string {
-  if (/certificate|tls|handshake|authority/i.test(said)) {
+  // A daemon that refuses our certificate, or misses it, hangs up: what is heard of that depends on the moment.
+  if (/certificate|tls|handshake|authority/i.test(said) || (withTls && /broken pipe|reset|EOF/.test(said))) {
     return withTls
       ? "Check buildkit.tls: ca must have signed the daemon's certificate, cert and key must be ones it accepts, server_name must be in its certificate"
       : "The daemon seems to want TLS: give buildkit.tls with ca, cert and key";

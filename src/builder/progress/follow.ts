@@ -61,7 +61,8 @@ class Board {
   follow(label: string | undefined): FollowedSolve {
     const begun = performance.now();
     const lines = new LineSplitter();
-    const counts = { run: 0, cached: 0 };
+    /** The steps that this solve was the first to bring to an end. */
+    const ended = new Set<Step>();
     const warnings: string[] = [];
     const said: string[] = [];
     let failed: Step | undefined;
@@ -72,7 +73,7 @@ class Board {
         return;
       }
       for (const vertex of event.vertexes) {
-        const step = this.#vertex(vertex, counts, label);
+        const step = this.#vertex(vertex, ended, label);
         if (isFailure(vertex)) failed ??= step;
       }
       this.#logs(event);
@@ -86,12 +87,12 @@ class Board {
         for (const line of lines.end()) take(line);
         const failure = failureMessage(failed, said, this.#dockerfile);
         const seconds = (performance.now() - begun) / 1000;
-        return { steps: counts, warnings, seconds, ...(failure === undefined ? {} : { failure }) };
+        return { steps: countSteps(ended), warnings, seconds, ...(failure === undefined ? {} : { failure }) };
       },
     };
   }
 
-  #vertex(vertex: Vertex, counts: { run: number; cached: number }, label: string | undefined): Step {
+  #vertex(vertex: Vertex, ended: Set<Step>, label: string | undefined): Step {
     const step = this.#steps.get(vertex.digest) ?? new Step(vertex.name);
     this.#steps.set(vertex.digest, step);
     if (isSet(vertex.started) && !vertex.cached && !step.announced && step.name.isInstruction) {
@@ -99,11 +100,16 @@ class Board {
       this.#log.line(`${this.#place(step, "title")} ${step.name.text}`);
     }
     if (vertex.error !== "") step.error = vertex.error;
+    if (vertex.cached && !step.cached) {
+      step.cached = true;
+      // While a layer is fetched from a cache, BuildKit shows the step as one that runs.
+      if (step.announced) this.#log.line(`${this.#place(step, "quiet")} was cached`);
+    }
     if (!isSet(vertex.completed) || step.done) return step;
     step.done = true;
     for (const line of step.output.end()) this.#output(step, line);
     if (vertex.error !== "") return step;
-    if (step.name.isInstruction) counts[vertex.cached ? "cached" : "run"]++;
+    ended.add(step);
     this.#finished(step, vertex, label);
     return step;
   }
@@ -145,6 +151,12 @@ class Board {
     this.#log.warn(text);
     return [text];
   }
+}
+
+function countSteps(ended: ReadonlySet<Step>): { run: number; cached: number } {
+  const instructions = [...ended].filter(({ name }) => name.isInstruction);
+  const cached = instructions.filter((step) => step.cached).length;
+  return { run: instructions.length - cached, cached };
 }
 
 /** A step that ends because another one failed is not what failed. */

@@ -24,6 +24,8 @@ export class Step {
   readonly lastLines: string[] = [];
   announced = false;
   done = false;
+  /** Known at the end alone: what is fetched from a cache looks like work until it has come. */
+  cached = false;
   error = "";
 
   constructor(name: string) {

@@ -135,7 +135,8 @@ async function drain(stream: Readable): Promise<void> {
 }
 
 async function flush(path: string): Promise<void> {
-  await using file = await open(path, "r+");
+  // buildctl makes blobs that nobody may write to.
+  await using file = await open(path, "r");
   await file.sync();
 }
 

@@ -2,12 +2,15 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { openBuilder } from "../../../src/builder/builder.ts";
+import { noCache } from "../../../src/builder/cache.ts";
 import { startChild } from "../../../src/host/child.ts";
 import { createTestHost } from "../../support/host.ts";
 
 const defaults = {
   access: { hosts: new Map() },
-  remote: undefined,
+  daemons: { kind: "own" } as const,
+  cache: noCache,
+  subject: "directory /builds",
   entitlements: [],
   daemonConfig: [],
   keptState: undefined,
@@ -26,8 +29,13 @@ async function processesWith(text: string): Promise<number[]> {
 test("a daemon of the step's own answers buildctl, and ends with all its processes, mounts and files", async () => {
   const host = createTestHost();
   const builder = await openBuilder({ ...defaults, host });
-  const { workspace, engine } = builder;
-  const { stdout } = await startChild(host, "buildctl", [...engine.connection, "debug", "workers"], {});
+  const { workspace, pool } = builder;
+  const { stdout } = await startChild(
+    host,
+    "buildctl",
+    [...pool.engines[0].connection, "debug", "workers"],
+    {},
+  );
   assert.match(stdout, /linux\/amd64|linux\/arm64/);
   assert.notDeepEqual(await processesWith(workspace), []);
   await builder[Symbol.asyncDispose]();

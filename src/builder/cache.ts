@@ -1,0 +1,101 @@
+/** BuildKit's kinds of layer cache (BuildKit, README.md, "Export cache"). */
+export type CacheType = "registry" | "s3" | "azblob" | "gha" | "local";
+
+/** One place of a layer cache. */
+export interface CacheLocation {
+  readonly type: CacheType;
+  /** As BuildKit names them, without those that hold secrets. `ref` for a registry, `directory` for `local`. */
+  readonly attributes: Readonly<Record<string, string>>;
+  /** `max` keeps the steps of all stages, `min` those of the result. */
+  readonly mode: "min" | "max";
+  /** Whether this build's steps are added to it; they are always looked for in it. */
+  readonly export: boolean;
+}
+
+export interface LayerCache {
+  readonly locations: readonly CacheLocation[];
+  /** For a daemon of our own: credentials that BuildKit takes from its environment. */
+  readonly daemonEnv: Readonly<Record<string, string>>;
+  /** For buildctl: credentials that it takes from its environment and hands to the daemon. */
+  readonly clientEnv: Readonly<Record<string, string>>;
+}
+
+export const noCache: LayerCache = { locations: [], daemonEnv: {}, clientEnv: {} };
+
+/** Whose steps: solves that run at the same time must not write to the same place. */
+export interface CacheScope {
+  /** Empty for the main target. */
+  readonly target: string;
+  /** Where each platform is a solve of its own. */
+  readonly platform: string | undefined;
+}
+
+type Attributes = readonly (readonly [string, string])[];
+
+/** The attributes of each `--import-cache` and `--export-cache` of a solve. Pure. */
+export function cacheAttributes(
+  { locations }: Pick<LayerCache, "locations">,
+  scope: CacheScope,
+): { readonly imports: readonly Attributes[]; readonly exports: readonly Attributes[] } {
+  const own = suffix(scope);
+  // Stages that targets share are found in the main one's cache too.
+  const looked = own === "" ? [""] : [own, ""];
+  return {
+    imports: locations.flatMap((location) => looked.map((name) => importing(location, name))),
+    exports: locations.filter((location) => location.export).map((location) => exporting(location, own)),
+  };
+}
+
+/** `-test-linux-arm64`: what sets the scope's cache apart, of characters that a tag may have. */
+function suffix({ target, platform }: CacheScope): string {
+  return [target, platform]
+    .filter((part) => part !== undefined && part !== "")
+    .map((part) => `-${part?.replaceAll(/[^A-Za-z0-9_.-]/g, "-")}`)
+    .join("");
+}
+
+function importing({ type, attributes }: CacheLocation, name: string): Attributes {
+  if (type === "local")
+    return [
+      ["type", type],
+      ["src", `${attributes["directory"]}/cache${name}`],
+    ];
+  return [["type", type], ...scoped(type, attributes, name)];
+}
+
+function exporting({ type, attributes, mode }: CacheLocation, name: string): Attributes {
+  return [
+    ["type", type],
+    ...(type === "local"
+      ? [["dest", `${attributes["directory"]}/cache${name}`] as const]
+      : scoped(type, attributes, name)),
+    ["mode", mode],
+    // A cache is a help, never a condition.
+    ["ignore-error", "true"],
+    // ECR takes no index as a cache.
+    ...(type === "registry" || type === "local"
+      ? ([
+          ["image-manifest", "true"],
+          ["oci-mediatypes", "true"],
+        ] as const)
+      : []),
+  ];
+}
+
+/** By which attribute caches in one place are told apart, and what BuildKit takes where it isn't given. */
+const names = {
+  registry: ["ref", ""],
+  s3: ["name", "buildkit"],
+  azblob: ["name", "buildkit"],
+  gha: ["scope", "buildkit"],
+} as const;
+
+function scoped(
+  type: Exclude<CacheType, "local">,
+  attributes: Readonly<Record<string, string>>,
+  suffixed: string,
+): Attributes {
+  const [key, byDefault] = names[type];
+  const name = attributes[key] ?? byDefault;
+  return Object.entries(suffixed === "" ? attributes : { ...attributes, [key]: `${name}${suffixed}` });
+}

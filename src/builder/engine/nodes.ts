@@ -1,0 +1,94 @@
+import { createHash } from "node:crypto";
+import { UserError } from "../../host/errors.ts";
+import type { Host } from "../../host/host.ts";
+import { formatPlatform, parsePlatform } from "../../image/platform.ts";
+import type { Engine } from "./engine.ts";
+import type { EnginePool, Share } from "./pool.ts";
+import { daemonPlatforms, type RemoteBuildKit, reachRemoteDaemon } from "./remote-daemon.ts";
+
+/** One of several daemons, each of which builds its own platforms. */
+export interface Node extends RemoteBuildKit {
+  /** What its machine runs by itself: `linux/arm64`, in normal form. */
+  readonly platforms: readonly [string, ...string[]];
+}
+
+export type Nodes = readonly [Node, ...Node[]];
+
+export interface OpenNodes {
+  readonly host: Host;
+  readonly workspace: string;
+  /** Names what is built, so that equal nodes are always tried in the same order for it. */
+  readonly subject: string;
+}
+
+interface OpenNode {
+  readonly node: Node;
+  readonly engine: Engine;
+}
+
+/** Prepares the way to each node; none of them is asked anything before it is needed. */
+export async function openNodes(nodes: Nodes, { host, workspace, subject }: OpenNodes): Promise<EnginePool> {
+  const open = async (node: Node, index: number): Promise<OpenNode> => ({
+    node,
+    engine: await reachRemoteDaemon(node, { host, workspace, name: `node-${index}` }),
+  });
+  const [first, ...others] = await Promise.all(nodes.map(open));
+  if (first === undefined) throw new Error("a pool of nodes has no node");
+  const opened = [first, ...others];
+  return {
+    engines: [first.engine, ...others.map(({ engine }) => engine)],
+    async share(target, platforms) {
+      const wanted = platforms.length > 0 ? platforms : [first.node.platforms[0]];
+      const [share, ...shares] = await Promise.all(
+        wanted.map(async (platform): Promise<Share> => {
+          const able = await ableNodes(opened, formatPlatform(parsePlatform(platform, "platforms")), host);
+          const [best, ...next] = ranked(able, `${subject}\0${target}`);
+          if (best === undefined) throw lacking(platform, nodes);
+          return { platforms: [platform], engines: [best.engine, ...next.map(({ engine }) => engine)] };
+        }),
+      );
+      if (share === undefined) throw new Error("there is always a platform");
+      return [share, ...shares];
+    },
+    async [Symbol.asyncDispose]() {
+      for (const { engine } of opened) await engine[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** The nodes whose machine has the platform; where there is none, those whose daemon can emulate it. */
+async function ableNodes(
+  nodes: readonly OpenNode[],
+  platform: string,
+  host: Host,
+): Promise<readonly OpenNode[]> {
+  const native = nodes.filter(({ node }) => node.platforms.includes(platform));
+  if (native.length > 0) return native;
+  const offers = await Promise.all(nodes.map(({ engine }) => daemonPlatforms(engine, host)));
+  const emulating = nodes.filter((_, index) => offers[index]?.includes(platform));
+  if (emulating.length > 0)
+    host.log.warn(`no node has platform ${platform}: it is emulated (QEMU), which is slow`);
+  return emulating;
+}
+
+/**
+ * Rendezvous hashing (Thaler and Ravishankar, 1998): the order of two nodes for one subject never depends on which
+ * others there are, so a node that comes or goes costs only its own subjects their warm caches. Pure.
+ */
+export function ranked<T extends { readonly node: Pick<Node, "address"> }>(
+  nodes: readonly T[],
+  subject: string,
+): readonly T[] {
+  const weight = ({ node }: T) => createHash("sha256").update(`${subject}\0${node.address}`).digest("hex");
+  return nodes
+    .map((node) => ({ node, weight: weight(node) }))
+    .toSorted((a, b) => (a.weight < b.weight ? 1 : -1))
+    .map(({ node }) => node);
+}
+
+function lacking(platform: string, nodes: Nodes): UserError {
+  const there = nodes.map((node) => `${node.address} (${node.platforms.join(", ")})`).join("; ");
+  return new UserError(
+    `no node builds platform ${platform}, by itself or by emulation: source.nodes names ${there}. Add a node that has it, or install its QEMU emulator (binfmt) on one of them`,
+  );
+}

@@ -1,0 +1,30 @@
+import type { Engine } from "./engine.ts";
+
+/** A share of a solve, and who can do it. */
+export interface Share {
+  /** As the frontend takes them; empty for the daemon's own. */
+  readonly platforms: readonly string[];
+  /** Best first: the next is tried when one can't be used. */
+  readonly engines: readonly [Engine, ...Engine[]];
+}
+
+/** The daemons of a build: one, or several nodes. */
+export interface EnginePool extends AsyncDisposable {
+  /** Every daemon once. */
+  readonly engines: readonly [Engine, ...Engine[]];
+  /**
+   * Who solves what of a target. Several shares are solved at the same time, each by a daemon of its own, and give
+   * one image each.
+   * @throws UserError when no daemon has one of the platforms
+   */
+  share(target: string, platforms: readonly string[]): Promise<readonly [Share, ...Share[]]>;
+}
+
+/** A pool of one daemon, which solves all platforms in one. */
+export function poolOf(engine: Engine): EnginePool {
+  return {
+    engines: [engine],
+    share: async (_target, platforms) => [{ platforms, engines: [engine] }],
+    [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
+  };
+}

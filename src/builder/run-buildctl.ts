@@ -1,0 +1,53 @@
+import { readFile } from "node:fs/promises";
+import { z } from "zod";
+import { startChild } from "../host/child.ts";
+import { UserError } from "../host/errors.ts";
+import type { Environment, Host } from "../host/host.ts";
+import { Descriptor } from "../image/descriptor.ts";
+import { buildArguments, type SolveRun } from "./arguments.ts";
+import type { Engine } from "./engine/engine.ts";
+import type { FollowedSolve, SolveSummary } from "./progress/follow.ts";
+
+/** One solve on one daemon. */
+export interface BuildctlRun extends SolveRun {
+  readonly host: Host;
+  readonly engine: Engine;
+  /** Credentials are in files and variables of it. */
+  readonly env: Environment;
+}
+
+/**
+ * Runs `buildctl build`.
+ * @returns what was built; or why nothing was, in the failing step's and BuildKit's words
+ */
+export async function runBuildctl(
+  run: BuildctlRun,
+  progress: FollowedSolve,
+): Promise<
+  { readonly descriptor: Descriptor; readonly summary: SolveSummary } | { readonly failure: string }
+> {
+  const { host, engine, env } = run;
+  const child = startChild(host, "buildctl", [...engine.connection, ...buildArguments(run)], {
+    env,
+    stdout: "ignore",
+    buffer: false,
+    reject: false,
+  });
+  child.stderr.on("data", (bytes: Buffer) => progress.write(bytes));
+  const { exitCode } = await child;
+  const summary = progress.end();
+  host.signal.throwIfAborted();
+  if (exitCode === 0) return { descriptor: await readDescriptor(run.metadataFile), summary };
+  if (exitCode === 127)
+    throw new UserError(
+      "buildctl is not on PATH: use the resource's own image, or install BuildKit 0.28.1 or newer",
+    );
+  return { failure: summary.failure ?? `buildctl ended with status ${String(exitCode)}` };
+}
+
+/** buildctl's `--metadata-file`: the descriptor is there for one manifest and for an index alike. */
+const Metadata = z.looseObject({ "containerimage.descriptor": Descriptor });
+
+async function readDescriptor(file: string): Promise<Descriptor> {
+  return Metadata.parse(JSON.parse(await readFile(file, "utf8")))["containerimage.descriptor"];
+}

@@ -1,0 +1,38 @@
+import { UserError } from "../host/errors.ts";
+import type { Blobs } from "./blobs.ts";
+import type { Descriptor } from "./descriptor.ts";
+import { parseManifestOrIndex } from "./documents.ts";
+import { mediaTypes } from "./media-types.ts";
+import { readTree } from "./resolve.ts";
+import { readDocument } from "./verify.ts";
+
+/**
+ * One image index (OCI image-spec, image-index.md) over images that were built apart, in the order given: of a
+ * manifest its descriptor with the platform of its config, of an index its entries, attestations included.
+ * @returns its bytes, the same for the same images
+ * @throws UserError when what was built can't be read, or two images are of one platform
+ */
+export async function mergedIndex(
+  blobs: Pick<Blobs, "where" | "open">,
+  built: readonly Descriptor[],
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const manifests: Descriptor[] = [];
+  for (const descriptor of built) manifests.push(...(await entries(blobs, descriptor, signal)));
+  return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }));
+}
+
+async function entries(
+  blobs: Pick<Blobs, "where" | "open">,
+  descriptor: Descriptor,
+  signal: AbortSignal,
+): Promise<readonly Descriptor[]> {
+  const { images } = await readTree(blobs, descriptor, signal);
+  const bytes = await readDocument(blobs, descriptor, { signal });
+  const document = parseManifestOrIndex(descriptor.mediaType, bytes, `${blobs.where}: ${descriptor.digest}`);
+  if (document.kind === "index") return document.index.manifests;
+  const [{ platform }, ...others] = images;
+  if (others.length > 0) throw new UserError(`${blobs.where}: ${descriptor.digest} holds several images`);
+  const { mediaType, digest, size } = descriptor;
+  return [{ mediaType, digest, size, platform }];
+}

@@ -1,0 +1,86 @@
+import { z } from "zod";
+import { UserError } from "../host/errors.ts";
+import { formatPlatform, parsePlatform } from "../image/platform.ts";
+import { filled, pem, present } from "./scalars.ts";
+
+const tls = z.strictObject({
+  ca: pem.optional().describe("PEM certificate of the authority that signed the daemon's."),
+  cert: pem.optional().describe("PEM certificate of this client."),
+  key: filled.optional().describe("PEM key of `cert`."),
+  server_name: filled.optional().describe("Name to look for in the daemon's certificate."),
+});
+
+const address = z
+  .string()
+  .regex(/^(tcp|unix|docker-container|podman-container|kube-pod|nerdctl-container|ssh):\/\/\S+$/, {
+    error: "expected an address as buildctl takes it, such as tcp://host:1234 or unix:///path",
+  });
+
+const daemon = {
+  address: address.describe("Address of a running buildkitd: `tcp://host:1234`, `unix:///path` …"),
+  tls: tls.optional().describe("Certificates for a daemon that wants TLS."),
+};
+
+const buildkit = z.strictObject(daemon);
+
+const node = z.strictObject({
+  ...daemon,
+  platforms: z
+    .array(filled)
+    .min(1, { error: "expected the platforms that the node's machine runs, as in [linux/arm64]" })
+    .describe("What the node's machine runs by itself: `[linux/arm64]`."),
+});
+
+/** `source`: where to build. */
+export const daemonFields = {
+  buildkit: buildkit
+    .optional()
+    .describe("A BuildKit that runs elsewhere; without it the step starts its own."),
+  nodes: z
+    .array(node)
+    .min(1, { error: "expected at least one node" })
+    .optional()
+    .describe(
+      "Several BuildKits, each with the `platforms` of its machine: each platform is built where it is native, all at the same time. Of nodes of equal platforms another takes over when one doesn't answer.",
+    ),
+  buildkit_config: filled
+    .optional()
+    .describe("TOML, merged into the configuration of the step's own buildkitd."),
+};
+
+type Given = z.output<ReturnType<typeof z.strictObject<typeof daemonFields>>>;
+
+/** Where to build, and the configuration of a daemon that the step starts. @throws UserError for what excludes each other */
+export function readDaemons(given: Given) {
+  const elsewhere = given.buildkit === undefined ? "nodes" : "buildkit";
+  if (given.buildkit !== undefined && given.nodes !== undefined) {
+    throw new UserError("source: buildkit names one daemon, nodes several: remove one of the two");
+  }
+  if ((given.buildkit ?? given.nodes) !== undefined && given.buildkit_config !== undefined) {
+    throw new UserError(
+      `source: buildkit_config configures the step's own buildkitd, but ${elsewhere} names another: remove one of the two`,
+    );
+  }
+  if (given.buildkit !== undefined)
+    return { kind: "remote", remote: remoteBuildKit(given.buildkit) } as const;
+  const [first, ...others] = (given.nodes ?? []).map(toNode);
+  if (first === undefined) return { kind: "own" } as const;
+  const addresses = [first, ...others].map((known) => known.address);
+  const twice = addresses.find((known, index) => addresses.indexOf(known) !== index);
+  if (twice !== undefined) throw new UserError(`source.nodes: ${twice} is there twice`);
+  return { kind: "nodes", nodes: [first, ...others] as const } as const;
+}
+
+function toNode({ platforms, ...remote }: z.output<typeof node>, index: number) {
+  const [first, ...others] = platforms.map((name) =>
+    formatPlatform(parsePlatform(name, `source.nodes[${index}].platforms`)),
+  );
+  if (first === undefined) throw new Error("the schema wants at least one platform");
+  return { ...remoteBuildKit(remote), platforms: [first, ...others] as const };
+}
+
+function remoteBuildKit({ address: given, tls: files }: z.output<typeof buildkit>) {
+  if (files === undefined) return { address: given };
+  const { server_name: serverName, ...texts } = files;
+  return { address: given, tls: { ...present(texts), ...present({ serverName }) } };
+}

@@ -1,0 +1,176 @@
+import { z } from "zod";
+import { UserError } from "../host/errors.ts";
+import { parseReference } from "../image/reference.ts";
+import { filled, flag, text } from "./scalars.ts";
+
+const common = {
+  mode: z
+    .enum(["min", "max"])
+    .default("max")
+    .describe("`max` keeps the steps of all stages, `min` those of the result."),
+  export: flag.default(true).describe("Whether builds add to it; they always look in it."),
+};
+const value = text.optional();
+
+const registry = z.strictObject({
+  type: z.literal("registry").default("registry"),
+  ref: filled.optional().describe("Image name; by default the tag `buildcache` of the source's repository."),
+  compression: z.enum(["gzip", "zstd", "estargz", "uncompressed"]).optional(),
+  "compression-level": value,
+  "force-compression": value,
+  ...common,
+});
+const s3 = z.strictObject({
+  type: z.literal("s3"),
+  bucket: filled,
+  region: filled,
+  name: value,
+  prefix: value,
+  manifests_prefix: value,
+  blobs_prefix: value,
+  endpoint_url: value,
+  use_path_style: value,
+  upload_parallelism: value,
+  touch_refresh: value,
+  access_key_id: filled.optional(),
+  secret_access_key: filled.optional(),
+  session_token: filled.optional(),
+  ...common,
+});
+const azblob = z.strictObject({
+  type: z.literal("azblob"),
+  account_url: filled,
+  account_name: value,
+  container: value,
+  name: value,
+  prefix: value,
+  manifests_prefix: value,
+  blobs_prefix: value,
+  tenant_id: filled.optional(),
+  client_id: filled.optional(),
+  client_secret: filled.optional(),
+  ...common,
+});
+const gha = z.strictObject({
+  type: z.literal("gha"),
+  url: filled,
+  token: filled,
+  scope: value,
+  timeout: value,
+  version: value,
+  ...common,
+});
+const local = z.strictObject({
+  type: z.literal("local"),
+  directory: filled.regex(/^\//, { error: "expected an absolute path" }),
+  ...common,
+});
+
+const location = z.union([registry, s3, azblob, gha, local], {
+  error:
+    "expected {ref: …}, or {type: s3, azblob, gha or local} with that type's own fields (see docs/caching.md)",
+});
+
+/** `source.cache` */
+export const cacheField = z
+  .union([flag, location, z.array(location)], {
+    error: "expected true, a cache ({ref: …} or {type: …}), or a list of caches",
+  })
+  .default(false)
+  .describe(
+    "Layer cache that all workers share. `true`: the tag `buildcache` of the repository; or `{ref, mode, export}`, or BuildKit's types `s3`, `azblob`, `gha` and `local` with their fields; or a list of these.",
+  );
+
+type Location = z.output<typeof location>;
+
+/** Fields that must not be arguments, and the variables in which BuildKit (or buildctl) looks for the same. */
+const secrets = {
+  daemon: {
+    access_key_id: "AWS_ACCESS_KEY_ID",
+    secret_access_key: "AWS_SECRET_ACCESS_KEY",
+    session_token: "AWS_SESSION_TOKEN",
+    tenant_id: "AZURE_TENANT_ID",
+    client_id: "AZURE_CLIENT_ID",
+    client_secret: "AZURE_CLIENT_SECRET",
+  },
+  client: { token: "ACTIONS_RUNTIME_TOKEN" },
+} as const;
+
+export interface CacheContext {
+  readonly repository: string | undefined;
+  /** Hosts reached by plain http, or unchecked. */
+  readonly isInsecure: (host: string) => boolean;
+  /** Whether the daemon is the step's own, so that it can be given an environment. */
+  readonly hasOwnDaemon: boolean;
+}
+
+/**
+ * The layer cache of a source.
+ * @throws UserError when there is no repository to keep it in, or credentials can't get to the daemon
+ */
+export function readLayerCache(given: z.output<typeof cacheField>, context: CacheContext) {
+  const wanted = given === true ? [registry.parse({})] : given === false ? [] : [given].flat();
+  const daemonEnv: Record<string, string> = {};
+  const clientEnv: Record<string, string> = {};
+  const locations = wanted.map((each) => {
+    const rest = apart(each, secrets.client, clientEnv);
+    const found = Object.keys(rest).find((key) => key in secrets.daemon);
+    if (found !== undefined && !context.hasOwnDaemon) {
+      throw new UserError(
+        `source.cache: ${found} can't be handed to a BuildKit elsewhere without showing it to everybody on this machine: give that daemon its own credentials (variables such as ${secrets.daemon[found as keyof typeof secrets.daemon]}), and remove it here`,
+      );
+    }
+    const { type, mode, export: isExported, ...fields } = apart(rest, secrets.daemon, daemonEnv);
+    return {
+      type: type as Location["type"],
+      mode: mode as Location["mode"],
+      export: isExported === true,
+      attributes: type === "registry" ? registryAttributes(fields, context) : strings(fields),
+    };
+  });
+  return { locations, daemonEnv, clientEnv };
+}
+
+/** The fields that are no secrets; those that are go into `env`. */
+function apart(
+  fields: Readonly<Record<string, unknown>>,
+  names: Readonly<Record<string, string>>,
+  env: Record<string, string>,
+): Record<string, unknown> {
+  const rest: Record<string, unknown> = {};
+  for (const [key, content] of Object.entries(fields)) {
+    const name = names[key];
+    if (content === undefined) continue;
+    if (name === undefined) {
+      rest[key] = content;
+      continue;
+    }
+    if (env[name] !== undefined && env[name] !== content) {
+      throw new UserError(
+        `source.cache: two caches have different ${key}; BuildKit takes one for all of them`,
+      );
+    }
+    env[name] = content as string;
+  }
+  return rest;
+}
+
+function registryAttributes(fields: Record<string, unknown>, context: CacheContext): Record<string, string> {
+  const { ref = context.repository && `${context.repository}:buildcache`, ...others } = fields;
+  if (typeof ref !== "string") {
+    throw new UserError(
+      "source.cache: a directory store has no repository to keep the cache in; give cache: {ref: registry.example/app:buildcache}, or {type: local, directory: /path}",
+    );
+  }
+  const parsed = parseReference(ref, "source.cache.ref");
+  if (parsed.digest !== undefined) {
+    throw new UserError("source.cache.ref: a cache is written again and again: expected a tag, no digest");
+  }
+  const tagged = parsed.tag === undefined ? `${ref}:buildcache` : ref;
+  const insecure = context.isInsecure(parsed.host) ? { "registry.insecure": "true" } : {};
+  return { ref: tagged, ...insecure, ...strings(others) };
+}
+
+function strings(fields: Readonly<Record<string, unknown>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(fields).map(([key, content]) => [key, String(content)]));
+}

@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { startRegistry } from "../support/registry.ts";
+import { assertFailedCleanly } from "../support/resource.ts";
+import { makeSite, metadataOf, result } from "../support/site.ts";
+
+const dockerfile = "RUN echo one; date > /result\nFROM shell\nRUN (echo two; date) > /result\n";
+
+test("the second put, on a worker whose daemon is new, runs no step: the layers come from the repository", async () => {
+  await using registry = await startRegistry();
+  const store = { repository: `${registry.host}/team/app`, insecure: true, cache: true };
+  await using site = await makeSite(dockerfile, store);
+  const first = await site.put({});
+  assert.equal(metadataOf(first, "steps"), "4 run, 0 cached");
+  const second = await site.put({});
+  assert.equal(metadataOf(second, "steps"), "0 run, 4 cached");
+  assert.deepEqual(JSON.parse(second.stdout).version, JSON.parse(first.stdout).version);
+  assert.equal(await result(await site.get(second)), await result(await site.get(first)));
+});
+
+test("targets keep their steps apart, in a cache of a folder too", async () => {
+  await using site = await makeSite(
+    "FROM shell AS one\nRUN echo 1 > /result\nFROM shell AS two\nRUN echo 2 > /result\n",
+  );
+  const cache = { type: "local", directory: join(site.folder, "cache") };
+  const params = { target: "one", additional_targets: ["two"] };
+  await site.put(params, { cache });
+  assert.deepEqual((await readdir(cache.directory)).toSorted(), ["cache", "cache-two"]);
+  const again = await site.put(params, { cache });
+  assert.equal(metadataOf(again, "steps"), "0 run, 6 cached");
+});
+
+test("several caches are looked in; one that is only read is never written", async () => {
+  await using registry = await startRegistry();
+  const ref = `${registry.host}/team/cache`;
+  const access = { registries: { [registry.host]: { insecure: true } } };
+  await using site = await makeSite(dockerfile);
+  const read = { ref: `${ref}:main`, export: false };
+  const own = { ref: `${ref}:own`, mode: "min" };
+  await site.put({}, { ...access, cache: [read, own] });
+  assert.doesNotMatch(registry.log(), /PUT .*manifests\/main/);
+  assert.match(registry.log(), /PUT .*manifests\/own/);
+  const again = await site.put({}, { ...access, cache: [read, own] });
+  assert.match(metadataOf(again, "steps") ?? "", /^[01] run/);
+});
+
+test("a cache that can't be reached, or is broken, costs a warning and no build", async () => {
+  await using registry = await startRegistry();
+  const store = { repository: `${registry.host}/team/app`, insecure: true };
+  await using site = await makeSite(dockerfile, store);
+  const unreachable = await site.put({}, { cache: { ref: "127.0.0.1:1/team/app:buildcache" } });
+  assert.equal(metadataOf(unreachable, "steps"), "4 run, 0 cached");
+  await site.put({}, { cache: true });
+  await damageBlobs(join(registry.folder, "docker/registry/v2/blobs/sha256"));
+  const broken = await site.put({}, { cache: true });
+  assert.equal(broken.status, 0, broken.output);
+});
+
+/** Overwrites every blob that is no JSON document. */
+async function damageBlobs(folder: string): Promise<void> {
+  for (const prefix of await readdir(folder)) {
+    for (const hex of await readdir(join(folder, prefix))) {
+      const data = join(folder, prefix, hex, "data");
+      const bytes = await readFile(data);
+      if (bytes[0] === 0x7b) continue;
+      await rm(data);
+      await writeFile(data, Buffer.alloc(bytes.length));
+    }
+  }
+}
+
+test("credentials of a cache never go to a daemon elsewhere as arguments", async () => {
+  await using site = await makeSite(dockerfile);
+  const cache = {
+    type: "s3",
+    bucket: "b",
+    region: "r",
+    access_key_id: "id",
+    secret_access_key: "hidden-key",
+  };
+  const run = await site.put({}, { cache, buildkit: { address: "tcp://127.0.0.1:1" } });
+  assertFailedCleanly(run, /access_key_id can't be handed to a BuildKit elsewhere/);
+  assert.doesNotMatch(run.output, /hidden-key/);
+});
+
+test("a directory store with cache: true is told what to give", async () => {
+  await using site = await makeSite(dockerfile);
+  assertFailedCleanly(await site.put({}, { cache: true }), /give cache: \{ref: registry\.example/);
+});

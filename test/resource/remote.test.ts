@@ -1,0 +1,117 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { chmod, copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import { test } from "node:test";
+import { execa } from "execa";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { startBuildkitd } from "../support/buildkit.ts";
+import { createAuthority } from "../support/certificates.ts";
+import { checkout } from "../support/host.ts";
+import { gone } from "../support/processes.ts";
+import { assertFailedCleanly } from "../support/resource.ts";
+import { makeSite, shell } from "../support/site.ts";
+
+test("an unprivileged user without capabilities puts and gets through a BuildKit with mTLS", async () => {
+  await using authority = await createAuthority();
+  await using daemon = await startBuildkitd({ listen: "tcp", tls: await authority.server() });
+  const client = await authority.client("worker");
+  const [ca, cert, key] = await Promise.all(
+    [authority.ca, client.cert, client.key].map((file) => readFile(file, "utf8")),
+  );
+  await using folder = await createPrivateFolder("test-remote");
+  await chmod(folder.path, 0o777);
+  const app = join(folder.path, "put/app");
+  await mkdir(app, { recursive: true });
+  await writeFile(join(app, "Dockerfile"), `${shell}RUN id -u > /result\n`);
+  await copyFile("/bin/busybox", join(app, "busybox"));
+  const source = {
+    directory: join(folder.path, "builds"),
+    buildkit: { address: daemon.address, tls: { ca, cert, key } },
+  };
+  const nobody = [
+    "--reuid=65534",
+    "--regid=65534",
+    "--clear-groups",
+    "--bounding-set=-all",
+    "--inh-caps=-all",
+  ];
+  const env = { PATH: process.env["PATH"] ?? "", TMPDIR: folder.path, HOME: "/nonexistent" };
+  const run = (name: string, argument: string, stdin: unknown) =>
+    execa("setpriv", [...nobody, "--no-new-privs", "--", join(checkout, "assets", name), argument], {
+      input: JSON.stringify(stdin),
+      env,
+      cwd: "/",
+    });
+  const put = await run("out", join(folder.path, "put"), { source, params: { context: "app" } });
+  assert.match(put.stderr, new RegExp(`building with BuildKit at ${daemon.address}`));
+  const { version } = JSON.parse(put.stdout) as { version: unknown };
+  await run("in", join(folder.path, "got"), { source, version });
+  assert.deepEqual((await readdir(join(folder.path, "got"))).toSorted(), [
+    "digest",
+    "image.tar",
+    "labels.json",
+    "metadata.json",
+  ]);
+});
+
+test("a daemon that wants TLS, has another authority, or wants a client certificate, is named with what to check", async () => {
+  await using authority = await createAuthority();
+  await using stranger = await createAuthority("stranger");
+  await using daemon = await startBuildkitd({ listen: "tcp", tls: await authority.server() });
+  const [ca, other] = await Promise.all([authority.ca, stranger.ca].map((file) => readFile(file, "utf8")));
+  await using site = await makeSite("");
+  const wrong: readonly (readonly [object, RegExp])[] = [
+    [{}, /can't be used: .*give buildkit\.tls with ca, cert and key/s],
+    [{ tls: { ca: other } }, /can't be used: .*certificate.*Check buildkit\.tls: ca must have signed/s],
+    [{ tls: { ca } }, /can't be used: .*Check buildkit\.tls.*cert and key must be ones it accepts/s],
+    [{ tls: { ca, server_name: "elsewhere" } }, /can't be used: .*elsewhere.*server_name must be in/s],
+  ];
+  for (const [fields, message] of wrong) {
+    const run = await site.put({}, { buildkit: { address: daemon.address, ...fields } });
+    assertFailedCleanly(run, message);
+    assert.ok(run.milliseconds < 15_000, `${run.milliseconds} ms`);
+  }
+});
+
+test("a daemon that takes connections and never answers is named within seconds", async () => {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => void sockets.add(socket)).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  try {
+    await using site = await makeSite("");
+    const { port } = server.address() as AddressInfo;
+    const run = await site.put({}, { buildkit: { address: `tcp://127.0.0.1:${port}` } });
+    assertFailedCleanly(run, /BuildKit at tcp:\/\/127\.0\.0\.1:\d+ can't be used/);
+    assert.ok(run.milliseconds < 15_000, `${run.milliseconds} ms`);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    await once(server, "close");
+  }
+});
+
+test("a daemon that dies in the middle of a build is named, not the step it was at", async () => {
+  await using daemon = await startBuildkitd();
+  await using site = await makeSite("RUN echo running; sleep 600\n");
+  const put = await site.startPut({}, { buildkit: { address: daemon.address } });
+  await put.wrote(/\] running/);
+  await daemon.kill();
+  assertFailedCleanly(await put.result, /BuildKit at unix:\/\/\S+ can't be used/);
+});
+
+for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+  test(`after ${signal} a BuildKit elsewhere ends the RUN too`, async () => {
+    await using daemon = await startBuildkitd();
+    const mark = `REMOTE_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
+    await using site = await makeSite(`RUN echo running; ${mark}=1 busybox sleep 600\n`);
+    const put = await site.startPut({}, { buildkit: { address: daemon.address } });
+    await put.wrote(/\] running/);
+    put.kill(signal);
+    const run = await put.result;
+    assert.notEqual(run.status, 0);
+    assert.equal(run.stdout, "");
+    await gone(mark);
+  });
+}

@@ -134,19 +134,33 @@ async function solveOn(
   { solve, scope, names }: Part,
   board: ProgressBoard,
 ): Promise<Solved | { readonly failure: string }> {
-  const { builder } = request;
+  const { host, builder } = request;
   const { imports, exports } = cacheAttributes(builder.cache, scope);
-  const run: BuildctlRun = {
-    host: request.host,
-    engine,
-    env: builder.registries.env,
-    solve,
-    exporter: await request.exporter(solve.target),
-    metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),
-    progress: request.style === "plain" ? "plain" : "rawjson",
-    importCaches: imports,
-    exportCaches: exports,
-    authTls: builder.registries.authTls,
+  const attempt = async (importCaches: typeof imports) => {
+    const run: BuildctlRun = {
+      host,
+      engine,
+      env: builder.registries.env,
+      solve,
+      exporter: await request.exporter(solve.target),
+      metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),
+      progress: request.style === "plain" ? "plain" : "rawjson",
+      importCaches,
+      exportCaches: exports,
+      authTls: builder.registries.authTls,
+    };
+    return await runBuildctl(run, board.follow(names.length === 0 ? undefined : names.join(" ")));
   };
-  return await runBuildctl(run, board.follow(names.length === 0 ? undefined : names.join(" ")));
+  const outcome = await attempt(imports);
+  if (!("failure" in outcome) || imports.length === 0 || !isLostBlob(outcome.failure)) return outcome;
+  host.log.warn(`${outcome.failure}\nThe layer cache may be damaged: building once more without it`);
+  return await attempt([]);
+}
+
+/** Layers of a cache are fetched only when a step needs them, so a damaged one shows as that step's failure. */
+function isLostBlob(failure: string): boolean {
+  if (/exit code: \d+/.test(failure)) return false;
+  return /unexpected commit digest|failed commit on ref|failed to copy|httpReadSeeker|blob .*not found|failed to compute cache key/.test(
+    failure,
+  );
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { startRegistry } from "../support/registry.ts";
 import { assertFailedCleanly } from "../support/resource.ts";
-import { makeSite, metadataOf, result } from "../support/site.ts";
+import { makeSite, metadataOf, result, shell } from "../support/site.ts";
 
 const dockerfile = "RUN echo one; date > /result\nFROM shell\nRUN (echo two; date) > /result\n";
 
@@ -46,16 +46,31 @@ test("several caches are looked in; one that is only read is never written", asy
   assert.match(metadataOf(again, "steps") ?? "", /^[01] run/);
 });
 
-test("a cache that can't be reached, or is broken, costs a warning and no build", async () => {
+test("a cache that can't be reached costs a warning, and one that isn't there yet not even that", async () => {
   await using registry = await startRegistry();
-  const store = { repository: `${registry.host}/team/app`, insecure: true };
-  await using site = await makeSite(dockerfile, store);
+  const access = { registries: { [registry.host]: { insecure: true } } };
+  await using site = await makeSite(dockerfile);
   const unreachable = await site.put({}, { cache: { ref: "127.0.0.1:1/team/app:buildcache" } });
   assert.equal(metadataOf(unreachable, "steps"), "4 run, 0 cached");
-  await site.put({}, { cache: true });
+  assert.match(unreachable.stderr, /warning: layer cache not used \(importing .*connection refused/);
+  assert.match(unreachable.stderr, /warning: layer cache not used \(exporting .*connection refused/);
+  const first = await site.put({}, { ...access, cache: { ref: `${registry.host}/team/cache` } });
+  assert.doesNotMatch(first.stderr, /warning/);
+});
+
+test("a damaged cache is said, and costs no build", async () => {
+  await using registry = await startRegistry();
+  const access = { registries: { [registry.host]: { insecure: true } } };
+  const cache = { ref: `${registry.host}/team/cache` };
+  await using site = await makeSite(dockerfile);
+  await site.put({}, { ...access, cache });
   await damageBlobs(join(registry.folder, "docker/registry/v2/blobs/sha256"));
-  const broken = await site.put({}, { cache: true });
-  assert.equal(broken.status, 0, broken.output);
+  const changed = (line: string) => ({
+    dockerfile_inline: `${shell}${dockerfile}RUN echo ${line} > /result\n`,
+  });
+  const broken = await site.put(changed("three"), { ...access, cache });
+  assert.equal(await result(await site.get(broken)), "three\n");
+  assert.match(broken.stderr, /The layer cache may be damaged: building once more without it/);
 });
 
 /** Overwrites every blob that is no JSON document. */

@@ -108,10 +108,21 @@ class Board {
     if (!isSet(vertex.completed) || step.done) return step;
     step.done = true;
     for (const line of step.output.end()) this.#output(step, line);
-    if (vertex.error !== "") return step;
+    if (vertex.error !== "") {
+      if (isAboutCache(vertex) && !vertex.error.endsWith(": not found")) this.#cacheWarning(vertex);
+      return step;
+    }
     ended.add(step);
     this.#finished(step, vertex, label);
     return step;
+  }
+
+  /** Builds go on without a cache, but whoever waits for them should know why they take longer. */
+  #cacheWarning({ name, error }: Vertex): void {
+    const text = maskCredentials(`layer cache not used (${name}): ${error}`);
+    if (this.#warnings.has(text)) return;
+    this.#warnings.add(text);
+    this.#log.warn(text);
   }
 
   #finished({ name }: Step, vertex: Vertex, label: string | undefined): void {
@@ -160,8 +171,13 @@ function countSteps(ended: ReadonlySet<Step>): { run: number; cached: number } {
 }
 
 /** A step that ends because another one failed is not what failed. */
-function isFailure({ error }: Vertex): boolean {
-  return error !== "" && !/context canceled|code = Canceled/.test(error);
+function isFailure(vertex: Vertex): boolean {
+  const { error } = vertex;
+  return error !== "" && !isAboutCache(vertex) && !/context canceled|code = Canceled/.test(error);
+}
+
+function isAboutCache({ name }: Vertex): boolean {
+  return /^(importing cache manifest from|exporting cache to) /.test(name);
 }
 
 function isSet(time: string | null | undefined): time is string {

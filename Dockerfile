@@ -5,7 +5,7 @@ ARG base=debian:bookworm-slim
 ARG node=node:24-bookworm-slim
 # Go; a newer toolchain that go.mod asks for is fetched by itself.
 ARG golang=golang:1.26-bookworm
-# An image with buildctl, buildkitd and regctl in /usr/local/bin saves building them.
+# An image with buildctl and buildkitd in /usr/local/bin saves building them.
 ARG tools=build-tools
 
 FROM ${golang} AS build-tools
@@ -15,7 +15,7 @@ RUN go mod download
 ENV CGO_ENABLED=0
 RUN version=$(go list -m -f '{{.Version}}' github.com/moby/buildkit) && \
     go build -trimpath -ldflags "-s -w -X github.com/moby/buildkit/version.Version=$version" -o /usr/local/bin/ \
-      github.com/moby/buildkit/cmd/buildctl github.com/moby/buildkit/cmd/buildkitd github.com/regclient/regclient/cmd/regctl
+      github.com/moby/buildkit/cmd/buildctl github.com/moby/buildkit/cmd/buildkitd
 
 FROM ${tools} AS tools
 
@@ -28,13 +28,13 @@ COPY src src/
 RUN npm run build
 
 FROM ${base}
-# git and ssh fetch contexts from repositories; igzip, xz and zstd unpack layers and archives.
+# git and ssh fetch contexts from repositories; amazon-ecr-credential-helper logs in to ECR; igzip, xz and zstd unpack layers and archives.
 RUN apt-get update && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-      ca-certificates git isal libstdc++6 openssh-client runc util-linux xz-utils zstd && \
+      amazon-ecr-credential-helper ca-certificates git isal libstdc++6 openssh-client runc util-linux xz-utils zstd && \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
 COPY --from=bundle /usr/local/bin/node /usr/local/bin/
-COPY --from=tools /usr/local/bin/buildctl /usr/local/bin/buildkitd /usr/local/bin/regctl /usr/local/bin/
+COPY --from=tools /usr/local/bin/buildctl /usr/local/bin/buildkitd /usr/local/bin/
 COPY assets /opt/resource/
 COPY --from=bundle /src/dist /opt/resource/dist/
 # As a task's image it offers `build`. The first checks show that it starts and fill Node's compile cache.

@@ -23,19 +23,34 @@ export interface RegistryAccess {
   readonly dockerConfig?: Readonly<Record<string, unknown>>;
 }
 
-/** The Docker client knows Docker Hub by this name (docker/cli, `registry.IndexServer`). */
-const dockerHub = "https://index.docker.io/v1/";
+/** The name by which the Docker client's configuration and its helpers know a registry. */
+export function serverNameOf(host: string): string {
+  // docker/cli, `registry.IndexServer`.
+  return host === "docker.io" ? "https://index.docker.io/v1/" : host;
+}
 
 /**
  * The Docker client configuration (`config.json`) that holds these credentials: what was given inline, and the
  * hosts' own user names and passwords over it.
  */
 export function dockerConfig({ hosts, dockerConfig: given = {} }: RegistryAccess): Record<string, unknown> {
-  const auths = typeof given["auths"] === "object" && given["auths"] !== null ? given["auths"] : {};
   const own = [...hosts].flatMap(([host, { username, password }]) => {
     if (username === undefined || password === undefined) return [];
-    const auth = Buffer.from(`${username}:${password}`).toString("base64");
-    return [[host === "docker.io" ? dockerHub : host, { auth }]];
+    return [{ server: serverNameOf(host), auth: Buffer.from(`${username}:${password}`).toString("base64") }];
   });
-  return { ...given, auths: { ...auths, ...Object.fromEntries(own) } };
+  const auths = own.map(({ server, auth }) => [server, { auth }] as const);
+  // A helper would go before a password; one without a name is none (docker/cli, getConfiguredCredentialStore).
+  const noHelpers = own.map(({ server }) => [server, ""] as const);
+  const withHelpers = "credHelpers" in given || "credsStore" in given;
+  return {
+    ...given,
+    auths: { ...asObject(given["auths"]), ...Object.fromEntries(auths) },
+    ...(withHelpers
+      ? { credHelpers: { ...asObject(given["credHelpers"]), ...Object.fromEntries(noHelpers) } }
+      : {}),
+  };
+}
+
+function asObject(value: unknown): object {
+  return typeof value === "object" && value !== null ? value : {};
 }

@@ -48,7 +48,7 @@ test("the resource builds its own image, which builds images in turn", async () 
   await copyCheckout(join(inputs, "resource"));
   await copyNode(join(inputs, "bases/node"));
   await mkdir(join(inputs, "bases/tools"));
-  for (const tool of ["buildctl", "buildkitd", "regctl"]) {
+  for (const tool of ["buildctl", "buildkitd"]) {
     const { stdout: path } = await execa("which", [tool], { env: toolEnvironment() });
     await copyFile(path, join(inputs, "bases/tools", tool));
   }

@@ -1,6 +1,6 @@
-import { UserError } from "../../host/errors.ts";
+import { errorCode, messageOf, UserError } from "../../host/errors.ts";
 
-/** Why a registry didn't do what was asked, as far as regctl's words tell. */
+/** Why a registry didn't do what was asked. */
 export type RegistryFault =
   | "not found"
   | "unauthorized"
@@ -8,29 +8,50 @@ export type RegistryFault =
   | "tls"
   | "plain http"
   | "unreachable"
+  | "busy"
+  | "cut"
   | "other";
 
 /** A registry's refusal, in words for the pipeline's author. */
 export class RegistryError extends UserError {
   readonly fault: RegistryFault;
 
-  constructor(message: string, fault: RegistryFault) {
-    super(message);
+  constructor(message: string, fault: RegistryFault, options?: ErrorOptions) {
+    super(message, options);
     this.fault = fault;
   }
 }
 
-const signs: readonly (readonly [RegistryFault, RegExp])[] = [
-  ["not found", /\[http 404\]/i],
-  ["unauthorized", /\[http 401\]|unauthorized|authentication required/i],
-  ["forbidden", /\[http 403\]|forbidden|denied/i],
-  ["plain http", /server gave HTTP response to HTTPS client/i],
-  ["tls", /x509|tls:|certificate/i],
-  [
-    "unreachable",
-    /connection refused|no such host|timeout|timed out|unreachable|no route|EOF|reset by peer/i,
-  ],
-];
+/** What went wrong in one attempt, and whether another may go better. */
+export class Failure extends Error {
+  readonly fault: RegistryFault;
+  /** A later attempt may succeed. */
+  readonly passing: boolean;
+  /** Milliseconds that the registry asked to wait. */
+  readonly retryAfter: number | undefined;
+
+  constructor(
+    what: string,
+    fault: RegistryFault,
+    {
+      passing = false,
+      retryAfter,
+      cause,
+    }: { passing?: boolean; retryAfter?: number | undefined; cause?: unknown } = {},
+  ) {
+    super(what, { cause });
+    this.fault = fault;
+    this.passing = passing;
+    this.retryAfter = retryAfter;
+  }
+
+  /** The same for the pipeline's author, with what to do. */
+  toError(where: string, tried = ""): RegistryError {
+    return new RegistryError(`${where}: ${this.message}; ${advice[this.fault]}${tried}`, this.fault, {
+      cause: this.cause ?? this,
+    });
+  }
+}
 
 const advice: Readonly<Record<RegistryFault, string>> = {
   "not found": "check the name in source.repository",
@@ -39,16 +60,53 @@ const advice: Readonly<Record<RegistryFault, string>> = {
   "plain http": 'the registry speaks plain http: set "insecure: true" in the source',
   tls: 'its certificate is not trusted: give its CA as "ca_certs" in the source',
   unreachable: "check the host in source.repository, and that this worker can reach it",
+  busy: "run the step again later",
+  cut: "check the network between this worker and the registry, and any proxy there",
   other: "the registry's own log may say more",
 };
 
-/** Puts regctl's stderr into a message. */
-export function registryError(where: string, stderr: string): RegistryError {
-  const said = stderr
-    .split("\n")
-    .filter((line) => !line.startsWith("Try updating your registry"))
-    .join(" ")
-    .trim();
-  const fault = signs.find(([, sign]) => sign.test(said))?.[0] ?? "other";
-  return new RegistryError(`${where}: ${said || "regctl failed without a word"}; ${advice[fault]}`, fault);
+/** Statuses that say "not now": RFC 9110 15.5.9, 15.6; RFC 6585 4. */
+const passingStatuses = new Set([408, 429, 500, 502, 503, 504]);
+
+/** What a status other than the expected ones means. @param said the registry's words, if it has any */
+export function statusFailure(
+  status: number,
+  { asked, said, retryAfter }: { asked: string; said: string; retryAfter?: number | undefined },
+): Failure {
+  const what = `${asked} was answered with ${status}${said === "" ? "" : ` (${said})`}`;
+  if (status === 401) return new Failure(what, "unauthorized");
+  if (status === 403) return new Failure(what, "forbidden");
+  if (status === 404) return new Failure(what, "not found");
+  if (passingStatuses.has(status)) return new Failure(what, "busy", { passing: true, retryAfter });
+  return new Failure(what, "other");
+}
+
+const networkFaults: Readonly<Record<string, readonly [RegistryFault, string]>> = {
+  ECONNREFUSED: ["unreachable", "connection refused"],
+  ENOTFOUND: ["unreachable", "there is no host of that name"],
+  EAI_AGAIN: ["unreachable", "its name can't be looked up now"],
+  EHOSTUNREACH: ["unreachable", "no route to it"],
+  ENETUNREACH: ["unreachable", "no route to it"],
+  ETIMEDOUT: ["unreachable", "no answer"],
+  ECONNRESET: ["cut", "the connection was cut"],
+  EPIPE: ["cut", "the connection was cut"],
+  ERR_STREAM_PREMATURE_CLOSE: ["cut", "the connection was cut"],
+};
+
+/** What an error of Node's http and tls modules means. */
+export function networkFailure(thrown: unknown, asked: string): Failure {
+  if (thrown instanceof Failure) return thrown;
+  const code = errorCode(thrown) ?? "";
+  const [fault, words] = networkFaults[code] ?? [];
+  if (fault !== undefined) {
+    return new Failure(`${asked}: ${words}`, fault, { passing: true, cause: thrown });
+  }
+  const message = messageOf(thrown);
+  if (/wrong version number|packet length too long|ERR_SSL_WRONG_VERSION/i.test(`${code} ${message}`)) {
+    return new Failure(`${asked}: it doesn't speak TLS`, "plain http", { cause: thrown });
+  }
+  if (/CERT|TLS|SSL|EPROTO/.test(code)) return new Failure(`${asked}: ${message}`, "tls", { cause: thrown });
+  if (code.startsWith("HPE_"))
+    return new Failure(`${asked}: the answer is no HTTP (${code})`, "other", { cause: thrown });
+  return new Failure(`${asked}: ${message}`, "other", { cause: thrown });
 }

@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import { UserError } from "../../host/errors.ts";
 import type { Host } from "../../host/host.ts";
 import type { Blobs } from "../../image/blobs.ts";
@@ -7,98 +8,96 @@ import { isIndexType, isManifestType, mediaTypes } from "../../image/media-types
 import { formatRepository, parseRepository } from "../../image/reference.ts";
 import type { RegistryAccess } from "../../image/registry-access.ts";
 import { readTree, verifyVersion } from "../../image/resolve.ts";
-import { documentLimit, readDocument } from "../../image/verify.ts";
+import { readDocument } from "../../image/verify.ts";
 import type { Stage, Store, StoredBuild } from "../store.ts";
-import { openRegctl, type Regctl } from "./regctl.ts";
+import { RegistryClient } from "./client.ts";
+import { findCredentials } from "./credentials.ts";
+import { download } from "./download.ts";
+import { defaultLimits, type Limits } from "./patience.ts";
 import { RegistryError } from "./registry-error.ts";
+import { getManifest, listTags, proveWritable, putManifest } from "./repository.ts";
 
 export interface RegistryStoreOptions {
   /** `registry.example/team/app`. */
   readonly repository: string;
   readonly access: RegistryAccess;
+  readonly limits?: Partial<Limits>;
   readonly host: Host;
 }
 
 /**
- * A store in a repository of a registry: the build index is tagged `build-<hex of the version>`. BuildKit pushes
- * the images themselves, by digest; the rest goes through regctl.
+ * A store in a repository of a registry: the build index is tagged `build-<hex of the version>`. BuildKit pushes the
+ * images themselves, by digest.
  */
-export async function openRegistryStore({ repository, access, host }: RegistryStoreOptions): Promise<Store> {
-  const parsed = parseRepository(repository, "source.repository");
-  const name = formatRepository(parsed);
+export async function openRegistryStore(options: RegistryStoreOptions): Promise<Store> {
+  const { access, host } = options;
+  const repository = parseRepository(options.repository, "source.repository");
+  const name = formatRepository(repository);
   const where = `repository ${name}`;
-  const regctl = await openRegctl(host, access, where);
-  const insecure = access.hosts.get(parsed.host)?.insecure === true;
-  const blobs = repositoryBlobs(regctl, name, where);
+  const client = new RegistryClient({
+    repository,
+    where,
+    access,
+    host,
+    limits: { ...defaultLimits, ...options.limits },
+    credentials: (signal) => findCredentials(access, repository.host, { env: host.env, signal }),
+  });
+  const opened: Repository = { client, name, blobs: repositoryBlobs(client, where) };
+  const insecure = access.hosts.get(repository.host)?.insecure === true;
   return {
     where,
-    prepare: (signal) => proveWritable(regctl, name, signal),
-    tags: (signal) => listTags(regctl, name, signal),
+    prepare: (signal) => proveWritable(client, signal),
+    tags: (signal) => listTags(client, signal),
     async stage(signal) {
-      return registryStage({ regctl, name, blobs, signal }, insecure);
+      return registryStage(opened, insecure, signal);
     },
-    fetch: (version, signal) => fetchBuild({ regctl, name, blobs, signal }, version),
-    [Symbol.asyncDispose]: () => regctl[Symbol.asyncDispose](),
+    fetch: (version, signal) => fetchBuild(opened, version, signal),
+    async [Symbol.asyncDispose]() {
+      client[Symbol.dispose]();
+    },
   };
 }
 
-/**
- * Uploads the two bytes of the empty JSON object, which OCI itself uses for "nothing here" (image-spec,
- * manifest.md, guidance for an empty descriptor). Whoever may do that may push; an hour's build needn't find out.
- */
-async function proveWritable(regctl: Regctl, name: string, signal: AbortSignal): Promise<void> {
-  await regctl.run(["blob", "put", name], { signal, input: Buffer.from("{}") });
-}
-
-async function listTags(regctl: Regctl, name: string, signal: AbortSignal): Promise<readonly string[]> {
-  try {
-    const listed = await regctl.run(["tag", "ls", name], { signal });
-    return listed.toString("utf8").split("\n").filter(Boolean);
-  } catch (thrown) {
-    if (thrown instanceof RegistryError && thrown.fault === "not found") return [];
-    throw thrown;
-  }
-}
-
-function repositoryBlobs(regctl: Regctl, name: string, where: string): Blobs {
+function repositoryBlobs(client: RegistryClient, where: string): Blobs {
   return {
     where,
-    async open({ digest, mediaType }, signal) {
+    async open(descriptor, signal) {
+      const { digest, mediaType } = descriptor;
       const isDocument = isManifestType(mediaType) || isIndexType(mediaType);
-      return isDocument
-        ? regctl.stream(["manifest", "get", "--format", "raw-body", `${name}@${digest}`], signal)
-        : regctl.stream(["blob", "get", name, digest], signal);
+      const bytes = isDocument
+        ? [await getManifest(client, digest, signal)]
+        : download(client, descriptor, signal);
+      return Readable.from(bytes, { objectMode: false });
     },
     file: () => undefined,
   };
 }
 
 interface Repository {
-  readonly regctl: Regctl;
+  readonly client: RegistryClient;
   readonly name: string;
   readonly blobs: Blobs;
-  readonly signal: AbortSignal;
 }
 
-function registryStage({ regctl, name, blobs, signal }: Repository, insecure: boolean): Stage {
-  const put = (target: readonly string[], document: Uint8Array, mediaType: string) =>
-    regctl.run(["manifest", "put", "--content-type", mediaType, ...target], { signal, input: document });
+function registryStage({ client, name, blobs }: Repository, insecure: boolean, signal: AbortSignal): Stage {
   return {
     blobs,
     async exporter() {
       return { kind: "push", repository: name, insecure };
     },
     async add(document, mediaType) {
-      await put(["--by-digest", name], document, mediaType);
+      await putManifest(client, { document, mediaType }, signal);
       return { mediaType, digest: digestOf(document), size: document.length };
     },
     async commit(build, tags) {
       const [{ descriptor }] = build.targets;
+      const { mediaType } = descriptor;
       const image = tags.length > 0 ? await readDocument(blobs, descriptor, { signal }) : undefined;
       for (const tag of tags) {
-        if (image !== undefined) await put([`${name}:${tag}`], image, descriptor.mediaType);
+        if (image !== undefined) await putManifest(client, { document: image, mediaType, tag }, signal);
       }
-      await put([`${name}:${buildTag(build.version)}`], encodeBuildIndex(build), mediaTypes.ociIndex);
+      const index = { document: encodeBuildIndex(build), mediaType: mediaTypes.ociIndex };
+      await putManifest(client, { ...index, tag: buildTag(build.version) }, signal);
     },
     async [Symbol.asyncDispose]() {},
   };
@@ -110,30 +109,18 @@ function buildTag(version: Digest): string {
 }
 
 async function fetchBuild(
-  { regctl, name, blobs, signal }: Repository,
+  { client, name, blobs }: Repository,
   version: Digest,
+  signal: AbortSignal,
 ): Promise<StoredBuild> {
-  const bytes = await readTagged(regctl, `${name}:${buildTag(version)}`, signal).catch((thrown: unknown) => {
+  const bytes = await getManifest(client, buildTag(version), signal).catch((thrown: unknown) => {
     if (!(thrown instanceof RegistryError) || thrown.fault !== "not found") throw thrown;
     throw new UserError(`build ${version} is no longer in ${blobs.where}: run the put again`, {
       cause: thrown,
     });
   });
+  // A tag has no digest to hold it against: what it leads to is verified against the version instead.
   const build = decodeBuildIndex(bytes, blobs.where);
   verifyVersion(await readTree(blobs, build.targets[0].descriptor, signal), version, blobs.where);
   return { ...build, version, blobs, repository: name, async [Symbol.asyncDispose]() {} };
-}
-
-/** A tag has no digest to check against: what it leads to is verified against the version instead. */
-async function readTagged(regctl: Regctl, reference: string, signal: AbortSignal): Promise<Uint8Array> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  const body = regctl.stream(["manifest", "get", "--format", "raw-body", reference], signal);
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > documentLimit)
-      throw new UserError(`${reference}: the manifest has more than ${documentLimit} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }

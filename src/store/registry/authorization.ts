@@ -1,0 +1,153 @@
+import type { IncomingMessage } from "node:http";
+import { readAll } from "./body.ts";
+import { type Challenge, parseChallenges } from "./challenge.ts";
+import type { Connections, Exchange } from "./connection.ts";
+import type { Credentials } from "./credentials.ts";
+import { checkDestination } from "./destination.ts";
+import type { Limits } from "./patience.ts";
+import { retryAfterOf } from "./patience.ts";
+import { Failure, statusFailure } from "./registry-error.ts";
+
+/** Bytes that a token server's answer may have. */
+const tokenLimit = 64 * 1024;
+const clientId = "oci-build-resource";
+
+export interface AuthorizationOptions {
+  readonly connections: Connections;
+  readonly limits: Limits;
+  /** Asked for when the registry first wants to know who we are. */
+  readonly credentials: () => Promise<Credentials>;
+  /** What to ask for where the registry doesn't say: `repository:team/app:pull`. */
+  readonly scope: (method: Exchange["method"]) => string;
+}
+
+/** The `Authorization` of one registry: a password, or a token that is fetched anew when it has run out. */
+export class Authorization {
+  readonly #options: AuthorizationOptions;
+  /** What was asked for so far: a token for pushing serves for pulling as well. */
+  readonly #scopes = new Set<string>();
+  #header: string | undefined;
+  #renewing: Promise<string> | undefined;
+
+  constructor(options: AuthorizationOptions) {
+    this.#options = options;
+  }
+
+  get header(): string | undefined {
+    return this.#header;
+  }
+
+  /**
+   * Meets the challenge of a 401.
+   * @param used the header that was refused; when another request has renewed it since, nothing is done
+   * @throws Failure when there is nothing to show, or the token server refuses
+   */
+  async renew(
+    answer: IncomingMessage,
+    exchange: Pick<Exchange, "method" | "url">,
+    { used, signal }: { used: string | undefined; signal: AbortSignal },
+  ): Promise<void> {
+    if (used !== this.#header) return;
+    const challenges = parseChallenges(answer.headers["www-authenticate"] ?? "");
+    this.#renewing ??= this.#meet(challenges, exchange, signal).finally(() => {
+      this.#renewing = undefined;
+    });
+    this.#header = await this.#renewing;
+  }
+
+  async #meet(
+    challenges: readonly Challenge[],
+    exchange: Pick<Exchange, "method" | "url">,
+    signal: AbortSignal,
+  ): Promise<string> {
+    const { host } = exchange.url;
+    const bearer = challenges.find(({ scheme }) => scheme === "bearer");
+    const credentials = await this.#options.credentials();
+    if (bearer !== undefined) return `Bearer ${await this.#token(bearer, credentials, exchange, signal)}`;
+    const wanted = challenges.map(({ scheme }) => scheme).join(", ") || "nothing it names";
+    if (!challenges.some(({ scheme }) => scheme === "basic")) {
+      throw new Failure(`${host} answers 401 and wants ${wanted}; expected Basic or Bearer`, "unauthorized");
+    }
+    if (credentials.kind !== "password") {
+      throw new Failure(`${host} wants a user name and a password, and none is given for it`, "unauthorized");
+    }
+    return basic(credentials);
+  }
+
+  /** github.com/distribution/distribution, docs/spec/auth/token.md and oauth.md. */
+  async #token(
+    { params }: Challenge,
+    credentials: Credentials,
+    { method, url }: Pick<Exchange, "method" | "url">,
+    signal: AbortSignal,
+  ): Promise<string> {
+    const { connections, limits } = this.#options;
+    const realm = params.get("realm") ?? "";
+    if (!URL.canParse(realm)) {
+      throw new Failure(`${url.host} names no server of tokens that is a URL`, "unauthorized");
+    }
+    const server = new URL(realm);
+    await checkDestination(url, server, `the token server of ${url.host},`);
+    for (const scope of (params.get("scope") ?? this.#options.scope(method)).split(" ").filter(Boolean)) {
+      this.#scopes.add(scope);
+    }
+    const wanted = [
+      ...(params.has("service") ? [["service", params.get("service") ?? ""] as const] : []),
+      ...Array.from(this.#scopes, (scope) => ["scope", scope] as const),
+    ];
+    const asked = `the token server ${server.origin}`;
+    const stall = limits.stall;
+    const answer = await connections.send(tokenExchange(server, wanted, credentials), { signal, stall });
+    const body = await readAll(answer, { asked, stall, limit: tokenLimit });
+    const status = answer.statusCode ?? 0;
+    if (status !== 200) {
+      const retryAfter = retryAfterOf(answer.headers["retry-after"], Date.now());
+      // It answers in many ways to a wrong password; its words might repeat it.
+      if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
+        throw new Failure(`${asked} refuses to give a token (${status})`, "unauthorized");
+      }
+      throw statusFailure(status, { asked, said: "", retryAfter });
+    }
+    return tokenIn(body, asked);
+  }
+}
+
+function tokenExchange(
+  server: URL,
+  wanted: readonly (readonly [string, string])[],
+  credentials: Credentials,
+): Exchange {
+  if (credentials.kind === "refresh token") {
+    const form = new URLSearchParams([
+      ["grant_type", "refresh_token"],
+      ["client_id", clientId],
+    ]);
+    for (const [name, value] of wanted.filter(([key]) => key !== "scope")) form.append(name, value);
+    const scopes = wanted.filter(([key]) => key === "scope").map(([, value]) => value);
+    form.append("scope", scopes.join(" "));
+    form.append("refresh_token", credentials.token);
+    const headers = { "content-type": "application/x-www-form-urlencoded" };
+    return { method: "POST", url: server, headers, body: Buffer.from(form.toString()) };
+  }
+  const url = new URL(server);
+  for (const [name, value] of wanted) url.searchParams.append(name, value);
+  if (credentials.kind === "none") return { method: "GET", url, headers: {} };
+  url.searchParams.append("account", credentials.username);
+  return { method: "GET", url, headers: { authorization: basic(credentials) } };
+}
+
+function tokenIn(body: Buffer, asked: string): string {
+  try {
+    const { token, access_token: access } = JSON.parse(body.toString("utf8")) as Record<string, unknown>;
+    const found = token ?? access;
+    // What isn't a header's text (RFC 9110 5.5) would end up in one.
+    if (typeof found === "string" && /^[\x21-\x7e]+$/.test(found)) return found;
+  } catch {
+    // The text isn't repeated: it may hold a token.
+  }
+  throw new Failure(`${asked} answers with no token; expected JSON with "token"`, "other");
+}
+
+function basic({ username, password }: { username: string; password: string }): string {
+  return `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
+}

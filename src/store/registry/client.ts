@@ -1,0 +1,194 @@
+import type { IncomingMessage } from "node:http";
+import type { Host } from "../../host/host.ts";
+import type { Repository } from "../../image/reference.ts";
+import type { RegistryAccess } from "../../image/registry-access.ts";
+import { Authorization } from "./authorization.ts";
+import { readAll } from "./body.ts";
+import { type Connections, type Exchange, openConnections } from "./connection.ts";
+import type { Credentials } from "./credentials.ts";
+import { checkDestination } from "./destination.ts";
+import { type Limits, Patience, retryAfterOf } from "./patience.ts";
+import { Failure, statusFailure } from "./registry-error.ts";
+
+/** A request below `/v2/<repository>/`. */
+export interface RegistryRequest {
+  readonly method: Exchange["method"];
+  /** Below the repository, or what the registry answered as a `Location`. */
+  readonly path: string | URL;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+  /** Statuses that are answers; any other is a failure. */
+  readonly expected: readonly number[];
+}
+
+/** An answer whose body is still to be read. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingMessage["headers"];
+  readonly body: IncomingMessage;
+  /** What was asked, for messages. */
+  readonly asked: string;
+  /** Where the answer came from: after redirects, another place than was asked. */
+  readonly url: URL;
+  /** The `Authorization` that was sent. */
+  readonly shown: string | undefined;
+}
+
+export interface ClientOptions {
+  readonly repository: Repository;
+  readonly where: string;
+  readonly access: RegistryAccess;
+  readonly host: Host;
+  readonly limits: Limits;
+  readonly credentials: (signal: AbortSignal) => Promise<Credentials>;
+}
+
+const redirects = new Set([301, 302, 303, 307, 308]);
+const redirectLimit = 5;
+/** Bytes of an error's text that are read. */
+const errorLimit = 64 * 1024;
+
+/** Talks HTTP to one repository of a registry (OCI distribution-spec): one attempt at a time, as who we are. */
+export class RegistryClient implements Disposable {
+  readonly patience: Patience;
+  readonly limits: Limits;
+  readonly #connections: Connections;
+  readonly #authorization: Authorization;
+  readonly #options: ClientOptions;
+  #origin: Promise<string> | undefined;
+  #credentials: Promise<Credentials> | undefined;
+
+  constructor(options: ClientOptions) {
+    const { repository, access, host, limits, where } = options;
+    this.#options = options;
+    this.limits = limits;
+    this.patience = new Patience({ limits, where, log: host.log });
+    this.#connections = openConnections(access, repository.host, host.env);
+    this.#authorization = new Authorization({
+      connections: this.#connections,
+      limits,
+      credentials: () => (this.#credentials ??= options.credentials(host.signal)),
+      scope: (method) => `repository:${repository.path}:${isReading(method) ? "pull" : "pull,push"}`,
+    });
+  }
+
+  /**
+   * One attempt: with a token renewed where it has run out, and redirects followed where they are safe.
+   * @throws Failure
+   */
+  async attempt(request: RegistryRequest, signal: AbortSignal): Promise<Answer> {
+    const exchange = await this.#exchange(request, signal);
+    let answer = await this.#follow(exchange, signal);
+    if (answer.status === 401 && answer.url.origin === exchange.url.origin) {
+      answer = await this.#authorized(exchange, answer, signal);
+    }
+    this.patience.known = true;
+    if (request.expected.includes(answer.status)) return answer;
+    throw await this.#failure(answer);
+  }
+
+  /** Attempts until one succeeds. @throws RegistryError */
+  request(request: RegistryRequest, signal: AbortSignal): Promise<Answer> {
+    return this.patience.persevere(signal, () => this.attempt(request, signal));
+  }
+
+  /** All of an answer's body. @throws Failure when it has more than `limit` bytes, or is cut */
+  read({ body, asked }: Answer, limit: number): Promise<Buffer> {
+    return readAll(body, { asked, limit, stall: this.limits.stall });
+  }
+
+  async #exchange(
+    { method, path, headers = {}, body }: RegistryRequest,
+    signal: AbortSignal,
+  ): Promise<Exchange> {
+    const { repository } = this.#options;
+    this.#origin ??= this.#findOrigin(signal);
+    const origin = await this.#origin;
+    const url = path instanceof URL ? path : new URL(`${origin}/v2/${repository.path}/${path}`);
+    return { method, url, headers, ...(body === undefined ? {} : { body }) };
+  }
+
+  /** A refused token or password is renewed once; when that is refused too, it isn't good for this. */
+  async #authorized(exchange: Exchange, refused: Answer, signal: AbortSignal): Promise<Answer> {
+    refused.body.resume();
+    await this.#authorization.renew(refused.body, exchange, { used: refused.shown, signal });
+    const answer = await this.#follow(exchange, signal);
+    if (answer.status !== 401 || answer.url.origin !== exchange.url.origin) return answer;
+    const isTooLittle = (answer.headers["www-authenticate"] ?? "").includes("insufficient_scope");
+    const failure = await this.#failure(answer);
+    throw isTooLittle ? new Failure(failure.message, "forbidden") : failure;
+  }
+
+  async #follow(start: Exchange, signal: AbortSignal): Promise<Answer> {
+    let exchange = start;
+    for (let hops = 0; ; hops++) {
+      const { header } = this.#authorization;
+      const isOwn = exchange.url.origin === start.url.origin;
+      const shown = isOwn ? header : undefined;
+      const headers = { ...exchange.headers, ...(shown === undefined ? {} : { authorization: shown }) };
+      const { stall } = this.limits;
+      const body = await this.#connections.send({ ...exchange, headers }, { signal, stall });
+      const { location } = body.headers;
+      const status = body.statusCode ?? 0;
+      const asked = `${exchange.method} ${exchange.url.origin}${exchange.url.pathname}`;
+      const isRedirect = redirects.has(status) && location !== undefined && isReading(exchange.method);
+      if (!isRedirect) return { status, headers: body.headers, body, asked, url: exchange.url, shown };
+      body.resume();
+      if (hops >= redirectLimit) throw new Failure(`${asked}: more than ${redirectLimit} redirects`, "other");
+      if (!URL.canParse(location, exchange.url.href))
+        throw new Failure(`${asked}: redirected to what is no URL`, "other");
+      const next = new URL(location, exchange.url);
+      await checkDestination(exchange.url, next, `${asked}: the redirect to`);
+      exchange = { ...exchange, url: next };
+    }
+  }
+
+  /** Reads the registry's words: `{"errors": [{code, message}]}` (distribution-spec, error codes). */
+  async #failure(answer: Answer): Promise<Failure> {
+    const { status, headers, asked } = answer;
+    const text = await this.read(answer, errorLimit).catch(() => Buffer.alloc(0));
+    const retryAfter = retryAfterOf(headers["retry-after"], Date.now());
+    return statusFailure(status, { asked, said: wordsOf(text), retryAfter });
+  }
+
+  /** `insecure` means https that isn't checked, or plain http: which of them, a first try tells, as BuildKit does it. */
+  async #findOrigin(signal: AbortSignal): Promise<string> {
+    const { repository, access } = this.#options;
+    const host = repository.host === "docker.io" ? "registry-1.docker.io" : repository.host;
+    if (access.hosts.get(repository.host)?.insecure !== true) return `https://${host}`;
+    const url = new URL(`https://${host}/v2/`);
+    try {
+      const answer = await this.#connections.send(
+        { method: "GET", url, headers: {} },
+        { signal, stall: Math.min(this.limits.stall, 5_000) },
+      );
+      answer.resume();
+      return `https://${host}`;
+    } catch {
+      signal.throwIfAborted();
+      return `http://${host}`;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#connections[Symbol.dispose]();
+  }
+}
+
+function isReading(method: Exchange["method"]): boolean {
+  return method === "GET" || method === "HEAD";
+}
+
+function wordsOf(text: Buffer): string {
+  try {
+    const { errors } = JSON.parse(text.toString("utf8")) as { errors?: readonly Record<string, unknown>[] };
+    const said = (errors ?? []).map(({ code, message }) => [code, message].filter(Boolean).join(": "));
+    // One line, and no control characters that a terminal would obey.
+    return said
+      .join("; ")
+      .replaceAll(/[\s\p{Cc}]+/gu, " ")
+      .slice(0, 300);
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,110 @@
+import { readFile } from "node:fs/promises";
+import { Agent as HttpAgent, type IncomingMessage, request as requestPlain } from "node:http";
+import { Agent as HttpsAgent, request as requestTls } from "node:https";
+import { rootCertificates } from "node:tls";
+import type { Environment } from "../../host/host.ts";
+import type { HostAccess, RegistryAccess } from "../../image/registry-access.ts";
+import { Failure, networkFailure } from "./registry-error.ts";
+
+/** One HTTP exchange. */
+export interface Exchange {
+  readonly method: "GET" | "HEAD" | "POST" | "PUT" | "DELETE";
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+}
+
+export interface Connections extends Disposable {
+  /**
+   * Sends a request and answers once the head of the answer is there, whatever its status.
+   * @throws Failure
+   */
+  send(exchange: Exchange, options: { signal: AbortSignal; stall: number }): Promise<IncomingMessage>;
+}
+
+/** Where programs of Debian, Fedora, SUSE and Alpine look for the system's certificates, as Go does. */
+const bundles = [
+  "/etc/ssl/certs/ca-certificates.crt",
+  "/etc/pki/tls/certs/ca-bundle.crt",
+  "/etc/ssl/ca-bundle.pem",
+  "/etc/ssl/cert.pem",
+];
+
+/**
+ * Connections to a registry and to the places it sends us to, each host with its own certificates. Proxies are those
+ * of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`), never for this machine itself, as in Go's programs.
+ * @param registry the host of the store; its own CA also vouches for the server of its tokens
+ */
+export function openConnections(access: RegistryAccess, registry: string, env: Environment): Connections {
+  const agents = new Map<string, Promise<HttpAgent | HttpsAgent>>();
+  const proxyEnv = withoutLoopback(env);
+  const own = access.hosts.get(registry);
+  const agentFor = (url: URL): Promise<HttpAgent | HttpsAgent> => {
+    const key = url.origin;
+    const agent = agents.get(key) ?? open(url);
+    agents.set(key, agent);
+    return agent;
+  };
+  const open = async (url: URL): Promise<HttpAgent | HttpsAgent> => {
+    const options = { keepAlive: true, proxyEnv };
+    if (url.protocol === "http:") return new HttpAgent(options);
+    const isOwn = url.hostname === new URL(`https://${registry}`).hostname;
+    const host: HostAccess = isOwn ? (own ?? {}) : (access.hosts.get(url.host) ?? {});
+    const extra = [access.caCerts, own?.caCerts, host.caCerts].filter((pem) => pem !== undefined);
+    return new HttpsAgent({
+      ...options,
+      ca: [...(await systemCertificates(env)), ...extra],
+      ...(host.clientCert === undefined ? {} : { cert: host.clientCert }),
+      ...(host.clientKey === undefined ? {} : { key: host.clientKey }),
+      ...(host.insecure === true ? { rejectUnauthorized: false } : {}),
+    });
+  };
+  return {
+    send: async (exchange, options) => send(exchange, { ...options, agent: await agentFor(exchange.url) }),
+    [Symbol.dispose]: () => {
+      for (const agent of agents.values()) void agent.then((opened) => opened.destroy());
+    },
+  };
+}
+
+function send(
+  { method, url, headers, body }: Exchange,
+  { agent, signal, stall }: { agent: HttpAgent | HttpsAgent; signal: AbortSignal; stall: number },
+): Promise<IncomingMessage> {
+  const asked = `${method} ${url.origin}${url.pathname}`;
+  return new Promise((resolve, reject) => {
+    const options = { method, agent, signal, headers: { ...headers, "content-length": body?.length ?? 0 } };
+    const request = url.protocol === "https:" ? requestTls(url, options) : requestPlain(url, options);
+    const late = () =>
+      request.destroy(new Failure(`${asked}: no answer within ${stall / 1000} s`, "cut", { passing: true }));
+    const timer = setTimeout(late, stall);
+    request.once("response", (response) => {
+      clearTimeout(timer);
+      resolve(response);
+    });
+    request.on("error", (error) => {
+      clearTimeout(timer);
+      reject(signal.aborted ? signal.reason : networkFailure(error, asked));
+    });
+    request.end(body);
+  });
+}
+
+async function systemCertificates(env: Environment): Promise<readonly string[]> {
+  const named = env["SSL_CERT_FILE"] ?? "";
+  for (const file of named === "" ? bundles : [named]) {
+    const text = await readFile(file, "utf8").catch(() => undefined);
+    if (text !== undefined) return [text];
+  }
+  return rootCertificates;
+}
+
+function withoutLoopback(env: Environment): Record<string, string | undefined> {
+  const names = [env["no_proxy"] ?? env["NO_PROXY"] ?? "", "localhost", "127.0.0.1", "[::1]", "::1"];
+  const list = names.filter(Boolean).join(",");
+  return {
+    HTTP_PROXY: env["http_proxy"] ?? env["HTTP_PROXY"],
+    HTTPS_PROXY: env["https_proxy"] ?? env["HTTPS_PROXY"],
+    NO_PROXY: list,
+  };
+}

@@ -1,0 +1,97 @@
+import { startChild } from "../../host/child.ts";
+import { UserError } from "../../host/errors.ts";
+import type { Host } from "../../host/host.ts";
+import { dockerConfig, type RegistryAccess, serverNameOf } from "../../image/registry-access.ts";
+
+/** How a client shows who it is. */
+export type Credentials =
+  | { readonly kind: "password"; readonly username: string; readonly password: string }
+  /** To be exchanged for an access token (Docker's `identitytoken`). */
+  | { readonly kind: "refresh token"; readonly token: string }
+  | { readonly kind: "none" };
+
+/** A helper may ask a cloud's service, but not for ever. Milliseconds. */
+const helperDeadline = 30_000;
+
+/**
+ * The credentials for one registry and no other, found as the Docker client does it: the helper of this registry,
+ * else the helper for all, else what is written down.
+ * @param host its environment is the helper's
+ * @throws UserError when a helper fails
+ */
+export async function findCredentials(
+  access: RegistryAccess,
+  registry: string,
+  host: Pick<Host, "env" | "signal">,
+): Promise<Credentials> {
+  const config = dockerConfig(access);
+  const server = serverNameOf(registry);
+  const helpers = asObject(config["credHelpers"]);
+  const helper = Object.hasOwn(helpers, server) ? helpers[server] : config["credsStore"];
+  if (typeof helper === "string" && helper !== "") return askHelper(helper, server, host);
+  const entries = Object.entries(asObject(config["auths"]));
+  const exact = entries.find(([name]) => name === server);
+  const [, entry] = exact ?? entries.find(([name]) => hostOf(name) === hostOf(server)) ?? [];
+  return entry === undefined ? { kind: "none" } : fromEntry(asObject(entry));
+}
+
+/** Older files name registries by URLs. */
+function hostOf(name: string): string {
+  return name.replace(/^https?:\/\//, "").replace(/\/.*$/, "");
+}
+
+function fromEntry(entry: Readonly<Record<string, unknown>>): Credentials {
+  const identity = entry["identitytoken"];
+  if (typeof identity === "string" && identity !== "") return { kind: "refresh token", token: identity };
+  const { auth } = entry;
+  const decoded = typeof auth === "string" ? Buffer.from(auth, "base64").toString("utf8") : "";
+  const colon = decoded.indexOf(":");
+  const username = colon > 0 ? decoded.slice(0, colon) : entry["username"];
+  const password = colon > 0 ? decoded.slice(colon + 1).replace(/\0+$/, "") : entry["password"];
+  if (typeof username !== "string" || typeof password !== "string" || username === "")
+    return { kind: "none" };
+  return { kind: "password", username, password };
+}
+
+/** The protocol of github.com/docker/docker-credential-helpers: the server on stdin, JSON on stdout. */
+async function askHelper(
+  name: string,
+  server: string,
+  host: Pick<Host, "env" | "signal">,
+): Promise<Credentials> {
+  const subject = `credential helper ${JSON.stringify(name)} for ${server}`;
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name))
+    throw new UserError(`${subject}: expected the end of a program's name: docker-credential-…`);
+  const asked = await startChild(host, `docker-credential-${name}`, ["get"], {
+    input: server,
+    reject: false,
+    timeout: helperDeadline,
+  });
+  host.signal.throwIfAborted();
+  if (asked.exitCode === 127)
+    throw new UserError(`${subject}: there is no docker-credential-${name} on PATH of this image`);
+  if (asked.exitCode !== 0) {
+    if (/credentials not found/i.test(asked.stdout)) return { kind: "none" };
+    const said = (asked.stdout || asked.stderr).replaceAll(/\s+/g, " ").trim().slice(0, 300);
+    const how = asked.timedOut ? `no answer within ${helperDeadline / 1000} s` : said || "no reason given";
+    throw new UserError(`${subject} failed: ${how}`);
+  }
+  const { Username: username, Secret: secret } = parseAnswer(asked.stdout);
+  if (typeof username !== "string" || typeof secret !== "string")
+    throw new UserError(`${subject}: expected JSON with Username and Secret, found something else`);
+  if (username === "<token>") return { kind: "refresh token", token: secret };
+  return { kind: "password", username, password: secret };
+}
+
+function parseAnswer(text: string): Readonly<Record<string, unknown>> {
+  try {
+    return asObject(JSON.parse(text));
+  } catch {
+    // The text may be half a secret: it isn't repeated.
+    return {};
+  }
+}
+
+function asObject(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+}

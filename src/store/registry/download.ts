@@ -1,0 +1,66 @@
+import type { Descriptor } from "../../image/descriptor.ts";
+import { piecesOf } from "./body.ts";
+import type { Answer, RegistryClient } from "./client.ts";
+import { Failure } from "./registry-error.ts";
+
+/** A download gets on when it brings so many bytes; a server that trickles doesn't make the time begin anew. */
+const progressBytes = 256 * 1024;
+
+/**
+ * The bytes of a blob, not verified. What is cut or stalls goes on where it stopped (`Range`); a server that sends all
+ * of it again is read past what is had already. Ends where the registry says it ends, be that short of the size.
+ * @throws RegistryError when it can't be had
+ */
+export async function* download(
+  client: RegistryClient,
+  { digest, size }: Pick<Descriptor, "digest" | "size">,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, void, undefined> {
+  const trial = client.patience.begin(signal);
+  let received = 0;
+  for (;;) {
+    const before = received;
+    try {
+      const answer = await ask(client, digest, received, signal);
+      if (answer === undefined) return;
+      let skip = answer.status === 206 ? 0 : received;
+      const { asked } = answer;
+      for await (const piece of piecesOf(answer.body, { asked, stall: client.limits.stall })) {
+        const rest = piece.subarray(Math.min(skip, piece.length));
+        skip -= piece.length - rest.length;
+        if (rest.length === 0) continue;
+        received += rest.length;
+        if (received - before > progressBytes) trial.progress();
+        yield rest;
+      }
+      // A body whose length isn't told ends alike when it is complete and when the connection is cut.
+      if (received >= size || received === before) return;
+      throw new Failure(`${asked}: the answer ends after ${received} of ${size} bytes`, "cut", {
+        passing: true,
+      });
+    } catch (thrown) {
+      await trial.again(thrown);
+    }
+  }
+}
+
+/** Undefined when the registry says that nothing follows. */
+async function ask(
+  client: RegistryClient,
+  digest: string,
+  received: number,
+  signal: AbortSignal,
+): Promise<Answer | undefined> {
+  const headers: Record<string, string> = received === 0 ? {} : { range: `bytes=${received}-` };
+  const request = { method: "GET", path: `blobs/${digest}`, headers, expected: [200, 206, 416] } as const;
+  const answer = await client.attempt(request, signal);
+  const { status, asked } = answer;
+  const from = /^bytes (\d+)-/.exec(answer.headers["content-range"] ?? "")?.[1];
+  if (status === 200 || (status === 206 && received > 0 && from === String(received))) return answer;
+  answer.body.destroy();
+  if (status === 416 && received > 0) return undefined;
+  throw new Failure(
+    `${asked} was answered with ${status}, bytes ${from ?? "?"}-; asked for ${received}-`,
+    "other",
+  );
+}

@@ -1,0 +1,149 @@
+import { type Digest, digestOf } from "../../image/digest.ts";
+import { mediaTypes } from "../../image/media-types.ts";
+import { documentLimit } from "../../image/verify.ts";
+import type { RegistryClient } from "./client.ts";
+import { Failure } from "./registry-error.ts";
+
+const manifestTypes = [
+  mediaTypes.ociIndex,
+  mediaTypes.ociManifest,
+  mediaTypes.dockerIndex,
+  mediaTypes.dockerManifest,
+].join(", ");
+
+/** Bytes of one page of tags. */
+const pageLimit = 4 * 1024 * 1024;
+const pagesLimit = 1000;
+
+/**
+ * The bytes of a manifest or index, by tag or digest. Those of a digest are for the caller to verify; a tag's are held
+ * against the digest that the registry gives, if it does (distribution-spec, pulling manifests).
+ * @throws RegistryError
+ */
+export function getManifest(client: RegistryClient, reference: string, signal: AbortSignal): Promise<Buffer> {
+  const path = `manifests/${reference}`;
+  return client.patience.persevere(signal, async () => {
+    const answer = await client.attempt(
+      { method: "GET", path, headers: { accept: manifestTypes }, expected: [200] },
+      signal,
+    );
+    const bytes = await client.read(answer, documentLimit);
+    const told = answer.headers["docker-content-digest"];
+    if (typeof told === "string" && told.startsWith("sha256:") && told !== digestOf(bytes)) {
+      throw new Failure(
+        `${answer.asked}: the registry gives it digest ${told}, but its bytes have ${digestOf(bytes)}; it was damaged on the way or there`,
+        "other",
+      );
+    }
+    return bytes;
+  });
+}
+
+/** Digest of the manifest that a tag or digest leads to, if any. @throws Failure */
+async function digestAt(
+  client: RegistryClient,
+  reference: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { status, headers, body } = await client.attempt(
+    {
+      method: "HEAD",
+      path: `manifests/${reference}`,
+      headers: { accept: manifestTypes },
+      expected: [200, 404],
+    },
+    signal,
+  );
+  body.resume();
+  const told = headers["docker-content-digest"];
+  return status === 200 && typeof told === "string" ? told : undefined;
+}
+
+/**
+ * Stores a manifest or index under a tag, or under its digest. What a registry has stored although it answered with
+ * an error counts as stored.
+ * @throws RegistryError
+ */
+export function putManifest(
+  client: RegistryClient,
+  { document, mediaType, tag }: { document: Uint8Array; mediaType: string; tag?: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const digest: Digest = digestOf(document);
+  const reference = tag ?? digest;
+  const path = `manifests/${reference}`;
+  return client.patience.persevere(signal, async () => {
+    const headers = { "content-type": mediaType };
+    try {
+      const answer = await client.attempt(
+        { method: "PUT", path, headers, body: document, expected: [200, 201, 202] },
+        signal,
+      );
+      answer.body.resume();
+    } catch (thrown) {
+      if (!(thrown instanceof Failure) || !thrown.passing) throw thrown;
+      const stored = await digestAt(client, reference, signal).catch(() => undefined);
+      if (stored !== digest) throw thrown;
+    }
+  });
+}
+
+/** All tags, over as many pages as the registry makes of them; none of a repository that isn't there. */
+export async function listTags(client: RegistryClient, signal: AbortSignal): Promise<string[]> {
+  const tags: string[] = [];
+  let path: string | URL | undefined = "tags/list";
+  for (let page = 0; path !== undefined && page < pagesLimit; page++) {
+    const next: string | URL = path;
+    const { names, link }: Page = await client.patience.persevere(signal, () =>
+      tagPage(client, next, signal),
+    );
+    tags.push(...names);
+    path = link;
+  }
+  return tags;
+}
+
+interface Page {
+  readonly names: readonly string[];
+  readonly link: URL | undefined;
+}
+
+async function tagPage(client: RegistryClient, path: string | URL, signal: AbortSignal): Promise<Page> {
+  const answer = await client.attempt({ method: "GET", path, expected: [200, 404] }, signal);
+  const bytes = await client.read(answer, pageLimit);
+  if (answer.status === 404) return { names: [], link: undefined };
+  // RFC 8288; distribution-spec, content discovery.
+  const target = /<([^>]*)>\s*;\s*rel="?next"?/.exec(String(answer.headers["link"] ?? ""))?.[1];
+  const link = target === undefined ? undefined : new URL(target, answer.url);
+  if (link !== undefined && link.origin !== answer.url.origin)
+    throw new Failure(`${answer.asked}: the next page of tags is at another place, ${link.origin}`, "other");
+  return { names: tagsIn(bytes, answer.asked), link };
+}
+
+function tagsIn(bytes: Buffer, asked: string): string[] {
+  try {
+    const { tags } = JSON.parse(bytes.toString("utf8")) as { tags?: readonly unknown[] | null };
+    return (tags ?? []).filter((tag): tag is string => typeof tag === "string");
+  } catch (cause) {
+    throw new Failure(`${asked}: expected JSON with "tags"`, "other", { cause });
+  }
+}
+
+/**
+ * Proves that this user may push: begins an upload, and cancels it (distribution-spec, pushing blobs; some registries
+ * can't cancel, and forget it after a while).
+ * @throws RegistryError
+ */
+export async function proveWritable(client: RegistryClient, signal: AbortSignal): Promise<void> {
+  const begun = await client.request({ method: "POST", path: "blobs/uploads/", expected: [202] }, signal);
+  begun.body.resume();
+  const { location } = begun.headers;
+  if (location === undefined || !URL.canParse(location, begun.url.href)) return;
+  const upload = new URL(location, begun.url);
+  if (upload.origin !== begun.url.origin) return;
+  const cancelled = await client
+    .attempt({ method: "DELETE", path: upload, expected: [204] }, signal)
+    .catch(() => undefined);
+  cancelled?.body.resume();
+  signal.throwIfAborted();
+}

@@ -7,7 +7,8 @@ import type { Store } from "../store/store.ts";
 
 /** The one store that the source names. */
 export async function openStore(source: Source, host: Host): Promise<Store> {
-  if (source.directory !== undefined) return openDirectoryStore({ directory: source.directory });
+  if (source.directory !== undefined)
+    return openDirectoryStore({ directory: source.directory, keep: source.keep });
   if (source.repository !== undefined) {
     return openRegistryStore({ repository: source.repository, access: source.registryAccess, host });
   }

@@ -69,7 +69,8 @@ export function blobPath(digest: Digest): string {
 async function blobsFolder(folder: string, where: string): Promise<string> {
   const root = await realFolder(folder, where);
   const blobs = await realFolder(join(root, "blobs/sha256"), `${where}: blobs/sha256`);
-  if (blobs.startsWith(root === sep ? sep : root + sep)) return blobs;
+  // Not the real path: a folder that is reached through /proc by its open file may get another name meanwhile.
+  if (blobs.startsWith(root === sep ? sep : root + sep)) return join(folder, "blobs/sha256");
   throw new UserError(
     `${where}: its blobs folder is a symbolic link to ${blobs}; expected a folder of its own`,
   );

@@ -34,6 +34,13 @@ export const sourceFields = {
     .regex(/^\//, { error: "expected an absolute path" })
     .optional()
     .describe("Folder that keeps the builds, instead of a repository. For one worker, and for tries."),
+  keep: z
+    .strictObject({
+      builds: z.number().int().positive().optional().describe("Keep the newest so many."),
+      days: z.number().positive().optional().describe("Keep those not older than so many days."),
+    })
+    .optional()
+    .describe("Which builds a directory keeps when a new one is stored: `{builds, days}`; by default all."),
   variant: text.optional().describe("Default of a put's `variant`."),
   ...accessFields,
   docker_config: z
@@ -59,6 +66,7 @@ export const Source = z.strictObject(sourceFields).transform((given, { issues })
   return {
     repository: given.repository,
     directory: given.directory,
+    keep: given.keep,
     variant: given.variant,
     registryAccess: access,
     daemons,
@@ -73,7 +81,7 @@ export const Source = z.strictObject(sourceFields).transform((given, { issues })
 export type Source = z.infer<typeof Source>;
 type Given = z.output<ReturnType<typeof z.strictObject<typeof sourceFields>>>;
 
-function checkStore({ repository, directory, username, password }: Given): void {
+function checkStore({ repository, directory, username, password, keep }: Given): void {
   if (repository === undefined && directory === undefined) {
     throw new UserError(
       "source: names no store; expected repository (registry.example/app) or directory (/path)",
@@ -82,6 +90,11 @@ function checkStore({ repository, directory, username, password }: Given): void 
   if (repository !== undefined && directory !== undefined) {
     throw new UserError(
       "source: repository and directory are both given; a resource has one store: remove one",
+    );
+  }
+  if (repository !== undefined && keep !== undefined) {
+    throw new UserError(
+      "source: keep is for builds in a directory; a registry removes old tags by rules of its own: remove keep",
     );
   }
   if ((username === undefined) !== (password === undefined)) {

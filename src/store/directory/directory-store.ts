@@ -8,18 +8,21 @@ import { layoutBlobs, openLayout } from "../../image/layout.ts";
 import { readTree, verifyVersion } from "../../image/resolve.ts";
 import type { Store, StoredBuild } from "../store.ts";
 import { removeLeftovers } from "./folders.ts";
+import type { Keep } from "./keep.ts";
 import { openDirectoryStage } from "./stage.ts";
 
 export interface DirectoryStoreOptions {
   /** Made when it isn't there. */
   readonly directory: string;
+  /** Which builds stay when a new one is stored; by default all. */
+  readonly keep?: Keep | undefined;
 }
 
 /**
  * A store in a directory of this machine: each build is an OCI layout in a folder named by the hex of its version,
  * whose `index.json` is the build index.
  */
-export function openDirectoryStore({ directory }: DirectoryStoreOptions): Store {
+export function openDirectoryStore({ directory, keep }: DirectoryStoreOptions): Store {
   const where = `directory ${directory}`;
   return {
     where,
@@ -28,7 +31,7 @@ export function openDirectoryStore({ directory }: DirectoryStoreOptions): Store 
       await removeLeftovers(directory);
     },
     tags: async () => [],
-    stage: (signal) => openDirectoryStage(directory, where, signal),
+    stage: (signal) => openDirectoryStage({ directory, where, signal, keep }),
     fetch: (version, signal) => fetchBuild(directory, version, signal),
     [Symbol.asyncDispose]: async () => {},
   };

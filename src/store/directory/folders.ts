@@ -1,5 +1,5 @@
-import { mkdtemp, open, readdir, rm } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { mkdtemp, open, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { type FolderLock, lockFolder } from "../../host/file-lock.ts";
 
 /** Names in a store's directory that are no build: folders of puts under way, and replaced builds that wait for removal. */
@@ -24,9 +24,14 @@ export async function createStaging(directory: string): Promise<FolderLock & { r
   }
 }
 
-/** A name for a folder that is about to be removed. */
-export function replacedName(directory: string, folder: string): string {
-  return join(directory, `${replacedPrefix}${basename(folder)}`);
+/**
+ * Takes a build out of the store: nobody finds it any more, at once. A get that reads it keeps its files, until a
+ * later put clears them away.
+ */
+export async function retire(directory: string, folder: string): Promise<void> {
+  const retired = join(directory, `${replacedPrefix}${crypto.randomUUID()}`);
+  await rename(folder, retired);
+  await removeUnlessUsed(retired);
 }
 
 /** Removes what dead puts have left, and replaced builds that nobody reads any more. */

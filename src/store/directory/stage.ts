@@ -1,6 +1,6 @@
 import { lstatSync } from "node:fs";
 import { mkdir, open, rename, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { type Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { errorCode, UserError } from "../../host/errors.ts";
@@ -17,20 +17,30 @@ import { reachableBlobs } from "../../image/reachable.ts";
 import { readTree } from "../../image/resolve.ts";
 import { openVerified } from "../../image/verify.ts";
 import type { Stage } from "../store.ts";
-import { createStaging, removeUnlessUsed, replacedName, syncFolder } from "./folders.ts";
+import { createStaging, retire, syncFolder } from "./folders.ts";
+import { type Keep, removeOldBuilds } from "./keep.ts";
 
 /** Blobs checked and flushed at once: one that is hashed, one that waits for the disk. */
 const blobsAtOnce = 2;
+
+export interface DirectoryStageOptions {
+  readonly directory: string;
+  /** Names the store in messages. */
+  readonly where: string;
+  readonly signal: AbortSignal;
+  readonly keep: Keep | undefined;
+}
 
 /**
  * A place in the store's directory for one build to arrive in. BuildKit exports each target into a layout folder of
  * its own; the commit moves the blobs that the build needs into one layout and gives it the version's name.
  */
-export async function openDirectoryStage(
-  directory: string,
-  where: string,
-  signal: AbortSignal,
-): Promise<Stage> {
+export async function openDirectoryStage({
+  directory,
+  where,
+  signal,
+  keep,
+}: DirectoryStageOptions): Promise<Stage> {
   const staging = await createStaging(directory);
   const exports: string[] = [];
   const blobs = arrivedBlobs(exports, where);
@@ -56,6 +66,8 @@ export async function openDirectoryStage(
       const layout = join(staging.folder, "build");
       await gather({ build, blobs, layout, signal });
       await publish(directory, layout, build.version);
+      if (keep !== undefined)
+        await removeOldBuilds({ directory, keep, newest: build.version, now: Date.now() });
     },
     [Symbol.asyncDispose]: () => staging[Symbol.asyncDispose](),
   };
@@ -123,9 +135,7 @@ async function publish(directory: string, layout: string, version: Digest): Prom
     if (code !== "ENOTEMPTY" && code !== "EEXIST") throw thrown;
     exchange(layout, final);
     // A get may still read the old one: then it keeps its files under another name until a later put clears it.
-    const replaced = replacedName(directory, dirname(layout));
-    await rename(layout, replaced);
-    await removeUnlessUsed(replaced);
+    await retire(directory, layout);
   }
   await syncFolder(directory);
 }

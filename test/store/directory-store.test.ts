@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, truncate, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
+import { test } from "node:test";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { type Digest, hexOf } from "../../src/image/digest.ts";
+import { blobPath } from "../../src/image/layout.ts";
+import { readTree, versionOf } from "../../src/image/resolve.ts";
+import { openVerified } from "../../src/image/verify.ts";
+import { openDirectoryStore } from "../../src/store/directory/directory-store.ts";
+import { oldBuilds } from "../../src/store/directory/keep.ts";
+import { writeLayout } from "../support/images.ts";
+
+const { signal } = new AbortController();
+
+/** Stores an image of one file as a put does; answers its version. */
+async function storeBuild(store: ReturnType<typeof openDirectoryStore>, content: string): Promise<Digest> {
+  await store.prepare(signal);
+  await using stage = await store.stage(signal);
+  const exporter = await stage.exporter("");
+  assert.ok(exporter.kind === "layout");
+  const { descriptor } = await writeLayout(exporter.folder, { layers: [[{ name: "file", content }]] });
+  const version = versionOf(await readTree(stage.blobs, descriptor, signal));
+  const delivery = { unpackRootfs: false, outputOci: false };
+  await stage.commit({ version, targets: [{ name: "", descriptor }], delivery }, []);
+  return version;
+}
+
+const day = 24 * 60 * 60 * 1000;
+
+test("the newest builds stay, and those of the last days", () => {
+  const now = 100 * day;
+  const stored = [1, 2, 3, 40].map((age) => ({ name: `build-${age}`, at: now - age * day }));
+  const removed = (keep: Parameters<typeof oldBuilds>[1]) =>
+    oldBuilds(stored, keep, now).map(({ name }) => name);
+  assert.deepEqual(removed({}), []);
+  assert.deepEqual(removed({ builds: 2 }), ["build-3", "build-40"]);
+  assert.deepEqual(removed({ days: 2.5 }), ["build-3", "build-40"]);
+  assert.deepEqual(removed({ days: 0.5 }), ["build-2", "build-3", "build-40"]);
+  assert.deepEqual(removed({ builds: 3, days: 2.5 }), ["build-40"]);
+  assert.deepEqual(removed({ builds: 1, days: 10 }), ["build-40"]);
+});
+
+test("a new build removes old ones, and a get that reads one of them comes to its end", async () => {
+  await using folder = await createPrivateFolder("test-store");
+  const directory = join(folder.path, "builds");
+  const store = openDirectoryStore({ directory, keep: { builds: 2 } });
+  const first = await storeBuild(store, "first");
+  await utimes(join(directory, hexOf(first)), 1, 1);
+  const second = await storeBuild(store, "second");
+  await utimes(join(directory, hexOf(second)), 2, 2);
+  {
+    await using read = await store.fetch(first, signal);
+    const third = await storeBuild(store, "third");
+    const names = (await readdir(directory)).filter((name) => !name.startsWith("."));
+    assert.deepEqual(names.toSorted(), [hexOf(second), hexOf(third)].toSorted());
+    await assert.rejects(
+      store.fetch(first, signal),
+      /is no longer in directory .* \(it holds 2 other builds\)/,
+    );
+    const { images } = await readTree(read.blobs, read.targets[0].descriptor, signal);
+    for (const layer of images[0].manifest.layers)
+      await buffer(await openVerified(read.blobs, layer, signal));
+  }
+  await store.prepare(signal);
+  assert.deepEqual(
+    (await readdir(directory)).filter((name) => name.startsWith(".")),
+    [],
+  );
+});
+
+test("a damaged build is refused with the blob's name, and stored again by the next put", async () => {
+  await using folder = await createPrivateFolder("test-store");
+  const directory = join(folder.path, "builds");
+  const store = openDirectoryStore({ directory });
+  const version = await storeBuild(store, "same");
+  const config = join(directory, hexOf(version), blobPath(version));
+  for (const damage of [
+    () => truncate(config, 10),
+    () => writeFile(config, "{}"),
+    () => truncate(config, 0),
+  ]) {
+    await damage();
+    await assert.rejects(store.fetch(version, signal), (error: Error) => error.message.includes(version));
+    assert.equal(await storeBuild(store, "same"), version);
+    await (await store.fetch(version, signal))[Symbol.asyncDispose]();
+  }
+});
+
+test("what dead puts have left is removed by the next one, what living ones use is not", async () => {
+  await using folder = await createPrivateFolder("test-store");
+  const directory = join(folder.path, "builds");
+  const store = openDirectoryStore({ directory });
+  await store.prepare(signal);
+  const dead = await mkdtemp(join(directory, ".staging-"));
+  await using living = await store.stage(signal);
+  const exporter = await living.exporter("");
+  await storeBuild(store, "next");
+  assert.ok(!existsSync(dead));
+  assert.ok(exporter.kind === "layout" && existsSync(exporter.folder));
+});

@@ -17,6 +17,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Concourse runs a resource's executables in `/` and a task's in the task's folder. */
   readonly cwd?: string;
+  /** A program that runs the executable, and its arguments before it: `["strace", "-f"]`. */
+  readonly under?: readonly string[];
 }
 
 export interface Run {
@@ -48,7 +50,7 @@ export interface StartedRun {
  * the command line, one JSON document on stdin, and no TTY. TMPDIR is a folder of the run's own.
  */
 export async function startResource(name: Executable, options: RunOptions = {}): Promise<StartedRun> {
-  const { stdin, args = [], env = {}, cwd = "/" } = options;
+  const { stdin, args = [], env = {}, cwd = "/", under = [] } = options;
   const temporary = await createPrivateFolder("test-run");
   const input =
     typeof stdin === "string" || stdin instanceof Uint8Array ? stdin : (JSON.stringify(stdin) ?? "");
@@ -57,7 +59,8 @@ export async function startResource(name: Executable, options: RunOptions = {}):
     env: { ...concourseEnvironment(name), TMPDIR: temporary.path, ...env },
     signal: AbortSignal.any([]),
   };
-  const child = startChild(host, join(checkout, "assets", name), args, {
+  const [program, ...before] = [...under, join(checkout, "assets", name)] as unknown as [string, ...string[]];
+  const child = startChild(host, program, [...before, ...args], {
     cwd,
     reject: false,
     all: true,

@@ -1,7 +1,14 @@
 import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { type Run, runResource, type StartedRun, startResource, versionOf } from "./resource.ts";
+import {
+  type Run,
+  type RunOptions,
+  runResource,
+  type StartedRun,
+  startResource,
+  versionOf,
+} from "./resource.ts";
 
 /** The first stage of a Dockerfile, which has a shell and the usual commands. */
 export const shell = `FROM scratch AS shell
@@ -19,9 +26,9 @@ export interface Site extends AsyncDisposable {
   readonly inputs: string;
   /** The source that its requests have, unless a put or get is given more. */
   readonly source: Fields;
-  put(params: Fields, source?: Fields, env?: Readonly<Record<string, string>>): Promise<Run>;
+  put(params: Fields, source?: Fields, how?: Pick<RunOptions, "env" | "under">): Promise<Run>;
   /** Starts a put, and doesn't wait for it. */
-  startPut(params: Fields, source?: Fields, env?: Readonly<Record<string, string>>): Promise<StartedRun>;
+  startPut(params: Fields, source?: Fields, how?: Pick<RunOptions, "env" | "under">): Promise<StartedRun>;
   /** Gets what a put stored; answers the folder. */
   get(put: Run, params?: Fields): Promise<string>;
 }
@@ -38,8 +45,9 @@ export async function makeSite(dockerfile: string, store?: Fields): Promise<Site
   await copyFile("/bin/busybox", join(inputs, "app/busybox"));
   const own = store ?? { directory: join(folder.path, "builds") };
   let gets = 0;
-  const startPut: Site["startPut"] = (params, source = {}, env = {}) =>
+  const startPut: Site["startPut"] = (params, source = {}, { env = {}, under = [] } = {}) =>
     startResource("out", {
+      under,
       args: [inputs],
       stdin: { source: { ...own, ...source }, params: { context: "app", ...params } },
       env: { NO_COLOR: "1", ...env },

@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { startBuildkitd } from "../support/buildkit.ts";
+import { runResource, versionOf } from "../support/resource.ts";
+import { makeSite, type Site } from "../support/site.ts";
+
+const dockerfile = (content: string) => `FROM scratch\nCOPY Dockerfile /\nLABEL content=${content}\n`;
+
+async function getIsWhole(site: Site, version: unknown): Promise<void> {
+  const to = join(site.folder, `get-${crypto.randomUUID()}`);
+  versionOf(await runResource("in", { args: [to], stdin: { source: site.source, version } }));
+}
+
+interface Kill {
+  readonly site: Site;
+  readonly buildkit: object;
+  readonly content: string;
+}
+
+/** Puts again and again, killed (SIGKILL) at its first, second … such call, until one isn't; answers how many were. */
+async function killAtEachCall(
+  { site, buildkit, content }: Kill,
+  after: () => Promise<void>,
+): Promise<number> {
+  for (let call = 1; ; call++) {
+    assert.ok(call < 200, "the put never comes to its end");
+    const calls = "fsync,rename,renameat,renameat2,rmdir,unlink,unlinkat,mkdir";
+    const strace = ["strace", "-f", "-qqq", "-o", "/dev/null", "-e", `trace=${calls}`];
+    const run = await site.put(
+      { dockerfile_inline: dockerfile(content), no_cache: true, source_date_epoch: 1 },
+      { buildkit },
+      // Calls are counted by thread, so Node gets one for all of its file calls.
+      {
+        under: [...strace, "-e", `inject=${calls}:signal=SIGKILL:when=${call}`],
+        env: { UV_THREADPOOL_SIZE: "1" },
+      },
+    );
+    await after();
+    if (run.status === 0) return call - 1;
+  }
+}
+
+test("a put that is killed at any call leaves the store as it was or with the whole new build", async () => {
+  await using daemon = await startBuildkitd();
+  await using site = await makeSite("");
+  const buildkit = { address: daemon.address };
+  const first = versionOf(await site.put({ dockerfile_inline: dockerfile("old") }, { buildkit }));
+  const directory = join(site.folder, "builds");
+  const killed = await killAtEachCall({ site, buildkit, content: "new" }, async () => {
+    await getIsWhole(site, first.version);
+    for (const name of await readdir(directory)) {
+      if (!name.startsWith(".")) await getIsWhole(site, { digest: `sha256:${name}` });
+    }
+  });
+  assert.ok(killed > 15, `only ${killed} calls`);
+  assert.equal((await readdir(directory)).filter((name) => !name.startsWith(".")).length, 2);
+});
+
+test("a put of the same build that is killed at any call leaves it whole", async () => {
+  await using daemon = await startBuildkitd();
+  await using site = await makeSite("");
+  const buildkit = { address: daemon.address };
+  const params = { dockerfile_inline: dockerfile("same"), source_date_epoch: 1 };
+  const { version } = versionOf(await site.put(params, { buildkit }));
+  const killed = await killAtEachCall({ site, buildkit, content: "same" }, () => getIsWhole(site, version));
+  assert.ok(killed > 15, `only ${killed} calls`);
+  const names = await readdir(join(site.folder, "builds"));
+  assert.deepEqual(names, [version.digest.slice("sha256:".length)]);
+});
+
+test("of twenty puts at once, equal and different, none is lost", async () => {
+  await using daemon = await startBuildkitd();
+  await using site = await makeSite("");
+  const buildkit = { address: daemon.address };
+  const runs = await Promise.all(
+    Array.from({ length: 20 }, (_, index) =>
+      site.put({ dockerfile_inline: dockerfile(String(index % 5)), source_date_epoch: 1 }, { buildkit }),
+    ),
+  );
+  const versions = new Set(runs.map((run) => versionOf(run).version.digest));
+  assert.equal(versions.size, 5);
+  const names = (await readdir(join(site.folder, "builds"))).filter((name) => !name.startsWith("."));
+  assert.deepEqual(names.map((name) => `sha256:${name}`).toSorted(), [...versions].toSorted());
+  for (const digest of versions) await getIsWhole(site, { digest });
+});

@@ -1,0 +1,164 @@
+import assert from "node:assert/strict";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { startBuildkitd } from "../support/buildkit.ts";
+import { withDisk, withListedDisk } from "../support/disks.ts";
+import { randomBytes, randomFrom } from "../support/random.ts";
+import { startRegistry } from "../support/registry.ts";
+import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/resource.ts";
+import { makeSite, type Site } from "../support/site.ts";
+
+const dockerfile = "FROM scratch\nCOPY noise /noise\nCOPY Dockerfile /\n";
+
+/** A site whose image has a layer of a megabyte that nothing makes smaller. */
+async function makeNoise(): Promise<Site> {
+  const site = await makeSite("");
+  await writeFile(join(site.inputs, "app/noise"), randomBytes(randomFrom(3), 1 << 20));
+  return site;
+}
+
+const full = /: the disk is full, \d+ of its \d+ bytes are free/;
+
+/** Runs on disks of one, two … inodes until one is enough; each must fail cleanly before. */
+async function untilEnough(limit: number, run: (inodes: number) => Promise<Run>): Promise<number> {
+  for (let inodes = 2; ; inodes++) {
+    assert.ok(inodes < limit, `${inodes} inodes are not enough`);
+    const ended = await run(inodes);
+    if (ended.status === 0) return inodes;
+    assertFailedCleanly(ended, full);
+  }
+}
+
+test("a put whose store runs out of room, at any file, says so and stores nothing", async () => {
+  await using daemon = await startBuildkitd();
+  await using site = await makeNoise();
+  const store = join(site.folder, "builds");
+  await mkdir(store);
+  const listing = join(site.folder, "listing");
+  const put = (options: string) =>
+    site.put(
+      { dockerfile_inline: dockerfile },
+      { buildkit: { address: daemon.address } },
+      { under: withListedDisk(store, options, listing) },
+    );
+  for (const size of ["8k", "500k"]) {
+    assertFailedCleanly(await put(`size=${size}`), full);
+    assert.equal(await readFile(listing, "utf8"), "");
+  }
+  const enough = await untilEnough(60, async (inodes) => {
+    const run = await put(`nr_inodes=${inodes}`);
+    if (run.status !== 0) assert.equal(await readFile(listing, "utf8"), "");
+    return run;
+  });
+  assert.ok(enough > 10, `${enough} inodes`);
+});
+
+test("a get whose destination runs out of room, at any file, says so and delivers nothing", async () => {
+  await using daemon = await startBuildkitd();
+  await using site = await makeNoise();
+  const put = await site.put({ dockerfile_inline: dockerfile }, { buildkit: { address: daemon.address } });
+  const { version } = versionOf(put);
+  const to = join(site.folder, "got");
+  await mkdir(to);
+  const listing = join(site.folder, "listing");
+  for (const params of [{ unpack_rootfs: true }, { output_oci: true }]) {
+    const get = (options: string) =>
+      runResource("in", {
+        args: [to],
+        stdin: { source: site.source, version, params },
+        under: withListedDisk(to, options, listing),
+      });
+    for (const size of ["4k", "500k", "1100k"]) {
+      assertFailedCleanly(await get(`size=${size}`), full);
+      assert.equal(await readFile(listing, "utf8"), "");
+    }
+    await untilEnough(60, async (inodes) => {
+      const run = await get(`nr_inodes=${inodes}`);
+      if (run.status !== 0) assert.equal(await readFile(listing, "utf8"), "");
+      return run;
+    });
+  }
+});
+
+test("a get of many files runs out of room while its threads write, and says so", async () => {
+  await using daemon = await startBuildkitd();
+  await using site = await makeNoise();
+  await mkdir(join(site.inputs, "app/many"));
+  const random = randomFrom(4);
+  for (let file = 0; file < 300; file++)
+    await writeFile(join(site.inputs, `app/many/${file}`), randomBytes(random, 10_000));
+  const put = await site.put(
+    { dockerfile_inline: `${dockerfile}COPY many /many\n` },
+    { buildkit: { address: daemon.address } },
+  );
+  const to = join(site.folder, "got");
+  await mkdir(to);
+  const listing = join(site.folder, "listing");
+  for (const options of ["size=3m", "size=2500k", "nr_inodes=150", "nr_inodes=14"]) {
+    const run = await runResource("in", {
+      args: [to],
+      stdin: {
+        source: site.source,
+        version: versionOf(put).version,
+        params: { unpack_rootfs: true, image_tar: false },
+      },
+      under: withListedDisk(to, options, listing),
+    });
+    assertFailedCleanly(run, full);
+    assert.equal(await readFile(listing, "utf8"), "");
+  }
+});
+
+test("a folder for temporary files without room is named, in a put and in a get from a registry", async () => {
+  await using daemon = await startBuildkitd();
+  await using registry = await startRegistry();
+  const store = { repository: `${registry.host}/team/app`, insecure: true };
+  await using site = await makeSite("", store);
+  const temporary = join(site.folder, "temporary");
+  await mkdir(temporary);
+  const put = (under: readonly string[]) =>
+    site.put(
+      { dockerfile_inline: "FROM scratch\nCOPY Dockerfile /\n", secrets: { a: { text: "x" } } },
+      { buildkit: { address: daemon.address } },
+      { under, env: { TMPDIR: temporary } },
+    );
+  await untilEnough(40, (inodes) => put(withDisk(temporary, `nr_inodes=${inodes}`)));
+  const { version } = versionOf(await put([]));
+  await untilEnough(40, (inodes) =>
+    runResource("in", {
+      args: [join(site.folder, `get-${inodes}`)],
+      stdin: { source: site.source, version },
+      under: withDisk(temporary, `nr_inodes=${inodes}`),
+      env: { TMPDIR: temporary },
+    }),
+  );
+});
+
+test("disks that are mounted read-only are named: store, destination, temporary files", async () => {
+  await using site = await makeNoise();
+  const readOnly = /: (the disk is mounted read-only|can't be written \(EROFS\))/;
+  const store = join(site.folder, "builds");
+  await mkdir(store);
+  const params = { dockerfile_inline: dockerfile };
+  assertFailedCleanly(await site.put(params, {}, { under: withDisk(store, "ro") }), readOnly);
+  const put = await site.put(params);
+  const { version } = versionOf(put);
+  const to = join(site.folder, "got");
+  await mkdir(to);
+  const get = { args: [to], stdin: { source: site.source, version, params: { unpack_rootfs: true } } };
+  assertFailedCleanly(await runResource("in", { ...get, under: withDisk(to, "ro") }), readOnly);
+  assert.deepEqual(await readdir(to), []);
+  const temporary = join(site.folder, "temporary");
+  await mkdir(temporary);
+  assertFailedCleanly(
+    await site.put(params, {}, { under: withDisk(temporary, "ro"), env: { TMPDIR: temporary } }),
+    readOnly,
+  );
+});
+
+test("a build that fills the disk of the step's own BuildKit is told which disk is full", async () => {
+  await using site = await makeSite("RUN dd if=/dev/zero of=/big bs=1M count=64\n");
+  const run = await site.put({}, {}, { under: withDisk("/var/lib", "size=30m") });
+  assertFailedCleanly(run, /\/var\/lib\/\S+: the disk is full, \d+ of its \d+ bytes are free/);
+});

@@ -1,4 +1,5 @@
 import type { Command } from "./commands/invocation.ts";
+import { surfaceProblem } from "./host/durable.ts";
 import { AbortError, UserError } from "./host/errors.ts";
 import type { Host } from "./host/host.ts";
 import { createLog, styled } from "./host/log.ts";
@@ -48,7 +49,7 @@ async function run(): Promise<number> {
     if (response !== undefined) await print(`${JSON.stringify(response)}\n`);
     return status.done;
   } catch (thrown) {
-    return report(thrown);
+    return report(await surfaceProblem(thrown));
   }
 }
 

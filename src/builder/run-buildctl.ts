@@ -1,6 +1,8 @@
 import { readFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { z } from "zod";
 import { startChild } from "../host/child.ts";
+import { fullDisks } from "../host/durable.ts";
 import { UserError } from "../host/errors.ts";
 import type { Environment, Host } from "../host/host.ts";
 import { Descriptor } from "../image/descriptor.ts";
@@ -42,7 +44,18 @@ export async function runBuildctl(
     throw new UserError(
       "buildctl is not on PATH: use the resource's own image, or install BuildKit 0.28.1 or newer",
     );
-  return { failure: summary.failure ?? `buildctl ended with status ${String(exitCode)}` };
+  const failure = summary.failure ?? `buildctl ended with status ${String(exitCode)}`;
+  return { failure: [failure, await diskTrouble(failure, run)].filter(Boolean).join("\n") };
+}
+
+/** Programs say that a disk is full, not which: those that this step writes to are looked at. */
+async function diskTrouble(failure: string, run: BuildctlRun): Promise<string | undefined> {
+  if (!/no space left on device/i.test(failure)) return undefined;
+  const store = run.exporter.kind === "layout" ? [run.exporter.folder] : [];
+  const folders = [...store, ...run.engine.folders, dirname(run.metadataFile)];
+  const [, named = ""] = /(\/[^\s:"]+): no space left on device/i.exec(failure) ?? [];
+  // What made it full may be gone by now.
+  return fullDisks(folders, (folder) => named.startsWith(folder));
 }
 
 /** buildctl's `--metadata-file`: the descriptor is there for one manifest and for an index alike. */

@@ -1,5 +1,6 @@
 import { mkdir, mkdtemp, readdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { writeProblem } from "../host/durable.ts";
 import { UserError } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
 import { writeImageTar } from "../image/archive.ts";
@@ -48,7 +49,9 @@ export async function deliverAll(targets: readonly DeliverTarget[]): Promise<voi
     const partial = await mkdtemp(join(target.folder, ".partial-"));
     folders.push({ partial, folder: target.folder });
     prepared.defer(() => rm(made ?? partial, { recursive: true, force: true }));
-    await write(target, partial);
+    await write(target, partial).catch(async (thrown: unknown) => {
+      throw await writeProblem(thrown, target.folder);
+    });
   }
   for (const { partial, folder } of folders) {
     for (const name of await readdir(partial)) await rename(join(partial, name), join(folder, name));

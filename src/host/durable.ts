@@ -67,10 +67,62 @@ export async function writeProblem(error: unknown, path: string, needed?: number
 }
 
 async function room(folder: string): Promise<string> {
-  try {
-    const { bavail, bsize, blocks } = await statfs(folder);
-    return `${bavail * bsize} of its ${blocks * bsize} bytes are free`;
-  } catch {
-    return "its size isn't known";
+  const disk = await diskOf(folder);
+  if (disk === undefined) return "its size isn't known";
+  const { free, size, files, freeFiles } = disk;
+  const noFiles = files > 0 && freeFiles === 0 ? `, but no more files fit on it (it holds ${files})` : "";
+  return `${free} of its ${size} bytes are free${noFiles}`;
+}
+
+interface Disk {
+  /** Bytes. */
+  readonly free: number;
+  readonly size: number;
+  /** Inodes; 0 where the filesystem has no limit. */
+  readonly files: number;
+  readonly freeFiles: number;
+}
+
+/** Of the filesystem that a path is on, or would be. */
+async function diskOf(path: string): Promise<Disk | undefined> {
+  for (let at = path; ; at = dirname(at)) {
+    try {
+      const { bavail, bsize, blocks, files, ffree } = await statfs(at);
+      return { free: bavail * bsize, size: blocks * bsize, files, freeFiles: ffree };
+    } catch {
+      if (at === dirname(at)) return undefined;
+    }
   }
+}
+
+/** A disk with less room than this, in bytes, can be what a program meant that found its disk full. */
+const nearlyNothing = 1024 * 1024;
+
+/**
+ * Which of these paths lie on a full disk, in words for an error; for programs that only say that some disk is full.
+ * @param isNamed tells those that the program named
+ */
+export async function fullDisks(
+  paths: readonly string[],
+  isNamed: (path: string) => boolean,
+): Promise<string | undefined> {
+  const found = await Promise.all(
+    [...new Set(paths)].map(async (path) => {
+      const disk = await diskOf(path);
+      const isFull =
+        isNamed(path) ||
+        (disk !== undefined && (disk.free < nearlyNothing || (disk.files > 0 && disk.freeFiles === 0)));
+      return isFull ? [`${path}: the disk is full, ${await room(path)}. Make room on it or use another`] : [];
+    }),
+  );
+  return found.flat().join("\n") || undefined;
+}
+
+/**
+ * What to throw for any error that comes to the surface: a system error that tells of a disk becomes one for the
+ * operator, with the path that the error itself names.
+ */
+export async function surfaceProblem(error: unknown): Promise<unknown> {
+  const path = error instanceof Error && "path" in error ? error.path : undefined;
+  return writeProblem(error, typeof path === "string" ? path : "a file");
 }

@@ -4,6 +4,8 @@ export interface Engine extends AsyncDisposable {
   readonly where: string;
   /** The global arguments by which buildctl reaches it. */
   readonly connection: readonly string[];
+  /** Folders of this machine that it writes to, if any. */
+  readonly folders: readonly string[];
   /**
    * Why the daemon can't be used (it died, it doesn't answer, it refuses us, it is too old), if that is so, else
    * undefined. Answers within seconds.

@@ -86,6 +86,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
   return {
     where: "a BuildKit of its own",
     connection: ["--addr", `unix://${socket}`],
+    folders: [root],
     diagnose: async () => (exit === undefined ? undefined : died()),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -29,6 +29,7 @@ export async function reachRemoteDaemon(
   return {
     where: `BuildKit at ${remote.address}`,
     connection,
+    folders: [],
     diagnose: () => unreachable(remote, connection, host),
     [Symbol.asyncDispose]: async () => {},
   };

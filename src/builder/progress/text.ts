@@ -41,5 +41,5 @@ export function formatSeconds(seconds: number): string {
 
 /** buildctl logs what it notices on its own side (logrus); none of it is why a build fails. */
 export function isClientLog(line: string): boolean {
-  return /^time="[^"]*" level=(debug|info|warning) /.test(line);
+  return /^time="[^"]*" level=(debug|info|warning|error) /.test(line);
 }

@@ -3,6 +3,7 @@ import { mkdir, open, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { writeProblem } from "../../host/durable.ts";
 import { errorCode, UserError } from "../../host/errors.ts";
 import { exchange } from "../../host/file-lock.ts";
 import type { Blobs } from "../../image/blobs.ts";
@@ -64,8 +65,9 @@ export async function openDirectoryStage({
     },
     async commit(build) {
       const layout = join(staging.folder, "build");
-      await gather({ build, blobs, layout, signal });
-      await publish(directory, layout, build.version);
+      await store({ build, blobs, layout, signal }, directory).catch(async (thrown: unknown) => {
+        throw await writeProblem(thrown, layout);
+      });
       if (keep !== undefined)
         await removeOldBuilds({ directory, keep, newest: build.version, now: Date.now() });
     },
@@ -101,6 +103,11 @@ interface Gathering {
   /** Does not exist yet. */
   readonly layout: string;
   readonly signal: AbortSignal;
+}
+
+async function store(gathering: Gathering, directory: string): Promise<void> {
+  await gather(gathering);
+  await publish(directory, gathering.layout, gathering.build.version);
 }
 
 /** Moves what the build's targets lead to into one layout: every blob checked, and flushed to the disk. */

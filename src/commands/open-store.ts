@@ -10,7 +10,16 @@ export async function openStore(source: Source, host: Host): Promise<Store> {
   if (source.directory !== undefined)
     return openDirectoryStore({ directory: source.directory, keep: source.keep });
   if (source.repository !== undefined) {
-    return openRegistryStore({ repository: source.repository, access: source.registryAccess, host });
+    const { stall, retry } = source.timeouts;
+    return openRegistryStore({
+      repository: source.repository,
+      access: source.registryAccess,
+      limits: {
+        ...(stall === undefined ? {} : { stall: stall * 1000 }),
+        ...(retry === undefined ? {} : { retry: retry * 1000 }),
+      },
+      host,
+    });
   }
   throw new UserError("source: expected repository or directory");
 }

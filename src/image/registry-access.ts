@@ -1,3 +1,7 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Environment } from "../host/host.ts";
+
 /**
  * How to reach one registry host: used alike for FROM, push, cache, mirrors and get. The key in
  * {@link RegistryAccess} is the host as image references name it (`docker.io`, `registry.example:5000`).
@@ -21,6 +25,19 @@ export interface RegistryAccess {
   readonly caCerts?: string;
   /** A Docker client configuration (`auths`, `credHelpers`, `credsStore`) given inline, as its JSON object. */
   readonly dockerConfig?: Readonly<Record<string, unknown>>;
+  /** Amazon ECR, for one of the hosts. */
+  readonly aws?: AwsAccess;
+}
+
+/** An identity of Amazon's cloud; without a key it is the one that the worker's machine or container has. */
+export interface AwsAccess {
+  readonly host: string;
+  readonly region: string;
+  readonly accessKeyId?: string;
+  readonly secretAccessKey?: string;
+  readonly sessionToken?: string;
+  /** To be assumed one after the other. */
+  readonly roleArns: readonly string[];
 }
 
 /** The name by which the Docker client's configuration and its helpers know a registry. */
@@ -33,22 +50,77 @@ export function serverNameOf(host: string): string {
  * The Docker client configuration (`config.json`) that holds these credentials: what was given inline, and the
  * hosts' own user names and passwords over it.
  */
-export function dockerConfig({ hosts, dockerConfig: given = {} }: RegistryAccess): Record<string, unknown> {
+export function dockerConfig({
+  hosts,
+  aws,
+  dockerConfig: given = {},
+}: RegistryAccess): Record<string, unknown> {
   const own = [...hosts].flatMap(([host, { username, password }]) => {
     if (username === undefined || password === undefined) return [];
     return [{ server: serverNameOf(host), auth: Buffer.from(`${username}:${password}`).toString("base64") }];
   });
   const auths = own.map(({ server, auth }) => [server, { auth }] as const);
   // A helper would go before a password; one without a name is none (docker/cli, getConfiguredCredentialStore).
-  const noHelpers = own.map(({ server }) => [server, ""] as const);
-  const withHelpers = "credHelpers" in given || "credsStore" in given;
+  const isHelped = "credHelpers" in given || "credsStore" in given;
+  const helpers = {
+    ...asObject(given["credHelpers"]),
+    ...(aws === undefined ? {} : { [aws.host]: "ecr-login" }),
+    ...(isHelped ? Object.fromEntries(own.map(({ server }) => [server, ""])) : {}),
+  };
   return {
     ...given,
     auths: { ...asObject(given["auths"]), ...Object.fromEntries(auths) },
-    ...(withHelpers
-      ? { credHelpers: { ...asObject(given["credHelpers"]), ...Object.fromEntries(noHelpers) } }
-      : {}),
+    ...(Object.keys(helpers).length > 0 ? { credHelpers: helpers } : {}),
   };
+}
+
+/**
+ * Writes `config.json`, and what its helpers need, into a private folder, and answers the environment that names
+ * them: for programs that log in by themselves, and for helpers. Nothing of it is ever an argument.
+ */
+export async function writeCredentials(access: RegistryAccess, folder: string): Promise<Environment> {
+  const write = (name: string, text: string) =>
+    writeFile(join(folder, name), text, { mode: 0o600, flag: "wx" });
+  await write("config.json", JSON.stringify(dockerConfig(access)));
+  if (access.aws === undefined) return { DOCKER_CONFIG: folder };
+  const profiles = awsProfiles(access.aws);
+  await write("aws-config", profiles.text);
+  return {
+    DOCKER_CONFIG: folder,
+    AWS_CONFIG_FILE: join(folder, "aws-config"),
+    AWS_SDK_LOAD_CONFIG: "1",
+    AWS_REGION: access.aws.region,
+    // The helper would keep tokens in the home folder, for whoever comes next.
+    AWS_ECR_DISABLE_CACHE: "true",
+    ...(profiles.name === undefined ? {} : { AWS_PROFILE: profiles.name }),
+  };
+}
+
+/** The AWS tools' shared configuration: each role is assumed by the profile before it. */
+function awsProfiles(aws: AwsAccess): { text: string; name: string | undefined } {
+  const { accessKeyId, secretAccessKey, sessionToken, region, roleArns } = aws;
+  const hasKey = accessKeyId !== undefined && secretAccessKey !== undefined;
+  const key = hasKey
+    ? [
+        "[profile key]",
+        `region = ${region}`,
+        `aws_access_key_id = ${accessKeyId}`,
+        `aws_secret_access_key = ${secretAccessKey}`,
+        ...(sessionToken === undefined ? [] : [`aws_session_token = ${sessionToken}`]),
+      ]
+    : [];
+  const roles = roleArns.flatMap((arn, index) => [
+    `[profile role-${index}]`,
+    `region = ${region}`,
+    `role_arn = ${arn}`,
+    index > 0
+      ? `source_profile = role-${index - 1}`
+      : hasKey
+        ? "source_profile = key"
+        : "credential_source = Ec2InstanceMetadata",
+  ]);
+  const name = roleArns.length > 0 ? `role-${roleArns.length - 1}` : hasKey ? "key" : undefined;
+  return { text: `${[...key, ...roles].join("\n")}\n`, name };
 }
 
 function asObject(value: unknown): object {

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { parseReferenceHost } from "../image/reference.ts";
-import type { HostAccess, RegistryAccess } from "../image/registry-access.ts";
+import type { AwsAccess, HostAccess, RegistryAccess } from "../image/registry-access.ts";
+import { cloudFields, readCloud } from "./cloud.ts";
 import { daemonFields, readDaemons } from "./daemons.ts";
 import { cacheField, readLayerCache } from "./layer-cache.ts";
 import { filled, flag, pem, present, text } from "./scalars.ts";
@@ -15,6 +16,8 @@ const accessFields = {
     .optional()
     .describe("PEM certificates to trust besides the system's: text, or a list of texts."),
 };
+
+const seconds = z.number().positive().max(3600);
 
 const mirrors = z.array(filled).default([]);
 
@@ -52,6 +55,18 @@ export const sourceFields = {
     .default({})
     .describe("By host: the same fields for other registries (FROM, mirrors), and `mirrors` of that host."),
   registry_mirrors: mirrors.describe("Mirrors of docker.io."),
+  timeouts: z
+    .strictObject({
+      stall: seconds
+        .optional()
+        .describe("A transfer that brings next to nothing for so long is begun anew. Default: 30."),
+      retry: seconds
+        .optional()
+        .describe("What fails for a reason that may pass is tried again for so long. Default: 120."),
+    })
+    .default({})
+    .describe("Seconds of patience with the repository's registry: `{stall, retry}`."),
+  ...cloudFields,
   ...daemonFields,
   cache: cacheField,
 };
@@ -62,17 +77,19 @@ export const Source = z.strictObject(sourceFields).transform((given, { issues })
   if (issues.length > 0) return z.NEVER;
   checkStore(given);
   const daemons = readDaemons(given);
-  const access = registryAccess(given);
+  const { repository, aws } = readCloud(given);
+  const access = registryAccess({ ...given, repository }, aws);
   return {
-    repository: given.repository,
+    repository,
     directory: given.directory,
     keep: given.keep,
     variant: given.variant,
+    timeouts: given.timeouts,
     registryAccess: access,
     daemons,
     buildkitConfig: given.buildkit_config,
     cache: readLayerCache(given.cache, {
-      repository: given.repository,
+      repository,
       isInsecure: (host) => access.hosts.get(host)?.insecure === true,
       hasOwnDaemon: daemons.kind === "own",
     }),
@@ -109,7 +126,7 @@ function checkStore({ repository, directory, username, password, keep }: Given):
   }
 }
 
-function registryAccess(given: Given): RegistryAccess {
+function registryAccess(given: Given, aws: AwsAccess | undefined): RegistryAccess {
   const hosts = new Map<string, HostAccess>();
   for (const [host, fields] of Object.entries(given.registries)) {
     const name = parseReferenceHost(host, `source.registries.${host}`);
@@ -128,7 +145,7 @@ function registryAccess(given: Given): RegistryAccess {
   }
   const dockerConfig = given.docker_config === undefined ? undefined : parseDockerConfig(given.docker_config);
   const caCerts = given.repository === undefined ? given.ca_certs : undefined;
-  return { hosts, ...present({ caCerts, dockerConfig }) };
+  return { hosts, ...present({ caCerts, dockerConfig, aws }) };
 }
 
 function hostAccess(

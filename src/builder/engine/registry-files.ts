@@ -1,7 +1,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Environment } from "../../host/host.ts";
-import { dockerConfig, type HostAccess, type RegistryAccess } from "../../image/registry-access.ts";
+import { type HostAccess, type RegistryAccess, writeCredentials } from "../../image/registry-access.ts";
 import type { RegistryBlock } from "./daemon-config.ts";
 
 /** How daemon and client reach the registries, as files in a private folder: nothing of it is ever an argument. */
@@ -22,7 +22,7 @@ export async function writeRegistryFiles(
 ): Promise<RegistryFiles> {
   const folder = join(workspace, "registries");
   await mkdir(folder, { mode: 0o700 });
-  await writePrivate(join(folder, "config.json"), JSON.stringify(dockerConfig(access)));
+  const credentials = await writeCredentials(access, folder);
   const common =
     access.caCerts === undefined ? {} : { SSL_CERT_FILE: await trustBundle(access.caCerts, folder, env) };
   const blocks = new Map<string, RegistryBlock>();
@@ -33,7 +33,7 @@ export async function writeRegistryFiles(
     const tls = authTlsContext(host, given, files);
     if (tls.length > 1) authTls.push(tls);
   }
-  return { env: { ...env, ...common, DOCKER_CONFIG: folder }, blocks, authTls };
+  return { env: { ...env, ...common, ...credentials }, blocks, authTls };
 }
 
 interface PemFiles {

@@ -1,12 +1,13 @@
 import { Readable } from "node:stream";
 import { UserError } from "../../host/errors.ts";
 import type { Host } from "../../host/host.ts";
+import { createPrivateFolder } from "../../host/private-folder.ts";
 import type { Blobs } from "../../image/blobs.ts";
 import { decodeBuildIndex, encodeBuildIndex } from "../../image/build-index.ts";
 import { type Digest, digestOf, hexOf } from "../../image/digest.ts";
 import { isIndexType, isManifestType, mediaTypes } from "../../image/media-types.ts";
 import { formatRepository, parseRepository } from "../../image/reference.ts";
-import type { RegistryAccess } from "../../image/registry-access.ts";
+import { type RegistryAccess, writeCredentials } from "../../image/registry-access.ts";
 import { readTree, verifyVersion } from "../../image/resolve.ts";
 import { readDocument } from "../../image/verify.ts";
 import type { Stage, Store, StoredBuild } from "../store.ts";
@@ -34,16 +35,21 @@ export async function openRegistryStore(options: RegistryStoreOptions): Promise<
   const repository = parseRepository(options.repository, "source.repository");
   const name = formatRepository(repository);
   const where = `repository ${name}`;
+  await using prepared = new AsyncDisposableStack();
+  const { path: folder } = prepared.use(await createPrivateFolder("registry"));
+  const env = { ...host.env, ...(await writeCredentials(access, folder)) };
   const client = new RegistryClient({
     repository,
     where,
     access,
     host,
     limits: { ...defaultLimits, ...options.limits },
-    credentials: (signal) => findCredentials(access, repository.host, { env: host.env, signal }),
+    credentials: (signal) => findCredentials(access, repository.host, { env, signal }),
   });
   const opened: Repository = { client, name, blobs: repositoryBlobs(client, where) };
   const insecure = access.hosts.get(repository.host)?.insecure === true;
+  prepared.defer(() => client[Symbol.dispose]());
+  const owned = prepared.move();
   return {
     where,
     prepare: (signal) => proveWritable(client, signal),
@@ -52,9 +58,7 @@ export async function openRegistryStore(options: RegistryStoreOptions): Promise<
       return registryStage(opened, insecure, signal);
     },
     fetch: (version, signal) => fetchBuild(opened, version, signal),
-    async [Symbol.asyncDispose]() {
-      client[Symbol.dispose]();
-    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 

@@ -1,0 +1,84 @@
+import { z } from "zod";
+import { UserError } from "../host/errors.ts";
+import { parseRepository } from "../image/reference.ts";
+import type { AwsAccess } from "../image/registry-access.ts";
+import { filled, present } from "./scalars.ts";
+
+// What ends up in an AWS configuration file is one word on one line.
+const word = filled.regex(/^[^\s\p{Cc}]+$/u, { error: "expected text without blanks" });
+
+/** Amazon ECR, by the names of the registry-image resource. */
+export const cloudFields = {
+  aws_region: z
+    .string()
+    .regex(/^[a-z]{2}(-[a-z]+)+-\d+$/, { error: "expected a region such as eu-west-1" })
+    .optional()
+    .describe("Region of the repository in Amazon ECR, which docker-credential-ecr-login then logs in to."),
+  aws_access_key_id: word.optional().describe("AWS access key. Default: the worker's own identity."),
+  aws_secret_access_key: word.optional().describe("Secret of the access key."),
+  aws_session_token: word.optional().describe("Session token of temporary access keys."),
+  aws_role_arn: word.optional().describe("Role to assume before logging in to ECR."),
+  aws_role_arns: z.array(word).default([]).describe("Roles to assume one after the other."),
+  aws_account_id: z
+    .union([z.string().regex(/^\d{12}$/), z.number().int()], {
+      error: "expected the twelve digits of an account",
+    })
+    .transform((given) => String(given).padStart(12, "0"))
+    .optional()
+    .describe("Account of the registry, for a `repository` without a host: `app`."),
+};
+type Given = z.output<ReturnType<typeof z.strictObject<typeof cloudFields>>> & {
+  readonly repository?: string | undefined;
+  readonly username?: string | undefined;
+};
+
+/**
+ * The repository by its full name, and how to log in there.
+ * @throws UserError for fields that don't go together
+ */
+export function readCloud(given: Given): { repository: string | undefined; aws: AwsAccess | undefined } {
+  const { repository, aws_region: region } = given;
+  if (region === undefined) {
+    const stray = Object.entries(given).find(
+      ([name, value]) =>
+        name.startsWith("aws_") && value !== undefined && !(Array.isArray(value) && value.length === 0),
+    );
+    if (stray !== undefined)
+      throw new UserError(
+        `source: ${stray[0]} is given without aws_region, which says that this is Amazon ECR`,
+      );
+    return { repository, aws: undefined };
+  }
+  if (repository === undefined) throw new UserError("source: aws_region is given without a repository");
+  if (given.username !== undefined)
+    throw new UserError("source: username and aws_region are two ways to log in: remove one");
+  if ((given.aws_access_key_id === undefined) !== (given.aws_secret_access_key === undefined))
+    throw new UserError("source: expected aws_access_key_id and aws_secret_access_key together");
+  if (given.aws_role_arn !== undefined && given.aws_role_arns.length > 0)
+    throw new UserError("source: aws_role_arn and aws_role_arns are both given: remove one");
+  const full = fullName(repository, given.aws_account_id, region);
+  return {
+    repository: full,
+    aws: {
+      host: parseRepository(full, "source.repository").host,
+      region,
+      roleArns: given.aws_role_arn === undefined ? given.aws_role_arns : [given.aws_role_arn],
+      ...present({
+        accessKeyId: given.aws_access_key_id,
+        secretAccessKey: given.aws_secret_access_key,
+        sessionToken: given.aws_session_token,
+      }),
+    },
+  };
+}
+
+function fullName(repository: string, account: string | undefined, region: string): string {
+  if (parseRepository(repository, "source.repository").host !== "docker.io") return repository;
+  if (account !== undefined) {
+    const domain = region.startsWith("cn-") ? "amazonaws.com.cn" : "amazonaws.com";
+    return `${account}.dkr.ecr.${region}.${domain}/${repository}`;
+  }
+  throw new UserError(
+    `source.repository: ${JSON.stringify(repository)} names no host; write <account>.dkr.ecr.${region}.amazonaws.com/${repository}, or give aws_account_id`,
+  );
+}

@@ -1,0 +1,392 @@
+import assert from "node:assert/strict";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import {
+  answers,
+  asks,
+  breaksAfter,
+  changesBody,
+  type Fault,
+  type FaultProxy,
+  startFaultProxy,
+} from "../support/fault-proxy.ts";
+import { type Registry, startRegistry } from "../support/registry.ts";
+import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/resource.ts";
+import { randomLayer, type StoredImage, storeImage } from "../support/stored-image.ts";
+
+const size = 3_000_000;
+let registry: Registry;
+let stored: StoredImage;
+
+before(async () => {
+  registry = await startRegistry();
+  stored = await storeImage(`${registry.host}/app`, { layers: [randomLayer(size)] });
+});
+after(() => registry[Symbol.asyncDispose]());
+
+const layer = (request: { readonly method: string; readonly path: string }) =>
+  request.method === "GET" && request.path.includes(stored.image.layers[0]?.descriptor.digest ?? "none");
+
+interface Got {
+  readonly run: Run;
+  readonly proxy: FaultProxy;
+  readonly delivered: readonly string[];
+}
+
+/** A get through the proxy, with its root filesystem unpacked and little patience. */
+async function getThrough(proxy: FaultProxy, faults: readonly Fault[]): Promise<Got> {
+  await using folder = await createPrivateFolder("test-faults");
+  proxy.inject(...faults);
+  const run = await runResource("in", {
+    args: [join(folder.path, "image")],
+    stdin: {
+      source: {
+        repository: `${proxy.host}/app`,
+        insecure: true,
+        timeouts: { stall: 1, retry: 3 },
+      },
+      version: stored.version,
+      params: { unpack_rootfs: true, image_tar: false },
+    },
+    env: { NO_COLOR: "1" },
+  });
+  const delivered = await readdir(join(folder.path, "image")).catch(() => []);
+  if (run.status === 0) {
+    const data = await readFile(join(folder.path, "image/rootfs/data-1"));
+    assert.equal(data.length, size);
+  }
+  return { run, proxy, delivered };
+}
+
+interface Row {
+  readonly what: string;
+  readonly faults: () => readonly Fault[];
+  /** The message of a refusal; what recovers has none. */
+  readonly refused?: RegExp;
+  /** What stderr says of a recovery. */
+  readonly said?: RegExp;
+  readonly also?: (got: Got) => void;
+  /** Milliseconds. */
+  readonly within: number;
+}
+
+const retried = (got: Got, path: RegExp) =>
+  got.proxy.requests.filter((request) => request.method === "GET" && path.test(request.path)).length;
+
+const rows: readonly Row[] = [
+  {
+    what: "a blob of the right length with other bytes",
+    faults: () => [{ when: layer, happens: changesBody((body) => Buffer.alloc(body.length, 7)) }],
+    refused: /blob sha256:\w+ is not what its descriptor says: its bytes have digest sha256:/,
+    within: 4_000,
+  },
+  {
+    what: "a blob that is short",
+    faults: () => [{ when: layer, happens: answers(200, { body: Buffer.alloc(1000) }) }],
+    refused: /it ends after 1000 of its \d+ bytes/,
+    within: 6_000,
+  },
+  {
+    what: "a blob that is longer",
+    faults: () => [{ when: layer, happens: changesBody((body) => Buffer.concat([body, Buffer.from("x")])) }],
+    refused: /it is longer than its \d+ bytes/,
+    within: 4_000,
+  },
+  {
+    what: "a blob that is empty",
+    faults: () => [{ when: layer, happens: answers(200) }],
+    refused: /it ends after 0 of its \d+ bytes/,
+    within: 4_000,
+  },
+  {
+    what: "HTML instead of the build's index",
+    faults: () => [
+      {
+        when: asks("manifest"),
+        happens: answers(200, {
+          headers: { "content-type": "text/html" },
+          body: "<html>Please log in</html>",
+        }),
+      },
+    ],
+    refused: /expected JSON, found "<html>Please log in<\/html>"/,
+    within: 4_000,
+  },
+  {
+    what: "HTML instead of a blob",
+    faults: () => [{ when: layer, happens: answers(200, { body: "<html>Please log in</html>" }) }],
+    refused: /it ends after 26 of its \d+ bytes/,
+    within: 4_000,
+  },
+  {
+    what: "a manifest of another media type than its descriptor's",
+    faults: () => [
+      {
+        when: asks(/\/manifests\/sha256:/),
+        happens: changesBody(() => Buffer.from('{"schemaVersion":2,"mediaType":"text/plain"}'), {
+          "docker-content-digest": "none",
+        }),
+      },
+    ],
+    refused: /is not what its descriptor says/,
+    within: 4_000,
+  },
+  {
+    what: "an index by another media type",
+    faults: () => [
+      {
+        when: asks(/\/manifests\/build-/),
+        happens: changesBody((body) => Buffer.from(body.toString().replace("image.index", "image.other")), {
+          "docker-content-digest": "none",
+        }),
+      },
+    ],
+    refused: /mediaType/,
+    within: 4_000,
+  },
+  {
+    what: "a manifest of 8 GiB, as its Content-Length says",
+    faults: () => [
+      {
+        when: asks("manifest"),
+        happens: ({ response }) => {
+          response.writeHead(200, { "content-length": String(8 * 1024 ** 3) });
+          response.write("{");
+        },
+      },
+    ],
+    refused: /the answer has more than 4194304 bytes/,
+    within: 4_000,
+  },
+  {
+    what: "a manifest without end, in chunks",
+    faults: () => [
+      {
+        when: asks("manifest"),
+        happens: ({ response }) => {
+          const more = () => {
+            while (!response.destroyed && response.write(Buffer.alloc(65_536, " ")));
+          };
+          response.writeHead(200);
+          response.on("drain", more);
+          more();
+        },
+      },
+    ],
+    refused: /the answer has more than 4194304 bytes/,
+    within: 4_000,
+  },
+  {
+    what: "a digest in the answer's head that its body doesn't have",
+    faults: () => [
+      {
+        when: asks(/\/manifests\/build-/),
+        happens: changesBody((body) => body, { "docker-content-digest": `sha256:${"0".repeat(64)}` }),
+      },
+    ],
+    refused: /the registry gives it digest sha256:0{64}, but its bytes have sha256:/,
+    within: 4_000,
+  },
+  {
+    what: "a tag that moves after it was resolved",
+    faults: () => [
+      { when: asks(/\/manifests\/build-/), times: 1, happens: changesBody((body) => body) },
+      { when: asks(/\/manifests\/build-/), happens: answers(200, { body: "{}" }) },
+    ],
+    within: 4_000,
+  },
+  {
+    what: "a connection reset in the middle of a blob",
+    faults: () => [{ when: layer, times: 2, happens: breaksAfter(1_000_000, "reset") }],
+    said: /warning: repository .*the connection was cut; trying again for up to 3 s/,
+    also: ({ proxy }) => {
+      const ranges = proxy.requests.filter(layer).map(({ headers }) => headers.range ?? "all");
+      assert.equal(ranges[0], "all");
+      for (const range of ranges.slice(1)) assert.match(range, /^bytes=[1-9]\d*-$/);
+    },
+    within: 6_000,
+  },
+  {
+    what: "a connection closed in the middle of a blob",
+    faults: () => [{ when: layer, times: 1, happens: breaksAfter(1_000_000, "close") }],
+    said: /the connection was cut; trying again/,
+    within: 6_000,
+  },
+  {
+    what: "a blob whose length isn't told, and that ends early",
+    faults: () => [
+      {
+        when: layer,
+        times: 1,
+        happens: async (faulty) => {
+          const { body } = await faulty.forward();
+          faulty.response.useChunkedEncodingByDefault = false;
+          faulty.response.writeHead(200, { connection: "close" });
+          faulty.response.end(body.subarray(0, 1_000_000));
+        },
+      },
+    ],
+    said: /the answer ends after 1000000 of \d+ bytes; trying again/,
+    within: 6_000,
+  },
+  {
+    what: "a server that sends all of a blob again when asked for its rest",
+    faults: () => [
+      {
+        when: (request) => layer(request) && request.headers.range === undefined,
+        times: 1,
+        happens: breaksAfter(1_000_000, "reset"),
+      },
+      {
+        when: layer,
+        happens: async (faulty) => {
+          const { body } = await faulty.forward({ range: "bytes=0-" });
+          faulty.response.writeHead(200, { "content-length": String(body.length) });
+          faulty.response.end(body);
+        },
+      },
+    ],
+    within: 6_000,
+  },
+  {
+    what: "a server that stalls in the middle of a blob",
+    faults: () => [{ when: layer, times: 1, happens: breaksAfter(1_000_000, "stall") }],
+    said: /next to nothing came within 1 s; trying again/,
+    within: 6_000,
+  },
+  {
+    what: "a server that trickles for ever",
+    faults: () => [
+      {
+        when: layer,
+        happens: async (faulty) => {
+          const { body } = await faulty.forward();
+          faulty.response.writeHead(200, { "content-length": String(body.length) });
+          let at = 0;
+          const timer = setInterval(() => faulty.response.write(body.subarray(at, ++at)), 50);
+          faulty.response.on("close", () => clearInterval(timer));
+        },
+      },
+    ],
+    refused: /next to nothing came within 1 s; .* \(tried for \d s\)/,
+    within: 10_000,
+  },
+  {
+    what: "a server that takes the request and never answers",
+    faults: () => [{ when: asks("manifest"), happens: () => {} }],
+    refused: /no answer within 1 s/,
+    within: 10_000,
+  },
+  {
+    what: "429 with Retry-After",
+    faults: () => [
+      { when: asks("manifest"), times: 1, happens: answers(429, { headers: { "retry-after": "1" } }) },
+    ],
+    said: /was answered with 429; trying again for up to 3 s/,
+    also: ({ run }) => assert.ok(run.milliseconds > 1_000),
+    within: 6_000,
+  },
+  {
+    what: "429 that asks to wait for a day",
+    faults: () => [
+      { when: asks("manifest"), happens: answers(429, { headers: { "retry-after": "86400" } }) },
+    ],
+    refused: /was answered with 429; run the step again later/,
+    within: 4_000,
+  },
+  {
+    what: "503 three times, to everything",
+    faults: () => [{ when: () => true, times: 3, happens: answers(503) }],
+    within: 6_000,
+  },
+  {
+    what: "500 for ever",
+    faults: () => [{ when: asks("manifest"), happens: answers(500, { body: "x".repeat(100_000) }) }],
+    refused: /was answered with 500; run the step again later \(tried for \d s\)/,
+    within: 8_000,
+  },
+  {
+    what: "403",
+    faults: () => [
+      {
+        when: asks("manifest"),
+        happens: answers(403, { body: '{"errors":[{"code":"DENIED","message":"not\\u001b[31m yours"}]}' }),
+      },
+    ],
+    refused: /was answered with 403 \(DENIED: not \[31m yours\); this user may not do that/,
+    also: (got) => assert.equal(retried(got, /manifests/), 1),
+    within: 4_000,
+  },
+  {
+    what: "a build that is no longer there",
+    faults: () => [{ when: asks(/\/manifests\/build-/), happens: answers(404) }],
+    refused: /build sha256:\w{64} is no longer in repository .*\/app: run the put again/,
+    also: (got) => assert.equal(retried(got, /manifests/), 1),
+    within: 4_000,
+  },
+];
+
+for (const { what, faults, refused, said, also, within } of rows) {
+  test(`a get ${refused === undefined ? "recovers from" : "refuses"} ${what}`, async (context) => {
+    await using proxy = await startFaultProxy(registry.url);
+    const got = await getThrough(proxy, faults());
+    if (refused === undefined) assert.deepEqual(versionOf(got.run).version, stored.version);
+    else {
+      assertFailedCleanly(got.run, refused);
+      assert.deepEqual(got.delivered, []);
+    }
+    if (said !== undefined) assert.match(got.run.stderr, said);
+    assert.ok((got.run.stderr.match(/trying again/g) ?? []).length <= 1, got.run.stderr);
+    also?.(got);
+    assert.ok(got.run.milliseconds < within, `it took ${got.run.milliseconds} ms`);
+    context.diagnostic(`${Math.round(got.run.milliseconds)} ms`);
+  });
+}
+
+test("a redirect to another host is followed without credentials, and a 401 there gets none either", async () => {
+  const seen: (string | undefined)[] = [];
+  let isAsking = false;
+  await using other = await startFaultProxy(registry.url);
+  const password = "a secret password";
+  await using proxy = await startFaultProxy(registry.url);
+  other.inject({
+    when: () => true,
+    happens: async (faulty) => {
+      seen.push(faulty.request.headers.authorization);
+      const refuse = answers(401, { headers: { "www-authenticate": 'Basic realm="other"' } });
+      await (isAsking ? refuse : changesBody((body) => body))(faulty);
+    },
+  });
+  const guarded: Fault[] = [
+    {
+      when: ({ headers }) => headers.authorization === undefined,
+      happens: answers(401, { headers: { "www-authenticate": 'Basic realm="own"' } }),
+    },
+    {
+      when: asks("blob"),
+      happens: (faulty) =>
+        answers(307, { headers: { location: `${other.url}${faulty.request.path}` } })(faulty),
+    },
+  ];
+  const get = async () => {
+    await using folder = await createPrivateFolder("test-faults");
+    proxy.inject(...guarded);
+    return await runResource("in", {
+      args: [folder.path],
+      stdin: {
+        source: { repository: `${proxy.host}/app`, insecure: true, username: "me", password },
+        version: stored.version,
+      },
+      env: { NO_COLOR: "1" },
+    });
+  };
+  versionOf(await get());
+  isAsking = true;
+  const refused = await get();
+  assertFailedCleanly(refused, new RegExp(`GET ${other.url}/v2/app/blobs/sha256:\\w+ was answered with 401`));
+  assert.ok(seen.length > 2);
+  assert.deepEqual([...new Set(seen)], [undefined]);
+  assert.doesNotMatch(refused.output, new RegExp(password));
+});

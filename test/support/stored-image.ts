@@ -1,0 +1,51 @@
+import { join } from "node:path";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { encodeBuildIndex } from "../../src/image/build-index.ts";
+import { type Digest, hexOf } from "../../src/image/digest.ts";
+import { mediaTypes } from "../../src/image/media-types.ts";
+import {
+  type ImageRecipe,
+  type LayerContent,
+  type MadeImage,
+  pushLayout,
+  writeBlob,
+  writeIndex,
+  writeLayout,
+} from "./images.ts";
+import { randomBytes, randomFrom } from "./random.ts";
+import type { RegistryLogin } from "./regctl.ts";
+
+export interface StoredImage {
+  readonly version: { readonly digest: Digest };
+  readonly image: MadeImage;
+  /** The tag that a get begins with. */
+  readonly tag: string;
+}
+
+/** A layer with one file of so many bytes that don't compress. */
+export function randomLayer(size: number, seed = 1): LayerContent {
+  return [{ name: `data-${seed}`, content: randomBytes(randomFrom(seed), size) }];
+}
+
+/** Stores an image in a registry as a put stores it, without building anything, by another program than ours. */
+export async function storeImage(
+  repository: string,
+  recipe: ImageRecipe = { layers: [randomLayer(100_000)] },
+  login: RegistryLogin = {},
+): Promise<StoredImage> {
+  await using folder = await createPrivateFolder("test-store");
+  const layout = join(folder.path, "image");
+  const { images } = await writeLayout(layout, recipe);
+  const [image] = images;
+  if (image === undefined) throw new Error("no image was made");
+  const { digest } = image.config;
+  const index = encodeBuildIndex({
+    version: digest,
+    targets: [{ name: "", descriptor: image.manifest }],
+    delivery: { unpackRootfs: false, outputOci: false },
+  });
+  await writeIndex(layout, [await writeBlob(layout, mediaTypes.ociIndex, index)]);
+  const tag = `build-${hexOf(digest)}`;
+  await pushLayout(layout, `${repository}:${tag}`, login);
+  return { version: { digest }, image, tag };
+}

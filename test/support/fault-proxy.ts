@@ -21,7 +21,7 @@ export interface SeenRequest {
 export interface Faulty {
   readonly request: SeenRequest;
   readonly response: ServerResponse;
-  /** The registry's own answer, with changed request headers if wanted; the client hasn't seen it. */
+  /** The registry's own answer, to other request headers if wanted (undefined: without one); the client hasn't seen it. */
   forward(headers?: IncomingHttpHeaders): Promise<Forwarded>;
   /** Ends the connection at once, as a crashed machine or a stateful firewall does (RST). */
   reset(): void;
@@ -110,7 +110,8 @@ async function forward(
   { method, path, headers }: SeenRequest,
   body: Buffer,
 ): Promise<Forwarded> {
-  const onward = sendRequest(`${registry}${path}`, { method, headers });
+  const kept = Object.entries(headers).filter(([, value]) => value !== undefined);
+  const onward = sendRequest(`${registry}${path}`, { method, headers: Object.fromEntries(kept) });
   onward.end(body);
   const [answer] = (await once(onward, "response")) as [IncomingMessage];
   return { status: answer.statusCode ?? 0, headers: answer.headers, body: await buffer(answer) };

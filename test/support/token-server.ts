@@ -26,8 +26,8 @@ export interface TokenServer extends AsyncDisposable {
 }
 
 /**
- * A server of bearer tokens (docker-registry, docs/spec/auth/jwt.md), over https. A refresh token of a user is
- * `refresh-<name>`; who names no user gets a token that is good for nothing.
+ * A server of bearer tokens (docker-registry, docs/spec/auth), over https: by GET with a password, by POST with a
+ * password or a refresh token, which is `refresh-<name>`; who names no user gets a token that is good for nothing.
  */
 export async function startTokenServer(
   certificate: ServerCertificate,
@@ -69,15 +69,21 @@ export async function startTokenServer(
       (request.headers.authorization ?? "").replace(/^Basic /, ""),
       "base64",
     ).toString();
-    const name = form.get("refresh_token")?.replace(/^refresh-/, "") ?? basic.replace(/:.*$/s, "");
+    const named = form.get("refresh_token")?.replace(/^refresh-/, "") ?? form.get("username");
+    const name = named ?? basic.replace(/:.*$/s, "");
     const user = Object.hasOwn(users, name) ? users[name] : undefined;
-    const isUser = user !== undefined && (form.has("refresh_token") || basic === `${name}:${user.password}`);
+    const isRight = form.has("username")
+      ? form.get("password") === user?.password
+      : form.has("refresh_token") || basic === `${name}:${user?.password}`;
+    const isUser = user !== undefined && isRight;
     if (name !== "" && !isUser) {
       response.writeHead(401).end('{"errors":[{"code":"UNAUTHORIZED"}]}');
       return;
     }
     const token = issue(name, accessFor(isUser ? user : undefined, scopes));
-    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ token }));
+    response
+      .writeHead(200, { "content-type": "application/json" })
+      .end(JSON.stringify({ token, access_token: token }));
   };
   const server = createServer({ cert, key }, (request, response) => {
     answer(request, response).catch(() => response.destroy());

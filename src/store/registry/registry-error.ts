@@ -105,7 +105,11 @@ export function networkFailure(thrown: unknown, asked: string): Failure {
   if (/wrong version number|packet length too long|ERR_SSL_WRONG_VERSION/i.test(`${code} ${message}`)) {
     return new Failure(`${asked}: it doesn't speak TLS`, "plain http", { cause: thrown });
   }
-  if (/CERT|TLS|SSL|EPROTO/.test(code)) return new Failure(`${asked}: ${message}`, "tls", { cause: thrown });
+  if (/CERT|TLS|SSL|EPROTO|^UNABLE_TO_/.test(code)) {
+    // Node's own hint names an option of its command line.
+    const said = message.replace(/; if the root CA .*$/s, "");
+    return new Failure(`${asked}: ${said}`, "tls", { cause: thrown });
+  }
   if (code.startsWith("HPE_"))
     return new Failure(`${asked}: the answer is no HTTP (${code})`, "other", { cause: thrown });
   return new Failure(`${asked}: ${message}`, "other", { cause: thrown });

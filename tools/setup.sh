@@ -32,6 +32,7 @@ docker-registry docker-registry
 qemu-aarch64-static qemu-user-static
 /var/lib/dpkg/info/busybox-static.list busybox-static
 igzip isal
+strace strace
 zstd zstd
 xz xz-utils
 git git

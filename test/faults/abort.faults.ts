@@ -1,0 +1,162 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, truncate, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { startBuildkitd } from "../support/buildkit.ts";
+import { gone, processesOf } from "../support/processes.ts";
+import { randomBytes, randomFrom } from "../support/random.ts";
+import { startRegistry } from "../support/registry.ts";
+import { type Run, type StartedRun, startResource, versionOf } from "../support/resource.ts";
+import { makeSite } from "../support/site.ts";
+
+/** Waits until something is so; asking is all that can be done about processes and files of others. */
+async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  const deadline = performance.now() + 30_000;
+  while (!(await holds())) {
+    assert.ok(performance.now() < deadline, `never: ${what}`);
+    await nextTurn();
+  }
+}
+
+const newMark = () => `ABORT_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
+
+/** Sends SIGTERM to the executed process alone, as Concourse does, and looks at what is left. */
+async function abort(started: StartedRun, mark: string): Promise<Run> {
+  const begun = performance.now();
+  started.kill("SIGTERM");
+  const run = await started.result;
+  assert.ok(performance.now() - begun < 8000, "Concourse waits ten seconds");
+  assert.notEqual(run.status, 0);
+  assert.equal(run.stdout, "");
+  assert.doesNotMatch(run.stderr, /This is a bug/);
+  assert.deepEqual(run.leftovers, []);
+  await gone(mark);
+  return run;
+}
+
+const runs = (mark: string, program: RegExp) => async () =>
+  (await processesOf(mark)).some((command) => program.test(command));
+
+test("aborted while its request is read, a step ends", async () => {
+  for (const name of ["out", "in", "check"] as const) {
+    const mark = newMark();
+    const { port, sockets, server } = await silentServer();
+    // Its stdin is the socket of a peer that never says anything.
+    const under = ["bash", "-c", 'exec "$@" </dev/tcp/127.0.0.1/$PORT', "bash"];
+    const env = { [mark]: "1", PORT: String(port) };
+    const started = await startResource(name, { args: ["/nonexistent"], under, env });
+    await until(runs(mark, /main/), "the step's own process");
+    await abort(started, mark);
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    await once(server, "close");
+  }
+});
+
+async function silentServer() {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => void sockets.add(socket)).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return { port: (server.address() as AddressInfo).port, sockets, server };
+}
+
+test("aborted while its daemon starts, a put ends with it", async () => {
+  await using site = await makeSite("");
+  const mark = newMark();
+  const started = await site.startPut({}, {}, { env: { [mark]: "1" } });
+  await until(runs(mark, /^buildkitd\0/), "a buildkitd");
+  await abort(started, mark);
+});
+
+test("aborted while the context is sent, a put ends", async () => {
+  await using site = await makeSite("");
+  await writeFile(join(site.inputs, "app/large"), "");
+  await truncate(join(site.inputs, "app/large"), 2 ** 33);
+  const mark = newMark();
+  const params = { dockerfile_inline: "FROM scratch\nCOPY large /\n" };
+  const started = await site.startPut(params, {}, { env: { [mark]: "1" } });
+  await started.wrote(/building with/);
+  await until(runs(mark, /^buildctl\0.*\0build\0/), "a buildctl");
+  await abort(started, mark);
+  assert.deepEqual(await readdir(join(site.folder, "builds")), []);
+});
+
+const noisy = "FROM scratch\nCOPY noise /\n";
+
+async function makeNoisySite(store?: Readonly<Record<string, unknown>>) {
+  const site = await makeSite("", store);
+  const noise = randomBytes(randomFrom(5), 1 << 20);
+  await writeFile(join(site.inputs, "app/noise"), Buffer.concat(Array.from({ length: 64 }, () => noise)));
+  return site;
+}
+
+test("aborted while BuildKit exports, or while it commits, a put stores nothing", async () => {
+  await using daemon = await startBuildkitd();
+  await using site = await makeNoisySite();
+  const builds = join(site.folder, "builds");
+  for (const moment of ["export-0", "build"]) {
+    const mark = newMark();
+    const params = { dockerfile_inline: noisy };
+    const buildkit = { address: daemon.address };
+    const started = await site.startPut(params, { buildkit }, { env: { [mark]: "1" } });
+    await until(async () => {
+      const names = existsSync(builds) ? await readdir(builds) : [];
+      return names.some((name) => existsSync(join(builds, name, moment)));
+    }, moment);
+    await abort(started, mark);
+    assert.deepEqual(await readdir(builds), []);
+  }
+  versionOf(await site.put({ dockerfile_inline: noisy }, { buildkit: { address: daemon.address } }));
+});
+
+test("aborted while BuildKit pushes, a put tags nothing", async () => {
+  await using daemon = await startBuildkitd();
+  await using registry = await startRegistry();
+  await using site = await makeNoisySite({ repository: `${registry.host}/team/app`, insecure: true });
+  const mark = newMark();
+  const started = await site.startPut(
+    { dockerfile_inline: noisy, tags: ["latest"] },
+    { buildkit: { address: daemon.address } },
+    { env: { [mark]: "1" } },
+  );
+  await until(
+    () => (registry.log().match(/POST \/v2\/team\/app\/blobs\/uploads/g)?.length ?? 0) > 1,
+    "a push",
+  );
+  await abort(started, mark);
+  assert.doesNotMatch(registry.log(), /PUT \/v2\/team\/app\/manifests\/(latest|build-)/);
+});
+
+test("aborted while it unpacks, or while it fetches, a get delivers nothing", async () => {
+  await using daemon = await startBuildkitd();
+  await using registry = await startRegistry();
+  const buildkit = { address: daemon.address };
+  for (const store of [undefined, { repository: `${registry.host}/team/app`, insecure: true }]) {
+    await using site = await makeNoisySite(store);
+    const { version } = versionOf(await site.put({ dockerfile_inline: noisy }, { buildkit }));
+    for (const params of [{ unpack_rootfs: true, image_tar: false }, { output_oci: true }, {}]) {
+      const to = join(site.folder, `get-${crypto.randomUUID()}`);
+      await mkdir(to);
+      const mark = newMark();
+      const stdin = { source: site.source, version, params };
+      const started = await startResource("in", { args: [to], stdin, env: { [mark]: "1" } });
+      await until(async () => (await readdir(to)).length > 0, "something in the destination");
+      await abort(started, mark);
+      assert.deepEqual(await readdir(to), []);
+    }
+  }
+});
+
+test("no child holds stdout or stderr after a put or a get has ended", async () => {
+  await using site = await makeSite("");
+  const mark = newMark();
+  const started = await site.startPut({}, {}, { env: { [mark]: "1" } });
+  const run = await started.result; // Which waits for both to be closed by everybody.
+  versionOf(run);
+  assert.deepEqual(await processesOf(mark), []);
+  assert.doesNotMatch(await readFile("/proc/self/mounts", "utf8"), /oci-build-state-/);
+});

@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { chmod, mkdir, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { checkout } from "../support/host.ts";
+import { gone, processesOf } from "../support/processes.ts";
+import { assertFailedCleanly, type Run } from "../support/resource.ts";
+import { makeSite } from "../support/site.ts";
+
+/** Puts with a program in the place of buildkitd. */
+async function putWith(script: string): Promise<Run> {
+  await using folder = await createPrivateFolder("test-daemon");
+  const bin = join(folder.path, "bin");
+  await mkdir(bin);
+  await writeFile(join(bin, "buildkitd"), `#!/bin/sh\n${script}\n`);
+  await chmod(join(bin, "buildkitd"), 0o755);
+  await using site = await makeSite("");
+  const path = `${bin}:${checkout}/.tools/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
+  const mark = `DAEMON_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
+  const run = await site.put({}, {}, { env: { PATH: path, OCI_BUILD_PATH: path, [mark]: "1" } });
+  assert.deepEqual(await readdir(join(site.folder, "builds")).catch(() => []), []);
+  await gone(mark);
+  assert.deepEqual(await processesOf(mark), []);
+  return run;
+}
+
+test("a daemon that exits at start is shown with the end of its log", async () => {
+  const run = await putWith("echo 'level=fatal msg=\"no such thing\"' >&2; exit 3");
+  assertFailedCleanly(run, /buildkitd ended with status 3; the end of its log:\n.*no such thing/);
+});
+
+test("a daemon that is killed at start is said to be, with what that means", async () => {
+  const run = await putWith("kill -9 $$");
+  assertFailedCleanly(run, /buildkitd was (ended|killed) .*SIGKILL.*memory/);
+});
+
+test("a daemon that never listens is given up after a minute, with the end of its log", async () => {
+  const run = await putWith("echo waiting for something >&2; exec sleep 600");
+  assertFailedCleanly(
+    run,
+    /buildkitd does not listen after 60 s; the end of its log:\n.*waiting for something/,
+  );
+  assert.ok(run.milliseconds < 75_000, `${run.milliseconds} ms`);
+});
+
+test("a daemon that says it listens, and doesn't answer, is given up within a minute", async () => {
+  const run = await putWith("echo 'running server on /nowhere' >&2; exec sleep 600");
+  assertFailedCleanly(run, /buildkit/i);
+  assert.ok(run.milliseconds < 75_000, `${run.milliseconds} ms`);
+});
+
+test("a daemon that is killed in the middle, as for want of memory, is named with that", async () => {
+  await using site = await makeSite("RUN echo running; busybox sleep 600\n");
+  const mark = `DAEMON_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
+  const put = await site.startPut({}, {}, { env: { [mark]: "1" } });
+  await put.wrote(/\] running/);
+  await killDaemon(mark);
+  const run = await put.result;
+  assertFailedCleanly(run, /buildkitd was (ended|killed) .*SIGKILL.*memory/);
+  await gone(mark);
+});
+
+async function killDaemon(mark: string): Promise<void> {
+  const { readFile } = await import("node:fs/promises");
+  for (const pid of await readdir("/proc")) {
+    if (!/^\d+$/.test(pid)) continue;
+    const [environ, command] = await Promise.all(
+      ["environ", "cmdline"].map((name) => readFile(`/proc/${pid}/${name}`, "latin1").catch(() => "")),
+    );
+    if (environ?.includes(mark) && command?.startsWith("buildkitd\0")) process.kill(Number(pid), "SIGKILL");
+  }
+}
+
+test("a container without privileges is recognised before anything starts, with the ways out", async () => {
+  await using site = await makeSite("");
+  const bounded = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", "--"];
+  const inUserNamespace = ["unshare", "--user", "--map-root-user"];
+  for (const under of [bounded, inUserNamespace]) {
+    const run = await site.put({}, {}, { under });
+    assertFailedCleanly(run, /privileged: true.*buildkit: \{address/);
+  }
+});

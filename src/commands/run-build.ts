@@ -62,6 +62,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
       }),
     (signal) => store.prepare(signal),
   ]);
+  warnOfSecretArgs(inputs.buildArgs, host);
   const stage = held.use(await store.stage(host.signal));
   const results = await solveAll({
     host,
@@ -76,6 +77,17 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   if (run.keptState !== undefined) await pruneCache(builder.pool.engines[0], keptLimit, host);
   const owned = held.move();
   return { stage, results, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** Build args are in the image's history, where everybody who has the image reads them. */
+function warnOfSecretArgs(buildArgs: Readonly<Record<string, string>>, { log }: Host): void {
+  const secret =
+    /(^|_)(password|passwd|passphrase|secret|token|api_?key|private_?key|access_?key|credentials?)(_|$)/i;
+  for (const name of Object.keys(buildArgs).filter((arg) => secret.test(arg))) {
+    log.warn(
+      `build arg ${name} looks like a secret, and build args are in the image's history: use secrets: {${name.toLowerCase()}: {text: …}}, and RUN --mount=type=secret,id=${name.toLowerCase()}`,
+    );
+  }
 }
 
 /** Nodes may differ: where the author names no platform, it is always the first node's. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, readdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { checkout } from "../support/host.ts";
@@ -16,9 +16,11 @@ async function putWith(script: string): Promise<Run> {
   await writeFile(join(bin, "buildkitd"), `#!/bin/sh\n${script}\n`);
   await chmod(join(bin, "buildkitd"), 0o755);
   await using site = await makeSite("");
-  const path = `${bin}:${checkout}/.tools/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
+  const path = `${bin}:${dirname(process.execPath)}:${checkout}/.tools/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
   const mark = `DAEMON_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
-  const run = await site.put({}, {}, { env: { PATH: path, OCI_BUILD_PATH: path, [mark]: "1" } });
+  // Not by the launcher, which puts the checkout's own tools first.
+  const under = ["sh", "-c", `shift; exec node ${checkout}/src/main.ts out "$@"`, "sh"];
+  const run = await site.put({}, {}, { under, env: { PATH: path, [mark]: "1" } });
   assert.deepEqual(await readdir(join(site.folder, "builds")).catch(() => []), []);
   await gone(mark);
   assert.deepEqual(await processesOf(mark), []);
@@ -62,7 +64,6 @@ test("a daemon that is killed in the middle, as for want of memory, is named wit
 });
 
 async function killDaemon(mark: string): Promise<void> {
-  const { readFile } = await import("node:fs/promises");
   for (const pid of await readdir("/proc")) {
     if (!/^\d+$/.test(pid)) continue;
     const [environ, command] = await Promise.all(

@@ -58,17 +58,14 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     [...namespace, "--", "buildkitd", "--config", config],
     { stdout: "ignore", buffer: false, reject: false, env: options.env },
   );
-  let exit: { readonly exitCode?: number | undefined; readonly signal?: string | undefined } | undefined;
+  let exit: Exit | undefined;
   const exited = child.then((result) => {
     exit = result;
     return result;
   });
   const died = () => {
-    const how =
-      exit?.signal === undefined
-        ? `ended with status ${String(exit?.exitCode)}`
-        : `was ended by ${exit.signal}`;
-    return `buildkitd ${how}${log.empty ? "" : `; the end of its log:\n${log.tail(20)}`}`;
+    const end = log.empty ? "" : `; the end of its log:\n${log.tail(20)}`;
+    return `buildkitd ${wayOfEnding(exit, log.tail(1))}${end}`;
   };
   started.defer(() => stop(host, child.pid, exited, "kept" in options.state));
   child.stderr.on("data", (bytes: Buffer) => log.write(bytes));
@@ -90,6 +87,18 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     diagnose: async () => (exit === undefined ? undefined : died()),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+interface Exit {
+  readonly exitCode?: number | undefined;
+  readonly signal?: string | undefined;
+}
+
+/** unshare(1) ends as its child did, but can't give itself SIGKILL: it fails at that, and says so last of all. */
+function wayOfEnding(exit: Exit | undefined, lastWords: string): string {
+  const wasKilled = exit?.signal === "SIGKILL" || /^\s*unshare: sigprocmask unblock failed/.test(lastWords);
+  if (wasKilled) return "was killed (SIGKILL), as a rule for want of memory on this worker";
+  return exit?.signal === undefined ? `ended with status ${exit?.exitCode}` : `was ended by ${exit.signal}`;
 }
 
 function missing(said: string): string {

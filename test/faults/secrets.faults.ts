@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
@@ -52,9 +52,9 @@ async function assertFilesHoldNone(folder: string, canaries: readonly Canary[]):
 /** Looks at the arguments and variables of every process that carries the mark, for as long as a run takes. */
 async function watchProcesses(started: StartedRun, mark: string): Promise<{ run: Run; seen: string }> {
   const seen = new Set<string>();
-  let over = false;
+  const ended = new AbortController();
   const watching = (async () => {
-    while (!over) {
+    while (!ended.signal.aborted) {
       for (const pid of await readdir("/proc")) {
         if (!/^\d+$/.test(pid)) continue;
         const [environ = "", command = ""] = await Promise.all(
@@ -66,7 +66,7 @@ async function watchProcesses(started: StartedRun, mark: string): Promise<{ run:
     }
   })();
   const run = await started.result;
-  over = true;
+  ended.abort();
   await watching;
   assert.ok(seen.size > 4, "no process was seen");
   return { run, seen: [...seen].join("\n") };
@@ -99,7 +99,7 @@ for (const outcome of ["success", "failure", "abort"] as const) {
     await mkdir(join(inputs, "app"), { recursive: true });
     await mkdir(join(inputs, "keys"));
     await writeFile(join(inputs, "keys/secret"), file);
-    await writeFile(join(inputs, "app/busybox"), await readFile("/bin/busybox"));
+    await copyFile("/bin/busybox", join(inputs, "app/busybox"));
     const steps = { success: "", failure: "RUN exit 7\n", abort: "RUN echo running; sleep 600\n" };
     const mark = `SECRETS_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
     const source = {

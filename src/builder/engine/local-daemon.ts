@@ -84,9 +84,25 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     where: "a BuildKit of its own",
     connection: ["--addr", `unix://${socket}`],
     folders: [root],
-    diagnose: async () => (exit === undefined ? undefined : died()),
+    async diagnose() {
+      // A client hears of a daemon's death before its parent does.
+      if (exit === undefined && !(await answers(socket, host))) await endedSoon(exited);
+      return exit === undefined ? undefined : died();
+    },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+async function answers(socket: string, host: Host): Promise<boolean> {
+  const question = ["--addr", `unix://${socket}`, "--timeout", "5", "debug", "info"];
+  const options = { reject: false, timeout: stopDeadline, stdout: "ignore" } as const;
+  return (await startChild(host, "buildctl", question, options)).exitCode === 0;
+}
+
+async function endedSoon(exited: Promise<unknown>): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, stopDeadline);
+  await Promise.race([exited, late]).finally(() => clearTimeout(timer));
 }
 
 interface Exit {

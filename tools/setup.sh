@@ -35,6 +35,7 @@ igzip isal
 strace strace
 zstd zstd
 xz xz-utils
+bzip2 bzip2
 git git
 openssl openssl
 ssh-agent openssh-client

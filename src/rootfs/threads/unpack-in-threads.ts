@@ -52,11 +52,14 @@ const aheadLimit = 32 * 1024 * 1024;
 /** Opens each layer while the one before it is written. */
 class LayersAhead implements AsyncDisposable {
   readonly #options: Unpacking;
+  readonly #stop = new AbortController();
   #index = 0;
   #opening: Promise<PlainLayer> | undefined;
 
   constructor(options: Unpacking) {
-    this.#options = options;
+    const { signal } = options.host;
+    const host = { ...options.host, signal: AbortSignal.any([signal, this.#stop.signal]) };
+    this.#options = { ...options, host };
     this.#openAhead();
   }
 
@@ -83,6 +86,7 @@ class LayersAhead implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(); // Its bytes may never come, and nobody wants them any more.
     const layer = await this.#opening?.catch(() => undefined);
     await layer?.[Symbol.asyncDispose]();
   }
@@ -106,13 +110,17 @@ class Threads implements AsyncDisposable {
   readonly #hasher: Worker;
   readonly #failed = Promise.withResolvers<never>();
   #answered: (answer: WriterAnswer) => void = () => {};
+  /** The writer's thread is gone without being told to. */
+  readonly #crashed: Promise<never>;
 
   constructor(root: string, memory: SharedMemory, { log }: Pick<Host, "log">) {
     this.#shared = share(memory);
     const workerData: WriterData = { memory, root };
     this.#writer = new Worker(new URL("./writer.ts", import.meta.url), { workerData });
     this.#hasher = new Worker(new URL("./hasher.ts", import.meta.url), { workerData: memory });
-    this.#failed.promise.catch(() => {}); // Whoever waits for the writer gets the error.
+    this.#crashed = once(this.#writer, "exit").then(() => this.#failed.promise);
+    this.#crashed.catch(() => {}); // Whoever waits for the writer gets the error.
+    this.#failed.promise.catch(() => {});
     this.#writer.on("message", (answer: WriterAnswer) => {
       if (answer.kind === "warning") log.warn(answer.text);
       else this.#answered(answer);
@@ -148,8 +156,7 @@ class Threads implements AsyncDisposable {
     const { promise, resolve } = Promise.withResolvers<WriterAnswer>();
     this.#answered = resolve;
     this.#writer.postMessage(question);
-    const crashed = once(this.#writer, "exit").then(() => this.#failed.promise);
-    return Promise.race([promise, crashed]);
+    return Promise.race([promise, this.#crashed]);
   }
 
   /** Ends what either thread waits for. */

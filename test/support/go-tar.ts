@@ -75,16 +75,23 @@ async function buildProgram(): Promise<string> {
   return program;
 }
 
+/** A member as the Go program tells it: names and values in base64, null for what is empty. */
+interface GoMember extends Omit<Member, "kind" | "path" | "link" | "xattrs"> {
+  readonly flag: number;
+  readonly path: string | null;
+  readonly link: string | null;
+  readonly xattrs: Readonly<Record<string, string>> | null;
+}
+
 function listingOf(line: string): Listing {
-  const { members, error } = JSON.parse(line);
+  const { members, error }: { members: readonly GoMember[]; error: string } = JSON.parse(line);
   return { members: members.map(memberOf), error: error === "" ? undefined : error };
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: The Go program says what it is.
-function memberOf({ flag, path, link, size, xattrs, content, ...rest }: any): Member {
+function memberOf({ flag, path, link, size, xattrs, content, ...rest }: GoMember): Member {
   const kind = kindOf(String.fromCharCode(flag));
   const isFile = kind === "file" || kind === "unknown";
-  const named = Object.entries((xattrs ?? {}) as Record<string, string>);
+  const named = Object.entries(xattrs ?? {});
   return {
     ...rest,
     kind,

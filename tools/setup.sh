@@ -44,6 +44,7 @@ unshare util-linux
 getfattr attr
 setcap libcap2-bin
 mkfs.ext4 e2fsprogs
+/usr/bin/time time
 /etc/ssl/certs/ca-certificates.crt ca-certificates
 /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
 '

@@ -1,26 +1,69 @@
+import { parseArgs } from "node:util";
+import { makeBundle } from "./bundle.ts";
 import { benchCheck } from "./check.ts";
+import { compressions, imageNames } from "./images.ts";
 import type { Result } from "./measure.ts";
 import { benchPut } from "./put.ts";
+import { benchRootfs } from "./rootfs.ts";
 
 /**
- * `npm run bench [-- --json]`: times of ours as ratios to a peer's in the same run. Under 1 is faster than the peer.
+ * `npm run bench [-- --json] [-- --only rootfs] [-- --rounds 3]`: wall times of ours as ratios to a peer's in the
+ * same rounds. Under 1 is faster than the peer.
  */
-const asJson = process.argv.includes("--json");
+const { values } = parseArgs({
+  options: {
+    json: { type: "boolean", default: false },
+    /** Benches whose name holds this text. */
+    only: { type: "string", default: "" },
+    rounds: { type: "string" },
+  },
+});
+
+interface Bench {
+  readonly name: string;
+  readonly rounds: number;
+  readonly run: (rounds: number) => Promise<Result>;
+}
+
+const bundle = await makeBundle();
+const benches: readonly Bench[] = [
+  { name: "check", rounds: 20, run: (rounds) => benchCheck(bundle, rounds) },
+  { name: "put", rounds: 15, run: benchPut },
+  ...imageNames.flatMap((image) =>
+    compressions.map((compression) => ({
+      name: `rootfs ${image} ${compression}`,
+      rounds: 5,
+      run: (rounds: number) => benchRootfs(bundle, { image, compression, rounds }),
+    })),
+  ),
+];
 
 const results: Result[] = [];
-for (const bench of [() => benchCheck(20), () => benchPut(15)]) {
-  const result = await bench();
+for (const { rounds, run } of benches.filter(({ name }) => name.includes(values.only))) {
+  const result = await run(values.rounds === undefined ? rounds : Number(values.rounds));
   results.push(result);
-  if (!asJson) show(result);
+  if (!values.json) show(result);
 }
-if (asJson) console.log(JSON.stringify(results, undefined, 2));
+if (values.json) console.log(JSON.stringify(results, undefined, 2));
 
-function show({ work, ratios, spread, seconds }: Result): void {
-  console.log(work);
-  for (const [name, median] of Object.entries(seconds)) {
-    const ratio = ratios[name];
-    const [low, high] = spread[name] ?? [];
-    const compared = ratio === undefined ? "" : `  ours is ${ratio} of it (${low} to ${high})`;
-    console.log(`  ${name.padEnd(16)} ${(median * 1000).toFixed(0).padStart(6)} ms${compared}`);
+function show(result: Result): void {
+  console.log(result.work);
+  showCost("ours", result);
+  for (const [name, cost] of Object.entries(result.peers)) {
+    const [low, high] = result.spread[name] ?? [];
+    showCost(name, cost, `ours is ${result.ratios[name]} of it (${low} to ${high})`);
   }
+}
+
+function showCost(
+  name: string,
+  cost: Pick<Result, "seconds" | "cpu_seconds" | "rss_mb">,
+  compared = "",
+): void {
+  const figures = [
+    `${cost.seconds.toFixed(3).padStart(8)} s`,
+    `${cost.cpu_seconds.toFixed(2).padStart(7)} s CPU`,
+    `${cost.rss_mb.toFixed(0).padStart(5)} MB`,
+  ];
+  console.log(`  ${[name.padEnd(16), ...figures, compared].join("  ").trimEnd()}`);
 }

@@ -1,18 +1,64 @@
-/** Times of one contender, in seconds, in the order they were taken. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { execa } from "execa";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { toolEnvironment } from "../../test/support/host.ts";
+
+/** What one run of some work took. */
+export interface Cost {
+  /** Wall time. */
+  readonly seconds: number;
+  /** User and system time of all its processes. */
+  readonly cpuSeconds: number;
+  /** Peak resident memory of its largest process, in MB of 1,000,000 bytes. */
+  readonly rssMb: number;
+}
+
 export interface Contender {
   readonly name: string;
-  /** Does the work once. */
-  readonly run: () => Promise<void>;
+  /** Does the work once; what only prepares it or clears up after it is left out of the cost. */
+  readonly run: () => Promise<Cost>;
 }
 
 export interface Result {
   readonly work: string;
-  /** Median of ours over that of each peer, taken in the same rounds. */
+  /** Wall time of ours over that of each peer, in the same rounds: the median. Under 1 is faster than the peer. */
   readonly ratios: Readonly<Record<string, number>>;
   /** Quartiles of those ratios over the rounds. */
   readonly spread: Readonly<Record<string, readonly [number, number]>>;
-  /** Medians, by contender. */
-  readonly seconds: Readonly<Record<string, number>>;
+  /** Medians of ours. */
+  readonly seconds: number;
+  readonly cpu_seconds: number;
+  readonly rss_mb: number;
+  /** Medians of the peers. */
+  readonly peers: Readonly<Record<string, Medians>>;
+}
+
+type Medians = Pick<Result, "seconds" | "cpu_seconds" | "rss_mb">;
+
+export interface TimedOptions {
+  /** Text for stdin. */
+  readonly input?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Runs a program to its good end, under GNU time(1). */
+export async function timed(
+  file: string,
+  args: readonly string[],
+  { input = "", env = {} }: TimedOptions = {},
+): Promise<Cost> {
+  await using folder = await createPrivateFolder("bench-time");
+  const report = join(folder.path, "report");
+  const begun = performance.now();
+  await execa("time", ["--output", report, "--format", "%U %S %M", file, ...args], {
+    input,
+    env: toolEnvironment(env),
+    stdout: "ignore",
+  });
+  const seconds = (performance.now() - begun) / 1000;
+  const [user = 0, system = 0, kibibytes = 0] = (await readFile(report, "utf8")).split(" ").map(Number);
+  return { seconds, cpuSeconds: user + system, rssMb: (kibibytes * 1024) / 1e6 };
 }
 
 /** Runs all contenders in turn, round by round, so that whatever disturbs the machine disturbs all of them. */
@@ -21,25 +67,36 @@ export async function compare(
   rounds: number,
   [ours, ...peers]: readonly [Contender, ...Contender[]],
 ): Promise<Result> {
-  const times = new Map<string, number[]>([ours, ...peers].map(({ name }) => [name, []]));
+  const costs = new Map<Contender, Cost[]>([ours, ...peers].map((contender) => [contender, []]));
   for (let round = -1; round < rounds; round++) {
-    for (const { name, run } of [ours, ...peers]) {
-      const begun = performance.now();
-      await run();
+    for (const [contender, taken] of costs) {
+      const cost = await contender.run();
       // The first round warms caches and counts for nothing.
-      if (round >= 0) times.get(name)?.push((performance.now() - begun) / 1000);
+      if (round >= 0) taken.push(cost);
     }
   }
-  const own = times.get(ours.name) ?? [];
-  const ratiosOf = (name: string) => (times.get(name) ?? []).map((time, round) => (own[round] ?? 0) / time);
-  const entries = peers.map(({ name }) => [name, ratiosOf(name)] as const);
+  const own = costs.get(ours) ?? [];
+  const ratios = peers.map((peer) => {
+    const theirs = costs.get(peer) ?? [];
+    return [peer.name, own.map((cost, round) => cost.seconds / (theirs[round]?.seconds ?? 0))] as const;
+  });
   return {
     work,
-    ratios: Object.fromEntries(entries.map(([name, ratios]) => [name, quantile(ratios, 0.5)])),
+    ratios: Object.fromEntries(ratios.map(([name, values]) => [name, quantile(values, 0.5)])),
     spread: Object.fromEntries(
-      entries.map(([name, ratios]) => [name, [quantile(ratios, 0.25), quantile(ratios, 0.75)] as const]),
+      ratios.map(([name, values]) => [name, [quantile(values, 0.25), quantile(values, 0.75)] as const]),
     ),
-    seconds: Object.fromEntries(Array.from(times, ([name, values]) => [name, quantile(values, 0.5)])),
+    ...medians(own),
+    peers: Object.fromEntries(peers.map((peer) => [peer.name, medians(costs.get(peer) ?? [])])),
+  };
+}
+
+function medians(costs: readonly Cost[]): Medians {
+  const median = (of: (cost: Cost) => number) => quantile(costs.map(of), 0.5);
+  return {
+    seconds: median(({ seconds }) => seconds),
+    cpu_seconds: median(({ cpuSeconds }) => cpuSeconds),
+    rss_mb: median(({ rssMb }) => rssMb),
   };
 }
 

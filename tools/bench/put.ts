@@ -1,10 +1,9 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { startBuildkitd } from "../../test/support/buildkit.ts";
 import { checkout } from "../../test/support/host.ts";
-import { compare, type Result } from "./measure.ts";
+import { compare, type Result, timed } from "./measure.ts";
 
 /** A put whose every step is cached, against bare `buildctl build` of the same on the same daemon. */
 export async function benchPut(rounds: number): Promise<Result> {
@@ -20,18 +19,19 @@ export async function benchPut(rounds: number): Promise<Result> {
   const locals = ["--local", `context=${app}`, "--local", `dockerfile=${app}`];
   const output = ["--output", `type=oci,tar=false,dest=${exported}`];
   return await compare("put with nothing to do", rounds, [
-    {
-      name: "put",
-      run: async () => {
-        await execa(join(checkout, "assets/out"), [join(folder.path, "put")], { input });
-      },
-    },
+    { name: "put", run: () => timed(join(checkout, "assets/out"), [join(folder.path, "put")], { input }) },
     {
       name: "buildctl",
       run: async () => {
         await rm(exported, { recursive: true, force: true });
-        const build = ["--addr", daemon.address, "build", "--frontend=dockerfile.v0", ...locals, ...output];
-        await execa("buildctl", build, { stdin: "ignore" });
+        return timed("buildctl", [
+          "--addr",
+          daemon.address,
+          "build",
+          "--frontend=dockerfile.v0",
+          ...locals,
+          ...output,
+        ]);
       },
     },
   ]);

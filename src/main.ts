@@ -17,6 +17,9 @@ const inputLimit = 16 * 1024 * 1024;
 
 const status = { done: 0, refused: 1, bug: 2, aborted: 143 } as const;
 
+// What is delivered is for steps that run as any user, whatever Concourse's runtime says; what isn't, has a mode of its own.
+process.umask(0o022);
+
 const aborter = new AbortController();
 for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
   process.on(signal, () => aborter.abort(new AbortError(`aborted by ${signal}`)));

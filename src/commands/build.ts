@@ -2,11 +2,13 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { noCache } from "../builder/cache.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
+import { readTree } from "../image/resolve.ts";
 import { readTaskParams } from "../request/task-params.ts";
 import { openDirectoryStore } from "../store/directory/directory-store.ts";
-import { deliverAll } from "./deliver.ts";
+import { type DeliverTarget, deliverAll } from "./deliver.ts";
 import type { Invocation } from "./invocation.ts";
 import { runBuild } from "./run-build.ts";
+import { checkTargetNames } from "./target-names.ts";
 
 /**
  * `build`: the oci-build task. Params come from the environment, inputs lie in the working folder; the main image
@@ -15,6 +17,7 @@ import { runBuild } from "./run-build.ts";
  */
 export async function build({ host }: Invocation): Promise<undefined> {
   const params = readTaskParams(host.env);
+  checkTargetNames(params.additionalTargets, ["image", "cache"], "ADDITIONAL_TARGETS");
   await using held = new AsyncDisposableStack();
   const { path: folder } = held.use(await createPrivateFolder("task"));
   const store = held.use(openDirectoryStore({ directory: folder }));
@@ -32,20 +35,23 @@ export async function build({ host }: Invocation): Promise<undefined> {
       store,
     }),
   );
-  await deliverAll(
-    results.map(({ target, descriptor }, index) => ({
+  const { blobs } = stage;
+  const targets: DeliverTarget[] = [];
+  for (const [index, { target, descriptor }] of results.entries()) {
+    targets.push({
       outputOci: params.outputOci,
       imageTar: true,
       unpackRootfs: params.unpackRootfs,
       platform: undefined,
       repository: undefined,
       tag: undefined,
-      blobs: stage.blobs,
-      descriptor,
+      tree: await readTree(blobs, descriptor, host.signal),
+      blobs,
       folder: join(host.cwd, index === 0 ? "image" : target),
       host,
-    })),
-  );
+    });
+  }
+  await deliverAll(targets);
   return undefined;
 }
 

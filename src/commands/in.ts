@@ -1,41 +1,93 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../host/errors.ts";
-import { hexOf } from "../image/digest.ts";
-import { readInRequest } from "../request/in-request.ts";
-import { deliverAll } from "./deliver.ts";
+import type { Host } from "../host/host.ts";
+import { buildTag } from "../image/build-index.ts";
+import { parsePlatform } from "../image/platform.ts";
+import { formatRepository, parseRepository } from "../image/reference.ts";
+import { readTree } from "../image/resolve.ts";
+import { type InRequest, readInRequest } from "../request/in-request.ts";
+import type { StoredBuild } from "../store/store.ts";
+import { type DeliverTarget, deliverAll } from "./deliver.ts";
+import { imageFields, type MetadataField } from "./image-fields.ts";
 import type { Invocation } from "./invocation.ts";
 import { openStore } from "./open-store.ts";
-import type { MetadataField } from "./put-metadata.ts";
+import { checkTargetNames, deliveredNames } from "./target-names.ts";
+import { type Delivery, writePlace } from "./write-target.ts";
 
 /**
  * `in`: delivers a stored build into the folder that its argument names; the main target's files directly, each
  * additional target's in a folder of its name.
+ *
+ * The metadata is what a put tells of the image, for Concourse shows it in place of the put's.
  */
 export async function get({ host, args, readInput }: Invocation): Promise<{
   readonly version: { readonly digest: string };
   readonly metadata: readonly MetadataField[];
 }> {
-  const { source, version, params } = readInRequest(await readInput());
+  const request = readInRequest(await readInput());
+  const { source, version, params } = request;
   const [folder] = args;
   if (folder === undefined) throw new UserError("expected the folder to deliver into as the first argument");
+  const platform =
+    params.platform === undefined ? undefined : parsePlatform(params.platform, "params.platform");
   await mkdir(folder, { recursive: true });
-  if (params.skipDownload) return { version, metadata: [] };
+  const place = placeOf(request);
+  if (params.skipDownload) {
+    await writeFile(join(folder, "digest"), version.digest);
+    await writePlace(place, folder);
+    return { version, metadata: placeFields(place) };
+  }
   await using store = await openStore(source, host);
   await using build = await store.fetch(version.digest, host.signal);
-  await deliverAll(
-    build.targets.map(({ name, descriptor }, index) => ({
-      outputOci: params.outputOci ?? build.delivery.outputOci,
-      unpackRootfs: params.unpackRootfs ?? build.delivery.unpackRootfs,
-      imageTar: params.imageTar,
-      platform: params.platform,
-      repository: build.repository,
-      tag: build.repository === undefined ? undefined : `build-${hexOf(version.digest)}`,
-      blobs: build.blobs,
-      descriptor,
-      folder: index === 0 ? folder : join(folder, name),
-      host,
-    })),
+  const delivery = {
+    outputOci: params.outputOci ?? build.delivery.outputOci,
+    unpackRootfs: params.unpackRootfs ?? build.delivery.unpackRootfs,
+    imageTar: params.imageTar,
+    platform,
+  };
+  await deliverAll(await targetsOf(build, { delivery, place, folder, host }));
+  return { version, metadata: [...placeFields(place), ...imageFields(build.tree)] };
+}
+
+/** Where a registry has the build: known without asking it. */
+interface Place {
+  readonly repository: string | undefined;
+  readonly tag: string | undefined;
+}
+
+function placeOf({ source, version }: InRequest): Place {
+  if (source.repository === undefined) return { repository: undefined, tag: undefined };
+  const repository = formatRepository(parseRepository(source.repository, "source.repository"));
+  return { repository, tag: buildTag(version.digest) };
+}
+
+function placeFields({ repository, tag }: Place): MetadataField[] {
+  return Object.entries({ repository, tag }).flatMap(([name, value]) =>
+    value === undefined ? [] : [{ name, value }],
   );
-  return { version, metadata: [] };
+}
+
+interface Wanted {
+  readonly delivery: Delivery;
+  readonly place: Place;
+  readonly folder: string;
+  readonly host: Host;
+}
+
+async function targetsOf(build: StoredBuild, wanted: Wanted): Promise<DeliverTarget[]> {
+  const { blobs, tree, targets, version } = build;
+  const { delivery, place, folder, host } = wanted;
+  const [, ...others] = targets;
+  const names = others.map(({ name }) => name);
+  checkTargetNames(names, deliveredNames, `${blobs.where}: build ${version}`);
+  const common = { ...delivery, blobs, host };
+  const additional: DeliverTarget[] = [];
+  for (const { name, descriptor } of others) {
+    // The tag leads to the main target's image, so it isn't theirs.
+    const { repository } = place;
+    const rest = { repository, tag: undefined, folder: join(folder, name) };
+    additional.push({ ...common, ...rest, tree: await readTree(blobs, descriptor, host.signal) });
+  }
+  return [{ ...common, ...place, folder, tree }, ...additional];
 }

@@ -5,10 +5,12 @@ import { planTags, type TagPlan } from "../image/tags.ts";
 import { readOutRequest } from "../request/out-request.ts";
 import type { PutParams } from "../request/put-params.ts";
 import type { Source } from "../request/source.ts";
+import type { MetadataField } from "./image-fields.ts";
 import type { Invocation } from "./invocation.ts";
 import { openStore } from "./open-store.ts";
-import { type MetadataField, putMetadata } from "./put-metadata.ts";
+import { putMetadata } from "./put-metadata.ts";
 import { runBuild } from "./run-build.ts";
+import { checkTargetNames, deliveredNames } from "./target-names.ts";
 
 /**
  * `out`: builds what the params ask for, stores it, and answers with its version.
@@ -23,6 +25,7 @@ export async function put({ host, args, readInput }: Invocation): Promise<{
   if (folder === undefined)
     throw new UserError("expected the folder of the put's inputs as the first argument");
   const inputs: InputFolder = { path: folder, step: "put" };
+  checkTargetNames(params.additionalTargets, deliveredNames, "params.additional_targets");
   const tags = await wantedTags(source, params, inputs);
   await using store = await openStore(source, host);
   await using built = await runBuild({
@@ -41,10 +44,7 @@ export async function put({ host, args, readInput }: Invocation): Promise<{
   if (main === undefined) throw new Error("a build gave no result");
   const tree = await readTree(stage.blobs, main.descriptor, host.signal);
   const version = versionOf(tree);
-  const delivery = {
-    unpackRootfs: params.unpackRootfs,
-    outputOci: params.outputOci || tree.images.length > 1,
-  };
+  const delivery = { unpackRootfs: params.unpackRootfs, outputOci: params.outputOci };
   const aliases = tags.aliases?.(await store.tags(host.signal)) ?? [];
   const all = [...new Set([...tags.tags, ...aliases])];
   await stage.commit({ version, targets: [main, ...others], delivery }, all);

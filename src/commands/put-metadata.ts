@@ -1,13 +1,6 @@
 import type { SolveResult } from "../builder/solve.ts";
-import { formatBytes } from "../host/format.ts";
-import { formatPlatform } from "../image/platform.ts";
 import type { ImageTree } from "../image/resolve.ts";
-
-/** One row of what Concourse shows beside a version. */
-export interface MetadataField {
-  readonly name: string;
-  readonly value: string;
-}
+import { imageFields, type MetadataField } from "./image-fields.ts";
 
 /** What a person wants to know of a build: which image, how large, how much of it was work. */
 export function putMetadata(
@@ -18,21 +11,11 @@ export function putMetadata(
   const summaries = results.flatMap((result) => result.summaries);
   const steps = summaries.map((summary) => summary.steps);
   const warnings = summaries.flatMap((summary) => summary.warnings);
-  const images = tree.images.map((image) => ({
-    platform: formatPlatform(image.platform),
-    layers: image.manifest.layers.length,
-    size: image.manifest.layers.reduce((total, { size }) => total + size, 0),
-  }));
-  const perPlatform = (value: (image: (typeof images)[number]) => string) =>
-    images.length === 1
-      ? images.map(value).join("")
-      : images.map((image) => `${image.platform}: ${value(image)}`).join(", ");
+  const [digest, ...fields] = imageFields(tree);
   return [
-    { name: "manifest digest", value: tree.top.digest },
+    ...(digest === undefined ? [] : [digest]),
     ...(tags.length === 0 ? [] : [{ name: "tags", value: tags.join(" ") }]),
-    { name: "platforms", value: images.map(({ platform }) => platform).join(", ") },
-    { name: "size", value: perPlatform(({ size }) => formatBytes(size)) },
-    { name: "layers", value: perPlatform(({ layers }) => String(layers)) },
+    ...fields,
     {
       name: "steps",
       value: `${sum(steps.map(({ run }) => run))} run, ${sum(steps.map(({ cached }) => cached))} cached`,

@@ -12,4 +12,9 @@ export interface Blobs {
   open(descriptor: Descriptor, signal: AbortSignal): Promise<Readable>;
   /** The blob's file where it lies on a local disk (to be linked or mapped, never written), else undefined. */
   file(descriptor: Descriptor): string | undefined;
+  /**
+   * Whether its files outlive the step, as a store's do. Then nothing that is delivered may be the same file under
+   * another name: whoever writes to it would write to the store.
+   */
+  readonly kept: boolean;
 }

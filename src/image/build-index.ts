@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
-import type { Build, BuiltTarget } from "./build.ts";
+import { type Build, type BuiltTarget, isTargetName } from "./build.ts";
 import { Descriptor } from "./descriptor.ts";
-import { parseDigest } from "./digest.ts";
+import { type Digest, hexOf, parseDigest } from "./digest.ts";
 import { parseDocument } from "./documents.ts";
 import { mediaTypes } from "./media-types.ts";
 
@@ -20,6 +20,14 @@ export const buildAnnotations = {
   /** On each descriptor: the target's name in the Dockerfile; empty for its last stage. */
   target: "org.concourse-ci.oci-build.target",
 } as const;
+
+/**
+ * The tag by which a registry has the build index of a version. Not `sha256-<hex>`: that form belongs to the referrers
+ * fallback (OCI distribution-spec, referrers tag schema).
+ */
+export function buildTag(version: Digest): string {
+  return `build-${hexOf(version)}`;
+}
 
 const flag = z.enum(["true", "false"]).transform((text) => text === "true");
 
@@ -67,6 +75,7 @@ export function encodeBuildIndex({ version, targets, delivery }: Build): Uint8Ar
 /**
  * Reads what {@link encodeBuildIndex} wrote. The version is what the index claims: check it with `verifyVersion`.
  * @param where names the store in messages
+ * Nothing vouches for the targets' names, and each names a folder: what can't name a stage is refused.
  * @throws UserError when it isn't a build index
  */
 export function decodeBuildIndex(bytes: Uint8Array, where: string): Build {
@@ -77,6 +86,12 @@ export function decodeBuildIndex(bytes: Uint8Array, where: string): Build {
       toTarget(name, { ...fields, ...(Object.keys(rest).length > 0 && { annotations: rest }) } as Descriptor),
   );
   if (main === undefined) throw new UserError(`${subject}: holds no target; expected the main target first`);
+  const wrong = others.find(({ name }) => !isTargetName(name));
+  if (wrong !== undefined) {
+    throw new UserError(
+      `${subject}: ${JSON.stringify(wrong.name.slice(0, 100))} can't be the name of a target. It was damaged or replaced; run the put again`,
+    );
+  }
   return {
     version: parseDigest(annotations[buildAnnotations.version], `${subject}: version`),
     targets: [main, ...others],

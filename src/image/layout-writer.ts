@@ -12,7 +12,7 @@ import { isManifestType, mediaTypes } from "./media-types.ts";
 import { type ReachableBlob, reachableBlobs } from "./reachable.ts";
 import { formatReference, type Reference } from "./reference.ts";
 import type { ImageTree } from "./resolve.ts";
-import { openVerified, verified } from "./verify.ts";
+import { counted, openVerified, verified } from "./verify.ts";
 
 export interface LayoutToWrite {
   readonly tree: ImageTree;
@@ -21,6 +21,8 @@ export interface LayoutToWrite {
   readonly folder: string;
   /** The image's names, if it has any; readers of a layout are told the first. */
   readonly tags: readonly Reference[];
+  /** Told of each piece of a layer that is in its place. */
+  readonly onBytes?: ((bytes: number) => void) | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -35,13 +37,14 @@ const blobsAtOnce = 4;
  * before it pushes a layout that isn't an index. Every blob is verified where it lies in the end. The folder is
  * written beside, flushed to the disk and then takes its name.
  */
-export async function writeLayout({ tree, blobs, folder, tags, signal }: LayoutToWrite): Promise<void> {
+export async function writeLayout(layout: LayoutToWrite): Promise<void> {
+  const { tree, blobs, folder, tags, signal } = layout;
   const all = await reachableBlobs(blobs, tree, signal);
   const beside = besideOf(folder);
   try {
     await mkdir(join(beside, "blobs/sha256"), { recursive: true });
     await mapAtOnce(all, { limit: blobsAtOnce, signal }, (blob, either) =>
-      placeBlob(blob, blobs, beside, either),
+      placeBlob(blob, join(beside, blobPath(blob.descriptor.digest)), { ...layout, signal: either }),
     );
     await writeBytes(join(beside, "oci-layout"), layoutMarker);
     await writeBytes(join(beside, "index.json"), layoutIndex(tree.top, tags));
@@ -86,47 +89,46 @@ export function layoutIndex(top: Descriptor, [name]: readonly Reference[]): Uint
 }
 
 async function placeBlob(
-  blob: ReachableBlob,
-  blobs: Blobs,
-  folder: string,
-  signal: AbortSignal,
+  { descriptor, bytes }: ReachableBlob,
+  path: string,
+  { blobs, signal, onBytes }: LayoutToWrite,
 ): Promise<void> {
-  const { descriptor, bytes } = blob;
-  const path = join(folder, blobPath(descriptor.digest));
   if (bytes !== undefined) return writeBytes(path, bytes);
-  const stored = blobs.file(descriptor);
-  if (stored !== undefined && (await shareFile(stored, path))) {
+  if (await shareFile(blobs, descriptor, path)) {
     const { where } = blobs;
-    const reading = verified(descriptor, createReadStream(path, { highWaterMark: 1024 * 1024 }), {
-      where,
-      signal,
-    });
-    return pipeline(reading, new Writable({ write: (_chunk, _encoding, done) => done() }), { signal });
+    const stream = createReadStream(path, { highWaterMark: 1024 * 1024 });
+    const reading = verified(descriptor, stream, { where, signal });
+    const drain = new Writable({ write: (_chunk, _encoding, done) => done() });
+    return pipeline(counted(reading, onBytes), drain, { signal });
   }
-  return writeFlushed(path, async (file) =>
-    file.writeFile(await openVerified(blobs, descriptor, signal), { signal }),
-  );
+  const stream = await openVerified(blobs, descriptor, signal);
+  return writeFlushed(path, (file) => file.writeFile(counted(stream, onBytes), { signal }));
 }
 
 /**
- * Has `path` share the bytes of `stored` without a copy: a reflink where the filesystem knows it, for what is done
- * to one file then never shows in the other; else a hard link. False where neither can be (another filesystem).
+ * Has `path` share the bytes of a blob's file without a copy: by a reflink where the filesystem has them, for what is
+ * done to one file then never shows in the other; else by a hard link, if the other name goes with the step. False
+ * where neither can be.
  */
-async function shareFile(stored: string, path: string): Promise<boolean> {
+async function shareFile(blobs: Blobs, descriptor: Descriptor, path: string): Promise<boolean> {
+  const stored = blobs.file(descriptor);
+  if (stored === undefined) return false;
   try {
     await copyFile(stored, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
-    await using file = await open(path, "r");
-    await file.sync();
-    return true;
   } catch {
-    // Not every filesystem has reflinks; what else may be wrong shows again below or when the blob is copied.
+    // Not every filesystem has reflinks; what else may be wrong shows again when the blob is copied.
+    if (blobs.kept) return false;
+    try {
+      await link(stored, path);
+    } catch {
+      return false;
+    }
   }
-  try {
-    await link(stored, path);
-    return true;
-  } catch {
-    return false;
-  }
+  // Both have the mode of the other name, which BuildKit makes with the umask of its daemon.
+  await using file = await open(path, "r");
+  await file.chmod(0o644);
+  await file.sync();
+  return true;
 }
 
 function writeBytes(path: string, bytes: Uint8Array): Promise<void> {

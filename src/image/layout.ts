@@ -58,6 +58,7 @@ export async function layoutBlobs(folder: string, where = `OCI layout ${folder}`
       const isPlain = lstatSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
       return isPlain ? path : undefined;
     },
+    kept: true,
   };
 }
 

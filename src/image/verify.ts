@@ -76,6 +76,17 @@ export class BlobCheck {
   }
 }
 
+/** The pieces of a stream as they are, each told to `onBytes` as it is read. */
+export async function* counted(
+  stream: Readable,
+  onBytes: (bytes: number) => void = () => {},
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const piece of stream as AsyncIterable<Uint8Array>) {
+    yield piece;
+    onBytes(piece.length);
+  }
+}
+
 /** Opens a blob and verifies it as it is read: see {@link verified}. */
 export async function openVerified(
   blobs: Pick<Blobs, "where" | "open">,

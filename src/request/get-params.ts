@@ -11,7 +11,9 @@ export const getFields = {
     .describe("Deliver `image/`, an OCI layout, instead of image.tar. Default: what the put said."),
   skip_download: flag
     .default(false)
-    .describe("Deliver nothing; for the get that follows a put when no step needs the image."),
+    .describe(
+      "Deliver only `digest`, `repository` and `tag`, and ask no store; for the get that follows a put when no step needs the image.",
+    ),
   platform: filled.optional().describe("The one image of several to deliver, such as `linux/arm64`."),
   image_tar: flag.default(true).describe("`false`: deliver no image itself, only the other files."),
 };

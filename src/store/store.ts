@@ -3,6 +3,7 @@ import type { Build } from "../image/build.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Exporter } from "../image/exporter.ts";
+import type { ImageTree } from "../image/resolve.ts";
 
 /**
  * Keeps builds. A build is there whole or not at all: nothing can be fetched before {@link Stage.commit} has
@@ -38,6 +39,6 @@ export interface Stage extends AsyncDisposable {
 /** A build that can be read until it is disposed of. */
 export interface StoredBuild extends Build, AsyncDisposable {
   readonly blobs: Blobs;
-  /** `registry.example/app` for a repository store; names the image in image.tar and in the `repository` file. */
-  readonly repository: string | undefined;
+  /** What the main target leads to, verified against the version. */
+  readonly tree: ImageTree;
 }

@@ -20,6 +20,8 @@ export interface Entry extends Partial<Header> {
 /** A layer as tar members, or as the bytes of a tar archive. */
 export type LayerContent = readonly Entry[] | Uint8Array;
 
+export type Compression = "gzip" | "zstd" | "none";
+
 export interface ImageRecipe {
   /** Lowest first; by default one layer with busybox. */
   readonly layers?: readonly LayerContent[];
@@ -27,7 +29,7 @@ export interface ImageRecipe {
   readonly platform?: Platform;
   /** The `config` of the image's configuration: Env, Cmd, Labels … (OCI image-spec, config.md). */
   readonly config?: Readonly<Record<string, unknown>>;
-  readonly compression?: "gzip" | "zstd" | "none";
+  readonly compression?: Compression;
   /** Media types of the OCI or of Docker's schema 2 (which knows no zstd). */
   readonly types?: "oci" | "docker";
 }
@@ -84,15 +86,33 @@ export async function writeIndex(folder: string, manifests: readonly Descriptor[
 
 /** Writes an image's layers, config and manifest into the layout at `folder`; its index is left alone. */
 export async function writeImage(folder: string, recipe: ImageRecipe = {}): Promise<MadeImage> {
-  const { platform = nativePlatform, compression = "gzip", types = "oci" } = recipe;
-  const docker = types === "docker";
   const layers: MadeLayer[] = [];
   for (const content of recipe.layers ?? [await busyboxLayer()]) {
-    const tar = content instanceof Uint8Array ? Buffer.from(content) : await packTar(content);
-    const mediaType = layerType(compression, docker);
-    const descriptor = await writeBlob(folder, mediaType, await compress(tar, compression));
-    layers.push({ descriptor, diffId: digestOf(tar) as DiffId, tar });
+    layers.push(await writeLayer(folder, content, recipe));
   }
+  return writeImageOf(folder, layers, recipe);
+}
+
+/** Writes one layer as a blob. */
+export async function writeLayer(
+  folder: string,
+  content: LayerContent,
+  { compression = "gzip", types = "oci" }: ImageRecipe = {},
+): Promise<MadeLayer> {
+  const tar = content instanceof Uint8Array ? Buffer.from(content) : await packTar(content);
+  const mediaType = layerType(compression, types === "docker");
+  const descriptor = await writeBlob(folder, mediaType, await compress(tar, compression));
+  return { descriptor, diffId: digestOf(tar) as DiffId, tar };
+}
+
+/** Writes config and manifest of an image with these layers, which are there. */
+export async function writeImageOf(
+  folder: string,
+  layers: readonly MadeLayer[],
+  recipe: Omit<ImageRecipe, "layers" | "compression"> = {},
+): Promise<MadeImage> {
+  const { platform = nativePlatform, types = "oci" } = recipe;
+  const docker = types === "docker";
   const config = await writeDocument(folder, docker ? mediaTypes.dockerConfig : mediaTypes.ociConfig, {
     created: "2024-01-01T00:00:00Z",
     ...platform,
@@ -162,13 +182,13 @@ export async function packTar(entries: readonly Entry[]): Promise<Buffer> {
   return bytes;
 }
 
-function layerType(compression: "gzip" | "zstd" | "none", docker: boolean): string {
+function layerType(compression: Compression, docker: boolean): string {
   if (compression === "zstd") return mediaTypes.ociLayerZstd;
   if (compression === "gzip") return docker ? mediaTypes.dockerLayerGzip : mediaTypes.ociLayerGzip;
   return docker ? mediaTypes.dockerLayer : mediaTypes.ociLayer;
 }
 
-async function compress(tar: Buffer, compression: "gzip" | "zstd" | "none"): Promise<Buffer> {
+async function compress(tar: Buffer, compression: Compression): Promise<Buffer> {
   if (compression === "none") return tar;
   return compression === "gzip" ? promisify(gzip)(tar, { level: 1 }) : promisify(zstdCompress)(tar);
 }

@@ -61,13 +61,14 @@ async function fetchBuild(directory: string, version: Digest, signal: AbortSigna
   const { index } = await openLayout(lock.path, where);
   const build = decodeBuildIndex(Buffer.from(JSON.stringify(index)), where);
   const blobs = await layoutBlobs(lock.path, where);
-  verifyVersion(await readTree(blobs, build.targets[0].descriptor, signal), version, where);
+  const tree = await readTree(blobs, build.targets[0].descriptor, signal);
+  verifyVersion(tree, version, where);
   const owned = held.move();
   return {
     ...build,
     version,
     blobs,
-    repository: undefined,
+    tree,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

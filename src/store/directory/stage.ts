@@ -94,6 +94,7 @@ function arrivedBlobs(exports: readonly string[], where: string): Blobs {
       return file.createReadStream({ highWaterMark: 1024 * 1024 });
     },
     file: find,
+    kept: false,
   };
 }
 

@@ -3,8 +3,8 @@ import { UserError } from "../../host/errors.ts";
 import type { Host } from "../../host/host.ts";
 import { createPrivateFolder } from "../../host/private-folder.ts";
 import type { Blobs } from "../../image/blobs.ts";
-import { decodeBuildIndex, encodeBuildIndex } from "../../image/build-index.ts";
-import { type Digest, digestOf, hexOf } from "../../image/digest.ts";
+import { buildTag, decodeBuildIndex, encodeBuildIndex } from "../../image/build-index.ts";
+import { type Digest, digestOf } from "../../image/digest.ts";
 import { isIndexType, isManifestType, mediaTypes } from "../../image/media-types.ts";
 import { formatRepository, parseRepository } from "../../image/reference.ts";
 import { type RegistryAccess, writeCredentials } from "../../image/registry-access.ts";
@@ -74,6 +74,7 @@ function repositoryBlobs(client: RegistryClient, where: string): Blobs {
       return Readable.from(bytes, { objectMode: false });
     },
     file: () => undefined,
+    kept: true,
   };
 }
 
@@ -107,13 +108,8 @@ function registryStage({ client, name, blobs }: Repository, insecure: boolean, s
   };
 }
 
-/** Not `sha256-<hex>`: that form belongs to the referrers fallback (OCI distribution-spec, referrers tag schema). */
-function buildTag(version: Digest): string {
-  return `build-${hexOf(version)}`;
-}
-
 async function fetchBuild(
-  { client, name, blobs }: Repository,
+  { client, blobs }: Repository,
   version: Digest,
   signal: AbortSignal,
 ): Promise<StoredBuild> {
@@ -125,6 +121,7 @@ async function fetchBuild(
   });
   // A tag has no digest to hold it against: what it leads to is verified against the version instead.
   const build = decodeBuildIndex(bytes, blobs.where);
-  verifyVersion(await readTree(blobs, build.targets[0].descriptor, signal), version, blobs.where);
-  return { ...build, version, blobs, repository: name, async [Symbol.asyncDispose]() {} };
+  const tree = await readTree(blobs, build.targets[0].descriptor, signal);
+  verifyVersion(tree, version, blobs.where);
+  return { ...build, version, blobs, tree, async [Symbol.asyncDispose]() {} };
 }

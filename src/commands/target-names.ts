@@ -1,0 +1,38 @@
+import { UserError } from "../host/errors.ts";
+import { isTargetName } from "../image/build.ts";
+
+/** All that a target's delivery can hold, beside which the folders of additional targets lie. */
+export const deliveredNames: readonly string[] = [
+  "digest",
+  "image",
+  "image.tar",
+  "labels.json",
+  "metadata.json",
+  "repository",
+  "rootfs",
+  "tag",
+];
+
+/**
+ * Checks the names of additional targets: each is a stage's, and that of a folder of its own.
+ * @param taken names of what lies beside these folders
+ * @throws UserError naming `subject`
+ */
+export function checkTargetNames(names: readonly string[], taken: readonly string[], subject: string): void {
+  const seen = new Set<string>();
+  for (const name of names) {
+    const shown = JSON.stringify(name.slice(0, 100));
+    if (!isTargetName(name)) {
+      throw new UserError(
+        `${subject}: ${shown} can't be a stage of a Dockerfile; expected a name of letters, digits, "_", "." and "-"`,
+      );
+    }
+    if (taken.includes(name)) {
+      throw new UserError(
+        `${subject}: the folder of ${shown} would take the place of the main target's own ${shown}; name the stage otherwise`,
+      );
+    }
+    if (seen.has(name)) throw new UserError(`${subject}: ${shown} is there twice; remove one`);
+    seen.add(name);
+  }
+}

@@ -1,0 +1,133 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { UserError } from "../host/errors.ts";
+import { formatBytes } from "../host/format.ts";
+import type { Host } from "../host/host.ts";
+import { reportProgress } from "../host/progress.ts";
+import { writeImageTar } from "../image/archive.ts";
+import type { Blobs } from "../image/blobs.ts";
+import type { Platform } from "../image/descriptor.ts";
+import { layoutBlobs } from "../image/layout.ts";
+import { writeLayout } from "../image/layout-writer.ts";
+import { imageLabels, imageMetadata } from "../image/metadata.ts";
+import { choosePlatform, hostPlatform } from "../image/platform.ts";
+import { parseReference, type Reference } from "../image/reference.ts";
+import { type Image, type ImageTree, singleImage, versionOf } from "../image/resolve.ts";
+import { unpackRootfs } from "../rootfs/unpack.ts";
+
+/** What one target's folder shall hold. */
+export interface Delivery {
+  /** The image itself: as image.tar, or as `image/`, an OCI layout, when that is asked for or there are several. */
+  readonly imageTar: boolean;
+  readonly outputOci: boolean;
+  readonly unpackRootfs: boolean;
+  /** Narrows an index of several platforms to one image. */
+  readonly platform: Platform | undefined;
+}
+
+export interface TargetContent extends Delivery {
+  /** `registry.example/app`, when the image is there. */
+  readonly repository: string | undefined;
+  /** A tag of the repository that leads to this image. */
+  readonly tag: string | undefined;
+  readonly tree: ImageTree;
+  readonly blobs: Blobs;
+  readonly host: Host;
+}
+
+/**
+ * Writes one target's files into a folder: `image.tar` or `image/`, `digest`, `labels.json`, `repository` and `tag`
+ * where known, and `rootfs/` with `metadata.json`. `digest` holds the digest of what lies beside it: the config
+ * digest of the one image, or the digest of the index when `image/` holds several platforms.
+ * @throws UserError when the image isn't what its digests say, or has no such platform
+ */
+export async function writeTarget(target: TargetContent, folder: string): Promise<void> {
+  const { blobs, host, platform } = target;
+  const own = hostPlatform(host.arch);
+  const isNarrowed = platform !== undefined;
+  const tree = isNarrowed ? singleImage(choosePlatform(target.tree.images, platform, own)) : target.tree;
+  const written = target.imageTar ? await writeImage({ ...target, tree }, folder) : undefined;
+  await writeFile(join(folder, "digest"), versionOf(tree));
+  await writePlace(target, folder);
+  if (tree.images.length > 1 && !target.unpackRootfs) return;
+  const image = choosePlatform(tree.images, undefined, own);
+  await writeFile(join(folder, "metadata.json"), JSON.stringify(imageMetadata(image.config)));
+  await writeFile(join(folder, "labels.json"), JSON.stringify(imageLabels(image.config)));
+  if (!target.unpackRootfs) return;
+  // What came from a registry is here now, and isn't fetched twice.
+  const isHere = image.manifest.layers.every((layer) => blobs.file(layer) !== undefined);
+  await unpack(image, isHere ? blobs : (written ?? blobs), { host, destination: join(folder, "rootfs") });
+}
+
+/** Writes `repository` and `tag`, as far as they are known. They end without a newline, as the registry-image resource's do. */
+export async function writePlace(
+  { repository, tag }: Pick<TargetContent, "repository" | "tag">,
+  folder: string,
+): Promise<void> {
+  if (repository !== undefined) await writeFile(join(folder, "repository"), repository);
+  if (tag !== undefined) await writeFile(join(folder, "tag"), tag);
+}
+
+/** Writes the image itself. @returns its layers, where they lie now */
+async function writeImage(target: TargetContent, folder: string): Promise<Blobs> {
+  const { tree, blobs, host } = target;
+  const common = { blobs, tags: namesOf(target), signal: host.signal };
+  const [image, ...others] = tree.images;
+  if (target.outputOci || others.length > 0) {
+    const layout = join(folder, "image");
+    await reported("image/", tree, host, (onBytes) =>
+      writeLayout({ ...common, tree, folder: layout, onBytes }),
+    );
+    return layoutBlobs(layout);
+  }
+  const file = join(folder, "image.tar");
+  return reported("image.tar", tree, host, (onBytes) => writeImageTar({ ...common, image, file, onBytes }));
+}
+
+/** Does what writes an image, and tells how far it is when that takes long. */
+async function reported<T>(
+  what: string,
+  { images }: ImageTree,
+  { log }: Host,
+  write: (onBytes: (bytes: number) => void) => Promise<T>,
+): Promise<T> {
+  const layers = new Map(
+    images.flatMap(({ manifest }) => manifest.layers).map((each) => [each.digest, each]),
+  );
+  const total = [...layers.values()].reduce((sum, { size }) => sum + size, 0);
+  let done = 0;
+  using progress = reportProgress(
+    log,
+    () => `writing ${what}: ${formatBytes(done)} of ${formatBytes(total)}`,
+  );
+  const result = await write((bytes) => {
+    done += bytes;
+  });
+  if (progress.spoke()) log.line(`wrote ${what}: ${formatBytes(done)}`);
+  return result;
+}
+
+function namesOf({ repository, tag }: TargetContent): readonly Reference[] {
+  return repository === undefined || tag === undefined
+    ? []
+    : [parseReference(`${repository}:${tag}`, "repository")];
+}
+
+async function unpack(
+  image: Image,
+  blobs: Blobs,
+  { host, destination }: { readonly host: Host; readonly destination: string },
+): Promise<void> {
+  const layers = image.manifest.layers.map((descriptor, index) => {
+    const diffId = image.config.rootfs.diff_ids[index];
+    if (diffId === undefined)
+      throw new UserError(`image ${image.manifest.config.digest}: no diff ID for layer ${index + 1}`);
+    return {
+      descriptor,
+      diffId,
+      file: blobs.file(descriptor),
+      open: (signal: AbortSignal) => blobs.open(descriptor, signal),
+    };
+  });
+  await unpackRootfs({ layers, destination, host });
+}

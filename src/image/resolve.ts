@@ -6,7 +6,7 @@ import { ImageConfig, type Manifest, parseDocument, parseManifestOrIndex } from 
 import { mapAtOnce } from "./map-at-once.ts";
 import { isIndexType, isManifestType, mediaTypes } from "./media-types.ts";
 import { normalPlatform } from "./platform.ts";
-import { inlineData, readDocument } from "./verify.ts";
+import { documentLimit, inlineData, readDocument } from "./verify.ts";
 
 /** A runnable image: its manifest and config, as parsed and as the bytes whose digests are known. */
 export interface Image {
@@ -83,16 +83,21 @@ export async function readTree(
   top: Descriptor,
   signal: AbortSignal,
 ): Promise<ImageTree> {
-  const walk = new Walk(blobs, signal);
-  const [first, ...others] = await walk.descend(top, []);
+  const { images, ...rest } = await new Walk(blobs, signal).descend(top, []);
+  const [first, ...others] = images;
   if (first === undefined) throw new UserError(`${blobs.where}: ${top.digest} leads to no runnable image`);
-  return { top, images: [first, ...others], attestations: walk.attestations, indexes: walk.indexes };
+  return { top, images: [first, ...others], ...rest };
 }
 
+/** What one descriptor leads to, each thing once, in the order in which the documents name it. */
+interface Found extends Pick<ImageTree, "attestations" | "indexes"> {
+  readonly images: readonly Image[];
+}
+
+const nothing: Found = { images: [], attestations: [], indexes: [] };
+
 class Walk {
-  readonly attestations: Descriptor[] = [];
-  readonly indexes: IndexDocument[] = [];
-  readonly #seen = new Set<Digest>();
+  readonly #found = new Map<Digest, Promise<Found>>();
   readonly #blobs: Pick<Blobs, "where" | "open">;
   readonly #signal: AbortSignal;
   #documents = 0;
@@ -103,7 +108,7 @@ class Walk {
     this.#signal = signal;
   }
 
-  async descend(descriptor: Descriptor, above: readonly Digest[]): Promise<Image[]> {
+  async descend(descriptor: Descriptor, above: readonly Digest[]): Promise<Found> {
     const subject = this.#subject(descriptor);
     if (above.includes(descriptor.digest)) throw new UserError(`${subject}: the index holds itself`);
     if (above.length >= depthLimit) {
@@ -111,40 +116,48 @@ class Walk {
         `${subject}: indexes nest more than ${depthLimit} deep; expected an index of manifests`,
       );
     }
-    if (this.#seen.has(descriptor.digest)) return [];
-    this.#seen.add(descriptor.digest);
     const aside = above.length > 0 && !isImageOrIndex(descriptor);
-    if (aside || isAttestation(descriptor)) {
-      this.attestations.push(descriptor);
-      return [];
-    }
+    if (aside || isAttestation(descriptor)) return { ...nothing, attestations: [descriptor] };
+    // Documents are read at the same time: whichever is first, all get the same answer.
+    const found = this.#found.get(descriptor.digest) ?? this.#open(descriptor, above);
+    this.#found.set(descriptor.digest, found);
+    return found;
+  }
+
+  async #open(descriptor: Descriptor, above: readonly Digest[]): Promise<Found> {
     const bytes = await this.#read(descriptor);
-    const document = parseManifestOrIndex(descriptor.mediaType, bytes, subject);
+    const document = parseManifestOrIndex(descriptor.mediaType, bytes, this.#subject(descriptor));
     if (document.kind === "manifest") return this.#image(descriptor, bytes, document.manifest);
-    this.indexes.push({ descriptor, bytes });
     const below = [...above, descriptor.digest];
     const found = await mapAtOnce(
       document.index.manifests,
       { limit: readsAtOnce, signal: this.#signal },
       (child) => this.descend(child, below),
     );
-    return found.flat();
+    return {
+      images: once(
+        found.flatMap(({ images }) => images),
+        (image) => image.descriptor.digest,
+      ),
+      attestations: once(
+        found.flatMap(({ attestations }) => attestations),
+        ({ digest }) => digest,
+      ),
+      indexes: once(
+        [{ descriptor, bytes }, ...found.flatMap(({ indexes }) => indexes)],
+        (index) => index.descriptor.digest,
+      ),
+    };
   }
 
-  async #image(descriptor: Descriptor, manifestBytes: Uint8Array, manifest: Manifest): Promise<Image[]> {
-    if (!isImageConfig(manifest)) {
-      this.attestations.push(descriptor);
-      return [];
-    }
+  async #image(descriptor: Descriptor, manifestBytes: Uint8Array, manifest: Manifest): Promise<Found> {
+    if (!isImageConfig(manifest)) return { ...nothing, attestations: [descriptor] };
     const { where } = this.#blobs;
     for (const layer of manifest.layers) inlineData(layer, where);
     const configBytes = await this.#read(manifest.config);
     const config = parseDocument(ImageConfig, configBytes, `${where}: config ${manifest.config.digest}`);
     const platform = normalPlatform(config);
-    if (isUnknown(platform)) {
-      this.attestations.push(descriptor);
-      return [];
-    }
+    if (isUnknown(platform)) return { ...nothing, attestations: [descriptor] };
     const layers = manifest.layers.length;
     const diffIds = config.rootfs.diff_ids.length;
     if (layers !== diffIds) {
@@ -152,12 +165,14 @@ class Walk {
         `${this.#subject(descriptor)}: the manifest has ${layers} layers, its config ${diffIds} diff IDs; expected one for each layer`,
       );
     }
-    return [{ descriptor, manifestBytes, manifest, configBytes, config, platform }];
+    const image = { descriptor, manifestBytes, manifest, configBytes, config, platform };
+    return { ...nothing, images: [image] };
   }
 
   async #read(descriptor: Descriptor): Promise<Uint8Array> {
     this.#documents++;
-    this.#bytes += descriptor.size;
+    // One that is too large for itself is refused by its own size when it is read.
+    this.#bytes += Math.min(descriptor.size, documentLimit);
     if (this.#documents > documentCountLimit || this.#bytes > documentBytesLimit) {
       throw new UserError(
         `${this.#subject(descriptor)}: the index leads to more than ${documentCountLimit} documents or ${documentBytesLimit} bytes of them; no such image is read`,
@@ -170,6 +185,13 @@ class Walk {
     const kind = isIndexType(descriptor.mediaType) ? "index" : "manifest";
     return `${this.#blobs.where}: ${kind} ${descriptor.digest}`;
   }
+}
+
+/** Each once, where it is first. */
+function once<T>(all: readonly T[], digestOf: (each: T) => Digest): T[] {
+  const first = new Map<Digest, T>();
+  for (const each of all) if (!first.has(digestOf(each))) first.set(digestOf(each), each);
+  return [...first.values()];
 }
 
 function isImageOrIndex({ mediaType }: Descriptor): boolean {

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Build } from "../../src/image/build.ts";
+import { buildTag, decodeBuildIndex, encodeBuildIndex } from "../../src/image/build-index.ts";
+import { digestOf } from "../../src/image/digest.ts";
+import { mediaTypes } from "../../src/image/media-types.ts";
+
+const digest = digestOf(Buffer.from("image"));
+const descriptor = { mediaType: mediaTypes.ociManifest, digest, size: 5 };
+const build: Build = {
+  version: digest,
+  targets: [
+    {
+      name: "",
+      descriptor: { ...descriptor, platform: { os: "linux", architecture: "arm64", variant: "v8" } },
+    },
+    { name: "test", descriptor: { ...descriptor, annotations: { "org.example": "kept" } } },
+    { name: "0", descriptor },
+  ],
+  delivery: { unpackRootfs: true, outputOci: false },
+};
+
+const decode = (value: unknown) => decodeBuildIndex(Buffer.from(JSON.stringify(value)), "store");
+const document = (): Record<string, unknown> => JSON.parse(Buffer.from(encodeBuildIndex(build)).toString());
+
+test("a build comes back as it was recorded, and is the same bytes each time", () => {
+  const bytes = encodeBuildIndex(build);
+  assert.deepEqual(decodeBuildIndex(bytes, "store"), build);
+  assert.deepEqual(encodeBuildIndex(decodeBuildIndex(bytes, "store")), bytes);
+  assert.equal(buildTag(digest), `build-${digest.slice(7)}`);
+});
+
+test("what is no build index is refused by what it lacks", () => {
+  const { annotations, manifests, ...rest } = document();
+  const rows: readonly (readonly [unknown, RegExp])[] = [
+    [{ ...rest, manifests }, /store: build index: annotations/],
+    [{ ...rest, annotations, manifests: [] }, /build index: holds no target; expected the main target first/],
+    [{ ...rest, annotations, manifests: [descriptor] }, /build index: manifests\[0\]\.annotations/],
+    [{ ...document(), mediaType: mediaTypes.ociManifest }, /build index: mediaType/],
+    [
+      {
+        ...document(),
+        annotations: { ...(annotations as object), "org.concourse-ci.oci-build.version": "latest" },
+      },
+      /build index: version: "latest" is no digest/,
+    ],
+    [
+      {
+        ...document(),
+        annotations: { ...(annotations as object), "org.concourse-ci.oci-build.output-oci": "yes" },
+      },
+      /output-oci/,
+    ],
+  ];
+  for (const [value, message] of rows) assert.throws(() => decode(value), message);
+});
+
+test("targets have names that can be a stage's, and no other", () => {
+  const named = (name: string) =>
+    encodeBuildIndex({ ...build, targets: [build.targets[0], { name, descriptor }] });
+  for (const name of ["test", "Test-2", "a.b_c", "0"])
+    assert.equal(decodeBuildIndex(named(name), "store").targets[1]?.name, name);
+  for (const name of [
+    "",
+    ".",
+    "..",
+    "../x",
+    "/x",
+    "a/b",
+    ".hidden",
+    "-x",
+    "a\0",
+    "a b",
+    "ä",
+    "x".repeat(256),
+  ])
+    assert.throws(
+      () => decodeBuildIndex(named(name), "store"),
+      /can't be the name of a target/,
+      JSON.stringify(name),
+    );
+});

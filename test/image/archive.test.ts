@@ -147,7 +147,7 @@ test("the same image and names give the same bytes, and no member is there twice
   assert.deepEqual(docker.RepoTags, ["registry.example:5000/team/app:1", "debian:12"]);
   assert.equal(docker.Config, blobPath(made.image.manifest.config.digest));
   // All four are one archive: go-containerregistry knows them by their diff ID alone.
-  assert.deepEqual([...new Set(docker.Layers)].length, 1);
+  assert.deepEqual(new Set(docker.Layers).size, 1);
   const index = documentOf("index.json") as { manifests: Descriptor[] };
   assert.deepEqual(
     index.manifests.map(({ digest, annotations }) => ({ digest, annotations })),
@@ -178,11 +178,11 @@ test("a damaged layer leaves no image.tar, and an older one as it was", async ()
   const made = await makeImage(join(path, "layout"), ["gzip", "gzip"]);
   const file = join(path, "image.tar");
   await archiveOf(made, file);
-  const before = await readFile(file);
+  const older = await readFile(file);
   const last = made.layers[1]?.descriptor;
   assert.equal(last?.mediaType, mediaTypes.ociLayerGzip);
   await truncate(join(made.folder, blobPath(last.digest)), 10);
   await assert.rejects(archiveOf(made, file), /it ends after 10 of its \d+ bytes/);
-  assert.ok((await readFile(file)).equals(before));
+  assert.ok((await readFile(file)).equals(older));
   assert.deepEqual((await readdir(path)).toSorted(), ["image.tar", "layout"]);
 });

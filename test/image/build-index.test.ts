@@ -23,6 +23,9 @@ const build: Build = {
 const decode = (value: unknown) => decodeBuildIndex(Buffer.from(JSON.stringify(value)), "store");
 const document = (): Record<string, unknown> => JSON.parse(Buffer.from(encodeBuildIndex(build)).toString());
 
+const named = (name: string) =>
+  encodeBuildIndex({ ...build, targets: [build.targets[0], { name, descriptor }] });
+
 test("a build comes back as it was recorded, and is the same bytes each time", () => {
   const bytes = encodeBuildIndex(build);
   assert.deepEqual(decodeBuildIndex(bytes, "store"), build);
@@ -56,8 +59,6 @@ test("what is no build index is refused by what it lacks", () => {
 });
 
 test("targets have names that can be a stage's, and no other", () => {
-  const named = (name: string) =>
-    encodeBuildIndex({ ...build, targets: [build.targets[0], { name, descriptor }] });
   for (const name of ["test", "Test-2", "a.b_c", "0"])
     assert.equal(decodeBuildIndex(named(name), "store").targets[1]?.name, name);
   for (const name of [

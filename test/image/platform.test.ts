@@ -11,6 +11,7 @@ import {
 } from "../../src/image/platform.ts";
 
 const parse = (text: string) => parsePlatform(text, "platform");
+const runnable = (text: string) => runnablePlatforms(parse(text)).map(formatPlatform).join(" ");
 const named = (...names: readonly string[]) => names.map((name) => ({ name, platform: parse(name) }));
 const choose = (there: readonly string[], wanted: string | undefined, host = "linux/amd64") =>
   choosePlatform(named(...there), wanted === undefined ? undefined : parse(wanted), parse(host)).name;
@@ -54,7 +55,6 @@ test("the host is named as Go names it", () => {
 });
 
 test("what runs on a platform is its own variant first, then older ones, then its 32-bit sibling", () => {
-  const runnable = (text: string) => runnablePlatforms(parse(text)).map(formatPlatform).join(" ");
   assert.equal(runnable("linux/amd64/v3"), "linux/amd64/v3 linux/amd64/v2 linux/amd64 linux/386");
   assert.equal(runnable("linux/arm/v7"), "linux/arm/v7 linux/arm/v6 linux/arm/v5");
   assert.equal(runnable("linux/arm64"), "linux/arm64 linux/arm/v8 linux/arm/v7 linux/arm/v6 linux/arm/v5");

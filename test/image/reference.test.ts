@@ -9,6 +9,7 @@ import {
 
 const hex = "0123456789abcdef".repeat(4);
 const parse = (text: string) => parseReference(text, "image");
+const familiar = (text: string) => familiarRepository(parse(text));
 
 test("a reference is read as Docker reads it", () => {
   const rows = {
@@ -63,7 +64,6 @@ test("a repository has neither tag nor digest", () => {
 });
 
 test("Docker's short names are those of Docker Hub alone", () => {
-  const familiar = (text: string) => familiarRepository(parse(text));
   assert.equal(familiar("docker.io/library/debian"), "debian");
   assert.equal(familiar("docker.io/team/app"), "team/app");
   assert.equal(familiar("docker.io/library/a/b"), "library/a/b");

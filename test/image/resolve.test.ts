@@ -16,8 +16,8 @@ const onPlatform = (architecture: string) => ({ ...recipe, platform: { os: "linu
 
 interface Blobs {
   readonly folder: string;
-  index(...manifests: readonly Descriptor[]): Promise<Descriptor>;
-  tree(top: Descriptor): Promise<ImageTree>;
+  readonly index: (...manifests: readonly Descriptor[]) => Promise<Descriptor>;
+  readonly tree: (top: Descriptor) => Promise<ImageTree>;
 }
 
 async function withBlobs(work: (blobs: Blobs) => Promise<void>): Promise<void> {

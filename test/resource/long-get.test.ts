@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { type Fault, type FaultProxy, startFaultProxy } from "../support/fault-proxy.ts";
+import { type Registry, startRegistry } from "../support/registry.ts";
+import { type StartedRun, startResource, versionOf } from "../support/resource.ts";
+import { randomLayer, type StoredImage, storeImage } from "../support/stored-image.ts";
+
+const size = 3_000_000;
+let registry: Registry;
+let stored: StoredImage;
+
+before(async () => {
+  registry = await startRegistry();
+  stored = await storeImage(`${registry.host}/app`, { layers: [randomLayer(size)] });
+});
+after(() => registry[Symbol.asyncDispose]());
+
+const layer = (request: { readonly path: string }) =>
+  request.path.includes(stored.image.layers[0]?.descriptor.digest ?? "none");
+
+/** Sends the first million bytes of the layer, and the rest once `rest` says so. */
+function sendsInTwo(rest: Promise<void>): Fault {
+  return {
+    when: layer,
+    happens: async (faulty) => {
+      const { status, headers, body } = await faulty.forward();
+      faulty.response.writeHead(status, headers);
+      faulty.response.write(body.subarray(0, 1_000_000));
+      await rest;
+      faulty.response.end(body.subarray(1_000_000));
+    },
+  };
+}
+
+function startGet(proxy: FaultProxy, folder: string, params: object): Promise<StartedRun> {
+  const source = { repository: `${proxy.host}/app`, insecure: true };
+  return startResource("in", {
+    args: [folder],
+    stdin: { source, version: stored.version, params },
+    env: { NO_COLOR: "1" },
+  });
+}
+
+for (const [what, params] of [
+  ["image.tar", {}],
+  ["image/", { output_oci: true }],
+] as const) {
+  test(`a get that takes more than a second says how much of ${what} is written`, async () => {
+    await using folder = await createPrivateFolder("test-long");
+    await using proxy = await startFaultProxy(registry.url);
+    const rest = Promise.withResolvers<void>();
+    proxy.inject(sendsInTwo(rest.promise));
+    const started = await startGet(proxy, folder.path, params);
+    await started.wrote(new RegExp(`writing ${what}: 1\\.0 MB of 3\\.0 MB\\n`));
+    rest.resolve();
+    const run = await started.result;
+    assert.deepEqual(versionOf(run).version, stored.version);
+    assert.match(run.stderr, new RegExp(`wrote ${what}: 3\\.0 MB\\n$`));
+    assert.equal(await readFile(join(folder.path, "digest"), "utf8"), stored.version.digest);
+  });
+
+  test(`a get that is aborted while it writes ${what} leaves nothing`, async () => {
+    await using folder = await createPrivateFolder("test-long");
+    await using proxy = await startFaultProxy(registry.url);
+    proxy.inject(sendsInTwo(new Promise(() => {})));
+    const started = await startGet(proxy, folder.path, params);
+    await started.wrote(/writing image/);
+    assert.match((await readdir(folder.path)).join(), /^\.partial-\w+$/);
+    started.kill("SIGTERM");
+    const run = await started.result;
+    assert.equal(run.status, 143);
+    assert.equal(run.stdout, "");
+    assert.match(run.stderr, /aborted by SIGTERM\n$/);
+    assert.deepEqual(run.leftovers, []);
+    assert.deepEqual(await readdir(folder.path), []);
+  });
+}

@@ -1,5 +1,5 @@
 import { constants, createReadStream } from "node:fs";
-import { copyFile, link, mkdir, open, rename, rm } from "node:fs/promises";
+import { copyFile, link, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -117,7 +117,8 @@ async function shareFile(blobs: Blobs, descriptor: Descriptor, path: string): Pr
     await copyFile(stored, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
   } catch {
     // Not every filesystem has reflinks; what else may be wrong shows again when the blob is copied.
-    if (blobs.kept) return false;
+    // With two names it is part of another delivery already, which this one is not to change.
+    if (blobs.kept || (await stat(stored)).nlink > 1) return false;
     try {
       await link(stored, path);
     } catch {

@@ -115,6 +115,7 @@ test("blobs of a store are copied, blobs that go with the step may be the same f
   const original = await inode(made.folder);
   assert.notEqual(await write(stored, "of a store"), original);
   assert.equal(await write({ ...stored, kept: false }, "of the step"), original);
+  assert.notEqual(await write({ ...stored, kept: false }, "of the step, for another target"), original);
   assert.notEqual(await write({ ...stored, file: () => undefined }, "of a registry"), original);
 });
 

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import type { Build } from "../../src/image/build.ts";
 import { encodeBuildIndex } from "../../src/image/build-index.ts";
 import { blobPath } from "../../src/image/layout.ts";
 import { type ImageRecipe, nativePlatform } from "../support/images.ts";
@@ -17,10 +18,10 @@ const simple: ImageRecipe = { layers: [layer("file")], config: { Env: ["A=1"], L
 const other = { os: "linux", architecture: nativePlatform.architecture === "arm64" ? "amd64" : "arm64" };
 
 /** A folder with a directory store that has one build, and a way to get it. */
-async function stored(targets: Targets = { "": [simple] }) {
+async function stored(targets: Targets = { "": [simple] }, delivery?: Build["delivery"]) {
   const folder = await createPrivateFolder("test-delivery");
   const source = { directory: join(folder.path, "builds") };
-  const build = await storeInDirectory(source.directory, targets);
+  const build = await storeInDirectory(source.directory, targets, delivery);
   const { version } = build;
   const to = join(folder.path, "get");
   const get = (params: Readonly<Record<string, unknown>> = {}, under: readonly string[] = []): Promise<Run> =>
@@ -50,6 +51,17 @@ test("a get delivers files of exactly these names and contents", async () => {
     '{"env":["PATH=/bin","EMPTY="],"user":"1000:1000","entrypoint":["/bin/app"],"cmd":["--help"],"workdir":"/srv"}',
   );
   assert.equal(await text(build.to, "rootfs/file"), "file\n");
+});
+
+test("a get delivers what the put asked for, unless its own params say otherwise", async () => {
+  await using build = await stored({ "": [simple] }, { unpackRootfs: true, outputOci: true });
+  versionOf(await build.get());
+  const common = ["digest", "labels.json", "metadata.json"];
+  assert.deepEqual(await names(build.to), [...common, "image", "rootfs"].toSorted());
+  versionOf(await build.get({ unpack_rootfs: false, output_oci: false }));
+  assert.deepEqual(await names(build.to), [...common, "image.tar"].toSorted());
+  versionOf(await build.get({ image_tar: false }));
+  assert.deepEqual(await names(build.to), [...common, "rootfs"].toSorted());
 });
 
 test("an image that says nothing of how to run it has empty lists, not null", async () => {

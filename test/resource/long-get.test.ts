@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { withDisk, withListedDisk } from "../support/disks.ts";
 import { type Fault, type FaultProxy, startFaultProxy } from "../support/fault-proxy.ts";
 import { type Registry, startRegistry } from "../support/registry.ts";
-import { type StartedRun, startResource, versionOf } from "../support/resource.ts";
+import { runResource, type StartedRun, startResource, versionOf } from "../support/resource.ts";
 import { randomLayer, type StoredImage, storeImage } from "../support/stored-image.ts";
 
 const size = 3_000_000;
@@ -60,6 +61,27 @@ for (const [what, params] of [
     assert.deepEqual(versionOf(run).version, stored.version);
     assert.match(run.stderr, new RegExp(`wrote ${what}: 3\\.0 MB\\n$`));
     assert.equal(await readFile(join(folder.path, "digest"), "utf8"), stored.version.digest);
+  });
+
+  test(`a get from a registry needs room for ${what} and for nothing else, in a folder that is a disk`, async () => {
+    await using temporary = await createPrivateFolder("test-long");
+    const [folder, tmp] = [join(temporary.path, "get"), join(temporary.path, "tmp")];
+    for (const path of [folder, tmp]) await mkdir(path);
+    const listing = join(temporary.path, "listing");
+    const run = await runResource("in", {
+      args: [folder],
+      stdin: {
+        source: { repository: `${registry.host}/app`, insecure: true },
+        version: stored.version,
+        params,
+      },
+      env: { NO_COLOR: "1", TMPDIR: tmp },
+      under: [...withDisk(tmp, "size=200k"), ...withListedDisk(folder, "size=4m", listing)],
+    });
+    versionOf(run);
+    const names = (await readFile(listing, "utf8")).split("\n");
+    assert.ok(names.includes(`./${what.replace("/", "")}`));
+    assert.ok(!names.some((name) => name.includes("partial")));
   });
 
   test(`a get that is aborted while it writes ${what} leaves nothing`, async () => {

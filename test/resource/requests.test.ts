@@ -155,6 +155,10 @@ test("a check echoes the version that Concourse knows, and has none of its own",
   const source = { repository: "registry.example/app" };
   assert.deepEqual(responseOf(await runResource("check", { stdin: { source, version: null } })), []);
   assert.deepEqual(responseOf(await runResource("check", { stdin: { source } })), []);
-  const known = responseOf(await runResource("check", { stdin: { source, version: noSuchVersion } }));
-  assert.deepEqual(known, [noSuchVersion]);
+  for (const version of [noSuchVersion, { digest: "odd" }, { of: "another", resource: "type" }, {}])
+    assert.deepEqual(responseOf(await runResource("check", { stdin: { source, version } })), [version]);
+  for (const version of ["latest", { digest: 1 }, [noSuchVersion]]) {
+    const run = await runResource("check", { stdin: { source, version } });
+    assertFailedCleanly(run, /request\.version.*expected/);
+  }
 });

@@ -44,13 +44,14 @@ export interface TargetContent extends Delivery {
 export async function writeTarget(target: TargetContent, folder: string): Promise<void> {
   const { blobs, host, platform } = target;
   const own = hostPlatform(host.arch);
-  const isNarrowed = platform !== undefined;
-  const tree = isNarrowed ? singleImage(choosePlatform(target.tree.images, platform, own)) : target.tree;
+  const { images } = target.tree;
+  const tree = platform === undefined ? target.tree : singleImage(choosePlatform(images, platform, own));
+  const isDescribed = tree.images.length === 1 || target.unpackRootfs;
+  const image = isDescribed ? choosePlatform(tree.images, undefined, own) : undefined;
   const written = target.imageTar ? await writeImage({ ...target, tree }, folder) : undefined;
   await writeFile(join(folder, "digest"), versionOf(tree));
   await writePlace(target, folder);
-  if (tree.images.length > 1 && !target.unpackRootfs) return;
-  const image = choosePlatform(tree.images, undefined, own);
+  if (image === undefined) return;
   await writeFile(join(folder, "metadata.json"), JSON.stringify(imageMetadata(image.config)));
   await writeFile(join(folder, "labels.json"), JSON.stringify(imageLabels(image.config)));
   if (!target.unpackRootfs) return;

@@ -9,6 +9,7 @@ import { Descriptor } from "../image/descriptor.ts";
 import { buildArguments, type SolveRun } from "./arguments.ts";
 import type { Engine } from "./engine/engine.ts";
 import type { FollowedSolve, SolveSummary } from "./progress/follow.ts";
+import { type Silence, watchSolve } from "./watch.ts";
 
 /** One solve on one daemon. */
 export interface BuildctlRun extends SolveRun {
@@ -16,36 +17,42 @@ export interface BuildctlRun extends SolveRun {
   readonly engine: Engine;
   /** Credentials are in files and variables of it. */
   readonly env: Environment;
+  readonly silence: Silence;
 }
 
-/**
- * Runs `buildctl build`.
- * @returns what was built; or why nothing was, in the failing step's and BuildKit's words
- */
-export async function runBuildctl(
-  run: BuildctlRun,
-  progress: FollowedSolve,
-): Promise<
-  { readonly descriptor: Descriptor; readonly summary: SolveSummary } | { readonly failure: string }
-> {
-  const { host, engine, env } = run;
-  const child = startChild(host, "buildctl", [...engine.connection, ...buildArguments(run)], {
-    env,
+/** What one run of buildctl came to. */
+export interface BuildctlOutcome {
+  readonly summary: SolveSummary;
+  /** What was built, where it is; or why nothing was, in the failing step's and BuildKit's words. */
+  readonly result: { readonly descriptor: Descriptor } | { readonly failure: string };
+}
+
+/** Runs `buildctl build`. */
+export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Promise<BuildctlOutcome> {
+  const { host, engine, env, silence } = run;
+  using watch = watchSolve({ engine, progress, silence, log: host.log });
+  const signal = AbortSignal.any([host.signal, watch.signal]);
+  const child = startChild({ env, signal }, "buildctl", [...engine.connection, ...buildArguments(run)], {
     stdout: "ignore",
     buffer: false,
     reject: false,
   });
-  child.stderr.on("data", (bytes: Buffer) => progress.write(bytes));
+  child.stderr.on("data", (bytes: Buffer) => {
+    watch.heard();
+    progress.write(bytes);
+  });
   const { exitCode } = await child;
   const summary = progress.end();
   host.signal.throwIfAborted();
-  if (exitCode === 0) return { descriptor: await readDescriptor(run.metadataFile), summary };
+  if (exitCode === 0) return { summary, result: { descriptor: await readDescriptor(run.metadataFile) } };
+  if (watch.signal.aborted) return { summary, result: { failure: String(watch.signal.reason) } };
   if (exitCode === 127)
     throw new UserError(
       "buildctl is not on PATH: use the resource's own image, or install BuildKit 0.28.1 or newer",
     );
   const failure = summary.failure ?? `buildctl ended with status ${String(exitCode)}`;
-  return { failure: [failure, await diskTrouble(failure, run)].filter(Boolean).join("\n") };
+  const words = [failure, await diskTrouble(failure, run)].filter(Boolean).join("\n");
+  return { summary, result: { failure: words } };
 }
 
 /** Programs say that a disk is full, not which: those that this step writes to are looked at. */

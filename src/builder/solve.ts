@@ -1,18 +1,13 @@
-import { join } from "node:path";
 import { concurrently } from "../host/concurrently.ts";
-import { UserError } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import type { Exporter } from "../image/exporter.ts";
 import type { Builder } from "./builder.ts";
-import { cacheAttributes } from "./cache.ts";
-import type { Engine } from "./engine/engine.ts";
-import type { Share } from "./engine/pool.ts";
 import type { DockerfileInput } from "./inputs/inputs.ts";
 import { forPlatforms, type Plan, type Solve } from "./plan.ts";
 import { createProgressBoard, type ProgressBoard, type SolveSummary } from "./progress/follow.ts";
 import { formatSeconds } from "./progress/text.ts";
-import { type BuildctlRun, runBuildctl } from "./run-buildctl.ts";
+import { type Part, solvePart } from "./solve-part.ts";
 
 /** What one target's solves gave: its manifest or index, where the exporter put it. */
 export interface SolveResult {
@@ -31,7 +26,18 @@ export interface SolveAll {
   readonly exporter: (target: string) => Promise<Exporter>;
   /** Makes one index of the images that several nodes have built of one target. */
   readonly merge: (built: readonly Descriptor[]) => Promise<Descriptor>;
+  readonly patience: SolvePatience;
 }
+
+/** How long other machines are borne with, in milliseconds. */
+export interface SolvePatience {
+  /** Of a layer cache that brings nothing. */
+  readonly stall: number;
+  /** A push that fails for a reason that may pass is tried again for so long. */
+  readonly retry: number;
+}
+
+export const defaultPatience: SolvePatience = { stall: 30_000, retry: 120_000 };
 
 /**
  * Solves all targets at the same time. One daemon does shared steps once; of several, each builds its platforms.
@@ -88,79 +94,4 @@ async function solveTarget(request: SolveAll, solve: Solve, board: ProgressBoard
     descriptor: isShared || only === undefined ? await request.merge(descriptors) : only,
     summaries: parts.map(({ summary }) => summary),
   };
-}
-
-/** What one solve on one daemon shall do. */
-interface Part {
-  readonly solve: Solve;
-  readonly share: Share;
-  readonly scope: { readonly target: string; readonly platform: string | undefined };
-  /** What tells it from the build's other solves; none if there are no others. */
-  readonly names: readonly string[];
-}
-
-type Solved = { readonly descriptor: Descriptor; readonly summary: SolveSummary };
-
-/** Tries the share's daemons: one that can't be reached is passed over; one that dies is replaced once. */
-async function solvePart(request: SolveAll, part: Part, board: ProgressBoard): Promise<Solved> {
-  const { host } = request;
-  const { engines } = part.share;
-  const what = part.names.length === 0 ? "" : ` ${part.names.join(" for ")}`;
-  const problems: string[] = [];
-  let failures = 0;
-  for (const engine of engines) {
-    const problem = engines.length > 1 ? await engine.diagnose() : undefined;
-    if (problem !== undefined) {
-      problems.push(problem);
-      host.log.warn(`${problem}; passing it over`);
-      continue;
-    }
-    host.log.line(`building${what} with ${engine.where}`);
-    const outcome = await solveOn(engine, request, part, board);
-    if (!("failure" in outcome)) return outcome;
-    const died = await engine.diagnose();
-    if (died === undefined) throw new UserError(outcome.failure);
-    problems.push(died);
-    failures++;
-    if (failures > 1) break;
-    if (engine !== engines.at(-1)) host.log.warn(`${died}; building${what} once more, elsewhere`);
-  }
-  throw new UserError(problems.join("\n"));
-}
-
-async function solveOn(
-  engine: Engine,
-  request: SolveAll,
-  { solve, scope, names }: Part,
-  board: ProgressBoard,
-): Promise<Solved | { readonly failure: string }> {
-  const { host, builder } = request;
-  const { imports, exports } = cacheAttributes(builder.cache, scope);
-  const attempt = async (importCaches: typeof imports) => {
-    const run: BuildctlRun = {
-      host,
-      engine,
-      env: builder.registries.env,
-      solve,
-      exporter: await request.exporter(solve.target),
-      metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),
-      progress: request.style === "plain" ? "plain" : "rawjson",
-      importCaches,
-      exportCaches: exports,
-      authTls: builder.registries.authTls,
-    };
-    return await runBuildctl(run, board.follow(names.length === 0 ? undefined : names.join(" ")));
-  };
-  const outcome = await attempt(imports);
-  if (!("failure" in outcome) || imports.length === 0 || !isLostBlob(outcome.failure)) return outcome;
-  host.log.warn(`${outcome.failure}\nThe layer cache may be damaged: building once more without it`);
-  return await attempt([]);
-}
-
-/** Layers of a cache are fetched only when a step needs them, so a damaged one shows as that step's failure. */
-function isLostBlob(failure: string): boolean {
-  if (/exit code: \d+/.test(failure)) return false;
-  return /unexpected commit digest|failed commit on ref|failed to copy|httpReadSeeker|blob .*not found|failed to compute cache key/.test(
-    failure,
-  );
 }

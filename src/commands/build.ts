@@ -33,6 +33,7 @@ export async function build({ host }: Invocation): Promise<undefined> {
       buildkitConfig: undefined,
       keptState: (await isFolder(cache)) ? join(cache, "buildkit") : undefined,
       store,
+      patience: {},
     }),
   );
   const { blobs } = stage;

@@ -10,14 +10,10 @@ export async function openStore(source: Source, host: Host): Promise<Store> {
   if (source.directory !== undefined)
     return openDirectoryStore({ directory: source.directory, keep: source.keep });
   if (source.repository !== undefined) {
-    const { stall, retry } = source.timeouts;
     return openRegistryStore({
       repository: source.repository,
       access: source.registryAccess,
-      limits: {
-        ...(stall === undefined ? {} : { stall: stall * 1000 }),
-        ...(retry === undefined ? {} : { retry: retry * 1000 }),
-      },
+      limits: source.patience,
       host,
     });
   }

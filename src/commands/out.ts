@@ -38,6 +38,7 @@ export async function put({ host, args, readInput }: Invocation): Promise<{
     buildkitConfig: source.buildkitConfig,
     keptState: undefined,
     store,
+    patience: source.patience,
   });
   const { stage, results } = built;
   const [main, ...others] = results.map(({ target, descriptor }) => ({ name: target, descriptor }));

@@ -5,7 +5,7 @@ import type { InputFolder } from "../builder/inputs/input-folder.ts";
 import { resolveInputs } from "../builder/inputs/resolve-inputs.ts";
 import type { BuildOptions } from "../builder/options.ts";
 import { planBuild } from "../builder/plan.ts";
-import { type SolveResult, solveAll } from "../builder/solve.ts";
+import { defaultPatience, type SolvePatience, type SolveResult, solveAll } from "../builder/solve.ts";
 import { concurrently } from "../host/concurrently.ts";
 import type { Host } from "../host/host.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
@@ -14,6 +14,7 @@ import { mergedIndex } from "../image/merge-index.ts";
 import type { RegistryAccess } from "../image/registry-access.ts";
 import { mirrorName } from "../request/source.ts";
 import type { Stage, Store } from "../store/store.ts";
+import { liveCache } from "./live-cache.ts";
 
 /** Bytes of cache that are kept for later runs. */
 const keptLimit = 20e9;
@@ -30,6 +31,7 @@ export interface RunBuild {
   /** Keeps the daemon's state, and so its layer cache, for later runs. */
   readonly keptState: string | undefined;
   readonly store: Store;
+  readonly patience: Partial<SolvePatience>;
 }
 
 /** What a build gave, in a stage of the store: committed by the caller, or read from there. */
@@ -49,7 +51,8 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   await using tools = new AsyncDisposableStack();
   const { path: workspace } = tools.use(await createPrivateFolder("inputs"));
   // The daemon needs a moment to start: inputs are read and the store is tried meanwhile.
-  const [builder, inputs] = await concurrently(host.signal, [
+  const patience = { ...defaultPatience, ...run.patience };
+  const [builder, inputs, , cache] = await concurrently(host.signal, [
     async (signal) => tools.use(await openBuilder(builderOptions(run, { ...host, signal }))),
     (signal) =>
       resolveInputs({
@@ -61,15 +64,18 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
         signal,
       }),
     (signal) => store.prepare(signal),
+    (signal) =>
+      liveCache(run.cache, { access: run.access, stall: patience.stall, host: { ...host, signal } }),
   ]);
   warnOfSecretArgs(inputs.buildArgs, host);
   const stage = held.use(await store.stage(host.signal));
   const results = await solveAll({
     host,
-    builder,
+    builder: { ...builder, cache },
     plan: planBuild(options, inputs),
     dockerfile: inputs.dockerfile,
     style: options.progress,
+    patience,
     exporter: (target) => stage.exporter(target),
     merge: async (built) =>
       stage.add(await mergedIndex(stage.blobs, built, host.signal), mediaTypes.ociIndex),

@@ -65,7 +65,7 @@ export const sourceFields = {
         .describe("What fails for a reason that may pass is tried again for so long. Default: 120."),
     })
     .default({})
-    .describe("Seconds of patience with the repository's registry: `{stall, retry}`."),
+    .describe("Seconds of patience with registries: `{stall, retry}`."),
   ...cloudFields,
   ...daemonFields,
   cache: cacheField,
@@ -84,7 +84,10 @@ export const Source = z.strictObject(sourceFields).transform((given, { issues })
     directory: given.directory,
     keep: given.keep,
     variant: given.variant,
-    timeouts: given.timeouts,
+    patience: present({
+      stall: milliseconds(given.timeouts.stall),
+      retry: milliseconds(given.timeouts.retry),
+    }),
     registryAccess: access,
     daemons,
     buildkitConfig: given.buildkit_config,
@@ -97,6 +100,10 @@ export const Source = z.strictObject(sourceFields).transform((given, { issues })
 });
 export type Source = z.infer<typeof Source>;
 type Given = z.output<ReturnType<typeof z.strictObject<typeof sourceFields>>>;
+
+function milliseconds(given: number | undefined): number | undefined {
+  return given === undefined ? undefined : given * 1000;
+}
 
 function checkStore({ repository, directory, username, password, keep }: Given): void {
   if (repository === undefined && directory === undefined) {

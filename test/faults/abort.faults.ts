@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, truncate, writeFile } from "node:fs/promises";
-import { type AddressInfo, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
@@ -11,6 +9,7 @@ import { gone, processesOf } from "../support/processes.ts";
 import { randomBytes, randomFrom } from "../support/random.ts";
 import { startRegistry } from "../support/registry.ts";
 import { type Run, type StartedRun, startResource, versionOf } from "../support/resource.ts";
+import { startSilentServer } from "../support/silent-server.ts";
 import { makeSite } from "../support/site.ts";
 
 /** Waits until something is so; asking is all that can be done about processes and files of others. */
@@ -44,25 +43,15 @@ const runs = (mark: string, program: RegExp) => async () =>
 test("aborted while its request is read, a step ends", async () => {
   for (const name of ["out", "in", "check"] as const) {
     const mark = newMark();
-    const { port, sockets, server } = await silentServer();
+    await using silent = await startSilentServer();
     // Its stdin is the socket of a peer that never says anything.
     const under = ["bash", "-c", 'exec "$@" </dev/tcp/127.0.0.1/$PORT', "bash"];
-    const env = { [mark]: "1", PORT: String(port) };
+    const env = { [mark]: "1", PORT: String(silent.port) };
     const started = await startResource(name, { args: ["/nonexistent"], under, env });
     await until(runs(mark, /main/), "the step's own process");
     await abort(started, mark);
-    for (const socket of sockets) socket.destroy();
-    server.close();
-    await once(server, "close");
   }
 });
-
-async function silentServer() {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => void sockets.add(socket)).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return { port: (server.address() as AddressInfo).port, sockets, server };
-}
 
 test("aborted while its daemon starts, a put ends with it", async () => {
   await using site = await makeSite("");

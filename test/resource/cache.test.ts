@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { asks, startFaultProxy } from "../support/fault-proxy.ts";
 import { startRegistry } from "../support/registry.ts";
 import { assertFailedCleanly } from "../support/resource.ts";
+import { startSilentServer } from "../support/silent-server.ts";
 import { makeSite, metadataOf, result, shell } from "../support/site.ts";
 
 const dockerfile = "RUN echo one; date > /result\nFROM shell\nRUN (echo two; date) > /result\n";
@@ -70,7 +72,62 @@ test("a damaged cache is said, and costs no build", async () => {
   });
   const broken = await site.put(changed("three"), { ...access, cache });
   assert.equal(await result(await site.get(broken)), "three\n");
-  assert.match(broken.stderr, /The layer cache may be damaged: building once more without it/);
+  assert.match(
+    broken.stderr,
+    /The layer cache may be damaged or out of reach: building once more without it/,
+  );
+});
+
+test("a cache whose registry never answers is done without, and that is said", async () => {
+  await using silent = await startSilentServer();
+  await using site = await makeSite(dockerfile);
+  const registries = { [silent.host]: { insecure: true } };
+  const run = await site.put(
+    {},
+    { registries, cache: { ref: `${silent.host}/cache` }, timeouts: { stall: 1 } },
+  );
+  assert.equal(metadataOf(run, "steps"), "4 run, 0 cached");
+  assert.match(
+    run.stderr,
+    /warning: layer cache \S+\/cache:buildcache not used: HEAD \S+: no answer within 1 s/,
+  );
+});
+
+test("a cache that stops taking what is written is done without, and that is said", async () => {
+  await using registry = await startRegistry();
+  await using proxy = await startFaultProxy(registry.url);
+  proxy.inject({ when: asks(/\/blobs\/uploads\/./, "PUT"), happens: () => {} });
+  await using site = await makeSite(dockerfile);
+  const registries = { [proxy.host]: { insecure: true } };
+  const run = await site.put(
+    {},
+    { registries, cache: { ref: `${proxy.host}/cache` }, timeouts: { stall: 0.3 } },
+  );
+  assert.equal(metadataOf(run, "steps"), "4 run, 0 cached");
+  assert.match(run.stderr, /warning: exporting cache to registry: nothing has come of it for 3\.\d s/);
+});
+
+test("caches that can't even be begun with cost no build", async () => {
+  await using site = await makeSite(dockerfile);
+  const gha = { type: "gha", url: "http://127.0.0.1:1/", token: "no token" };
+  for (const cache of [{ type: "local", directory: "/proc/nowhere" }, gha]) {
+    const run = await site.put({}, { cache });
+    assert.equal(metadataOf(run, "steps"), "4 run, 0 cached");
+    assert.match(run.stderr, /warning: .*\nThe layer cache may be damaged or out of reach/);
+  }
+});
+
+test("a local cache with a damaged index, or damaged blobs, costs no build, and is mended", async () => {
+  await using site = await makeSite(dockerfile);
+  const cache = { type: "local", directory: join(site.folder, "cache") };
+  await site.put({}, { cache });
+  const index = join(cache.directory, "cache/index.json");
+  const whole = await readFile(index, "utf8");
+  for (const damaged of ["{", '{"manifests":[]}', whole.replaceAll(/[0-9a-f]{64}/g, "0".repeat(64))]) {
+    await writeFile(index, damaged);
+    assert.equal(metadataOf(await site.put({}, { cache }), "steps"), "4 run, 0 cached");
+  }
+  assert.equal(metadataOf(await site.put({}, { cache }), "steps"), "0 run, 4 cached");
 });
 
 /** Overwrites every blob that is no JSON document. */

@@ -1,7 +1,5 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { chmod, copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
-import { type AddressInfo, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
@@ -9,9 +7,13 @@ import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { startBuildkitd } from "../support/buildkit.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { checkout } from "../support/host.ts";
+import { nativePlatform } from "../support/images.ts";
 import { gone } from "../support/processes.ts";
 import { assertFailedCleanly } from "../support/resource.ts";
+import { startSilentServer } from "../support/silent-server.ts";
 import { makeSite, shell } from "../support/site.ts";
+
+const native = `linux/${nativePlatform.architecture}`;
 
 test("an unprivileged user without capabilities puts and gets through a BuildKit with mTLS", async () => {
   await using authority = await createAuthority();
@@ -75,20 +77,15 @@ test("a daemon that wants TLS, has another authority, or wants a client certific
   }
 });
 
-test("a daemon that takes connections and never answers is named within seconds", async () => {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => void sockets.add(socket)).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  try {
-    await using site = await makeSite("");
-    const { port } = server.address() as AddressInfo;
-    const run = await site.put({}, { buildkit: { address: `tcp://127.0.0.1:${port}` } });
+test("a daemon that takes connections and never answers is named within seconds, as the one or as a node", async () => {
+  await using silent = await startSilentServer();
+  await using site = await makeSite("");
+  const address = `tcp://${silent.host}`;
+  for (const source of [{ buildkit: { address } }, { nodes: [{ address, platforms: [native] }] }]) {
+    const run = await site.put({}, source);
     assertFailedCleanly(run, /BuildKit at tcp:\/\/127\.0\.0\.1:\d+ can't be used/);
+    assert.doesNotMatch(run.stderr, /building with/);
     assert.ok(run.milliseconds < 15_000, `${run.milliseconds} ms`);
-  } finally {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-    await once(server, "close");
   }
 });
 

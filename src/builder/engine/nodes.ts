@@ -44,7 +44,8 @@ export async function openNodes(nodes: Nodes, { host, workspace, subject }: Open
           const able = await ableNodes(opened, formatPlatform(parsePlatform(platform, "platforms")), host);
           const [best, ...next] = ranked(able, `${subject}\0${target}`);
           if (best === undefined) throw lacking(platform, nodes);
-          return { platforms: [platform], engines: [best.engine, ...next.map(({ engine }) => engine)] };
+          const engines = [best.engine, ...next.map(({ engine }) => engine)] as const;
+          return { platforms: [platform], engines, areProven: false };
         }),
       );
       if (share === undefined) throw new Error("there is always a platform");

@@ -6,6 +6,8 @@ export interface Share {
   readonly platforms: readonly string[];
   /** Best first: the next is tried when one can't be used. */
   readonly engines: readonly [Engine, ...Engine[]];
+  /** Whether they are known to answer; otherwise they are asked first. */
+  readonly areProven: boolean;
 }
 
 /** The daemons of a build: one, or several nodes. */
@@ -20,11 +22,11 @@ export interface EnginePool extends AsyncDisposable {
   share(target: string, platforms: readonly string[]): Promise<readonly [Share, ...Share[]]>;
 }
 
-/** A pool of one daemon, which solves all platforms in one. */
+/** A pool of one daemon that is known to answer, which solves all platforms in one. */
 export function poolOf(engine: Engine): EnginePool {
   return {
     engines: [engine],
-    share: async (_target, platforms) => [{ platforms, engines: [engine] }],
+    share: async (_target, platforms) => [{ platforms, engines: [engine], areProven: true }],
     [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
   };
 }

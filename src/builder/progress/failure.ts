@@ -26,7 +26,9 @@ export function failureMessage(
   const reason = start === -1 ? (failed?.error ?? "") : said.slice(start).join("\n").slice("error: ".length);
   const excerpt = (start === -1 ? said : said.slice(0, start)).filter((line) => !/^-+$/.test(line));
   const shown = excerpt.map((line) => nameDockerfile(line, dockerfile));
-  const output = failed?.lastLines.filter((line) => line !== "") ?? [];
+  // What a push printed is how often it was tried.
+  const lines = isOfPush(reason) ? [] : (failed?.lastLines ?? []);
+  const output = lines.filter((line) => line !== "");
   const parts = [
     failed?.name.isInstruction === true
       ? `step [${failed.name.place}] failed: ${failed.name.text}`
@@ -36,6 +38,10 @@ export function failureMessage(
     explain(maskCredentials(reason.trim()), dockerfile),
   ];
   return parts.filter((part) => part !== undefined && part !== "").join("\n");
+}
+
+function isOfPush(reason: string): boolean {
+  return reason.includes("failed to push ");
 }
 
 /** buildctl names the file as BuildKit knows it: without its folder. */
@@ -67,6 +73,16 @@ const explanations: readonly Explanation[] = [
     sign: /server gave HTTP response to HTTPS client/,
     say: (reason) =>
       `${reason}; that registry speaks plain http: set "insecure: true" for its host under "registries" in the source`,
+  },
+  {
+    sign: /^failed to push .*unexpected status from/,
+    say: (reason) =>
+      reason.replace(/: .*unexpected status from \w+ request to \S+: /, ": the registry answers "),
+  },
+  {
+    sign: /^failed to push .*\b(denied|forbidden)\b/i,
+    say: (reason) =>
+      `${reason}; the registry refuses the push: check what this user may do there, and its quota`,
   },
   {
     sign: /x509: certificate/,

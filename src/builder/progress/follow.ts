@@ -2,8 +2,15 @@ import { type Log, styled } from "../../host/log.ts";
 import { type ProgressEvent, parseEvent, type Vertex, type Warning } from "./events.ts";
 import { failureMessage, type ShownDockerfile } from "./failure.ts";
 import { followPlainText } from "./plain.ts";
-import { Step } from "./step.ts";
-import { formatSeconds, isClientLog, LineSplitter, lastState, maskCredentials } from "./text.ts";
+import { Step, type StepName } from "./step.ts";
+import {
+  formatSeconds,
+  isClientLog,
+  LineSplitter,
+  lastState,
+  maskCredentials,
+  withoutQueries,
+} from "./text.ts";
 
 /** What became of one solve. */
 export interface SolveSummary {
@@ -19,6 +26,8 @@ export interface SolveSummary {
 /** Takes the stderr of one solve's buildctl. */
 export interface FollowedSolve {
   write(chunk: Buffer): void;
+  /** What is under way: the names of steps that have begun and not ended. None where that isn't told. */
+  running(): readonly StepName[];
   /** After the last bytes. */
   end(): SolveSummary;
 }
@@ -34,6 +43,10 @@ export interface ProgressBoard {
   /** @param label names the target in the log, where there are several */
   follow(label: string | undefined): FollowedSolve;
 }
+
+/** How BuildKit's names begin for what it does with a layer cache. */
+const importingCache = /^importing cache manifest from /;
+export const exportingCache: RegExp = /^exporting cache to /;
 
 /** The end of a step is worth a line when it took longer than this, in milliseconds. */
 const noticeable = 1000;
@@ -65,6 +78,7 @@ class Board {
     const ended = new Set<Step>();
     const warnings: string[] = [];
     const said: string[] = [];
+    const running = new Map<string, StepName>();
     let failed: Step | undefined;
     const take = (line: string): void => {
       const event = parseEvent(line);
@@ -75,6 +89,8 @@ class Board {
       for (const vertex of event.vertexes) {
         const step = this.#vertex(vertex, ended, label);
         if (isFailure(vertex)) failed ??= step;
+        if (isSet(vertex.started) && !isSet(vertex.completed)) running.set(vertex.digest, step.name);
+        else running.delete(vertex.digest);
       }
       this.#logs(event);
       for (const warning of event.warnings) warnings.push(...this.#warning(warning));
@@ -83,6 +99,7 @@ class Board {
       write: (chunk) => {
         for (const line of lines.write(chunk)) take(line);
       },
+      running: () => [...running.values()],
       end: () => {
         for (const line of lines.end()) take(line);
         const failure = failureMessage(failed, said, this.#dockerfile);
@@ -119,7 +136,7 @@ class Board {
 
   /** Builds go on without a cache, but whoever waits for them should know why they take longer. */
   #cacheWarning({ name, error }: Vertex): void {
-    const text = maskCredentials(`layer cache not used (${name}): ${error}`);
+    const text = withoutQueries(maskCredentials(`layer cache not used (${name}): ${error}`));
     if (this.#warnings.has(text)) return;
     this.#warnings.add(text);
     this.#log.warn(text);
@@ -143,7 +160,9 @@ class Board {
   }
 
   #output(step: Step, line: string): void {
-    const text = maskCredentials(lastState(line));
+    const state = maskCredentials(lastState(line));
+    // A program's output is shown as it is.
+    const text = step.name.isInstruction ? state : withoutQueries(state);
     step.keep(text);
     this.#log.line(`${this.#place(step, "quiet")} ${text}`);
   }
@@ -177,7 +196,7 @@ function isFailure(vertex: Vertex): boolean {
 }
 
 function isAboutCache({ name }: Vertex): boolean {
-  return /^(importing cache manifest from|exporting cache to) /.test(name);
+  return importingCache.test(name) || exportingCache.test(name);
 }
 
 function isSet(time: string | null | undefined): time is string {

@@ -32,6 +32,11 @@ export function maskCredentials(text: string): string {
     .replaceAll(/\b([a-z+]+:\/\/[^\s/@:"']+):[^\s/@"']+@/gi, "$1:***@");
 }
 
+/** URLs without their queries: those of registries' uploads and redirects carry states and signatures. */
+export function withoutQueries(text: string): string {
+  return text.replaceAll(/\b(https?:\/\/[^\s?"']+)\?[^\s"']*?(?=:?(?:[\s"']|$))/g, "$1");
+}
+
 /** `0.4 s`, `12 s`, `3 min 5 s`. */
 export function formatSeconds(seconds: number): string {
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
@@ -39,7 +44,7 @@ export function formatSeconds(seconds: number): string {
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
-/** buildctl logs what it notices on its own side (logrus); none of it is why a build fails. */
+/** buildctl logs what it notices on its own side (logrus, and Go's http2); none of it is why a build fails. */
 export function isClientLog(line: string): boolean {
-  return /^time="[^"]*" level=(debug|info|warning|error) /.test(line);
+  return /^time="[^"]*" level=(debug|info|warning|error) |^\d{4}\/\d\d\/\d\d [\d:]{8} http2: /.test(line);
 }

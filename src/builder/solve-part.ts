@@ -1,0 +1,134 @@
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { UserError } from "../host/errors.ts";
+import type { Descriptor } from "../image/descriptor.ts";
+import { cacheAttributes } from "./cache.ts";
+import type { Engine } from "./engine/engine.ts";
+import type { Share } from "./engine/pool.ts";
+import type { Solve } from "./plan.ts";
+import type { ProgressBoard, SolveSummary } from "./progress/follow.ts";
+import { formatSeconds } from "./progress/text.ts";
+import { type BuildctlOutcome, type BuildctlRun, runBuildctl } from "./run-buildctl.ts";
+import type { SolveAll } from "./solve.ts";
+import { type CacheTrouble, cacheTrouble, isPassingPush } from "./troubles.ts";
+
+/** What one solve on one daemon shall do. */
+export interface Part {
+  readonly solve: Solve;
+  readonly share: Share;
+  readonly scope: { readonly target: string; readonly platform: string | undefined };
+  /** What tells it from the build's other solves; none if there are no others. */
+  readonly names: readonly string[];
+}
+
+interface Solved {
+  readonly descriptor: Descriptor;
+  readonly summary: SolveSummary;
+}
+
+/**
+ * Tries the share's daemons: one that can't be reached is passed over; one that dies is replaced once.
+ * @throws UserError for the failing step, or for all daemons that can't be used
+ */
+export async function solvePart(request: SolveAll, part: Part, board: ProgressBoard): Promise<Solved> {
+  const { host } = request;
+  const { engines } = part.share;
+  const what = part.names.length === 0 ? "" : ` ${part.names.join(" for ")}`;
+  const problems: string[] = [];
+  let failures = 0;
+  for (const engine of engines) {
+    const problem = part.share.areProven ? undefined : await engine.diagnose();
+    if (problem !== undefined) {
+      problems.push(problem);
+      if (engine !== engines.at(-1)) host.log.warn(`${problem}; passing it over`);
+      continue;
+    }
+    host.log.line(`building${what} with ${engine.where}`);
+    const { summary, result } = await solveOn(engine, request, part, board);
+    if ("descriptor" in result) return { ...result, summary };
+    const died = await engine.diagnose();
+    if (died === undefined) throw new UserError(result.failure);
+    problems.push(died);
+    failures++;
+    if (failures > 1) break;
+    if (engine !== engines.at(-1)) host.log.warn(`${died}; building${what} once more, elsewhere`);
+  }
+  throw new UserError(problems.join("\n"));
+}
+
+/** Milliseconds. BuildKit itself has tried for seven seconds. */
+const firstPause = 2_000;
+const longestPause = 15_000;
+
+/** Solves on one daemon: without a layer cache where that fails it, and again while the registry can't take the push. */
+async function solveOn(
+  engine: Engine,
+  request: SolveAll,
+  { solve, scope, names }: Part,
+  board: ProgressBoard,
+): Promise<BuildctlOutcome> {
+  const { host, builder, patience } = request;
+  let caches = cacheAttributes(builder.cache, scope);
+  let pause = firstPause;
+  let until: number | undefined;
+  const summaries: SolveSummary[] = [];
+  for (;;) {
+    const run: BuildctlRun = {
+      host,
+      engine,
+      env: builder.registries.env,
+      solve,
+      exporter: await request.exporter(solve.target),
+      metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),
+      progress: request.style === "plain" ? "plain" : "rawjson",
+      importCaches: caches.imports,
+      exportCaches: caches.exports,
+      authTls: builder.registries.authTls,
+      silence: { cache: 10 * patience.stall, daemon: 30_000 },
+    };
+    const label = names.length === 0 ? undefined : names.join(" ");
+    const { summary, result } = await runBuildctl(run, board.follow(label));
+    summaries.push(summary);
+    const outcome = { summary: joined(summaries), result };
+    if ("descriptor" in result) return outcome;
+    const { failure } = result;
+    const trouble = cacheTrouble(failure, builder.cache);
+    if (trouble !== undefined && caches.imports.length + caches.exports.length > 0) {
+      host.log.warn(
+        `${failure}\nThe layer cache may be damaged or out of reach: building once more without it`,
+      );
+      caches = without(trouble, caches);
+      continue;
+    }
+    if (!isPassingPush(failure)) return outcome;
+    until ??= performance.now() + patience.retry;
+    const left = until - performance.now();
+    if (left < pause) return outcome;
+    host.log.warn(`${failure}\nThis may pass: pushing again for up to ${formatSeconds(left / 1000)}`);
+    await delay(pause, undefined, { signal: host.signal });
+    pause = Math.min(2 * pause, longestPause);
+  }
+}
+
+type Caches = ReturnType<typeof cacheAttributes>;
+
+/** A cache that can't be read may still be written, and so mended; when that fails too, there is none. */
+function without(trouble: CacheTrouble, { imports, exports }: Caches): Caches {
+  if (trouble === "reading" && imports.length > 0) return { imports: [], exports };
+  if (trouble === "writing" && exports.length > 0) return { imports, exports: [] };
+  return { imports: [], exports: [] };
+}
+
+/** What several runs of the same solve came to: what one has run, the daemon has for the next. */
+function joined(summaries: readonly SolveSummary[]): SolveSummary {
+  const total = Math.max(...summaries.map(({ steps }) => steps.run + steps.cached));
+  const run = Math.min(
+    total,
+    summaries.reduce((sum, { steps }) => sum + steps.run, 0),
+  );
+  return {
+    steps: { run, cached: total - run },
+    warnings: summaries.flatMap(({ warnings }) => warnings),
+    seconds: summaries.reduce((sum, { seconds }) => sum + seconds, 0),
+  };
+}

@@ -1,0 +1,40 @@
+import type { LayerCache } from "./cache.ts";
+
+/** What a solve can do without. */
+export type CacheTrouble = "reading" | "writing";
+
+/**
+ * Whether a solve's failure is that of a layer cache, and so to be overcome by building without one. Layers of a cache
+ * are fetched only when a step needs them, so a damaged one shows as that step's failure; and BuildKit forgives a
+ * cache that can't be written, but not one that it can't even begin with. Pure.
+ */
+export function cacheTrouble(
+  failure: string,
+  { locations }: Pick<LayerCache, "locations">,
+): CacheTrouble | undefined {
+  if (locations.length === 0 || isOfProgram(failure)) return undefined;
+  if (/^failed to configure \w+ cache exporter|^exporting cache to \S/m.test(failure)) return "writing";
+  if (/^failed to configure \w+ cache importer/m.test(failure)) return "reading";
+  const isLost =
+    /unexpected commit digest|failed commit on ref(?!.*unexpected status)|failed to copy|httpReadSeeker|blob .*not found|failed to compute cache key/;
+  if (isLost.test(failure)) return "reading";
+  // buildctl itself writes a local cache, and says no more than what the system says of a file there.
+  const folders = locations.flatMap(({ attributes: { directory } }) => directory ?? []);
+  return folders.some((folder) => failure.includes(folder)) ? "writing" : undefined;
+}
+
+/**
+ * Whether a solve failed at the push for a reason that may pass: the registry is busy or begins anew, or the network
+ * was cut. BuildKit has then tried for some seconds itself, and the store has proven before that it takes a push. Pure.
+ */
+export function isPassingPush(failure: string): boolean {
+  if (!/^failed to push /m.test(failure)) return false;
+  return /(?:: |answers )(408|429|5\d\d)\b|toomanyrequests|connection re(set|fused)|broken pipe|\bEOF\b|i\/o timeout|TLS handshake timeout|no such host|server misbehaving|no route to host|network is unreachable/i.test(
+    failure,
+  );
+}
+
+/** A RUN that ended with a status said by itself what is wrong. */
+function isOfProgram(failure: string): boolean {
+  return /exit code: \d+/.test(failure);
+}

@@ -1,0 +1,21 @@
+import type { CacheLocation, LayerCache } from "../builder/cache.ts";
+import { parseReference } from "../image/reference.ts";
+import { type AnswersOptions, silenceOf } from "../store/registry/answers.ts";
+
+/**
+ * The layer cache without places whose registry takes a request and never answers, which is said. BuildKit would wait
+ * for one without end, and all other builds of that daemon with it: it can't be stopped from looking there.
+ */
+export async function liveCache(cache: LayerCache, options: AnswersOptions): Promise<LayerCache> {
+  const live = await Promise.all(
+    cache.locations.map(async (location): Promise<CacheLocation[]> => {
+      const { ref } = location.attributes;
+      if (location.type !== "registry" || ref === undefined) return [location];
+      const silence = await silenceOf(parseReference(ref, "source.cache.ref"), options);
+      if (silence === undefined) return [location];
+      options.host.log.warn(`layer cache ${ref} not used: ${silence}`);
+      return [];
+    }),
+  );
+  return { ...cache, locations: live.flat() };
+}

@@ -1,0 +1,40 @@
+import type { Host } from "../../host/host.ts";
+import type { Reference } from "../../image/reference.ts";
+import { formatReference } from "../../image/reference.ts";
+import type { RegistryAccess } from "../../image/registry-access.ts";
+import { RegistryClient } from "./client.ts";
+import { defaultLimits } from "./patience.ts";
+import { Failure } from "./registry-error.ts";
+
+export interface AnswersOptions {
+  readonly access: RegistryAccess;
+  /** Milliseconds that it may take. */
+  readonly stall: number;
+  readonly host: Host;
+}
+
+/**
+ * Why a registry can't be talked to, in words: it takes a request and never answers, or hangs up. Undefined when it
+ * answers, whatever that is, and for what every program finds out soon by itself.
+ */
+export async function silenceOf(image: Reference, options: AnswersOptions): Promise<string | undefined> {
+  const { access, stall, host } = options;
+  using client = new RegistryClient({
+    repository: image,
+    where: formatReference(image),
+    access,
+    host,
+    limits: { ...defaultLimits, stall },
+    // Who we are matters nothing here: a refusal is an answer.
+    credentials: async () => ({ kind: "none" }),
+  });
+  const request = { method: "HEAD", path: `manifests/${image.tag ?? "latest"}`, expected: [200] } as const;
+  try {
+    const answer = await client.attempt(request, host.signal);
+    answer.body.resume();
+    return undefined;
+  } catch (thrown) {
+    if (!(thrown instanceof Failure)) throw thrown;
+    return thrown.fault === "cut" ? thrown.message : undefined;
+  }
+}

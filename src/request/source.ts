@@ -14,7 +14,7 @@ const accessFields = {
   insecure: flag.default(false).describe("Plain http, or https whose certificate isn't checked."),
   ca_certs: pem
     .optional()
-    .describe("PEM certificates to trust besides the system's: text, or a list of texts."),
+    .describe("PEM certificates to trust there besides the system's: text, or a list of texts."),
 };
 
 const seconds = z.number().positive().max(3600);
@@ -46,6 +46,11 @@ export const sourceFields = {
     .describe("Which builds a directory keeps when a new one is stored: `{builds, days}`; by default all."),
   variant: text.optional().describe("Default of a put's `variant`."),
   ...accessFields,
+  ca_certs: pem
+    .optional()
+    .describe(
+      "PEM certificates to trust besides the system's, for every registry: text, or a list of texts.",
+    ),
   docker_config: z
     .union([z.record(z.string(), z.unknown()), filled])
     .optional()
@@ -151,8 +156,7 @@ function registryAccess(given: Given, aws: AwsAccess | undefined): RegistryAcces
     hosts.set("docker.io", { ...hub, mirrors: [...names, ...(hub?.mirrors ?? [])] });
   }
   const dockerConfig = given.docker_config === undefined ? undefined : parseDockerConfig(given.docker_config);
-  const caCerts = given.repository === undefined ? given.ca_certs : undefined;
-  return { hosts, ...present({ caCerts, dockerConfig, aws }) };
+  return { hosts, ...present({ caCerts: given.ca_certs, dockerConfig, aws }) };
 }
 
 function hostAccess(

@@ -10,6 +10,8 @@ import { startServer } from "./server.ts";
 export interface RegistryOptions {
   /** Serve https with this certificate; plain http otherwise. */
   readonly tls?: ServerCertificate;
+  /** PEM file of the authority whose client certificates it demands; only with `tls`. */
+  readonly clientCa?: string;
   /** Users and passwords for basic authentication. */
   readonly htpasswd?: Readonly<Record<string, string>>;
   /** Bearer tokens: where clients get them, for which service, from whom, and whose signatures hold (PEM file). */
@@ -40,7 +42,7 @@ export interface Registry extends AsyncDisposable {
 
 /** Starts Debian's docker-registry (CNCF Distribution 2.8) on a free loopback port; deletes are allowed. */
 export async function startRegistry(options: RegistryOptions = {}): Promise<Registry> {
-  const { tls, htpasswd, token, proxyOf } = options;
+  const { tls, clientCa, htpasswd, token, proxyOf } = options;
   await using resources = new AsyncDisposableStack();
   const own = resources.use(await createPrivateFolder("test-registry"));
   const folder = options.folder ?? join(own.path, "storage");
@@ -58,7 +60,9 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
     http: {
       addr: "127.0.0.1:0",
       secret: crypto.randomUUID(),
-      ...(tls ? { tls: { certificate: tls.cert, key: tls.key } } : {}),
+      ...(tls
+        ? { tls: { certificate: tls.cert, key: tls.key, ...(clientCa ? { clientcas: [clientCa] } : {}) } }
+        : {}),
     },
     ...(htpasswd ? { auth: { htpasswd: { realm: "test registry", path: passwordFile } } } : {}),
     ...(token

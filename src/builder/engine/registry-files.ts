@@ -1,6 +1,7 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Environment } from "../../host/host.ts";
+import { systemCertificates } from "../../host/system-certificates.ts";
 import { type HostAccess, type RegistryAccess, writeCredentials } from "../../image/registry-access.ts";
 import type { RegistryBlock } from "./daemon-config.ts";
 
@@ -74,10 +75,8 @@ function authTlsContext(host: string, access: HostAccess, files: PemFiles): (rea
 
 /** The system's certificates and the given ones, in one file, for programs that take one (`SSL_CERT_FILE`). */
 async function trustBundle(extra: string, folder: string, env: Environment): Promise<string> {
-  const system = env["SSL_CERT_FILE"] ?? "/etc/ssl/certs/ca-certificates.crt";
   const file = join(folder, "trusted.pem");
-  const known = await readFile(system, "utf8").catch(() => "");
-  await writePrivate(file, `${known}\n${extra}\n`);
+  await writePrivate(file, `${[...(await systemCertificates(env)), extra].join("\n")}\n`);
   return file;
 }
 

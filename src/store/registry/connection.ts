@@ -1,8 +1,8 @@
-import { readFile } from "node:fs/promises";
 import { Agent as HttpAgent, type IncomingMessage, request as requestPlain } from "node:http";
 import { Agent as HttpsAgent, request as requestTls } from "node:https";
-import { rootCertificates } from "node:tls";
+import { createSecureContext, rootCertificates } from "node:tls";
 import type { Environment } from "../../host/host.ts";
+import { systemCertificates } from "../../host/system-certificates.ts";
 import type { HostAccess, RegistryAccess } from "../../image/registry-access.ts";
 import { Failure, networkFailure } from "./registry-error.ts";
 
@@ -22,14 +22,6 @@ export interface Connections extends Disposable {
   send(exchange: Exchange, options: { signal: AbortSignal; stall: number }): Promise<IncomingMessage>;
 }
 
-/** Where programs of Debian, Fedora, SUSE and Alpine look for the system's certificates, as Go does. */
-const bundles = [
-  "/etc/ssl/certs/ca-certificates.crt",
-  "/etc/pki/tls/certs/ca-bundle.crt",
-  "/etc/ssl/ca-bundle.pem",
-  "/etc/ssl/cert.pem",
-];
-
 /**
  * Connections to a registry and to the places it sends us to, each host with its own certificates. Proxies are those
  * of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`), never for this machine itself, as in Go's programs.
@@ -39,6 +31,7 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
   const agents = new Map<string, Promise<HttpAgent | HttpsAgent>>();
   const proxyEnv = withoutLoopback(env);
   const own = access.hosts.get(registry);
+  let system: Promise<readonly string[]> | undefined;
   const agentFor = (url: URL): Promise<HttpAgent | HttpsAgent> => {
     const key = url.origin;
     const agent = agents.get(key) ?? open(url);
@@ -51,13 +44,14 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
     const isOwn = url.hostname === new URL(`https://${registry}`).hostname;
     const host: HostAccess = isOwn ? (own ?? {}) : (access.hosts.get(url.host) ?? {});
     const extra = [access.caCerts, own?.caCerts, host.caCerts].filter((pem) => pem !== undefined);
-    return new HttpsAgent({
-      ...options,
-      ca: [...(await systemCertificates(env)), ...extra],
+    system ??= trusted(env);
+    // Made once: to read all certificates anew would take longer than a connection does.
+    const secureContext = createSecureContext({
+      ca: [...(await system), ...extra],
       ...(host.clientCert === undefined ? {} : { cert: host.clientCert }),
       ...(host.clientKey === undefined ? {} : { key: host.clientKey }),
-      ...(host.insecure === true ? { rejectUnauthorized: false } : {}),
     });
+    return new HttpsAgent({ ...options, secureContext, rejectUnauthorized: host.insecure !== true });
   };
   return {
     send: async (exchange, options) => send(exchange, { ...options, agent: await agentFor(exchange.url) }),
@@ -90,13 +84,10 @@ function send(
   });
 }
 
-async function systemCertificates(env: Environment): Promise<readonly string[]> {
-  const named = env["SSL_CERT_FILE"] ?? "";
-  for (const file of named === "" ? bundles : [named]) {
-    const text = await readFile(file, "utf8").catch(() => undefined);
-    if (text !== undefined) return [text];
-  }
-  return rootCertificates;
+/** Those of Node's own release, where the machine has none. */
+async function trusted(env: Environment): Promise<readonly string[]> {
+  const found = await systemCertificates(env);
+  return found.length > 0 ? found : rootCertificates;
 }
 
 function withoutLoopback(env: Environment): Record<string, string | undefined> {

@@ -6,6 +6,7 @@ export type RegistryFault =
   | "unauthorized"
   | "forbidden"
   | "tls"
+  | "client certificate"
   | "plain http"
   | "unreachable"
   | "busy"
@@ -59,6 +60,8 @@ const advice: Readonly<Record<RegistryFault, string>> = {
   forbidden: "this user may not do that: it needs the rights to pull and push there",
   "plain http": 'the registry speaks plain http: set "insecure: true" in the source',
   tls: 'its certificate is not trusted: give its CA as "ca_certs" in the source',
+  "client certificate":
+    "it wants a client certificate that it knows: give client_cert and client_key for its host under registries in the source",
   unreachable: "check the host in source.repository, and that this worker can reach it",
   busy: "run the step again later",
   cut: "check the network between this worker and the registry, and any proxy there",
@@ -105,6 +108,15 @@ export function networkFailure(thrown: unknown, asked: string): Failure {
   if (/wrong version number|packet length too long|ERR_SSL_WRONG_VERSION/i.test(`${code} ${message}`)) {
     return new Failure(`${asked}: it doesn't speak TLS`, "plain http", { cause: thrown });
   }
+  // RFC 8446 6.2: what a server says of the client's certificate.
+  const alert =
+    /alert (bad|unsupported|revoked|expired|unknown) ?certificate|alert certificate (required|revoked|expired|unknown)/i;
+  if (alert.test(message) || code === "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED")
+    return new Failure(
+      `${asked}: the registry refuses this client's certificate, or misses one`,
+      "client certificate",
+      { cause: thrown },
+    );
   if (/CERT|TLS|SSL|EPROTO|^UNABLE_TO_/.test(code)) {
     // Node's own hint names an option of its command line.
     const said = message.replace(/; if the root CA .*$/s, "");

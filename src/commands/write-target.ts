@@ -7,6 +7,7 @@ import { reportProgress } from "../host/progress.ts";
 import { writeImageTar } from "../image/archive.ts";
 import type { Blobs } from "../image/blobs.ts";
 import type { Platform } from "../image/descriptor.ts";
+import { fetchAhead } from "../image/fetch-ahead.ts";
 import { layoutBlobs } from "../image/layout.ts";
 import { writeLayout } from "../image/layout-writer.ts";
 import { imageLabels, imageMetadata } from "../image/metadata.ts";
@@ -55,9 +56,14 @@ export async function writeTarget(target: TargetContent, folder: string): Promis
   await writeFile(join(folder, "metadata.json"), JSON.stringify(imageMetadata(image.config)));
   await writeFile(join(folder, "labels.json"), JSON.stringify(imageLabels(image.config)));
   if (!target.unpackRootfs) return;
-  // What came from a registry is here now, and isn't fetched twice.
-  const isHere = image.manifest.layers.every((layer) => blobs.file(layer) !== undefined);
-  await unpack(image, isHere ? blobs : (written ?? blobs), { host, destination: join(folder, "rootfs") });
+  const { layers } = image.manifest;
+  const isHere = layers.every((layer) => blobs.file(layer) !== undefined);
+  const rootfs = { host, destination: join(folder, "rootfs") };
+  // What came from a registry for the image is here now, and isn't fetched twice.
+  if (isHere || written !== undefined) return unpack(image, isHere ? blobs : (written ?? blobs), rootfs);
+  const fetching = { folder: join(folder, ".layers"), signal: host.signal };
+  await using fetched = await fetchAhead(blobs, layers, fetching);
+  await unpack(image, fetched, rootfs);
 }
 
 /** Writes `repository` and `tag`, as far as they are known. They end without a newline, as the registry-image resource's do. */

@@ -4,6 +4,7 @@ import type { Host } from "../../host/host.ts";
 import { createPrivateFolder } from "../../host/private-folder.ts";
 import type { Blobs } from "../../image/blobs.ts";
 import { buildTag, decodeBuildIndex, encodeBuildIndex } from "../../image/build-index.ts";
+import type { Descriptor } from "../../image/descriptor.ts";
 import { type Digest, digestOf } from "../../image/digest.ts";
 import { isIndexType, isManifestType, mediaTypes } from "../../image/media-types.ts";
 import { formatRepository, parseRepository } from "../../image/reference.ts";
@@ -63,19 +64,37 @@ export async function openRegistryStore(options: RegistryStoreOptions): Promise<
 }
 
 function repositoryBlobs(client: RegistryClient, where: string): Blobs {
+  // To prove the version and to deliver it, the same documents are read.
+  const documents = new Map<Digest, Promise<Buffer>>();
+  const fetchDocument = async ({ mediaType, digest, size }: Descriptor, signal: AbortSignal) => {
+    if (!isConfigType(mediaType)) return getManifest(client, digest, signal);
+    const pieces: Buffer[] = [];
+    let received = 0;
+    for await (const piece of download(client, { digest, size }, signal)) {
+      pieces.push(piece);
+      received += piece.length;
+      // Whoever verifies it says that it is too long.
+      if (received > size) break;
+    }
+    return Buffer.concat(pieces);
+  };
   return {
     where,
     async open(descriptor, signal) {
       const { digest, mediaType } = descriptor;
-      const isDocument = isManifestType(mediaType) || isIndexType(mediaType);
-      const bytes = isDocument
-        ? [await getManifest(client, digest, signal)]
-        : download(client, descriptor, signal);
-      return Readable.from(bytes, { objectMode: false });
+      const isDocument = isManifestType(mediaType) || isIndexType(mediaType) || isConfigType(mediaType);
+      if (!isDocument) return Readable.from(download(client, descriptor, signal), { objectMode: false });
+      const document = documents.get(digest) ?? fetchDocument(descriptor, signal);
+      documents.set(digest, document);
+      return Readable.from([await document], { objectMode: false });
     },
     file: () => undefined,
     kept: true,
   };
+}
+
+function isConfigType(mediaType: string): boolean {
+  return mediaType === mediaTypes.ociConfig || mediaType === mediaTypes.dockerConfig;
 }
 
 interface Repository {

@@ -1,0 +1,126 @@
+import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { writeProblem } from "../host/durable.ts";
+import type { Blobs } from "./blobs.ts";
+import type { Descriptor } from "./descriptor.ts";
+import { type Digest, hexOf } from "./digest.ts";
+import { mapAtOnce } from "./map-at-once.ts";
+
+export interface FetchAheadOptions {
+  /** A folder to make for the bytes; it goes when what is answered is disposed of. */
+  readonly folder: string;
+  readonly signal: AbortSignal;
+}
+
+const fetchedAtOnce = 4;
+const readAtOnce = 512 * 1024;
+
+/**
+ * The same blobs, of which some are fetched at once, several at the same time and the first ones first, into files.
+ * Whoever opens one reads along while it comes, as often as wanted: nothing is fetched twice. As from anywhere, what
+ * is read isn't verified.
+ */
+export async function fetchAhead(
+  blobs: Blobs,
+  wanted: readonly Descriptor[],
+  { folder, signal }: FetchAheadOptions,
+): Promise<Blobs & AsyncDisposable> {
+  await mkdir(folder, { mode: 0o700 });
+  const stop = new AbortController();
+  const either = AbortSignal.any([signal, stop.signal]);
+  const coming = new Map<Digest, Coming>();
+  for (const descriptor of wanted) {
+    coming.set(descriptor.digest, new Coming(descriptor, join(folder, hexOf(descriptor.digest))));
+  }
+  const fetching = mapAtOnce([...coming.values()], { limit: fetchedAtOnce, signal: either }, (blob) =>
+    blob.fetch(blobs, either),
+  ).catch(() => {}); // Each reader gets the error of its blob.
+  return {
+    where: blobs.where,
+    open: async (descriptor, reading) =>
+      coming.get(descriptor.digest)?.open() ?? (await blobs.open(descriptor, reading)),
+    file: (descriptor) => coming.get(descriptor.digest)?.whole() ?? blobs.file(descriptor),
+    kept: blobs.kept,
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await fetching;
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A blob on its way into a file. */
+class Coming {
+  readonly #descriptor: Descriptor;
+  readonly #path: string;
+  #received = 0;
+  #ended: { readonly failure?: unknown } | undefined;
+  #more = Promise.withResolvers<void>();
+
+  constructor(descriptor: Descriptor, path: string) {
+    this.#descriptor = descriptor;
+    this.#path = path;
+  }
+
+  /** Never fails: its readers do. */
+  async fetch(blobs: Blobs, signal: AbortSignal): Promise<void> {
+    try {
+      await using file = await open(this.#path, "wx", 0o600);
+      await this.#fill(file, await blobs.open(this.#descriptor, signal));
+      this.#ended = {};
+    } catch (thrown) {
+      this.#ended = { failure: await writeProblem(thrown, this.#path, this.#descriptor.size) };
+    }
+    this.#tell();
+  }
+
+  async #fill(file: FileHandle, bytes: Readable): Promise<void> {
+    const { size } = this.#descriptor;
+    for await (const piece of bytes as AsyncIterable<Buffer>) {
+      // One byte too many is enough for whoever verifies it.
+      const part = piece.subarray(0, size + 1 - this.#received);
+      await file.writeFile(part);
+      this.#received += part.length;
+      this.#tell();
+      if (this.#received > size) return;
+    }
+  }
+
+  #tell(): void {
+    this.#more.resolve();
+    this.#more = Promise.withResolvers();
+  }
+
+  /** The file, once all of it is there. */
+  whole(): string | undefined {
+    const isWhole = this.#ended !== undefined && this.#received === this.#descriptor.size;
+    return isWhole && !("failure" in (this.#ended ?? {})) ? this.#path : undefined;
+  }
+
+  open(): Readable {
+    return Readable.from(this.#read(), { objectMode: false });
+  }
+
+  async *#read(): AsyncGenerator<Buffer> {
+    let file: FileHandle | undefined;
+    try {
+      for (let at = 0; ; ) {
+        if (at < this.#received) {
+          file ??= await open(this.#path);
+          const length = Math.min(readAtOnce, this.#received - at);
+          const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(length), 0, length, at);
+          at += bytesRead;
+          yield buffer.subarray(0, bytesRead);
+        } else if (this.#ended === undefined) {
+          await this.#more.promise;
+        } else {
+          if ("failure" in this.#ended) throw this.#ended.failure;
+          return;
+        }
+      }
+    } finally {
+      await file?.close();
+    }
+  }
+}

@@ -68,6 +68,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
       liveCache(run.cache, { access: run.access, stall: patience.stall, host: { ...host, signal } }),
   ]);
   warnOfSecretArgs(inputs.buildArgs, host);
+  warnOfIdleSettings(run);
   const stage = held.use(await store.stage(host.signal));
   const results = await solveAll({
     host,
@@ -94,6 +95,23 @@ function warnOfSecretArgs(buildArgs: Readonly<Record<string, string>>, { log }: 
       `build arg ${name} looks like a secret, and build args are in the image's history: use secrets: {${name.toLowerCase()}: {text: …}}, and RUN --mount=type=secret,id=${name.toLowerCase()}`,
     );
   }
+}
+
+/** What configures a daemon can't configure one that runs already. */
+function warnOfIdleSettings({ daemons, options, access, host }: RunBuild): void {
+  if (daemons.kind === "own") return;
+  const mirrored = Array.from(access.hosts, ([name, { mirrors }]) =>
+    mirrors === undefined ? [] : [name],
+  ).flat();
+  const idle = [
+    ...(mirrored.length > 0 ? [`mirrors of ${mirrored.join(", ")}`] : []),
+    ...(options.registryMirrors.length > 0 ? ["registry_mirrors"] : []),
+    ...(options.buildkitExtraConfig === undefined ? [] : ["buildkit_extra_config"]),
+  ];
+  if (idle.length === 0) return;
+  host.log.warn(
+    `a BuildKit elsewhere has a configuration of its own, so this counts for nothing: ${idle.join("; ")}. Write it into that daemon's buildkitd.toml`,
+  );
 }
 
 /** Nodes may differ: where the author names no platform, it is always the first node's. */

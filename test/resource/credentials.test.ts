@@ -100,6 +100,42 @@ test("credentials of one registry are never shown to another", async () => {
   assert.deepEqual([...new Set(shown)], [undefined]);
 });
 
+test("base image, cache and store get each their own user's password", async () => {
+  const users = { base: "base secret", cache: "cache secret", store: "store secret" };
+  const registries = await Promise.all(
+    Object.entries(users).map(([name, secret]) => startRegistry({ htpasswd: { [name]: secret } })),
+  );
+  await using held = new AsyncDisposableStack();
+  for (const each of registries) held.use(each);
+  const proxies = await Promise.all(registries.map(({ url }) => startFaultProxy(url)));
+  for (const each of proxies) held.use(each);
+  const [base, cache, store] = proxies.map(({ host }) => host);
+  const { tag } = await storeImage(`${registries[0]?.host}/base`, undefined, {
+    username: "base",
+    password: users.base,
+  });
+  const source = {
+    repository: `${store}/app`,
+    username: "store",
+    password: users.store,
+    insecure: true,
+    cache: { ref: `${cache}/cache` },
+    registries: {
+      [`${base}`]: { insecure: true, username: "base", password: users.base },
+      [`${cache}`]: { insecure: true, username: "cache", password: users.cache },
+    },
+  };
+  const run = await smallPut({ source, dockerfile: `FROM ${base}/base:${tag}\nCOPY Dockerfile /\n` });
+  const { version } = versionOf(run);
+  assert.doesNotMatch(run.stderr, /layer cache not used/);
+  versionOf(await get(source, version));
+  for (const [index, [user, secret]] of Object.entries(users).entries()) {
+    const shown = proxies[index]?.requests.flatMap(({ headers }) => headers.authorization ?? []);
+    const own = `Basic ${Buffer.from(`${user}:${secret}`).toString("base64")}`;
+    assert.deepEqual([...new Set(shown)], [own]);
+  }
+});
+
 /** A folder with a credential helper that notes how it is asked, and answers for one server only. */
 async function makeHelper(folder: string, name: string, server: string): Promise<string> {
   const bin = join(folder, "bin");

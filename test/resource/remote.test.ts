@@ -89,6 +89,23 @@ test("a daemon that takes connections and never answers is named within seconds,
   }
 });
 
+test("settings that a BuildKit elsewhere can't be given are told", async () => {
+  await using daemon = await startBuildkitd();
+  await using site = await makeSite("");
+  const buildkit = { address: daemon.address };
+  const put = (params: object, source: object) =>
+    site.put({ dockerfile_inline: "FROM scratch\nLABEL a=b\n", ...params }, { buildkit, ...source });
+  const told = await put(
+    { registry_mirrors: ["mirror.example"], buildkit_extra_config: "debug = true" },
+    { registries: { "a.example": { mirrors: ["b.example"] } } },
+  );
+  assert.match(
+    told.stderr,
+    /warning: a BuildKit elsewhere .* mirrors of a\.example; registry_mirrors; buildkit_extra_config\./,
+  );
+  assert.doesNotMatch((await put({}, {})).stderr, /warning/);
+});
+
 test("a daemon that dies in the middle of a build is named, not the step it was at", async () => {
   await using daemon = await startBuildkitd();
   await using site = await makeSite("RUN echo running; sleep 600\n");

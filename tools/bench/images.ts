@@ -142,6 +142,11 @@ function generated(archive: ReturnType<typeof pack>, write: () => Promise<void>)
   return out;
 }
 
+/** Bytes that are about as compressible as programs are, the same for the same seed. */
+export function mixedBytes(seed: number, length: number): Buffer {
+  return mixed(randomFrom(seed), length);
+}
+
 /** About as compressible as programs are: text, with stretches of noise. */
 function mixed(random: () => number, length: number): Buffer {
   const bytes = words(random, length);

@@ -3,7 +3,9 @@ import { makeBundle } from "./bundle.ts";
 import { benchCheck } from "./check.ts";
 import { compressions, imageNames } from "./images.ts";
 import type { Result } from "./measure.ts";
+import { benchNodes } from "./nodes.ts";
 import { benchPut } from "./put.ts";
+import { benchRegistry } from "./registry.ts";
 import { benchRootfs } from "./rootfs.ts";
 
 /**
@@ -29,6 +31,8 @@ const bundle = await makeBundle();
 const benches: readonly Bench[] = [
   { name: "check", rounds: 20, run: (rounds) => benchCheck(bundle, rounds) },
   { name: "put", rounds: 15, run: benchPut },
+  { name: "registry", rounds: 5, run: (rounds) => benchRegistry(bundle, rounds) },
+  { name: "nodes", rounds: 5, run: (rounds) => benchNodes(bundle, rounds) },
   ...imageNames.flatMap((image) =>
     compressions.map((compression) => ({
       name: `rootfs ${image} ${compression}`,

@@ -47,18 +47,26 @@ export async function timed(
   file: string,
   args: readonly string[],
   { input = "", env = {} }: TimedOptions = {},
-): Promise<Cost> {
+): Promise<Cost & { readonly stdout: string }> {
   await using folder = await createPrivateFolder("bench-time");
   const report = join(folder.path, "report");
   const begun = performance.now();
-  await execa("time", ["--output", report, "--format", "%U %S %M", file, ...args], {
+  const { stdout } = await execa("time", ["--output", report, "--format", "%U %S %M", file, ...args], {
     input,
     env: toolEnvironment(env),
-    stdout: "ignore",
   });
   const seconds = (performance.now() - begun) / 1000;
   const [user = 0, system = 0, kibibytes = 0] = (await readFile(report, "utf8")).split(" ").map(Number);
-  return { seconds, cpuSeconds: user + system, rssMb: (kibibytes * 1024) / 1e6 };
+  return { seconds, cpuSeconds: user + system, rssMb: (kibibytes * 1024) / 1e6, stdout };
+}
+
+/** What programs took that ran one after the other. */
+export function inTurn(...costs: readonly Cost[]): Cost {
+  return {
+    seconds: costs.reduce((sum, { seconds }) => sum + seconds, 0),
+    cpuSeconds: costs.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0),
+    rssMb: Math.max(...costs.map(({ rssMb }) => rssMb)),
+  };
 }
 
 /** Runs all contenders in turn, round by round, so that whatever disturbs the machine disturbs all of them. */

@@ -6,10 +6,10 @@ import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { startBuildkitd } from "../support/buildkit.ts";
 import { createAuthority } from "../support/certificates.ts";
-import { checkout } from "../support/host.ts";
+import { checkout, toolEnvironment } from "../support/host.ts";
 import { nativePlatform } from "../support/images.ts";
 import { gone } from "../support/processes.ts";
-import { assertFailedCleanly } from "../support/resource.ts";
+import { assertFailedCleanly, versionOf } from "../support/resource.ts";
 import { startSilentServer } from "../support/silent-server.ts";
 import { makeSite, shell } from "../support/site.ts";
 
@@ -86,6 +86,29 @@ test("a daemon that takes connections and never answers is named within seconds,
     assertFailedCleanly(run, /BuildKit at tcp:\/\/127\.0\.0\.1:\d+ can't be used/);
     assert.doesNotMatch(run.stderr, /building with/);
     assert.ok(run.milliseconds < 15_000, `${run.milliseconds} ms`);
+  }
+});
+
+test("ssh, docker-container and kube-pod addresses are reached by the program that buildctl has for each", async () => {
+  await using daemon = await startBuildkitd();
+  await using folder = await createPrivateFolder("test-ways");
+  for (const [program, address] of [
+    ["ssh", "ssh://builder@build.example"],
+    ["docker", "docker-container://buildkitd"],
+    ["kubectl", "kube-pod://buildkitd-0"],
+  ] as const) {
+    const bin = join(folder.path, program);
+    await mkdir(bin);
+    // At the other end, each of them runs buildctl there.
+    const there = `#!/bin/sh\necho "$*" >>'${bin}/asked'\nexec buildctl --addr '${daemon.address}' dial-stdio\n`;
+    await writeFile(join(bin, program), there, { mode: 0o755 });
+    await using site = await makeSite("");
+    const params = { dockerfile_inline: "FROM scratch\nCOPY Dockerfile /\n" };
+    const env = { PATH: `${bin}:${toolEnvironment()["PATH"]}` };
+    const run = await site.put(params, { buildkit: { address } }, { env });
+    versionOf(run);
+    assert.ok(run.stderr.includes(`building with BuildKit at ${address}`), run.stderr);
+    assert.match(await readFile(join(bin, "asked"), "utf8"), /buildctl .*dial-stdio/);
   }
 });
 

@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { ranked } from "../../src/builder/engine/nodes.ts";
 import { startBuildkitd } from "../support/buildkit.ts";
+import { answers, type Faulty, startFaultProxy } from "../support/fault-proxy.ts";
 import { nativePlatform } from "../support/images.ts";
+import { gone } from "../support/processes.ts";
 import { startRegistry } from "../support/registry.ts";
 import { assertFailedCleanly, versionOf } from "../support/resource.ts";
 import { makeSite, metadataOf, result } from "../support/site.ts";
@@ -95,6 +97,69 @@ test("when a node dies in the middle the build is done once more on the next, an
   await put.wrote(/elsewhere(.|\n)*\] running/);
   await second?.kill();
   assertFailedCleanly(await put.result, /BuildKit at .* can't be used/);
+});
+
+/** Runs on the node's own machine, for whatever platform; what the step does first is given. */
+const working = (first: string) => `FROM --platform=$BUILDPLATFORM shell AS work
+ARG TARGETPLATFORM
+RUN ${first}; echo $TARGETPLATFORM > /result
+FROM scratch
+COPY --from=work /result /
+`;
+
+test("of three nodes one dies in the middle: its platform is built on its equal, and one index is stored", async () => {
+  const config = 'insecure-entitlements = ["network.host"]\n';
+  await using one = await startBuildkitd({ config });
+  await using two = await startBuildkitd({ config });
+  await using other = await startBuildkitd({ config });
+  await using registry = await startRegistry();
+  // Steps ask here before they go on; the first two of them wait.
+  await using gate = await startFaultProxy("http://127.0.0.1:1");
+  const held: Faulty[] = [];
+  const { promise: areHeld, resolve } = Promise.withResolvers<void>();
+  gate.inject(
+    { when: () => true, times: 2, happens: (faulty) => void (held.push(faulty) === 2 && resolve()) },
+    { when: () => true, happens: answers(200) },
+  );
+  const store = { repository: `${registry.host}/app`, insecure: true };
+  await using site = await makeSite(working(`wget -q -O /dev/null ${gate.url}/$TARGETPLATFORM`), store);
+  const equals = [one, two];
+  const nodes = [
+    ...equals.map(({ address }) => ({ address, platforms: [native] })),
+    { address: other.address, platforms: [foreign] },
+  ];
+  const params = { platforms: [native, foreign], network: "host", allow: ["network.host"] };
+  const put = await site.startPut(params, { nodes });
+  // Both platforms are at work at the same time.
+  await areHeld;
+  const first = equals.find(({ address }) => put.output().includes(`${native} with BuildKit at ${address}`));
+  await first?.kill();
+  await put.wrote(new RegExp(`can't be used: .*; building ${native} once more, elsewhere`));
+  for (const { response } of held) response.end();
+  const run = await put.result;
+  assert.equal(metadataOf(run, "platforms"), `${native}, ${foreign}`);
+  for (const platform of [native, foreign]) {
+    const folder = await site.get(run, { unpack_rootfs: true, platform });
+    assert.equal(await result(folder), `${platform}\n`);
+  }
+});
+
+test("an abort ends the steps on every node", async () => {
+  await using one = await startBuildkitd();
+  await using two = await startBuildkitd();
+  const mark = `NODES_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
+  await using site = await makeSite(working(`echo running; ${mark}=1 busybox sleep 600`));
+  const nodes = [
+    { address: one.address, platforms: [native] },
+    { address: two.address, platforms: [foreign] },
+  ];
+  const put = await site.startPut({ platforms: [native, foreign] }, { nodes });
+  await put.wrote(/\] running(.|\n)*\] running/);
+  put.kill("SIGTERM");
+  const run = await put.result;
+  assert.notEqual(run.status, 0);
+  assert.equal(run.stdout, "");
+  await gone(mark);
 });
 
 test("a platform that no node has is refused with those there are, unless a node emulates it", async () => {

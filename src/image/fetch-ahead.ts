@@ -14,6 +14,8 @@ export interface FetchAheadOptions {
 }
 
 const fetchedAtOnce = 4;
+/** Bytes of one call; the network brings them in much smaller pieces. */
+const writtenAtOnce = 256 * 1024;
 const readAtOnce = 512 * 1024;
 
 /**
@@ -76,15 +78,27 @@ class Coming {
   }
 
   async #fill(file: FileHandle, bytes: Readable): Promise<void> {
-    const { size } = this.#descriptor;
-    for await (const piece of bytes as AsyncIterable<Buffer>) {
-      // One byte too many is enough for whoever verifies it.
-      const part = piece.subarray(0, size + 1 - this.#received);
-      await file.writeFile(part);
-      this.#received += part.length;
+    // One byte too many is enough for whoever verifies it.
+    let left = this.#descriptor.size + 1;
+    let pieces: Buffer[] = [];
+    let gathered = 0;
+    const write = async () => {
+      if (gathered === 0) return;
+      await file.writeFile(Buffer.concat(pieces));
+      this.#received += gathered;
+      pieces = [];
+      gathered = 0;
       this.#tell();
-      if (this.#received > size) return;
+    };
+    for await (const piece of bytes as AsyncIterable<Buffer>) {
+      const part = piece.subarray(0, left);
+      pieces.push(part);
+      gathered += part.length;
+      left -= part.length;
+      if (gathered >= writtenAtOnce) await write();
+      if (left === 0) break;
     }
+    await write();
   }
 
   #tell(): void {

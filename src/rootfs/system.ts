@@ -19,6 +19,7 @@ const calls = {
   linkat: libc.func("int linkat(int fromfd, const void *from, int tofd, const void *to, int flags)"),
   symlinkat: libc.func("int symlinkat(const void *target, int dirfd, const void *path)"),
   mknodat: libc.func("int mknodat(int dirfd, const void *path, unsigned int mode, uint64_t dev)"),
+  chown: libc.func("int chown(const void *path, unsigned int uid, unsigned int gid)"),
   fchown: libc.func("int fchown(int fd, unsigned int uid, unsigned int gid)"),
   fchownat: libc.func(
     "int fchownat(int dirfd, const void *path, unsigned int uid, unsigned int gid, int flags)",
@@ -238,9 +239,13 @@ export function setNamedAttribute(at: { dirfd: number; name: string }, name: str
   return codeOf(koffi.errno());
 }
 
-/** Frees a folder of the host from access rules that its parent hands down (acl(5)): all in it would inherit them. */
-export function removeInheritedRules(path: string): void {
+/**
+ * Frees a folder of the host from what its parent hands down, all in it would inherit that: the parent's group
+ * (inode(7), "set-group-ID") and access rules (acl(5)).
+ */
+export function removeInheritance(path: string): void {
   const bytes = Buffer.from(`${path}\0`);
+  done("chown", path, calls.chown(bytes, calls.geteuid(), calls.getegid()));
   for (const name of ["system.posix_acl_default", "system.posix_acl_access"]) {
     calls.lremovexattr(bytes, ended(name, second)); // Mostly there is none.
   }

@@ -102,7 +102,6 @@ export class TreeWriter implements TarHandler {
       return;
     }
     try {
-      if (entry.runs !== undefined) stretch(file.fd, entry);
       this.#attributes.set(file.fd, entry, entry.path);
     } finally {
       close(file.fd);
@@ -173,7 +172,9 @@ export class TreeWriter implements TarHandler {
       this.#open = { fd: undefined, folder, name, entry };
       return;
     }
-    this.#open = { fd: createFile(this.#folders.fd(folder), name, modeAtFirst(entry.mode)), name, entry };
+    const fd = createFile(this.#folders.fd(folder), name, modeAtFirst(entry.mode));
+    this.#open = { fd, name, entry };
+    if (entry.runs !== undefined) stretch(fd, entry);
   }
 
   #folder({ folder, name }: Place, entry: TarEntry): void {
@@ -199,6 +200,8 @@ export class TreeWriter implements TarHandler {
     if (parent === from && place.name === target.name) throw refused(entry, "is a hard link to itself");
     // Making the parent may have replaced what is linked to.
     if (from.children?.get(target.name) !== child) throw refused(entry, "lies below the file it links to");
+    if (isWithin(from, parent.children?.get(place.name)))
+      throw refused(entry, "replaces the folder of the file it links to");
     this.#remove(parent, place.name);
     this.#model.put(parent, place.name, this.#again(child), this.#layer);
     if (isAbsent(child)) return;
@@ -322,7 +325,15 @@ function writeAt(fd: number, bytes: Buffer, position: number): void {
   for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, position + at);
 }
 
-/** A sparse file may end with a hole. */
+/** Whether a folder is another one or somewhere in it. */
+function isWithin(folder: Folder, other: Child | undefined): boolean {
+  if (!(other instanceof Folder)) return false;
+  let at: Folder | undefined = folder;
+  while (at !== undefined && at !== other) at = at.parent;
+  return at === other;
+}
+
+/** Gives a sparse file its size, before any of its data: it may end with a hole, or be larger than can be. */
 function stretch(fd: number, entry: TarEntry): void {
   try {
     ftruncateSync(fd, entry.size);

@@ -6,7 +6,7 @@ import type { Layer } from "./layer/layer.ts";
 import { findPrograms } from "./layer/open-plain.ts";
 import { reportProgress } from "./progress.ts";
 import { removeTree } from "./remove-tree.ts";
-import { removeInheritedRules } from "./system.ts";
+import { removeInheritance } from "./system.ts";
 import { unpackInThreads } from "./threads/unpack-in-threads.ts";
 import { unpackHere } from "./unpack-here.ts";
 
@@ -30,8 +30,8 @@ const smallImage = 1024 * 1024;
  */
 export async function unpackRootfs({ layers, destination, host }: UnpackOptions): Promise<void> {
   await mkdir(destination, { recursive: true, mode: 0o755 });
+  removeInheritance(destination);
   await chmod(destination, 0o755);
-  removeInheritedRules(destination);
   using progress = reportProgress(layers.length, host.log);
   try {
     const size = layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0);

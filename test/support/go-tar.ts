@@ -95,8 +95,8 @@ function memberOf({ flag, path, link, size, xattrs, content, ...rest }: GoMember
   return {
     ...rest,
     kind,
-    path: bytesOf(path ?? ""),
-    link: bytesOf(link ?? ""),
+    path: bytesOf(path),
+    link: bytesOf(link),
     size: isFile ? size : 0,
     xattrs: Object.fromEntries(named.map(([name, value]) => [bytesOf(name), bytesOf(value)])),
     content,

@@ -1,0 +1,152 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import { UserError } from "../../src/host/errors.ts";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { type DiffId, digestOf } from "../../src/image/digest.ts";
+import type { Layer } from "../../src/rootfs/unpack.ts";
+import { randomBytes, randomFrom } from "../support/random.ts";
+import { rawTar } from "../support/raw-tar.ts";
+import { file, holding, layerOf, type Unpacked, unpack } from "../support/unpacking.ts";
+
+const tar = rawTar([file("a", "content"), { ...file("b"), content: randomBytes(randomFrom(1), 20_000) }]);
+const [head, tail] = [tar.subarray(0, 9000), tar.subarray(9000)];
+const zeros = Buffer.alloc(700);
+/** Frames of other data, which readers skip (RFC 8878, 3.1.2). */
+const skippable = Buffer.from("502a4d1803000000616263", "hex");
+
+/** Each way by which a layer's bytes are read: streamed or from a file, decompressed by us or by programs. */
+async function eachWay(layer: Layer, check: (unpacked: Unpacked) => void): Promise<void> {
+  await using place = await createPrivateFolder("test-blob");
+  const path = join(place.path, "blob");
+  const chunks: Buffer[] = [];
+  for await (const chunk of await layer.open(AbortSignal.any([]))) chunks.push(chunk);
+  writeFileSync(path, Buffer.concat(chunks));
+  const noPrograms = { PATH: "/nonexistent" };
+  const ways = [
+    [layer, "in one thread", {}],
+    [layer, "in several threads", {}],
+    [layer, "in several threads", noPrograms],
+    [{ ...layer, file: path }, "in several threads", {}],
+    [{ ...layer, file: path }, "in several threads", noPrograms],
+  ] as const;
+  for (const [chosen, way, env] of ways) {
+    await using unpacked = await unpack([chosen], way, env);
+    check(unpacked);
+  }
+}
+
+const whole: readonly (readonly [string, Buffer])[] = [
+  ["a plain archive", tar],
+  ["gzip", gzipSync(tar)],
+  ["zstd, though its type says gzip", zstdCompressSync(tar)],
+  ["several members of gzip", Buffer.concat([gzipSync(head), gzipSync(tail), gzipSync("")])],
+  [
+    "several frames of zstd",
+    Buffer.concat([zstdCompressSync(head), skippable, zstdCompressSync(tail), skippable]),
+  ],
+  ["gzip with zeros after it", Buffer.concat([gzipSync(tar), zeros])],
+];
+
+for (const [what, blob] of whole) {
+  test(`a layer is read that is ${what}`, async () => {
+    await eachWay(layerOf(tar, blob), ({ root, error }) => {
+      assert.equal(error, undefined);
+      const held = holding(root);
+      assert.deepEqual(Object.keys(held), ["a", "b"]);
+      assert.equal(held["a"], "content");
+    });
+  });
+}
+
+/** A blob with one byte changed. */
+function flipped(blob: Buffer, at: number): Buffer {
+  const copy = Buffer.from(blob);
+  copy[at] = (copy[at] as number) ^ 0x10;
+  return copy;
+}
+
+const good = layerOf(tar, gzipSync(tar));
+const blob = gzipSync(tar);
+const other = gzipSync(rawTar([file("a", "other")]));
+/** Layers whose own bytes are not what they should be, their descriptors as good as can be. */
+const damaged: readonly (readonly [string, Layer, RegExp])[] = [
+  [
+    "other bytes than its descriptor says",
+    { ...layerOf(tar, other), descriptor: good.descriptor },
+    /it (ends after|is longer than)/,
+  ],
+  [
+    "fewer bytes than its descriptor says",
+    { ...layerOf(tar, blob.subarray(0, -5)), descriptor: good.descriptor },
+    /ends after/,
+  ],
+  [
+    "more bytes than its descriptor says",
+    { ...layerOf(tar, Buffer.concat([blob, zeros])), descriptor: good.descriptor },
+    /is longer than/,
+  ],
+  [
+    "one bit off",
+    { ...layerOf(tar, flipped(blob, blob.length >> 1)), descriptor: good.descriptor },
+    /its bytes have digest|can't be decompressed/,
+  ],
+  [
+    "one bit off after the archive's end",
+    { ...layerOf(tar, flipped(tar, tar.length - 1)), descriptor: layerOf(tar).descriptor },
+    /its bytes have digest/,
+  ],
+  [
+    "another archive than its diff ID says",
+    { ...good, diffId: digestOf(other) as DiffId },
+    /the image's config says/,
+  ],
+  [
+    "an archive with other bytes after its end than its diff ID says",
+    { ...layerOf(Buffer.concat([tar, Buffer.of(1)])), diffId: digestOf(tar) as DiffId },
+    /the image's config says/,
+  ],
+  ["gzip that is cut", layerOf(tar, blob.subarray(0, -10)), /can't be decompressed/],
+  ["gzip that is cut in its header", layerOf(tar, blob.subarray(0, 6)), /can't be decompressed/],
+  ["gzip with a wrong checksum", layerOf(tar, flipped(blob, blob.length - 6)), /can't be decompressed/],
+  [
+    "gzip with something after it",
+    layerOf(tar, Buffer.concat([blob, Buffer.from("garbage")])),
+    /something else follows|can't be decompressed/,
+  ],
+  [
+    "gzip with something after zeros",
+    layerOf(tar, Buffer.concat([blob, zeros, Buffer.from("garbage")])),
+    /something else follows|can't be decompressed/,
+  ],
+  [
+    "gzip with something that begins like gzip after it",
+    layerOf(tar, Buffer.concat([blob, Buffer.of(0x1f, 0x8b, 9)])),
+    /can't be decompressed|something else follows/,
+  ],
+  [
+    "zstd that is cut",
+    layerOf(tar, zstdCompressSync(tar).subarray(0, -10)),
+    /zstandard|can't be decompressed/i,
+  ],
+  [
+    "zstd with something after it",
+    layerOf(tar, Buffer.concat([zstdCompressSync(tar), Buffer.from("garbage")])),
+    /zstandard|can't be decompressed/i,
+  ],
+  ["no archive", layerOf(Buffer.from("x".repeat(2000))), /no whole tar archive/],
+];
+
+for (const [what, layer, message] of damaged) {
+  test(`a layer is refused that is ${what}`, async () => {
+    await eachWay(layer, ({ way, error }) => {
+      assert.ok(
+        error instanceof UserError,
+        `${way}: ${error instanceof Error ? error.stack : String(error)}`,
+      );
+      assert.match(error.message, message);
+    });
+  });
+}

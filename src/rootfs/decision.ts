@@ -22,6 +22,8 @@ const whiteoutPrefix = ".wh.";
 const reservedPrefix = ".wh..wh.";
 const nameLimit = 255; // NAME_MAX
 const targetLimit = 4095; // PATH_MAX without the NUL
+const attributeNameLimit = 255; // XATTR_NAME_MAX
+const attributeLimit = 65536; // XATTR_SIZE_MAX
 const idLimit = 2 ** 32 - 2; // the last one means "no change" to chown(2)
 const majorLimit = 0xfff; // the kernel's dev_t: 12 and 20 bits
 const minorLimit = 0xfffff;
@@ -67,6 +69,13 @@ function checkLimits(entry: TarEntry, parts: readonly string[], name: string): v
   for (const id of [entry.uid, entry.gid]) {
     if (!isWithin(id, idLimit))
       throw refused(entry, `has owner ${id}, which is no user or group id of Linux`);
+  }
+  for (const [key, value] of entry.xattrs ?? []) {
+    if (key.length > attributeNameLimit || value.length > attributeLimit)
+      throw refused(
+        entry,
+        `has an extended attribute whose name and value have ${key.length} and ${value.length} bytes; Linux takes ${attributeNameLimit} and ${attributeLimit}`,
+      );
   }
   if (entry.kind === "symlink") {
     if (entry.link === "") throw refused(entry, "is a symlink to nothing");

@@ -4,6 +4,8 @@ import { UserError } from "../host/errors.ts";
 export class Folder {
   readonly parent: Folder | undefined;
   readonly name: string;
+  /** Of the root, 0. */
+  readonly depth: number;
   /** The layer that put it there, counted from 0, the lowest. */
   layer: number;
   /** The newest layer that has put anything there or anywhere below. */
@@ -17,7 +19,8 @@ export class Folder {
 
   constructor(parent: Folder | undefined, name: string, layer: number) {
     this.parent = parent;
-    this.name = name;
+    this.name = compact(name);
+    this.depth = parent === undefined ? 0 : parent.depth + 1;
     this.layer = layer;
     this.newest = layer;
   }
@@ -124,7 +127,7 @@ export class TreeModel {
   /** Notes what a layer has put under a name. */
   put(parent: Folder, name: string, child: Child, layer: number): void {
     parent.children ??= new Map();
-    parent.children.set(compact(name), child);
+    parent.children.set(child instanceof Folder ? child.name : compact(name), child);
     noteLayer(parent, layer);
   }
 }

@@ -1,5 +1,5 @@
 import { ftruncateSync, writeSync } from "node:fs";
-import { errorCode } from "../host/errors.ts";
+import { errorCode, UserError } from "../host/errors.ts";
 import { AttributeSetter, type Defaults, modeAtFirst } from "./attributes.ts";
 import { type Decision, decide, type Place, refused } from "./decision.ts";
 import {
@@ -50,6 +50,11 @@ export interface TreeWriterOptions {
   readonly smallFiles?: SmallFiles | undefined;
 }
 
+/** Deeper folders nobody could use (a path has at most 4095 bytes), and a few bytes of a layer would make thousands. */
+const depthLimit = 10_000;
+/** Bytes of folders' extended attributes in an image, since they are kept until the end. Real images have few. */
+const notedLimit = 64 * 1024 * 1024;
+
 /** A file that is being written. */
 type OpenFile = { readonly entry: TarEntry; readonly name: string } & (
   | { readonly fd: number }
@@ -64,6 +69,8 @@ export class TreeWriter implements TarHandler {
   readonly #smallFiles: SmallFiles | undefined;
   #layer = -1;
   #open: OpenFile | undefined;
+  /** Bytes of folders' extended attributes. */
+  #noted = 0;
   /** So far. */
   readonly written = { entries: 0, bytes: 0 };
 
@@ -184,7 +191,11 @@ export class TreeWriter implements TarHandler {
     this.#note(node, entry);
   }
 
-  #note(folder: Folder, { mode, uid, gid, mtime, xattrs }: TarEntry): void {
+  #note(folder: Folder, entry: TarEntry): void {
+    const { mode, uid, gid, mtime, xattrs } = entry;
+    for (const [key, value] of xattrs ?? []) this.#noted += key.length + value.length;
+    if (this.#noted > notedLimit)
+      throw refused(entry, `is one of folders with over ${notedLimit} bytes of extended attributes`);
     folder.layer = this.#layer;
     noteLayer(folder, this.#layer);
     folder.attributes = { mode, uid, gid, ...mtime, xattrs };
@@ -253,6 +264,8 @@ export class TreeWriter implements TarHandler {
   }
 
   #makeFolder(parent: Folder, name: string): Folder {
+    if (parent.depth >= depthLimit)
+      throw new UserError(`a layer has folders more than ${depthLimit} deep; the image can't be unpacked`);
     this.#remove(parent, name);
     const made = new Folder(parent, name, this.#layer);
     this.#model.put(parent, name, made, this.#layer);

@@ -4,7 +4,7 @@ import koffi from "koffi";
 const libc = koffi.load("libc.so.6");
 const llistxattr = libc.func("long llistxattr(const uint8_t *path, _Out_ uint8_t *list, size_t size)");
 const lgetxattr = libc.func(
-  "long lgetxattr(const uint8_t *path, const char *name, _Out_ uint8_t *value, size_t size)",
+  "long lgetxattr(const uint8_t *path, const uint8_t *name, _Out_ uint8_t *value, size_t size)",
 );
 const largest = 64 * 1024;
 
@@ -13,7 +13,12 @@ export function readExtendedAttributes(path: Buffer): Map<string, Buffer> {
   const file = Buffer.concat([path, Buffer.of(0)]);
   const names = call((buffer) => llistxattr(file, buffer, largest));
   const found = names.toString("latin1").split("\0").filter(Boolean).toSorted();
-  return new Map(found.map((name) => [name, call((buffer) => lgetxattr(file, name, buffer, largest))]));
+  return new Map(
+    found.map((name) => [
+      name,
+      call((buffer) => lgetxattr(file, Buffer.from(`${name}\0`, "latin1"), buffer, largest)),
+    ]),
+  );
 }
 
 function call(read: (buffer: Buffer) => number): Buffer {

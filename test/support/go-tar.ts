@@ -103,8 +103,8 @@ function memberOf({ flag, path, link, size, xattrs, content, ...rest }: GoMember
   };
 }
 
-function bytesOf(base64: string): string {
-  return Buffer.from(base64, "base64").toString("latin1");
+function bytesOf(base64: string | null): string {
+  return Buffer.from(base64 ?? "", "base64").toString("latin1");
 }
 
 /** By Go's names: `TypeReg`, `TypeLink` … */

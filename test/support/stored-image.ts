@@ -30,6 +30,14 @@ export function randomLayer(size: number, seed = 1): LayerContent {
   return [{ name: `data-${seed}`, content: randomBytes(randomFrom(seed), size) }];
 }
 
+function buildIndexOf({ config, manifest }: MadeImage): Uint8Array {
+  return encodeBuildIndex({
+    version: config.digest,
+    targets: [{ name: "", descriptor: manifest }],
+    delivery: { unpackRootfs: false, outputOci: false },
+  });
+}
+
 /** Stores an image in a registry as a put stores it, without building anything, by another program than ours. */
 export async function storeImage(
   repository: string,
@@ -42,12 +50,7 @@ export async function storeImage(
   const [image] = images;
   if (image === undefined) throw new Error("no image was made");
   const { digest } = image.config;
-  const index = encodeBuildIndex({
-    version: digest,
-    targets: [{ name: "", descriptor: image.manifest }],
-    delivery: { unpackRootfs: false, outputOci: false },
-  });
-  await writeIndex(layout, [await writeBlob(layout, mediaTypes.ociIndex, index)]);
+  await writeIndex(layout, [await writeBlob(layout, mediaTypes.ociIndex, buildIndexOf(image))]);
   const tag = `build-${hexOf(digest)}`;
   await pushLayout(layout, `${repository}:${tag}`, login);
   return { version: { digest }, image, tag };

@@ -152,7 +152,8 @@ export async function refuseBothWays(layers: Layers, message: RegExp): Promise<v
   }
 }
 
-function stackOf(error: unknown): string {
+/** What is known of something thrown. */
+export function stackOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 

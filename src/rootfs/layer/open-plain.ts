@@ -41,12 +41,17 @@ const readAtOnce = 512 * 1024;
 
 /** Looks for the programs in the absolute folders of PATH. */
 export function findPrograms(env: Host["env"]): Programs {
-  const folders = (env["PATH"] ?? "").split(":").filter(isAbsolute);
+  const folders = absoluteFolders(env);
   const found = programs.flatMap(([compression, name]): [Compression, string][] => {
     const path = folders.map((folder) => join(folder, name)).find(isExecutable);
     return path === undefined ? [] : [[compression, path]];
   });
   return new Map(found);
+}
+
+/** A relative one might lead into what is being unpacked. */
+function absoluteFolders(env: Host["env"]): string[] {
+  return (env["PATH"] ?? "").split(":").filter(isAbsolute);
 }
 
 function isExecutable(path: string): boolean {
@@ -66,7 +71,10 @@ export interface OpenPlainOptions {
 /** Starts to decompress a layer. */
 export async function openPlain(layer: Layer, options: OpenPlainOptions): Promise<PlainLayer> {
   const stop = new AbortController();
-  const host = { env: options.host.env, signal: AbortSignal.any([options.host.signal, stop.signal]) };
+  const host = {
+    env: { ...options.host.env, PATH: absoluteFolders(options.host.env).join(":") },
+    signal: AbortSignal.any([options.host.signal, stop.signal]),
+  };
   await using resources = new AsyncDisposableStack();
   const source = resources.use(await openSource(layer, host.signal));
   const program = options.programs.get(source.compression);

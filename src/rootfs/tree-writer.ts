@@ -21,6 +21,7 @@ import {
   link,
   makeFolder,
   makeNode,
+  nameLimit,
   removeFolder,
   symlink,
   unlink,
@@ -266,6 +267,11 @@ export class TreeWriter implements TarHandler {
   #makeFolder(parent: Folder, name: string): Folder {
     if (parent.depth >= depthLimit)
       throw new UserError(`a layer has folders more than ${depthLimit} deep; the image can't be unpacked`);
+    // Those of a symlink's target, which is only followed when something comes below it.
+    if (name.length > nameLimit)
+      throw new UserError(
+        `a symlink leads to a folder ${showName(name)} whose name has ${name.length} bytes; Linux takes ${nameLimit}; the image can't be unpacked`,
+      );
     this.#remove(parent, name);
     const made = new Folder(parent, name, this.#layer);
     this.#model.put(parent, name, made, this.#layer);

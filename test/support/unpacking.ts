@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { test } from "node:test";
@@ -168,11 +168,24 @@ export function holding(root: string): Record<string, string> {
   const shown = [...tree].filter(
     ([path, { type }]) => path !== "." && (type !== "folder" || !full.has(path)),
   );
-  return Object.fromEntries(shown.map(([path, entry]) => [path, inShort(join(root, path), entry)]));
+  return Object.fromEntries(
+    shown.map(([path, entry]) => [
+      path,
+      inShort(Buffer.concat([Buffer.from(`${root}/`), bytesOf(path)]), entry),
+    ]),
+  );
 }
 
-function inShort(path: string, { type, target, device }: TreeEntry): string {
-  if (type === "file") return existsSync(path) ? readFileSync(path, "latin1").slice(0, 60) : "a file";
+const byte = (_: string, hex: string) => String.fromCharCode(Number.parseInt(hex, 16));
+
+/** Undoes what `showBytes` does. */
+function bytesOf(shown: string): Buffer {
+  if (!shown.includes("\\x")) return Buffer.from(shown);
+  return Buffer.from(shown.replaceAll(/\\x([0-9a-f]{2})/g, byte), "latin1");
+}
+
+function inShort(path: Buffer, { type, target, device }: TreeEntry): string {
+  if (type === "file") return readFileSync(path, "latin1").slice(0, 60);
   if (type === "symlink") return `-> ${target}`;
   if (type === "folder") return "/";
   return device === undefined ? type : `${type} ${device}`;

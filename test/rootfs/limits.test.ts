@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { removeTree } from "../../src/rootfs/remove-tree.ts";
+import { close, openFolder, openHostFolder } from "../../src/rootfs/system.ts";
+import { unpackRootfs } from "../../src/rootfs/unpack.ts";
+import { createTestHost } from "../support/host.ts";
+import { rawTar } from "../support/raw-tar.ts";
+import { readTree } from "../support/trees.ts";
+import {
+  file,
+  folder,
+  layerOf,
+  opaque,
+  symlink,
+  testRefusing,
+  unpackBothWays,
+  whiteout,
+} from "../support/unpacking.ts";
+
+/** How many folders named `d` are within each other. */
+function depthOf(root: string): number {
+  let fd = openHostFolder(root);
+  for (let depth = 0; ; depth++) {
+    let next: number;
+    try {
+      next = openFolder(fd, "d");
+    } catch {
+      return depth;
+    } finally {
+      close(fd);
+    }
+    fd = next;
+  }
+}
+
+const deep = "d/".repeat(5000);
+
+test("folders 5,000 deep, whose paths are over Linux's limit, are made, changed and removed", async () => {
+  const members = [file(`${deep}a`), folder(deep.slice(0, -1)), file(`${deep}b`)];
+  const noise = { ...file("noise"), content: Buffer.alloc(1_100_000) };
+  for (const more of [[], [noise]]) {
+    await using place = await createPrivateFolder("test-deep");
+    const destination = join(place.path, "rootfs");
+    const layers = [
+      rawTar([...members, ...more]),
+      rawTar([whiteout(`${deep}a`), file(`${deep}c`), opaque(deep.slice(0, -1))]),
+    ];
+    const made = layers.map((layer) => layerOf(layer));
+    await unpackRootfs({ layers: made, destination, host: createTestHost() });
+    assert.equal(depthOf(destination), 5000);
+    await removeTree(destination);
+    const hidden = [...made, layerOf(rawTar([whiteout("d")]))];
+    await unpackRootfs({ layers: hidden, destination, host: createTestHost() });
+    assert.ok(!existsSync(join(destination, "d")));
+    await removeTree(destination);
+    // A failure after they are made removes them.
+    const failing = unpackRootfs({
+      layers: [...made, layerOf(Buffer.alloc(600, 1))],
+      destination,
+      host: createTestHost(),
+    });
+    await assert.rejects(failing, { name: "UserError" });
+    assert.ok(!existsSync(destination));
+  }
+});
+
+testRefusing([
+  {
+    what: "folders over 10,000 deep by way of symlinks",
+    layers: [
+      [
+        file(`${"d/".repeat(9000)}x`),
+        symlink(`${"d/".repeat(8999)}s`, "d/".repeat(1500)),
+        folder(`${"d/".repeat(8999)}s/x`),
+      ],
+    ],
+    message: /folders more than 10000 deep/,
+  },
+  {
+    what: "folders over 10,000 deep by a path of a megabyte",
+    layers: [[file("a/".repeat(500_000))]],
+    message: /folders more than 10000 deep/,
+  },
+]);
+
+test("many opaque markers over many files hide what is below them, each file being looked at once", async () => {
+  const places = Array.from({ length: 2000 }, (_, at) => `d/${at % 50}/${at}`);
+  const lower = places.map((path) => file(`${path}/x`));
+  const folders = ["d", ...Array.from({ length: 50 }, (_, at) => `d/${at}`), ...places];
+  const markers = [...folders, ...folders].flatMap((path) => [opaque(path), file(`${path}/y`)]);
+  await unpackBothWays([lower, markers, [file("d/0/0/z")]], ({ root }) => {
+    const files = [...readTree(root)].filter(([, { type }]) => type === "file").map(([path]) => path);
+    assert.equal(files.length, folders.length + 1);
+    assert.ok(files.every((path) => path.endsWith("/y") || path === "d/0/0/z"));
+  });
+});

@@ -29,8 +29,6 @@ export interface BuilderOptions {
   readonly entitlements: readonly string[];
   /** TOML texts for the daemon of our own, each with the name of its param. */
   readonly daemonConfig: readonly { readonly subject: string; readonly text: string }[];
-  /** A folder that keeps the daemon's state for later runs (a task's cache). */
-  readonly keptState: string | undefined;
 }
 
 /** Daemons that can be used, with a private folder for what passes between us and them. */
@@ -76,7 +74,7 @@ async function openPool(
     await startLocalDaemon({
       host,
       workspace,
-      state: options.keptState === undefined ? { parents: stateParents } : { kept: options.keptState },
+      stateParents,
       entitlements: options.entitlements,
       registries: registries.blocks,
       extra: options.daemonConfig,

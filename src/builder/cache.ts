@@ -46,6 +46,11 @@ export function cacheAttributes(
   };
 }
 
+/** The folder in which a local cache keeps the steps of a scope. */
+export function localFolder(directory: string, scope: CacheScope): string {
+  return `${directory}/cache${suffix(scope)}`;
+}
+
 /** `-test-linux-arm64`: what sets the scope's cache apart, of characters that a tag may have. */
 function suffix({ target, platform }: CacheScope): string {
   return [target, platform]

@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { noCache } from "../builder/cache.ts";
+import { keptCache } from "../builder/local-cache.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import { readTree } from "../image/resolve.ts";
 import { readTaskParams } from "../request/task-params.ts";
@@ -10,10 +11,13 @@ import type { Invocation } from "./invocation.ts";
 import { runBuild } from "./run-build.ts";
 import { checkTargetNames } from "./target-names.ts";
 
+/** Not `cache` itself, which may be a folder of a source with a name that people like. */
+const keptFolder = "cache/oci-build";
+
 /**
  * `build`: the oci-build task. Params come from the environment, inputs lie in the working folder; the main image
  * goes into `image/`, each additional target into a folder of its name, and `cache/`, where the task's config has
- * it, keeps BuildKit's state for the next run.
+ * it, keeps the layers of this run's steps for the next one.
  */
 export async function build({ host }: Invocation): Promise<undefined> {
   const params = readTaskParams(host.env);
@@ -21,7 +25,7 @@ export async function build({ host }: Invocation): Promise<undefined> {
   await using held = new AsyncDisposableStack();
   const { path: folder } = held.use(await createPrivateFolder("task"));
   const store = held.use(openDirectoryStore({ directory: folder }));
-  const cache = join(host.cwd, "cache");
+  const kept = (await isFolder(join(host.cwd, "cache"))) ? join(host.cwd, keptFolder) : undefined;
   const { stage, results } = held.use(
     await runBuild({
       host,
@@ -29,9 +33,9 @@ export async function build({ host }: Invocation): Promise<undefined> {
       folder: { path: host.cwd, step: "task" },
       access: { hosts: new Map() },
       daemons: { kind: "own" },
-      cache: noCache,
+      cache: kept === undefined ? noCache : keptCache(kept),
       buildkitConfig: undefined,
-      keptState: (await isFolder(cache)) ? join(cache, "buildkit") : undefined,
+      keptCache: kept,
       store,
       patience: {},
     }),

@@ -36,7 +36,7 @@ export async function put({ host, args, readInput }: Invocation): Promise<{
     daemons: source.daemons,
     cache: source.cache,
     buildkitConfig: source.buildkitConfig,
-    keptState: undefined,
+    keptCache: undefined,
     store,
     patience: source.patience,
   });

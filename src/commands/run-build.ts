@@ -1,8 +1,8 @@
 import { type Daemons, openBuilder } from "../builder/builder.ts";
 import type { LayerCache } from "../builder/cache.ts";
-import { pruneCache } from "../builder/engine/prune.ts";
 import type { InputFolder } from "../builder/inputs/input-folder.ts";
 import { resolveInputs } from "../builder/inputs/resolve-inputs.ts";
+import { dropUnused } from "../builder/local-cache.ts";
 import type { BuildOptions } from "../builder/options.ts";
 import { planBuild } from "../builder/plan.ts";
 import { defaultPatience, type SolvePatience, type SolveResult, solveAll } from "../builder/solve.ts";
@@ -16,9 +16,6 @@ import { mirrorName } from "../request/source.ts";
 import type { Stage, Store } from "../store/store.ts";
 import { liveCache } from "./live-cache.ts";
 
-/** Bytes of cache that are kept for later runs. */
-const keptLimit = 20e9;
-
 export interface RunBuild {
   readonly host: Host;
   readonly options: BuildOptions;
@@ -28,8 +25,8 @@ export interface RunBuild {
   readonly cache: LayerCache;
   /** TOML for a daemon of our own, from the source. */
   readonly buildkitConfig: string | undefined;
-  /** Keeps the daemon's state, and so its layer cache, for later runs. */
-  readonly keptState: string | undefined;
+  /** A folder, inside the inputs' folder perhaps, in which {@link cache} is kept from one run to the next. */
+  readonly keptCache: string | undefined;
   readonly store: Store;
   readonly patience: Partial<SolvePatience>;
 }
@@ -61,6 +58,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
         workspace,
         platforms: options.platforms,
         env: host.env,
+        keptOut: run.keptCache,
         signal,
       }),
     (signal) => store.prepare(signal),
@@ -81,7 +79,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
     merge: async (built) =>
       stage.add(await mergedIndex(stage.blobs, built, host.signal), mediaTypes.ociIndex),
   });
-  if (run.keptState !== undefined) await pruneCache(builder.pool.engines[0], keptLimit, host);
+  if (run.keptCache !== undefined) await dropUnused(run.keptCache, ["", ...options.additionalTargets]);
   const owned = held.move();
   return { stage, results, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
@@ -133,7 +131,6 @@ function builderOptions(run: RunBuild, host: Host): Parameters<typeof openBuilde
     daemonConfig: Object.entries(texts).flatMap(([subject, text]) =>
       text === undefined ? [] : [{ subject, text }],
     ),
-    keptState: run.keptState,
   };
 }
 

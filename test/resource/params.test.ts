@@ -283,22 +283,6 @@ test("docker.io's mirrors are asked for base images, in a put and in a task", as
   assert.equal(await result(join(inputs, "image")), "mirrored\n");
 });
 
-test("a task's cache folder keeps its steps for the next run", async () => {
-  await using folder = await createPrivateFolder("test-params");
-  await makeInputs(folder.path, { dockerfile: "FROM shell\nRUN echo once > /result\n" });
-  await mkdir(join(folder.path, "cache"));
-  const build = () =>
-    runResource("build", { cwd: folder.path, env: { CONTEXT: "app", NO_COLOR: "1", OUTPUT_OCI: "true" } });
-  const first = await build();
-  assert.equal(first.status, 0, first.output);
-  assert.match(first.stderr, /3 steps run, 0 cached/);
-  await cp(join(folder.path, "image/image"), join(folder.path, "first"), { recursive: true });
-  await execa("rm", ["-rf", join(folder.path, "image")]);
-  const second = await build();
-  assert.equal(second.status, 0, second.output);
-  assert.match(second.stderr, /0 steps run, 3 cached/);
-});
-
 test("a get of a put that asked for an OCI layout delivers it, and no image.tar", async () => {
   await using folder = await createPrivateFolder("test-params");
   await makeInputs(join(folder.path, "inputs"), { dockerfile: "FROM shell\n" });

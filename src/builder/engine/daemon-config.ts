@@ -6,7 +6,6 @@ export interface DaemonConfig {
   readonly root: string;
   readonly socket: string;
   readonly tracesSocket: string;
-  readonly snapshotter: string | undefined;
   readonly entitlements: readonly string[];
   readonly registries: ReadonlyMap<string, RegistryBlock>;
   /** TOML texts of the author's, with the name of the param each came by. */
@@ -37,7 +36,6 @@ export function daemonConfig(config: DaemonConfig): string {
     worker: {
       oci: {
         enabled: true,
-        ...(config.snapshotter === undefined ? {} : { snapshotter: config.snapshotter }),
       },
       containerd: { enabled: false },
     },

@@ -1,4 +1,4 @@
-import { access, constants, mkdir, mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { access, constants, mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { signalProcess, startChild } from "../../host/child.ts";
 import { UserError } from "../../host/errors.ts";
@@ -12,11 +12,8 @@ export interface LocalDaemon extends Pick<DaemonConfig, "entitlements" | "regist
   readonly host: Host;
   /** A private folder for the socket and the configuration. */
   readonly workspace: string;
-  /**
-   * Where the daemon's state goes. `kept`: a folder that outlives the step, as a task's cache does. Otherwise a
-   * fresh folder, made under the first of `parents` that can be written, and removed at the end.
-   */
-  readonly state: { readonly kept: string } | { readonly parents: readonly string[] };
+  /** The daemon's state goes into a fresh folder, made under the first of these that can be written. */
+  readonly stateParents: readonly string[];
   readonly env: Host["env"];
 }
 
@@ -40,9 +37,6 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     root,
     socket,
     tracesSocket: join(workspace, "traces.sock"),
-    // A task's cache is a bind mount on its first run and an overlay later: left to choose, the daemon would take
-    // another snapshotter the second time and find none of its layers.
-    snapshotter: "kept" in options.state ? await pinnedSnapshotter(root) : undefined,
     entitlements: options.entitlements,
     registries: options.registries,
     extra: options.extra,
@@ -67,7 +61,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     const end = log.empty ? "" : `; the end of its log:\n${log.tail(20)}`;
     return `buildkitd ${wayOfEnding(exit, log.tail(1))}${end}`;
   };
-  started.defer(() => stop(host, child.pid, exited, "kept" in options.state));
+  started.defer(() => stop(host, child.pid, exited));
   child.stderr.on("data", (bytes: Buffer) => log.write(bytes));
 
   await log.until(/running server on/, {
@@ -121,12 +115,11 @@ function missing(said: string): string {
   return `buildkitd can't be started: ${said || "it is not on PATH"}. Use the resource's own image, or install BuildKit 0.28.1 or newer`;
 }
 
-async function stateFolder({ state, host }: LocalDaemon, started: AsyncDisposableStack): Promise<string> {
-  if ("kept" in state) {
-    await mkdir(state.kept, { recursive: true, mode: 0o700 });
-    return state.kept;
-  }
-  for (const parent of state.parents) {
+async function stateFolder(
+  { stateParents, host }: LocalDaemon,
+  started: AsyncDisposableStack,
+): Promise<string> {
+  for (const parent of stateParents) {
     const usable = await access(parent, constants.W_OK).then(
       () => true,
       () => false,
@@ -143,37 +136,17 @@ async function stateFolder({ state, host }: LocalDaemon, started: AsyncDisposabl
     });
     return folder;
   }
-  throw new UserError(`no folder for BuildKit's state: none of ${state.parents.join(", ")} can be written`);
-}
-
-async function pinnedSnapshotter(root: string): Promise<string> {
-  const file = join(root, "snapshotter");
-  const pinned = await readFile(file, "utf8").catch(() => undefined);
-  if (pinned !== undefined) return pinned.trim();
-  await writeFile(file, "overlayfs\n");
-  return "overlayfs";
+  throw new UserError(`no folder for BuildKit's state: none of ${stateParents.join(", ")} can be written`);
 }
 
 /**
  * Ends the daemon and waits until nothing of it is left. The namespace's first process is buildkitd; when it is
  * gone the kernel has ended all others in there (pid_namespaces(7)), and then unshare(1) ends.
  */
-async function stop(
-  host: Host,
-  pid: number | undefined,
-  exited: Promise<unknown>,
-  gently: boolean,
-): Promise<void> {
+async function stop(host: Host, pid: number | undefined, exited: Promise<unknown>): Promise<void> {
   if (pid === undefined) return;
-  const daemon = await firstChild(pid);
-  if (daemon === undefined) {
-    signalProcess(host, pid, "SIGKILL");
-  } else {
-    // Only a state that is used again has to be closed in order.
-    signalProcess(host, daemon, gently ? "SIGTERM" : "SIGKILL");
-    const timer = setTimeout(() => signalProcess(host, daemon, "SIGKILL"), stopDeadline);
-    await exited.finally(() => clearTimeout(timer));
-  }
+  // Nothing of its state is used again, so nothing has to be closed in order.
+  signalProcess(host, (await firstChild(pid)) ?? pid, "SIGKILL");
   await exited;
 }
 

@@ -1,5 +1,5 @@
 import { lstat, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { errorCode, UserError } from "../../host/errors.ts";
 import type { BuildOptions, SecretSource, SshSource, Strings } from "../options.ts";
 import { openImageArg } from "./image-arg.ts";
@@ -16,6 +16,8 @@ export interface ResolveInputs {
   readonly platforms: readonly string[];
   /** The step's own environment, which `secrets: {id: {env: NAME}}` reads. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** A folder that is no part of the context, should it lie in there: a task's cache. */
+  readonly keptOut: string | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -72,7 +74,8 @@ async function findDockerfile(
     if (options.dockerfile !== undefined) {
       throw new UserError("dockerfile and dockerfile_inline are both given: remove one");
     }
-    return privateDockerfile(workspace, "inline Dockerfile", options.dockerfileInline, undefined);
+    const ignore = await ignoreFile(undefined, keptOutOf(context, request));
+    return privateDockerfile(workspace, "inline Dockerfile", options.dockerfileInline, ignore);
   }
   if (context.kind === "git" && !(await isInput(folder, options.dockerfile))) return undefined;
   const shown = options.dockerfile ?? join(options.context, "Dockerfile");
@@ -88,13 +91,41 @@ async function findDockerfile(
   const text = await readInputText(folder, shown, "dockerfile", 16 * 1024 * 1024);
   const lexical = join(folder.path, shown);
   const named = shown.startsWith("/") ? shown : lexical;
-  if (!(await lstat(named)).isSymbolicLink()) {
+  const keptOut = keptOutOf(context, request);
+  if (keptOut === undefined && !(await lstat(named)).isSymbolicLink()) {
     return { folder: dirname(file), name: basename(file), shown, text };
   }
   // BuildKit follows a symlink only inside the folder it is sent, so a linked Dockerfile is sent from a folder of
   // its own, with the ignore file that goes with the name the author gave.
-  const ignore = await readFile(`${named}.dockerignore`, "utf8").catch(noSuchFile);
-  return privateDockerfile(workspace, shown, text, ignore);
+  return privateDockerfile(workspace, shown, text, await ignoreFile(`${named}.dockerignore`, keptOut));
+}
+
+interface KeptOut {
+  /** The context's folder. */
+  readonly context: string;
+  /** In it, with slashes. */
+  readonly path: string;
+}
+
+function keptOutOf(context: ContextInput, { keptOut }: ResolveInputs): KeptOut | undefined {
+  if (keptOut === undefined || context.kind === "git") return undefined;
+  const path = relative(context.path, keptOut);
+  return path === "" || path.startsWith("..") ? undefined : { context: context.path, path };
+}
+
+/**
+ * The text of the ignore file that goes with a Dockerfile sent from a folder of its own.
+ * @param own the one beside the Dockerfile, which counts before the context's
+ */
+async function ignoreFile(
+  own: string | undefined,
+  keptOut: KeptOut | undefined,
+): Promise<string | undefined> {
+  const given = own === undefined ? undefined : await readFile(own, "utf8").catch(noSuchFile);
+  if (keptOut === undefined) return given;
+  const common = given ?? (await readFile(join(keptOut.context, ".dockerignore"), "utf8").catch(noSuchFile));
+  // The last pattern that fits decides.
+  return `${common ?? ""}\n/${keptOut.path}\n`;
 }
 
 async function isInput(folder: InputFolder, path: string | undefined): Promise<boolean> {

@@ -12,7 +12,6 @@ const plain = {
   root: "/scratch/state",
   socket: "/run/x/buildkitd.sock",
   tracesSocket: "/run/x/traces.sock",
-  snapshotter: undefined,
   entitlements: [],
   registries: new Map([
     ["registry.example:5000", { ca: ["/run/x/ca.pem"], mirrors: ["mirror.example/hub"] }],

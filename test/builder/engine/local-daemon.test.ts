@@ -13,7 +13,6 @@ const defaults = {
   subject: "directory /builds",
   entitlements: [],
   daemonConfig: [],
-  keptState: undefined,
 };
 
 /** Pids of processes whose command line holds `text`. */

@@ -1,0 +1,61 @@
+import { readdir, readFile, rm } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { type Digest, hexOf } from "../image/digest.ts";
+import { Index, Manifest, parseDocument } from "../image/documents.ts";
+import { blobPath } from "../image/layout.ts";
+import { type LayerCache, localFolder, noCache } from "./cache.ts";
+
+/**
+ * A layer cache in a folder that is kept from one run to the next. It holds layers as blobs, not a daemon's state:
+ * such a folder may be an overlayfs the next time (Concourse's caches are), on which no overlay can be mounted and
+ * where the whiteouts in a state's snapshots would be taken for that filesystem's own.
+ */
+export function keptCache(directory: string): LayerCache {
+  return {
+    ...noCache,
+    locations: [{ type: "local", attributes: { directory }, mode: "max", export: true }],
+  };
+}
+
+/**
+ * Removes from a kept cache what the build that has just ended did not use: BuildKit adds to its folders, and never
+ * takes away.
+ * @param targets of the build, the main one as an empty string
+ */
+export async function dropUnused(directory: string, targets: readonly string[]): Promise<void> {
+  // What can't be read is of no use, and a build that is done doesn't fail for it.
+  const names = await readdir(directory).catch((): string[] => []);
+  const used = new Set(
+    targets.map((target) => basename(localFolder(directory, { target, platform: undefined }))),
+  );
+  for (const name of names) {
+    const folder = join(directory, name);
+    const isGood =
+      used.has(name) &&
+      (await dropBlobs(folder).then(
+        () => true,
+        () => false,
+      ));
+    if (!isGood) await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function dropBlobs(folder: string): Promise<void> {
+  const used = new Set((await blobsOf(folder)).map(hexOf));
+  await rm(join(folder, "ingest"), { recursive: true, force: true });
+  for (const name of await readdir(join(folder, "blobs/sha256"))) {
+    if (!used.has(name)) await rm(join(folder, "blobs/sha256", name));
+  }
+}
+
+/** The cache's manifest (BuildKit writes one, `image-manifest=true`), its config and its layers. */
+async function blobsOf(folder: string): Promise<Digest[]> {
+  const { manifests } = parseDocument(Index, await readFile(join(folder, "index.json")), folder);
+  const found: Digest[] = [];
+  for (const { digest } of manifests) {
+    const bytes = await readFile(join(folder, blobPath(digest)));
+    const { config, layers } = parseDocument(Manifest, bytes, `${folder}: manifest ${digest}`);
+    found.push(digest, config.digest, ...layers.map((layer) => layer.digest));
+  }
+  return found;
+}

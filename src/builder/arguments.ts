@@ -1,5 +1,5 @@
 import type { Exporter } from "../image/exporter.ts";
-import { csvAttributes, csvRecord } from "./csv.ts";
+import { csvAttributes } from "./csv.ts";
 import type { Solve } from "./plan.ts";
 
 export interface SolveRun {
@@ -33,7 +33,7 @@ export function buildArguments(run: SolveRun): string[] {
           ["src", file],
         ])}`,
     ),
-    ...solve.ssh.map(({ id, path }) => `--ssh=${csvRecord([`${id}=${path}`])}`),
+    ...solve.ssh.map(({ id, paths }) => `--ssh=${id}=${paths.join(",")}`),
     ...solve.allow.map((entitlement) => `--allow=${entitlement}`),
     ...run.importCaches.map((attributes) => `--import-cache=${csvAttributes(attributes)}`),
     ...run.exportCaches.map((attributes) => `--export-cache=${csvAttributes(attributes)}`),

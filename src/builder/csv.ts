@@ -2,7 +2,7 @@
  * One CSV record (RFC 4180), as buildctl reads `--output`, `--secret`, `--ssh`, `--import-cache` and
  * `--export-cache`: a field with a comma, a quote or a line break is quoted, so that a value can't add a field.
  */
-export function csvRecord(fields: readonly string[]): string {
+function csvRecord(fields: readonly string[]): string {
   return fields
     .map((field) =>
       /[",\r\n]/.test(field) || field !== field.trim() ? `"${field.replaceAll('"', '""')}"` : field,

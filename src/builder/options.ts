@@ -22,9 +22,9 @@ export interface BuildOptions {
   /** As BuildKit writes them: `linux/amd64`, `linux/arm/v7`. Empty: the daemon's own. */
   readonly platforms: readonly string[];
   readonly secrets: Readonly<Record<string, SecretSource>>;
-  readonly ssh: Readonly<Record<string, SshSource>>;
-  /** Host name → IP address. */
-  readonly addHosts: Strings;
+  readonly ssh: Readonly<Record<string, readonly SshSource[]>>;
+  /** Host name → IP addresses. */
+  readonly addHosts: Readonly<Record<string, readonly string[]>>;
   readonly registryMirrors: readonly string[];
   /** TOML, merged into the local daemon's configuration. */
   readonly buildkitExtraConfig: string | undefined;

@@ -57,7 +57,7 @@ type Pairs = readonly (readonly [string, string])[];
 function frontendOptions(options: BuildOptions): Pairs {
   const pairs: (readonly [string, string] | false | undefined)[] = [
     options.platforms.length > 0 && ["platform", options.platforms.join(",")],
-    Object.keys(options.addHosts).length > 0 && ["add-hosts", joined(options.addHosts)],
+    Object.keys(options.addHosts).length > 0 && ["add-hosts", hosts(options.addHosts)],
     // An empty value means every stage.
     options.noCache === true && ["no-cache", ""],
     Array.isArray(options.noCache) && options.noCache.length > 0 && ["no-cache", options.noCache.join(",")],
@@ -174,6 +174,12 @@ function imageArgAliases(names: readonly string[]): ReadonlyMap<string, string> 
 
 function localName(contextName: string): string {
   return `context-${contextName}`;
+}
+
+function hosts(addresses: BuildOptions["addHosts"]): string {
+  return Object.entries(addresses)
+    .flatMap(([name, list]) => list.map((address) => `${name}=${address}`))
+    .join(",");
 }
 
 function joined(record: Readonly<Record<string, string>>): string {

@@ -2,15 +2,18 @@ import { type Daemons, openBuilder } from "../builder/builder.ts";
 import type { LayerCache } from "../builder/cache.ts";
 import type { InputFolder } from "../builder/inputs/input-folder.ts";
 import { resolveInputs } from "../builder/inputs/resolve-inputs.ts";
+import type { BuildPlatforms } from "../builder/inputs/wanted-platforms.ts";
 import { dropUnused } from "../builder/local-cache.ts";
 import type { BuildOptions } from "../builder/options.ts";
 import { planBuild } from "../builder/plan.ts";
 import { defaultPatience, type SolvePatience, type SolveResult, solveAll } from "../builder/solve.ts";
 import { concurrently } from "../host/concurrently.ts";
+import { UserError } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import { mediaTypes } from "../image/media-types.ts";
 import { mergedIndex } from "../image/merge-index.ts";
+import { formatPlatform, hostPlatform } from "../image/platform.ts";
 import type { RegistryAccess } from "../image/registry-access.ts";
 import { mirrorName } from "../request/source.ts";
 import type { Stage, Store } from "../store/store.ts";
@@ -44,6 +47,7 @@ export interface RanBuild extends AsyncDisposable {
 export async function runBuild(run: RunBuild): Promise<RanBuild> {
   const { host, store } = run;
   const options = withPlatforms(run);
+  checkDaemonOptions(run);
   await using held = new AsyncDisposableStack();
   await using tools = new AsyncDisposableStack();
   const { path: workspace } = tools.use(await createPrivateFolder("inputs"));
@@ -56,7 +60,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
         options,
         folder: run.folder,
         workspace,
-        platforms: options.platforms,
+        platforms: buildPlatforms(options.platforms, run),
         env: host.env,
         keptOut: run.keptCache,
         signal,
@@ -82,6 +86,22 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   if (run.keptCache !== undefined) await dropUnused(run.keptCache, ["", ...options.additionalTargets]);
   const owned = held.move();
   return { stage, results, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** A daemon elsewhere has a configuration of its own, which no step can change. */
+function checkDaemonOptions({ options, daemons, host }: RunBuild): void {
+  if (daemons.kind === "own") return;
+  const elsewhere = daemons.kind === "nodes" ? "nodes" : "buildkit";
+  if (options.buildkitExtraConfig !== undefined) {
+    throw new UserError(
+      `params: buildkit_extra_config configures the step's own buildkitd, but the source's ${elsewhere} names another: remove one of the two`,
+    );
+  }
+  if (options.registryMirrors.length > 0) {
+    host.log.warn(
+      `registry_mirrors is not used: the BuildKit that the source's ${elsewhere} names asks the mirrors of its own configuration`,
+    );
+  }
 }
 
 /** Build args are in the image's history, where everybody who has the image reads them. */
@@ -110,6 +130,12 @@ function warnOfIdleSettings({ daemons, options, access, host }: RunBuild): void 
   host.log.warn(
     `a BuildKit elsewhere has a configuration of its own, so this counts for nothing: ${idle.join("; ")}. Write it into that daemon's buildkitd.toml`,
   );
+}
+
+/** A daemon of our own builds for the worker's platform by itself; of one elsewhere it isn't known here. */
+function buildPlatforms(given: readonly string[], { daemons, host }: RunBuild): BuildPlatforms {
+  const own = daemons.kind === "own" ? formatPlatform(hostPlatform(host.arch)) : undefined;
+  return { targets: given.length === 0 && own !== undefined ? [own] : given, own };
 }
 
 /** Nodes may differ: where the author names no platform, it is always the first node's. */

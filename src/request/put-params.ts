@@ -1,7 +1,16 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
-import { bytes, filled, flag, id, text, textMap } from "./scalars.ts";
-import { boolean, commaList, commaPairs, prefix, type UpperCase, whole } from "./upper-case.ts";
+import { bytes, filled, flag, id, idPattern, text, textMap } from "./scalars.ts";
+import {
+  boolean,
+  commaList,
+  hostPairs,
+  prefix,
+  something,
+  sshPairs,
+  type UpperCase,
+  whole,
+} from "./upper-case.ts";
 
 /** One param: its schema, the oci-build task's names for it, and the sentence that documents it. */
 interface ParamRow {
@@ -15,16 +24,32 @@ const secret = z.union(
   { error: "expected one of {file: path}, {text: the secret}, {env: NAME}" },
 );
 
-const ssh = z
-  .union([filled, z.strictObject({ path: filled }), z.strictObject({ key: filled })], {
-    error: "expected the path of a private key, the key itself, or {path: …} or {key: …}",
-  })
+const sshKey = z
+  .union([filled, z.strictObject({ path: filled }), z.strictObject({ key: filled })])
   .transform((given) => {
     if (typeof given !== "string") return given;
     return given.includes("PRIVATE KEY") ? { key: given } : { path: given };
   });
 
-const platform = z.string().regex(/^[a-z0-9_]+(\/[a-z0-9_]+){0,2}(\([0-9.]+\))?$/, {
+const ssh = z
+  .union([sshKey, z.array(sshKey).min(1)], {
+    error: "expected the path of a private key, the key itself, {path: …} or {key: …}, or a list of these",
+  })
+  .transform((given) => (Array.isArray(given) ? given : [given]));
+
+const addresses = z
+  .union([text, z.array(text).min(1)], { error: "expected an IP address, or a list of them" })
+  .transform((given) => (Array.isArray(given) ? given : [given]));
+
+/** What a stage may be called, but for the names of what is delivered beside the folder of the stage's name. */
+const folderNamePattern =
+  "(?!(?:image|image\\.tar|rootfs|digest|repository|tag|labels\\.json|metadata\\.json)(?![A-Za-z0-9_.-]))[A-Za-z0-9_][A-Za-z0-9_.-]*";
+const folderName = z.string().regex(new RegExp(`^${folderNamePattern}$`), {
+  error: "expected the name of a stage, other than those of delivered files (image, rootfs, digest …)",
+});
+
+const platformPattern = "[a-z0-9_]+(\\/[a-z0-9_]+){0,2}(\\([0-9.]+\\))?";
+const platform = z.string().regex(new RegExp(`^${platformPattern}$`), {
   error: "expected os/architecture[/variant], as in linux/arm64",
 });
 
@@ -89,13 +114,13 @@ export const putParams = {
     doc: "File that holds the name of the build stage.",
   },
   additional_targets: {
-    schema: z.array(filled).default([]),
-    upper: [whole("ADDITIONAL_TARGETS", commaList)],
+    schema: z.array(folderName).default([]),
+    upper: [whole("ADDITIONAL_TARGETS", commaList(folderNamePattern))],
     doc: "More build stages to build at the same time; each is delivered into a folder of its name.",
   },
   image_args: {
     schema: z.record(filled, filled).default({}),
-    upper: [prefix("IMAGE_ARG_")],
+    upper: [prefix("IMAGE_ARG_", something)],
     doc: "Build arg name → path of an image (docker save tar, OCI layout, or the folder of a get) that `FROM $name` then uses.",
   },
   contexts: {
@@ -105,30 +130,30 @@ export const putParams = {
   },
   platforms: {
     schema: z.array(platform).default([]),
-    upper: [whole("IMAGE_PLATFORM", commaList)],
+    upper: [whole("IMAGE_PLATFORM", commaList(platformPattern))],
     doc: "Platforms to build for. Several give an OCI layout.",
   },
   secrets: {
     schema: z.record(id, secret).default({}),
     upper: [
-      prefix("BUILDKIT_SECRETTEXT_", (given) => ({ text: given })),
-      prefix("BUILDKIT_SECRET_", (given) => ({ file: given })),
+      prefix("BUILDKIT_SECRETTEXT_", { read: (given) => ({ text: given }) }, idPattern),
+      prefix("BUILDKIT_SECRET_", { ...something, read: (given) => ({ file: given }) }, idPattern),
     ],
     doc: "Secrets for `RUN --mount=type=secret`, by id: `{file: path}`, `{text: …}` or `{env: NAME}`.",
   },
   ssh: {
     schema: z.record(id, ssh).default({}),
-    upper: [whole("BUILDKIT_SSH", commaPairs)],
-    doc: "Keys for `RUN --mount=type=ssh`, by id: path of a private key, or the key itself.",
+    upper: [whole("BUILDKIT_SSH", sshPairs)],
+    doc: "Keys for `RUN --mount=type=ssh`, by id: path of a private key, or the key itself; or a list of them.",
   },
   add_hosts: {
-    schema: textMap.default({}),
-    upper: [whole("BUILDKIT_ADD_HOSTS", commaPairs)],
-    doc: "Host names and their IP addresses, for RUN.",
+    schema: z.record(filled, addresses).default({}),
+    upper: [whole("BUILDKIT_ADD_HOSTS", hostPairs)],
+    doc: "Host names and their IP addresses (one, or a list), for RUN.",
   },
   registry_mirrors: {
     schema: z.array(filled).default([]),
-    upper: [whole("REGISTRY_MIRRORS", commaList)],
+    upper: [whole("REGISTRY_MIRRORS", commaList("[^,]+"))],
     doc: "Mirrors of docker.io, asked first.",
   },
   buildkit_extra_config: {
@@ -265,7 +290,7 @@ export const PutParams = z.strictObject(shape).transform((given, { issues }) => 
     labelsFile: given.labels_file,
     target: given.target,
     targetFile: given.target_file,
-    additionalTargets: given.additional_targets,
+    additionalTargets: [...new Set(given.additional_targets)],
     imageArgs: given.image_args,
     contexts: given.contexts,
     platforms: given.platforms,

@@ -18,13 +18,12 @@ export const pem = z
   .union([filled, z.array(filled)], { error: "expected PEM text, or a list of PEM texts" })
   .transform((given) => (Array.isArray(given) ? given.join("\n") : given));
 
+export const idPattern = "(?!.*\\.\\.)[A-Za-z0-9_][A-Za-z0-9_.-]*$";
+
 /** Ids of secrets and ssh keys: they become file names under /run/secrets, so no slash and no `..`. */
-export const id = z
-  .string()
-  .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/, {
-    error: "expected letters, digits, `_`, `.` and `-`, as in npm_token",
-  })
-  .refine((value) => !value.includes(".."), { error: "expected no `..`" });
+export const id = z.string().regex(new RegExp(`^${idPattern}`), {
+  error: "expected letters, digits, `_`, `.` (not two of them) and `-`, as in npm_token",
+});
 
 /** A size in bytes, as a number or as Docker writes it: `64m`, `1g`. */
 export const bytes = z

@@ -4,12 +4,13 @@ import { findForm, lowerCaseParams } from "./upper-case.ts";
 
 /**
  * Reads a task's params from its environment. They are there beside much else, so a variable counts only when its
- * name is a param's; one that is set to nothing counts as not given, as in the oci-build task.
+ * name is a param's. `TARGET` set to nothing counts as not given, `BUILD_ARG_x` as an empty build arg, as in the
+ * oci-build task.
  * @throws UserError for a value that its param can't take
  */
 export function readTaskParams(env: Readonly<Record<string, string | undefined>>): PutParams {
   const given = Object.entries(env).filter(
-    ([name, value]) => value !== undefined && value !== "" && findForm(name, upperCaseForms) !== undefined,
+    ([name, value]) => value !== undefined && findForm(name, upperCaseForms) !== undefined,
   );
   return readAs(PutParams, lowerCaseParams(Object.fromEntries(given), upperCaseForms), "params");
 }

@@ -5,52 +5,97 @@ import { nearestName } from "../host/nearest.ts";
  * How a param of the oci-build task is spelled, and how its string becomes the value of the snake_case form.
  * `prefix` forms carry a name in their own name: `BUILD_ARG_version: 1` is the entry `version` of `build_args`.
  */
-export type UpperCase =
-  | { readonly kind: "whole"; readonly name: string; readonly read: (text: string, name: string) => unknown }
-  | {
-      readonly kind: "prefix";
-      readonly prefix: string;
-      readonly read: (text: string, name: string) => unknown;
-    };
+export type UpperCase = { readonly syntax: Syntax } & (
+  | { readonly kind: "whole"; readonly name: string }
+  | { readonly kind: "prefix"; readonly prefix: string; readonly names: string }
+);
 
-export function whole(
-  name: string,
-  read: (text: string, name: string) => unknown = (text) => text,
-): UpperCase {
-  return { kind: "whole", name, read };
+/** What the string of a param means. */
+export interface Syntax {
+  /** As the published JSON Schema has it. */
+  readonly pattern?: RegExp;
+  /** @throws UserError naming the param for a string that it can't be */
+  readonly read: (text: string, name: string) => unknown;
 }
 
-export function prefix(
-  start: string,
-  read: (text: string, name: string) => unknown = (text) => text,
-): UpperCase {
-  return { kind: "prefix", prefix: start, read };
+const plain: Syntax = { read: (text) => text };
+/** A path, or another string that is of no use when it is empty. */
+export const something: Syntax = { pattern: /./, read: (text) => text };
+
+export function whole(name: string, syntax = plain): UpperCase {
+  return { kind: "whole", name, syntax };
 }
 
-/** `a, b` → `["a", "b"]`; empty parts are passed over. */
-export function commaList(text: string): string[] {
+/** @param names what may stand behind the prefix, as a regular expression for the published JSON Schema */
+export function prefix(start: string, syntax = plain, names = "."): UpperCase {
+  return { kind: "prefix", prefix: start, syntax, names };
+}
+
+/** `a, b` → `["a", "b"]`; empty parts are passed over. @param part what each may be, as a regular expression */
+export function commaList(part: string): Syntax {
+  return { pattern: new RegExp(`^\\s*(${part})?(\\s*,\\s*(${part})?)*\\s*$`), read: splitAtCommas };
+}
+
+function splitAtCommas(text: string): string[] {
   return text
     .split(",")
     .map((part) => part.trim())
     .filter((part) => part !== "");
 }
 
-/** `a=1,b=2` → `{a: "1", b: "2"}`. */
-export function commaPairs(text: string, name: string): Record<string, string> {
-  return Object.fromEntries(
-    commaList(text).map((part) => {
-      const equals = part.indexOf("=");
-      if (equals < 1)
-        throw new UserError(
-          `${name}: expected name=value, separated by commas; found a part without a name or without "="`,
-        );
-      return [part.slice(0, equals), part.slice(equals + 1)];
-    }),
-  );
+/** `a=1,b=2,a=3` → `{a: ["1", "3"], b: ["2"]}`. */
+export const hostPairs: Syntax = {
+  pattern: /^[\s,]*([^\s,=][^,=]*=[^,]*[\s,]*)*$/,
+  read: readHostPairs,
+};
+
+function readHostPairs(text: string, name: string): Record<string, string[]> {
+  const pairs = new Map<string, string[]>();
+  for (const part of splitAtCommas(text)) {
+    const equals = part.indexOf("=");
+    if (equals < 1)
+      throw new UserError(
+        `${name}: expected name=value, separated by commas; found a part without a name or without "="`,
+      );
+    const key = part.slice(0, equals);
+    pairs.set(key, [...(pairs.get(key) ?? []), part.slice(equals + 1)]);
+  }
+  return Object.fromEntries(pairs);
+}
+
+/**
+ * `id=path,path` as buildctl's `--ssh` has it → `{id: ["path", "path"]}`; unlike there, `id=path,id=path` names
+ * several ids.
+ */
+export const sshPairs: Syntax = {
+  pattern: /^[\s,]*([A-Za-z0-9_][A-Za-z0-9_.-]*=[^\s,][^,]*(,|$)\s*([^\s,=][^,=]*(,|$)\s*)*)*$/,
+  read: readSshPairs,
+};
+
+function readSshPairs(text: string, name: string): Record<string, string[]> {
+  const pairs = new Map<string, string[]>();
+  let id = "";
+  for (const part of splitAtCommas(text)) {
+    const equals = part.indexOf("=");
+    if (equals > 0) id = part.slice(0, equals);
+    const path = equals > 0 ? part.slice(equals + 1) : part;
+    if (id === "" || path === "") {
+      throw new UserError(
+        `${name}: expected id=path, the path being that of a private key; an id alone means the agent of the step, which has none`,
+      );
+    }
+    pairs.set(id, [...(pairs.get(id) ?? []), path]);
+  }
+  return Object.fromEntries(pairs);
 }
 
 /** `true` or `false`, as the task's environment has them. */
-export function boolean(text: string, name: string): boolean {
+export const boolean: Syntax = {
+  pattern: /^([01tTfF]|[tT][rR][uU][eE]|[fF][aA][lL][sS][eE])?$/,
+  read: readBoolean,
+};
+
+function readBoolean(text: string, name: string): boolean {
   // strconv.ParseBool's spellings: the task is a Go program, and pipelines rely on them.
   if (/^(1|t|true)$/i.test(text)) return true;
   if (/^(0|f|false|)$/i.test(text)) return false;
@@ -75,6 +120,7 @@ export function lowerCaseParams(
   for (const [name, value] of Object.entries(given)) {
     const found = Object.hasOwn(forms, name) ? undefined : findForm(name, forms);
     if (found === undefined && !Object.hasOwn(forms, name)) throw unknownName(name, forms);
+    if (found !== undefined && isNotGiven(value, found.form)) continue;
     const target = found?.param ?? name;
     const read = found === undefined ? value : readForm(found, name, value);
     const earlier = lowered.get(target);
@@ -109,11 +155,16 @@ export function findForm(name: string, forms: Forms): Found | undefined {
   return undefined;
 }
 
+/** In a task's environment a param without a value is one that isn't given; pasted into a put, it is no more than that. */
+function isNotGiven(value: unknown, form: UpperCase): boolean {
+  return form.kind === "whole" && (value === null || value === "");
+}
+
 function readForm({ form }: Found, name: string, value: unknown): unknown {
   const isScalar = typeof value === "string" || typeof value === "number" || typeof value === "boolean";
   if (!isScalar) throw new UserError(`params.${name}: expected a string; found ${kindOf(value)}`);
-  if (form.kind === "whole") return form.read(String(value), name);
-  return { [name.slice(form.prefix.length)]: form.read(String(value), name) };
+  const read = form.syntax.read(String(value), name);
+  return form.kind === "whole" ? read : { [name.slice(form.prefix.length)]: read };
 }
 
 function unknownName(name: string, forms: Forms): UserError {

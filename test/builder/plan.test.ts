@@ -90,7 +90,7 @@ test("additional targets get every option of the main target", () => {
       ...options,
       additionalTargets: ["test", "debug"],
       platforms: ["linux/arm64"],
-      addHosts: { db: "10.0.0.1" },
+      addHosts: { db: ["10.0.0.1"] },
       allow: ["network.host"],
     },
     { ...inputs, target: "app", labels: { a: "b" }, secrets: [{ id: "npmrc", file: "/put/npmrc" }] },
@@ -144,7 +144,7 @@ test("a git context is the daemon's to fetch; a Dockerfile of the inputs still c
 test("each option beyond the Dockerfile reaches the frontend under BuildKit's name", () => {
   const given = optionsOf({
     platforms: ["linux/amd64", "linux/arm64"],
-    addHosts: { db: "10.0.0.1", cache: "10.0.0.2" },
+    addHosts: { db: ["10.0.0.1", "fd00::1"], cache: ["10.0.0.2"] },
     noCache: ["build", "test"],
     pull: true,
     network: "none",
@@ -158,7 +158,7 @@ test("each option beyond the Dockerfile reaches the frontend under BuildKit's na
   assert.deepEqual(given, {
     filename: "App.Dockerfile",
     platform: "linux/amd64,linux/arm64",
-    "add-hosts": "db=10.0.0.1,cache=10.0.0.2",
+    "add-hosts": "db=10.0.0.1,db=fd00::1,cache=10.0.0.2",
     "no-cache": "build,test",
     "image-resolve-mode": "pull",
     "force-network-mode": "none",

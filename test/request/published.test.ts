@@ -5,8 +5,10 @@ import { test } from "node:test";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { parse } from "yaml";
 import { UserError } from "../../src/host/errors.ts";
+import { getFields } from "../../src/request/get-params.ts";
 import { readInRequest } from "../../src/request/in-request.ts";
 import { readOutRequest } from "../../src/request/out-request.ts";
+import { putParams } from "../../src/request/put-params.ts";
 import { jsonSchemas } from "../../tools/params/schemas.ts";
 import { withTables } from "../../tools/params/tables.ts";
 import { checkout } from "../support/host.ts";
@@ -57,6 +59,28 @@ const corpus: readonly (readonly [keyof typeof validators, unknown, boolean])[] 
   ["put", { context: "app", secrets: { a: { file: "f" }, b: { text: "t" }, c: { env: "E" } } }, true],
   ["put", { context: "app", no_cache: ["one"], shm_size: "64m", compression: "zstd" }, true],
   ["put", { CONTEXT: "app", BUILD_ARG_A: 1, LABEL_b: true, UNPACK_ROOTFS: true }, true],
+  ["put", { CONTEXT: "app", TARGET: null, DOCKERFILE: "", BUILD_ARG_A: "", UNPACK_ROOTFS: "" }, true],
+  ["put", { CONTEXT: "app", UNPACK_ROOTFS: "True", OUTPUT_OCI: 0, IMAGE_PLATFORM: "linux/amd64, " }, true],
+  ["put", { CONTEXT: "app", ADDITIONAL_TARGETS: " one,two_2, ,three.3" }, true],
+  ["put", { CONTEXT: "app", BUILDKIT_SSH: "default=keys/a,keys/b, github=c" }, true],
+  ["put", { CONTEXT: "app", BUILDKIT_ADD_HOSTS: "a=10.0.0.1, a=fd00::1" }, true],
+  ["put", { context: "app", ssh: { a: ["one", { key: "two" }] }, add_hosts: { a: ["::1", "::2"] } }, true],
+  ["put", { CONTEXT: "app", UNPACK_ROOTFS: "yes" }, false],
+  ["put", { CONTEXT: "app", UNPACK_ROOTFS: 2 }, false],
+  ["put", { CONTEXT: "app", IMAGE_PLATFORM: "linux/amd64;linux/arm64" }, false],
+  ["put", { CONTEXT: "app", ADDITIONAL_TARGETS: "one,../two" }, false],
+  ["put", { CONTEXT: "app", ADDITIONAL_TARGETS: "one,image" }, false],
+  ["put", { context: "app", additional_targets: ["rootfs"] }, false],
+  ["put", { CONTEXT: "app", BUILDKIT_SSH: "default" }, false],
+  ["put", { CONTEXT: "app", BUILDKIT_ADD_HOSTS: "10.0.0.1" }, false],
+  ["put", { CONTEXT: "app", BUILDKIT_SECRET_x: "" }, false],
+  ["put", { CONTEXT: "app", "BUILDKIT_SECRETTEXT_a/b": "x" }, false],
+  ["put", { CONTEXT: "app", "BUILDKIT_SECRET_..": "x" }, false],
+  ["put", { CONTEXT: "app", BUILD_ARG_A: null }, false],
+  ["put", { CONTEXT: "app", BUILD_ARG_A: [1] }, false],
+  ["put", { context: "app", secrets: { "a/b": { text: "x" } } }, false],
+  ["put", { context: "app", secrets: { "a..b": { text: "x" } } }, false],
+  ["put", { context: "app", ssh: { a: [] } }, false],
   ["put", { context: "app", build_args: { A: null } }, false],
   ["put", { context: "app", build_args: { A: [1] } }, false],
   ["put", { context: "app", secrets: { a: { path: "f" } } }, false],
@@ -81,6 +105,32 @@ test("program and JSON Schemas agree on what a pipeline may write", () => {
       `schema, ${shown}: ${ajv.errorsText(validators[part].errors)}`,
     );
   }
+});
+
+const upper = Object.values(putParams).flatMap((row) =>
+  row.upper.map((form) => (form.kind === "whole" ? form.name : `${form.prefix}x`)),
+);
+const values = [
+  ["app", "", "a b", "a,b", "a=b", "linux/amd64", "64m", "zstd", "min", "host", "plain", "true", "1.2.3"],
+  [true, false, null, 0, 1, -1, 1.5, [], [""], [1], [null], ["a"], ["a", "a"], ["linux/arm64"], [["a"]]],
+  [["network.host"], ["../a"], ["image"], {}, { a: "b" }, { a: 1 }, { a: null }, { a: ["b"] }, { a: {} }],
+  [{ "": "b" }, { "a/b": "c" }, { "..": "c" }, { a: { file: "f" } }, { a: { text: 1 } }, { a: { key: "k" } }],
+  [{ a: [{ path: "p" }] }, { generator: "image" }, { generator: "" }, { type: "zstd", level: 3 }],
+  [{ type: "zstd", level: 30 }, { type: "bzip2" }, { type: "gzip", force: true, other: 1 }],
+].flat();
+
+test("program and JSON Schemas agree on every param with values of every kind", () => {
+  const names = { put: [...Object.keys(putParams), ...upper, "unknown"], get: Object.keys(getFields) };
+  const differing: string[] = [];
+  for (const [part, known] of Object.entries(names) as ["put" | "get", string[]][]) {
+    for (const name of known) {
+      for (const value of values) {
+        const params = { [name]: value };
+        if (validators[part](params) !== isTaken(part, params)) differing.push(JSON.stringify(params));
+      }
+    }
+  }
+  assert.deepEqual(differing, []);
 });
 
 test("the published schemas are those of the program (npm run params)", async () => {

@@ -77,6 +77,17 @@ test("no_cache runs all steps again, or those of the named stages", async () => 
   assert.equal(await steps({ no_cache: true }), "4 run, 0 cached");
 });
 
+test("what only a BuildKit of the step's own can be told is refused, or warned of, for one elsewhere", async () => {
+  await using daemon = await startBuildkitd();
+  await using site = await makeSite("RUN echo built > /result\n");
+  const buildkit = { buildkit: { address: daemon.address } };
+  const config = await site.put({ BUILDKIT_EXTRA_CONFIG: "debug = true" }, buildkit);
+  assertFailedCleanly(config, /buildkit_extra_config .* the source's buildkit names another: remove one/);
+  const mirrors = await site.put({ REGISTRY_MIRRORS: "mirror.example" }, buildkit);
+  assert.match(mirrors.stderr, /warning: registry_mirrors is not used/);
+  assert.equal(await result(await site.get(mirrors)), "built\n");
+});
+
 test("network, shm_size and ulimits reach RUN", async () => {
   await using site = await makeSite(
     "RUN (ls /sys/class/net; df -k /dev/shm | tail -n 1; ulimit -n) > /result\n",

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { copyFile, cp, mkdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
@@ -46,6 +46,20 @@ const rows: readonly Row[] = [
     params: { build_args: { one: "a, b=c", two: 1.5 } },
     upper: { BUILD_ARG_one: "a, b=c", BUILD_ARG_two: "1.5" },
     holds: async (folder) => assert.equal(await result(folder), "a, b=c|1.5\n"),
+  },
+  {
+    what: "an empty build arg hides the Dockerfile's default, and an empty label is one",
+    dockerfile: 'FROM shell\nARG one=default\nRUN echo "<$one>" > /result\n',
+    params: { build_args: { one: "" }, labels: { none: "" } },
+    // What a task's config declares without a value is there, and empty.
+    upper: {
+      ...{ BUILD_ARG_one: "", LABEL_none: "", DOCKERFILE: "", TARGET: "", ADDITIONAL_TARGETS: "" },
+      ...{ BUILD_ARGS_FILE: "", BUILDKIT_SSH: "", IMAGE_PLATFORM: "", OUTPUT_OCI: "" },
+    },
+    holds: async (folder) => {
+      assert.equal(await result(folder), "<>\n");
+      assert.deepEqual(await labels(folder), { none: "" });
+    },
   },
   {
     what: "a file gives build args by the line",
@@ -125,10 +139,11 @@ RUN --mount=type=secret,id=s echo "two $word $(cat /run/secrets/s)" > /result
   {
     what: "hosts are added to those that RUN knows",
     dockerfile: "FROM shell\nRUN grep example /etc/hosts > /result\n",
-    params: { add_hosts: { "one.example": "10.0.0.1", "two.example": "10.0.0.2" } },
-    upper: { BUILDKIT_ADD_HOSTS: "one.example=10.0.0.1,two.example=10.0.0.2" },
+    params: { add_hosts: { "one.example": ["10.0.0.1", "fd00::1"], "two.example": "10.0.0.2" } },
+    upper: { BUILDKIT_ADD_HOSTS: "one.example=10.0.0.1, one.example=fd00::1,two.example=10.0.0.2" },
     holds: async (folder) => {
       assert.match(await result(folder), /10\.0\.0\.1\s+one\.example/);
+      assert.match(await result(folder), /fd00::1\s+one\.example/);
       assert.match(await result(folder), /10\.0\.0\.2\s+two\.example/);
     },
   },
@@ -191,55 +206,18 @@ test("ssh keys reach RUN through an agent, by path and as text", async () => {
   await makeInputs(inputs, { dockerfile, files: { "keys/none": "" } });
   const key = join(inputs, "keys/id");
   await execa("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key]);
-  const ssh = { a: "keys/id", b: { key: await readFile(key, "utf8") } };
+  const ssh = { a: ["keys/id", { path: "keys/id" }], b: { key: await readFile(key, "utf8") } };
   const delivered = await putAndGet(folder.path, { context: "app", unpack_rootfs: true, ssh });
   assert.equal(await result(delivered), "agent\n");
-});
 
-test("an image arg is the base of the build, as image.tar, as a layout and as the folder of a get", async () => {
-  await using folder = await createPrivateFolder("test-params");
-  await makeInputs(join(folder.path, "inputs"), { dockerfile: "FROM shell\nRUN echo base > /base\n" });
-  const base = await putAndGet(folder.path, { context: "app" });
-  for (const form of ["tar", "folder", "layout"] as const) {
-    await using other = await createPrivateFolder("test-params");
-    const inputs = join(other.path, "inputs");
-    await makeInputs(inputs, {
-      dockerfile: "",
-      files: { "app/Dockerfile": `ARG base_image\nFROM \${base_image}\nRUN cp /base /result\n` },
-    });
-    if (form === "layout") {
-      await mkdir(join(inputs, "base"));
-      await execa("skopeo", [
-        "copy",
-        `docker-archive:${join(base, "image.tar")}`,
-        `oci:${join(inputs, "base")}:base`,
-      ]);
-    } else await cp(base, join(inputs, "base"), { recursive: true });
-    const path = form === "tar" ? "base/image.tar" : "base";
-    const delivered = await putAndGet(other.path, {
-      CONTEXT: "app",
-      UNPACK_ROOTFS: true,
-      IMAGE_ARG_base_image: path,
-    });
-    assert.equal(await result(delivered), "base\n", form);
-  }
-});
-
-test("an image arg for another platform is refused by name", async () => {
-  await using folder = await createPrivateFolder("test-params");
-  const inputs = join(folder.path, "inputs");
-  await makeInputs(inputs, { dockerfile: "FROM shell\n" });
-  const base = await putAndGet(folder.path, { context: "app" });
-  await cp(base, join(inputs, "base"), { recursive: true });
-  const other = process.arch === "x64" ? "linux/s390x" : "linux/amd64";
-  const run = await runResource("out", {
-    args: [inputs],
-    stdin: {
-      source: { directory: join(folder.path, "builds") },
-      params: { context: "app", platforms: [other], image_args: { base_image: "base" } },
-    },
-  });
-  assertFailedCleanly(run, new RegExp(`image_args\\.base_image: the image is for .*${other}`));
+  await execa("ssh-keygen", ["-q", "-p", "-P", "", "-N", "passphrase", "-f", key]);
+  const env = { CONTEXT: "app", BUILDKIT_SSH: "a=keys/id.pub,keys/id" };
+  const refused = await runResource("build", { cwd: inputs, env: { ...env, BUILDKIT_SSH: "a=keys/id" } });
+  assertFailedCleanly(refused, /ssh\.a: the key can't be used \(.*passphrase protected\)/);
+  const second = await runResource("build", { cwd: inputs, env });
+  assertFailedCleanly(second, /ssh\.a: the key can't be used \(no key found\)/);
+  const agent = await runResource("build", { cwd: inputs, env: { ...env, BUILDKIT_SSH: "default" } });
+  assertFailedCleanly(agent, /BUILDKIT_SSH: expected id=path/);
 });
 
 test("several platforms give one index, from which a get takes one", async () => {

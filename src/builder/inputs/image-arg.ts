@@ -15,7 +15,7 @@ export interface ImageArg {
   readonly path: string;
   /** A private folder, for the blobs of an archive. */
   readonly workspace: string;
-  /** The platforms that the build is for; empty when the daemon decides. */
+  /** The platforms that the image has to serve. */
   readonly platforms: readonly string[];
   readonly signal: AbortSignal;
 }
@@ -51,14 +51,22 @@ async function findImage({ path, name }: ImageArg): Promise<Found> {
   const candidates: readonly Found[] = [
     { kind: "layout", path },
     { kind: "layout", path: join(path, "image") },
+    // As the registry-image resource's get delivers it with `format: oci-layout`.
+    { kind: "layout", path: join(path, "oci") },
     { kind: "archive", path: join(path, "image.tar") },
+    // As the docker-image resource's get delivers it with `save: true`.
+    { kind: "archive", path: join(path, "image") },
   ];
   for (const candidate of candidates) {
     const sign = candidate.kind === "layout" ? join(candidate.path, "oci-layout") : candidate.path;
     if ((await stat(sign).catch(() => undefined))?.isFile() === true) return candidate;
   }
+  const isRoot = (await stat(join(path, "rootfs")).catch(() => undefined))?.isDirectory() === true;
+  const hint = isRoot
+    ? '; a get of the registry-image resource delivers one with "params: {format: oci}"'
+    : "";
   throw new UserError(
-    `${name}: the folder holds no image; expected an OCI layout (oci-layout, index.json, blobs/), or image.tar or image/ as a get delivers them`,
+    `${name}: the folder holds no image; expected an OCI layout (oci-layout, index.json, blobs/), or image.tar or image/ as a get delivers them${hint}`,
   );
 }
 

@@ -18,8 +18,8 @@ export interface Inputs {
   readonly contexts: readonly NamedContext[];
   /** Files that hold one secret each. */
   readonly secrets: readonly { readonly id: string; readonly file: string }[];
-  /** A private key's file, or an agent's socket. */
-  readonly ssh: readonly { readonly id: string; readonly path: string }[];
+  /** Files that hold one private key each. */
+  readonly ssh: readonly { readonly id: string; readonly paths: readonly string[] }[];
 }
 
 export type ContextInput =

@@ -6,14 +6,15 @@ import { openImageArg } from "./image-arg.ts";
 import { type InputFolder, readInputText, resolveInput } from "./input-folder.ts";
 import type { ContextInput, DockerfileInput, Inputs, LayoutInput, NamedContext } from "./inputs.ts";
 import { parsePairs } from "./pairs-file.ts";
+import { type BuildPlatforms, wantedPlatforms } from "./wanted-platforms.ts";
 
 export interface ResolveInputs {
   readonly options: BuildOptions;
   readonly folder: InputFolder;
   /** A private folder for what has to become a file: inline secrets, keys, Dockerfiles, blobs of image tars. */
   readonly workspace: string;
-  /** The platforms an image arg has to serve; empty when the daemon decides. */
-  readonly platforms: readonly string[];
+  /** The platforms that image args and contexts have to serve. */
+  readonly platforms: BuildPlatforms;
   /** The step's own environment, which `secrets: {id: {env: NAME}}` reads. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** A folder that is no part of the context, should it lie in there: a task's cache. */
@@ -36,10 +37,14 @@ export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
     pairs(folder, options.buildArgs, options.buildArgsFile, "build_args_file"),
     pairs(folder, options.labels, options.labelsFile, "labels_file"),
     findTarget(options, folder),
-    inOrder(options.imageArgs, (name, path) => imageArg(request, name, path)),
-    inOrder(options.contexts, (name, value) => namedContext(request, name, value)),
+    inOrder(options.imageArgs, (name, path) =>
+      imageArg(request, name, { path, dockerfile: dockerfile?.text }),
+    ),
+    inOrder(options.contexts, (name, value) =>
+      namedContext(request, name, { value, dockerfile: dockerfile?.text }),
+    ),
     inOrder(options.secrets, (id, source) => secret(request, id, source)),
-    inOrder(options.ssh, (id, source) => sshKey(request, id, source)),
+    inOrder(options.ssh, (id, sources) => sshKeys(request, id, sources)),
   ]);
   const gitDockerfile = dockerfile === undefined ? options.dockerfile : undefined;
   return { context, dockerfile, gitDockerfile, buildArgs, labels, target, imageArgs, contexts, secrets, ssh };
@@ -172,27 +177,22 @@ async function findTarget(options: BuildOptions, folder: InputFolder): Promise<s
   return text;
 }
 
-async function imageArg(request: ResolveInputs, name: string, path: string): Promise<LayoutInput> {
-  const subject = `image_args.${name}`;
-  return openLayout(
-    request,
-    subject,
-    name,
-    await resolveInput(request.folder, path, subject, "file or folder"),
-  );
-}
-
-async function openLayout(
-  { workspace, platforms, signal }: ResolveInputs,
-  subject: string,
+async function imageArg(
+  { folder, workspace, platforms: build, signal }: ResolveInputs,
   name: string,
-  path: string,
+  { path, dockerfile }: { readonly path: string; readonly dockerfile: string | undefined },
 ): Promise<LayoutInput> {
-  const { layout, digest } = await openImageArg({ name: subject, path, workspace, platforms, signal });
-  return { name, layout, digest };
+  const subject = `image_args.${name}`;
+  const real = await resolveInput(folder, path, subject, "file or folder");
+  const platforms = wantedPlatforms(dockerfile, `$${name}`, build);
+  return { name, ...(await openImageArg({ name: subject, path: real, workspace, platforms, signal })) };
 }
 
-async function namedContext(request: ResolveInputs, name: string, value: string): Promise<NamedContext> {
+async function namedContext(
+  request: ResolveInputs,
+  name: string,
+  { value, dockerfile }: { readonly value: string; readonly dockerfile: string | undefined },
+): Promise<NamedContext> {
   if (/^docker-image:\/\/|^https?:\/\//.test(value) || isGitUrl(value))
     return { kind: "remote", name, url: value };
   const subject = `contexts.${name}`;
@@ -204,7 +204,10 @@ async function namedContext(request: ResolveInputs, name: string, value: string)
   );
   if ((await stat(path)).isDirectory() && !(await holdsImage(path, value)))
     return { kind: "folder", name, path };
-  return { kind: "layout", ...(await openLayout(request, subject, name, path)) };
+  const { workspace, signal } = request;
+  const platforms = wantedPlatforms(dockerfile, name, request.platforms);
+  const opened = await openImageArg({ name: subject, path, workspace, platforms, signal });
+  return { kind: "layout", name, ...opened };
 }
 
 async function holdsImage(folder: string, value: string): Promise<boolean> {
@@ -236,16 +239,19 @@ function tooLarge(subject: string, size: number): UserError {
 }
 
 /** buildctl splits `--ssh` at commas, so a key file is handed over under a name of ours. */
-async function sshKey(
-  request: ResolveInputs,
+async function sshKeys(
+  { folder, workspace }: ResolveInputs,
   id: string,
-  source: SshSource,
-): Promise<{ id: string; path: string }> {
+  sources: readonly SshSource[],
+): Promise<{ id: string; paths: string[] }> {
   const subject = `ssh.${id}`;
-  const key =
-    "path" in source ? await readInputText(request.folder, source.path, subject, secretLimit) : source.key;
-  const text = key.endsWith("\n") ? key : `${key}\n`;
-  return { id, path: await privateFile(request.workspace, `ssh-${id}`, "key", text) };
+  const paths = sources.map(async (source, index) => {
+    const key =
+      "path" in source ? await readInputText(folder, source.path, subject, secretLimit) : source.key;
+    const text = key.endsWith("\n") ? key : `${key}\n`;
+    return privateFile(workspace, `ssh-${id}-${index}`, "key", text);
+  });
+  return { id, paths: await Promise.all(paths) };
 }
 
 /** Inline secrets become files of mode 0600, since an argument list and an environment can be read by others. */

@@ -85,6 +85,14 @@ const explanations: readonly Explanation[] = [
       `${reason}; the registry refuses the push: check what this user may do there, and its quota`,
   },
   {
+    // The file is one that the step has made of the key.
+    sign: /failed to parse \S+\/ssh-\S+-\d+\/key: ssh: /,
+    say: (reason) => {
+      const [, id, why] = /\/ssh-(\S+)-\d+\/key: ssh: (.*)/.exec(reason) ?? [];
+      return `ssh.${id}: the key can't be used (${why}); expected a private key without a passphrase`;
+    },
+  },
+  {
     sign: /x509: certificate/,
     say: (reason) => `${reason}; give the CA of that registry as "ca_certs" for its host under "registries"`,
   },

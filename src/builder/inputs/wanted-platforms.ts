@@ -1,0 +1,30 @@
+export interface BuildPlatforms {
+  /** What the image is built for; empty when the daemon decides, and it isn't known what it is. */
+  readonly targets: readonly string[];
+  /** The daemon's own, where it is known. */
+  readonly own: string | undefined;
+}
+
+/**
+ * For which platforms a Dockerfile needs an image that it is given: those of the build, unless
+ * `FROM --platform=$BUILDPLATFORM` says another (Dockerfile reference, "FROM").
+ * @param dockerfile undefined when it isn't here to be looked at
+ * @param image as FROM names it: `$base_image` for a build arg, `base` for a named context
+ */
+export function wantedPlatforms(
+  dockerfile: string | undefined,
+  image: string,
+  { targets, own }: BuildPlatforms,
+): readonly string[] {
+  const froms = Array.from(
+    (dockerfile ?? "").matchAll(/^[ \t]*FROM[ \t]+(?:--platform=(\S+)[ \t]+)?["']?([^\s"']+)/gim),
+  ).filter(([, , from = ""]) => from.replace(/^\$\{(\w+).*$/, "$$$1") === image);
+  if (froms.length === 0) return targets;
+  const wanted = froms.flatMap(([, platform]) => {
+    if (platform === undefined || /^\$\{?TARGETPLATFORM\}?$/.test(platform)) return targets;
+    if (/^\$\{?BUILDPLATFORM\}?$/.test(platform)) return own ?? [];
+    // What is made of other args isn't worked out here: BuildKit has the last word.
+    return platform.includes("$") ? [] : platform;
+  });
+  return [...new Set(wanted)];
+}

@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import { copyFile, cp, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { execa } from "execa";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { mediaTypes } from "../../src/image/media-types.ts";
+import { busyboxLayer, nativePlatform, writeDocument, writeIndex, writeLayout } from "../support/images.ts";
+import { assertFailedCleanly, runResource } from "../support/resource.ts";
+import { makeSite, result, shell } from "../support/site.ts";
+
+/** Image layouts: of this machine's platform, with `/base` in it; and of another, without a program. */
+const bases = await createPrivateFolder("test-bases");
+after(() => bases[Symbol.asyncDispose]());
+const own = { layers: [[...(await busyboxLayer()), { name: "base", content: "base\n" }]] };
+const otherName = nativePlatform.architecture === "amd64" ? "s390x" : "amd64";
+const other = {
+  platform: { os: "linux", architecture: otherName },
+  layers: [[{ name: "base", content: "other\n" }]],
+};
+const layout = await writeLayout(join(bases.path, "own"), own);
+
+interface Form {
+  readonly what: string;
+  /** Makes `folder`, an input, from the layout. */
+  readonly make: (folder: string) => Promise<unknown>;
+  /** In the input; by default the input itself. */
+  readonly path?: string;
+}
+
+const copy = (...args: string[]) => execa("skopeo", ["copy", `oci:${layout.folder}`, ...args]);
+
+const forms: readonly Form[] = [
+  { what: "an OCI layout", make: (folder) => cp(layout.folder, folder, { recursive: true }) },
+  {
+    what: "the folder of a get with a layout in it",
+    make: (folder) => cp(layout.folder, join(folder, "image"), { recursive: true }),
+  },
+  {
+    what: "the folder of the registry-image resource's get with a layout in it",
+    make: (folder) => cp(layout.folder, join(folder, "oci"), { recursive: true }),
+  },
+  {
+    what: "an archive of docker save in the old form",
+    make: (folder) => copy(`docker-archive:${join(folder, "image.tar")}:app:1`),
+    path: "image.tar",
+  },
+  {
+    what: "such an archive with gzip around it",
+    make: async (folder) => {
+      await copy(`docker-archive:${join(folder, "image.tar")}:app:1`);
+      await execa("gzip", [join(folder, "image.tar")]);
+    },
+    path: "image.tar.gz",
+  },
+  {
+    what: "the folder of the docker-image resource's get",
+    make: async (folder) => {
+      await copy(`docker-archive:${join(folder, "image.tar")}:app:1`);
+      await rename(join(folder, "image.tar"), join(folder, "image"));
+    },
+  },
+  {
+    what: "an archive of an OCI layout",
+    make: (folder) => copy(`oci-archive:${join(folder, "image.tar")}`),
+    path: "image.tar",
+  },
+  {
+    what: "a layout whose index holds an index of several platforms",
+    make: async (folder) => {
+      const { descriptor } = await writeLayout(folder, other, own);
+      const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [descriptor] };
+      await writeIndex(folder, [await writeDocument(folder, mediaTypes.ociIndex, index)]);
+    },
+  },
+];
+
+const dockerfile = "ARG base_image\nFROM $base_image\nRUN cp /base /result\n";
+
+for (const { what, make, path } of forms) {
+  test(`an image arg is ${what}, in a put and in a task`, async () => {
+    await using site = await makeSite("");
+    await writeFile(join(site.inputs, "app/Dockerfile"), dockerfile);
+    await mkdir(join(site.inputs, "base"));
+    await make(join(site.inputs, "base"));
+    const base = path === undefined ? "base" : `base/${path}`;
+    const put = await site.put({ image_args: { base_image: base } });
+    assert.equal(await result(await site.get(put)), "base\n");
+    const env = { CONTEXT: "app", IMAGE_ARG_base_image: base, UNPACK_ROOTFS: "true" };
+    const task = await runResource("build", { cwd: site.inputs, env });
+    assert.equal(task.status, 0, task.output);
+    assert.equal(await readFile(join(site.inputs, "image/rootfs/result"), "utf8"), "base\n");
+  });
+}
+
+test("an image arg for another platform is refused by name, whether the build names its platform or not", async () => {
+  await using site = await makeSite("");
+  await writeFile(join(site.inputs, "app/Dockerfile"), dockerfile);
+  await writeLayout(join(site.inputs, "own"), own);
+  await writeLayout(join(site.inputs, "other"), other);
+  const platforms = [`linux/${otherName}`];
+  const named = await site.put({ platforms, image_args: { base_image: "own" } });
+  assertFailedCleanly(named, new RegExp(`image_args\\.base_image: the image is for .*${otherName}`));
+  const unnamed = await site.put({ image_args: { base_image: "other" } });
+  assertFailedCleanly(
+    unnamed,
+    new RegExp(`image_args\\.base_image: the image is for linux/${otherName}, and`),
+  );
+});
+
+test("a cross-build takes its compiler's image for the machine that builds, as image arg and as context", async () => {
+  await using site = await makeSite("");
+  await writeLayout(join(site.inputs, "own"), own);
+  await writeLayout(join(site.inputs, "other"), other);
+  const cross = `ARG compiler
+ARG base_image
+FROM --platform=$BUILDPLATFORM $compiler AS one
+RUN cp /base /result
+FROM --platform=$BUILDPLATFORM helper AS two
+RUN cp /base /result
+FROM $base_image
+COPY --from=one /result /one
+COPY --from=two /result /two
+`;
+  await writeFile(join(site.inputs, "app/Dockerfile"), cross);
+  const put = await site.put({
+    platforms: [`linux/${otherName}`],
+    image_args: { compiler: "own", base_image: "other" },
+    contexts: { helper: "own" },
+  });
+  const root = join(await site.get(put), "rootfs");
+  const texts = ["base", "one", "two"].map((name) => readFile(join(root, name), "utf8"));
+  assert.deepEqual(await Promise.all(texts), ["other\n", "base\n", "base\n"]);
+});
+
+test("a put's image.tar is another build's image arg", async () => {
+  await using site = await makeSite("RUN echo base > /base\n");
+  const got = await site.get(await site.put({}), {});
+  await cp(got, join(site.inputs, "base"), { recursive: true });
+  await writeFile(join(site.inputs, "app/Dockerfile"), dockerfile);
+  await copyFile("/bin/busybox", join(site.inputs, "app/busybox"));
+  for (const path of ["base", "base/image.tar"]) {
+    const put = await site.put({ IMAGE_ARG_base_image: path });
+    assert.equal(await result(await site.get(put)), "base\n", path);
+  }
+});
+
+test("the folder of a get that has unpacked the image is refused with the get's params to change", async () => {
+  await using site = await makeSite("");
+  await writeFile(join(site.inputs, "app/Dockerfile"), `${shell}\n`);
+  await mkdir(join(site.inputs, "base/rootfs"), { recursive: true });
+  const run = await site.put({ image_args: { base_image: "base" } });
+  assertFailedCleanly(run, /holds no image; .*params: \{format: oci\}/);
+});

@@ -121,8 +121,14 @@ function exporterAttributes(options: BuildOptions): ReadonlyMap<string, string> 
     ...(compression?.level === undefined ? [] : [["compression-level", String(compression.level)] as const]),
     ...(compression?.force === true ? [["force-compression", "true"] as const] : []),
     ...(options.sourceDateEpoch === undefined ? [] : [["rewrite-timestamp", "true"] as const]),
-    ...Object.entries(options.annotations).map(([name, value]) => [`annotation.${name}`, value] as const),
+    ...Object.entries(options.annotations).map(([name, value]) => [annotation(name), value] as const),
   ]);
+}
+
+/** `index:name` and `manifest-descriptor[linux/arm64]:name` say where an annotation goes, as buildx has it; else the manifest. */
+function annotation(name: string): string {
+  const [, place, key] = /^((?:index|manifest)(?:-descriptor)?(?:\[[^\]]+\])?):(.+)$/.exec(name) ?? [];
+  return place === undefined ? `annotation.${name}` : `annotation-${place}.${key}`;
 }
 
 /** An image layout on this disk, under the context name by which `FROM` finds it. */

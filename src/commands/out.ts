@@ -50,7 +50,10 @@ export async function put({ host, args, readInput }: Invocation): Promise<{
   const all = [...new Set([...tags.tags, ...aliases])];
   await stage.commit({ version, targets: [main, ...others], delivery }, all);
   host.log.line(`stored ${version} in ${store.where}${all.length === 0 ? "" : `, tagged ${all.join(", ")}`}`);
-  return { version: { digest: version }, metadata: putMetadata(tree, results, all) };
+  return {
+    version: { digest: version },
+    metadata: putMetadata({ tree, results, tags: all, repository: source.repository }),
+  };
 }
 
 async function wantedTags(source: Source, params: PutParams, inputs: InputFolder): Promise<TagPlan> {

@@ -2,20 +2,26 @@ import type { SolveResult } from "../builder/solve.ts";
 import type { ImageTree } from "../image/resolve.ts";
 import { imageFields, type MetadataField } from "./image-fields.ts";
 
+export interface DescribedPut {
+  /** Of the main target. */
+  readonly tree: ImageTree;
+  readonly results: readonly SolveResult[];
+  readonly tags: readonly string[];
+  /** Where the image can be pulled from, if that is a registry. */
+  readonly repository: string | undefined;
+}
+
 /** What a person wants to know of a build: which image, how large, how much of it was work. */
-export function putMetadata(
-  tree: ImageTree,
-  results: readonly SolveResult[],
-  tags: readonly string[],
-): MetadataField[] {
+export function putMetadata({ tree, results, tags, repository }: DescribedPut): MetadataField[] {
   const summaries = results.flatMap((result) => result.summaries);
   const steps = summaries.map((summary) => summary.steps);
   const warnings = summaries.flatMap((summary) => summary.warnings);
-  const [digest, ...fields] = imageFields(tree);
+  const targets = results.slice(1).map(({ target }) => target);
   return [
-    ...(digest === undefined ? [] : [digest]),
+    ...(repository === undefined ? [] : [{ name: "image", value: `${repository}@${tree.top.digest}` }]),
     ...(tags.length === 0 ? [] : [{ name: "tags", value: tags.join(" ") }]),
-    ...fields,
+    ...imageFields(tree),
+    ...(targets.length === 0 ? [] : [{ name: "additional targets", value: targets.join(" ") }]),
     {
       name: "steps",
       value: `${sum(steps.map(({ run }) => run))} run, ${sum(steps.map(({ cached }) => cached))} cached`,

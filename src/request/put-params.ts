@@ -191,7 +191,11 @@ export const putParams = {
     upper: [],
     doc: "Entitlements that the Dockerfile may use.",
   },
-  annotations: { schema: textMap.default({}), upper: [], doc: "Annotations of the image's manifest." },
+  annotations: {
+    schema: textMap.default({}),
+    upper: [],
+    doc: "Annotations of the image's manifest; `index:name` for one of the index of several platforms.",
+  },
   provenance: {
     schema: z
       .union([z.literal(false), z.enum(["min", "max"]), z.literal(true).transform(() => "min" as const)], {

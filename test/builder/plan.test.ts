@@ -93,7 +93,13 @@ test("additional targets get every option of the main target", () => {
       addHosts: { db: ["10.0.0.1"] },
       allow: ["network.host"],
     },
-    { ...inputs, target: "app", labels: { a: "b" }, secrets: [{ id: "npmrc", file: "/put/npmrc" }] },
+    {
+      ...inputs,
+      target: "app",
+      labels: { a: "b" },
+      secrets: [{ id: "npmrc", file: "/put/npmrc" }],
+      ssh: [{ id: "git", paths: ["/a", "/b"] }],
+    },
   );
   assert.deepEqual(
     plan.solves.map(({ target }) => target),

@@ -124,6 +124,28 @@ test("compression and annotations are the manifest's, and change no version", as
   assert.equal(await result(await site.get(run)), "same\n");
 });
 
+test("annotations go to the index of several platforms where their names say so", async () => {
+  await using site = await makeSite("");
+  const run = await site.put({
+    dockerfile_inline: "FROM scratch\nCOPY Dockerfile /\n",
+    platforms: ["linux/amd64", "linux/arm64"],
+    annotations: { "index:team": "shop", part: "web", "manifest[linux/arm64]:only": "arm" },
+  });
+  const image = `oci:${join(await site.get(run, {}), "image")}`;
+  const { stdout: raw } = await execa("skopeo", ["inspect", "--raw", image]);
+  const index = JSON.parse(raw) as { annotations: unknown };
+  assert.deepEqual(index.annotations, { team: "shop" });
+  const { stdout } = await execa("grep", ["-rlE", '"part": ?"web"', join(site.folder, "builds")]);
+  assert.equal(new Set(stdout.split("\n").map((path) => path.split("/").at(-1))).size, 2);
+});
+
+test("a syntax line whose frontend can't be fetched is answered with what to do about it", async () => {
+  await using site = await makeSite("");
+  const dockerfile = "# syntax=127.0.0.1:1/docker/dockerfile:1\nFROM scratch\nCOPY Dockerfile /\n";
+  const run = await site.put({ dockerfile_inline: dockerfile });
+  assertFailedCleanly(run, /docker\/dockerfile:1: .*"# syntax=" line .* remove the line/);
+});
+
 test("a reproducible build has the same version at each run", async () => {
   await using site = await makeSite("RUN date +%s%N > /tmp-file && rm /tmp-file\nRUN echo same > /result\n");
   const runs = [await site.put({ reproducible: true }), await site.put({ reproducible: true })];

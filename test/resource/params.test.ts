@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { startDockerHub } from "../support/debian.ts";
+import { nativePlatform } from "../support/images.ts";
 import { assertFailedCleanly, responseOf, runResource, versionOf } from "../support/resource.ts";
 
 /** A stage with a shell, from the context alone. */
@@ -32,6 +33,17 @@ const labels = async (folder: string): Promise<unknown> =>
   JSON.parse(await readFile(join(folder, "labels.json"), "utf8"));
 
 const rows: readonly Row[] = [
+  {
+    what: "the context is the folder of all inputs unless another is named",
+    dockerfile: "",
+    files: {
+      Dockerfile: `${shell.replace("busybox", "app/busybox")}COPY more/file /result\n`,
+      "more/file": "all\n",
+    },
+    params: { context: "." },
+    upper: { CONTEXT: "" },
+    holds: async (folder) => assert.equal(await result(folder), "all\n"),
+  },
   {
     what: "dockerfile names a file anywhere among the inputs",
     dockerfile: "FROM nothing-such\n",
@@ -117,23 +129,40 @@ RUN --mount=type=secret,id=one --mount=type=secret,id=two cat /run/secrets/one /
     what: "additional targets are delivered into folders of their names, with every option of the main one",
     dockerfile: `FROM shell AS one
 ARG word
-RUN --mount=type=secret,id=s echo "one $word $(cat /run/secrets/s)" > /result
+RUN --mount=type=secret,id=s echo "one $word $(cat /run/secrets/s) $(grep -c db.example /etc/hosts)" > /result
 FROM shell AS two
 ARG word
-RUN --mount=type=secret,id=s echo "two $word $(cat /run/secrets/s)" > /result
+ARG TARGETPLATFORM
+RUN --mount=type=secret,id=s echo "two $word $(cat /run/secrets/s) $(grep -c db.example /etc/hosts)" > /result
+RUN echo $TARGETPLATFORM > /platform
 `,
     params: {
       target: "one",
       additional_targets: ["two"],
       build_args: { word: "w" },
       secrets: { s: { text: "s" } },
+      add_hosts: { "db.example": "10.0.0.1" },
+      labels: { team: "shop" },
+      platforms: [`linux/${nativePlatform.architecture}`],
     },
-    upper: { TARGET: "one", ADDITIONAL_TARGETS: "two", BUILD_ARG_word: "w", BUILDKIT_SECRETTEXT_s: "s" },
+    upper: {
+      TARGET: "one",
+      ADDITIONAL_TARGETS: " two, ,",
+      BUILD_ARG_word: "w",
+      BUILDKIT_SECRETTEXT_s: "s",
+      BUILDKIT_ADD_HOSTS: "db.example=10.0.0.1",
+      LABEL_team: "shop",
+      IMAGE_PLATFORM: `linux/${nativePlatform.architecture}`,
+    },
     holds: async (folder) => {
-      assert.equal(await result(folder), "one w s\n");
       // A get has the folder inside of its own, a task beside `image`.
-      const inside = await result(join(folder, "two")).catch(() => result(join(dirname(folder), "two")));
-      assert.equal(inside, "two w s\n");
+      const names = await readdir(folder);
+      const two = names.includes("two") ? join(folder, "two") : join(dirname(folder), "two");
+      assert.equal(await result(folder), "one w s 1\n");
+      assert.equal(await result(two), "two w s 1\n");
+      const platform = await readFile(join(two, "rootfs/platform"), "utf8");
+      assert.equal(platform, `linux/${nativePlatform.architecture}\n`);
+      for (const target of [folder, two]) assert.deepEqual(await labels(target), { team: "shop" });
     },
   },
   {

@@ -32,7 +32,9 @@ export function failureMessage(
   const parts = [
     failed?.name.isInstruction === true
       ? `step [${failed.name.place}] failed: ${failed.name.text}`
-      : undefined,
+      : output.length > 0 && failed !== undefined
+        ? `failed: ${failed.name.text}`
+        : undefined,
     ...(output.length > 0 ? ["the end of its output:", ...output.map((line) => `  ${line}`)] : []),
     ...shown,
     explain(maskCredentials(reason.trim()), dockerfile),
@@ -83,6 +85,11 @@ const explanations: readonly Explanation[] = [
     sign: /^failed to push .*\b(denied|forbidden)\b/i,
     say: (reason) =>
       `${reason}; the registry refuses the push: check what this user may do there, and its quota`,
+  },
+  {
+    sign: /failed to resolve source metadata for \S*docker\/dockerfile[:@]/,
+    say: (reason) =>
+      `${reason}; the Dockerfile's "# syntax=" line has BuildKit fetch its frontend from there: remove the line (BuildKit has one of its own), or name a mirror under "registry_mirrors"`,
   },
   {
     // The file is one that the step has made of the key.

@@ -168,7 +168,9 @@ class Board {
   }
 
   #place({ name }: Step, style: "title" | "quiet"): string {
-    return styled(this.#log, style, name.isInstruction ? `[${name.place}]` : `[${name.text}]`);
+    // BuildKit's own doings have brackets of their own: `[internal] load git source …`.
+    const text = name.isInstruction ? `[${name.place}]` : name.text;
+    return styled(this.#log, style, text.startsWith("[") ? text : `[${text}]`);
   }
 
   /** The warning as text, unless another solve has had it. */

@@ -9,6 +9,7 @@ import { UserError } from "../../../src/host/errors.ts";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
 import { digestOf, hexOf } from "../../../src/image/digest.ts";
 import { openLayout } from "../../../src/image/layout.ts";
+import { mediaTypes } from "../../../src/image/media-types.ts";
 import { configDigestOf, readTree } from "../../../src/image/resolve.ts";
 import { type Entry, nativePlatform, packTar, writeLayout } from "../../support/images.ts";
 
@@ -126,6 +127,53 @@ const refused: readonly { what: string; archive: () => Promise<Uint8Array>; mess
     what: "a config over 4 MiB",
     archive: () => saved({ config: Buffer.alloc(5 * 1024 * 1024) }),
     message: /such a document may have 4194304 at most/,
+  },
+  {
+    what: "a manifest whose header claims 8 GiB",
+    archive: async () => {
+      const header = (await packTar([{ name: "manifest.json", size: 0 }])).subarray(0, 512);
+      // Octal, 12 digits: the size field (pax(1), ustar); then the checksum over the header with blanks in its place.
+      header.write("100000000000", 124, "latin1");
+      header.write("        ", 148, "latin1");
+      const sum = header.reduce((total, byte) => total + byte, 0);
+      header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+      return Buffer.concat([header, await saved()]);
+    },
+    message: /is no whole tar archive/,
+  },
+  {
+    what: "two forms that are two images",
+    archive: async () => {
+      const elsewhere = { ...JSON.parse(config.toString()), author: "somebody" };
+      const layoutConfig = Buffer.from(JSON.stringify(elsewhere));
+      const describe = (mediaType: string, bytes: Uint8Array) => ({
+        mediaType,
+        digest: digestOf(bytes),
+        size: bytes.length,
+      });
+      const mediaType = mediaTypes.ociManifest;
+      const layoutManifest = Buffer.from(
+        JSON.stringify({
+          schemaVersion: 2,
+          mediaType,
+          config: describe(mediaTypes.ociConfig, layoutConfig),
+          layers: [describe(mediaTypes.ociLayer, layer)],
+        }),
+      );
+      const index = { schemaVersion: 2, manifests: [describe(mediaType, layoutManifest)] };
+      const blobs = [layoutConfig, layoutManifest].map((content) => ({
+        name: `blobs/sha256/${hexOf(digestOf(content))}`,
+        content,
+      }));
+      return saved({
+        more: [
+          { name: "oci-layout", content: '{"imageLayoutVersion":"1.0.0"}' },
+          { name: "index.json", content: JSON.stringify(index) },
+          ...blobs,
+        ],
+      });
+    },
+    message: /its manifest\.json and its index\.json name different images/,
   },
   {
     what: "more layers than diff IDs",

@@ -1,9 +1,9 @@
-import { stat } from "node:fs/promises";
+import { lstat, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../../host/errors.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import type { Digest } from "../../image/digest.ts";
-import { openLayout } from "../../image/layout.ts";
+import { blobPath, type Layout, openLayout } from "../../image/layout.ts";
 import { formatPlatform, isSamePlatform, parsePlatform, runnablePlatforms } from "../../image/platform.ts";
 import { type ImageTree, readTree } from "../../image/resolve.ts";
 import { openImageArchive } from "./image-archive.ts";
@@ -37,7 +37,9 @@ export async function openImageArg(arg: ImageArg): Promise<OpenedImage> {
   const layout = found.kind === "layout" ? found.path : await openImageArchive({ ...arg, path: found.path });
   const opened = await openLayout(layout, name);
   const top = onlyImage(opened.index.manifests, name);
-  checkPlatforms(await readTree(opened, top, signal), arg);
+  const tree = await readTree(opened, top, signal);
+  checkPlatforms(tree, arg);
+  await checkLayers(tree, opened, name);
   return { layout, digest: top.digest };
 }
 
@@ -80,6 +82,22 @@ function onlyImage(manifests: readonly Descriptor[], name: string): Descriptor {
   throw new UserError(
     `${name}: the layout holds ${manifests.length} images (${listed.slice(0, 5).join(", ")}); expected one, or one index of several platforms`,
   );
+}
+
+/**
+ * BuildKit checks each layer's digest, but only when a step needs it, and can't tell whose it is: a lack is found here.
+ * A layer with `urls` has to be there as well; nothing is ever fetched from those.
+ */
+async function checkLayers({ images }: ImageTree, layout: Layout, name: string): Promise<void> {
+  for (const { digest, size } of images.flatMap(({ manifest }) => manifest.layers)) {
+    const file = join(layout.folder, blobPath(digest));
+    const found = await lstat(file).catch(() => undefined);
+    if (found?.isFile() !== true) throw new UserError(`${name}: the image lacks its layer ${digest}`);
+    if (found.size === size) continue;
+    throw new UserError(
+      `${name}: layer ${digest} has ${found.size} bytes; its manifest says ${size}: it was damaged`,
+    );
+  }
 }
 
 /** BuildKit takes a bare manifest whatever its platform, and fails much later: so it is looked at here. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, readdir, rename, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rename, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
@@ -8,6 +8,7 @@ import { UserError } from "../../../src/host/errors.ts";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
 import type { Descriptor } from "../../../src/image/descriptor.ts";
 import { digestOf } from "../../../src/image/digest.ts";
+import { blobPath } from "../../../src/image/layout.ts";
 import { mediaTypes } from "../../../src/image/media-types.ts";
 import {
   type MadeLayout,
@@ -119,6 +120,24 @@ const refused: readonly Refused[] = [
     what: "an index.json of 5 MiB",
     spoil: ({ folder }) => writeFile(join(folder, "index.json"), Buffer.alloc(5 * 1024 * 1024)),
     message: /index\.json: has 5242880 bytes; expected 4194304 at most/,
+  },
+  {
+    what: "a layer that is only elsewhere, by its urls",
+    spoil: async ({ folder, images: [image] }) => {
+      const mediaType = mediaTypes.ociManifest;
+      const layers = [
+        { ...image?.layers[0]?.descriptor, digest: absent, urls: ["http://127.0.0.1:1/layer"] },
+      ];
+      const manifest = { schemaVersion: 2, mediaType, config: image?.config, layers };
+      await writeIndex(folder, [await writeDocument(folder, mediaType, manifest)]);
+    },
+    message: /the image lacks its layer sha256:/,
+  },
+  {
+    what: "a layer that was cut",
+    spoil: async ({ folder, images: [image] }) =>
+      truncate(join(folder, blobPath(image?.layers[0]?.descriptor.digest ?? absent)), 20),
+    message: /layer sha256:.* has 20 bytes; its manifest says \d+: it was damaged/,
   },
   {
     what: "a blobs folder that is a symlink out of it",

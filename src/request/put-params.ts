@@ -95,13 +95,13 @@ export const putParams = {
   build_args_file: {
     schema: filled.optional(),
     upper: [whole("BUILD_ARGS_FILE")],
-    doc: "File with one `name=value` a line, or a YAML map when its name ends in `.yml` or `.yaml`. `build_args` win.",
+    doc: "File with one `name=value` a line, or a map when its name ends in `.yml`, `.yaml` or `.json`. `build_args` win.",
   },
   labels: { schema: textMap.default({}), upper: [prefix("LABEL_")], doc: "Image labels, by name." },
   labels_file: {
     schema: filled.optional(),
     upper: [whole("LABELS_FILE")],
-    doc: "File with one `name=value` a line, or a YAML map. `labels` win.",
+    doc: "File with one `name=value` a line, or a map, as with `build_args_file`. `labels` win.",
   },
   target: {
     schema: filled.optional(),

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { glob, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Ajv2020 } from "ajv/dist/2020.js";
 import { parse } from "yaml";
 import { UserError } from "../../src/host/errors.ts";
 import { getFields } from "../../src/request/get-params.ts";
@@ -12,20 +11,15 @@ import { putParams } from "../../src/request/put-params.ts";
 import { jsonSchemas } from "../../tools/params/schemas.ts";
 import { withTables } from "../../tools/params/tables.ts";
 import { checkout } from "../support/host.ts";
+import { type Part, schemaFault } from "../support/schemas.ts";
 
-const ajv = new Ajv2020({ allowUnionTypes: true, strictTypes: false });
 const schemas = jsonSchemas();
-const validators = {
-  source: ajv.compile(schemas["source.json"] ?? false),
-  put: ajv.compile(schemas["put.json"] ?? false),
-  get: ajv.compile(schemas["get.json"] ?? false),
-};
 
 const store = { directory: "/builds" };
 const version = { digest: `sha256:${"a".repeat(64)}` };
 
 /** Whether the program takes a value; a refusal must be one for the pipeline's author. */
-function isTaken(part: keyof typeof validators, value: unknown): boolean {
+function isTaken(part: Part, value: unknown): boolean {
   const source = part === "source" ? value : store;
   const params = part === "source" ? {} : value;
   try {
@@ -38,7 +32,7 @@ function isTaken(part: keyof typeof validators, value: unknown): boolean {
   }
 }
 
-const corpus: readonly (readonly [keyof typeof validators, unknown, boolean])[] = [
+const corpus: readonly (readonly [Part, unknown, boolean])[] = [
   ["source", { directory: "/builds" }, true],
   ["source", { repository: "registry.example/app" }, true],
   ["source", { repository: "registry.example/app", username: "u", password: "p", insecure: true }, true],
@@ -99,11 +93,8 @@ test("program and JSON Schemas agree on what a pipeline may write", () => {
   for (const [part, value, good] of corpus) {
     const shown = `${part}: ${JSON.stringify(value)}`;
     assert.equal(isTaken(part, value), good, `program, ${shown}`);
-    assert.equal(
-      validators[part](value),
-      good,
-      `schema, ${shown}: ${ajv.errorsText(validators[part].errors)}`,
-    );
+    const fault = schemaFault(part, value);
+    assert.equal(fault === undefined, good, `schema, ${shown}: ${fault}`);
   }
 });
 
@@ -126,7 +117,8 @@ test("program and JSON Schemas agree on every param with values of every kind", 
     for (const name of known) {
       for (const value of values) {
         const params = { [name]: value };
-        if (validators[part](params) !== isTaken(part, params)) differing.push(JSON.stringify(params));
+        if ((schemaFault(part, params) === undefined) !== isTaken(part, params))
+          differing.push(JSON.stringify(params));
       }
     }
   }
@@ -151,44 +143,86 @@ function unaligned(tables: string): string {
 }
 
 interface Step {
+  readonly task?: string;
   readonly put?: string;
   readonly params?: unknown;
   readonly get_params?: unknown;
+  readonly config?: {
+    readonly image_resource?: { readonly source?: { readonly repository?: string } };
+    readonly params?: unknown;
+  };
 }
 
-interface Pipeline {
-  readonly resources: readonly { readonly type: string; readonly source: unknown }[];
-  readonly jobs: readonly { readonly plan: readonly Step[] }[];
+interface Resource {
+  readonly name: string;
+  readonly type: string;
+  readonly source?: unknown;
 }
 
-async function pipelines(): Promise<{ name: string; pipeline: Pipeline }[]> {
-  const found: { name: string; pipeline: Pipeline }[] = [];
+/** What a pipeline is written of; an example may show a part of one. */
+interface Example {
+  readonly resources?: readonly Resource[];
+  readonly jobs?: readonly { readonly plan: readonly Step[] }[];
+  /** A source alone, or a field of one. */
+  readonly source?: unknown;
+  readonly cache?: unknown;
+}
+
+const ownType = "oci-build";
+
+interface Found {
+  readonly where: string;
+  readonly example: Example | readonly Step[];
+}
+
+/** Every YAML document of the examples, of the README and of the docs. */
+async function examples(): Promise<Found[]> {
+  const found: Found[] = [];
   for await (const name of glob("examples/*.yml", { cwd: checkout })) {
-    found.push({ name, pipeline: parse(await readFile(join(checkout, name), "utf8")) as Pipeline });
+    found.push({ where: name, example: parse(await readFile(join(checkout, name), "utf8")) as Example });
   }
-  const readme = await readFile(join(checkout, "README.md"), "utf8");
-  for (const [, text] of readme.matchAll(/^```yaml\n([\s\S]*?)^```/gm)) {
-    const pipeline: unknown = parse(text ?? "");
-    if (typeof pipeline === "object" && pipeline !== null && "jobs" in pipeline) {
-      found.push({ name: "README.md", pipeline: pipeline as Pipeline });
+  for await (const name of glob(["README.md", "docs/*.md"], { cwd: checkout })) {
+    const text = await readFile(join(checkout, name), "utf8");
+    for (const { 1: yaml = "", index } of text.matchAll(/^```yaml\n([\s\S]*?)^```/gm)) {
+      const line = text.slice(0, index).split("\n").length;
+      // docs/caching.md shows some values of one field, one below the other; a var may stand for a map.
+      for (const part of yaml.replaceAll("((tls))", "{ ca: ((tls.ca)) }").split(/^(?=cache:)/m)) {
+        found.push({ where: `${name}:${line}`, example: parse(part) as Example });
+      }
     }
   }
   return found;
 }
 
-test("every pipeline in the examples and the README is one that program and schemas take", async () => {
-  const all = await pipelines();
-  assert.ok(all.length >= 4);
-  for (const { name, pipeline } of all) {
-    const check = (part: keyof typeof validators, value: unknown) => {
-      assert.equal(isTaken(part, value), true, `${name}: ${part}`);
-      assert.ok(validators[part](value), `${name}: ${part}: ${ajv.errorsText(validators[part].errors)}`);
+test("every example of README, docs and examples/ is one that program and schemas take", async () => {
+  const checked = { source: 0, put: 0, get: 0, task: 0 };
+  for (const { where, example } of await examples()) {
+    const check = (part: Part, value: unknown) => {
+      assert.equal(isTaken(part, value), true, `${where}: ${part}`);
+      assert.equal(schemaFault(part, value), undefined, where);
+      checked[part]++;
     };
-    for (const { type, source } of pipeline.resources) if (type === "oci-build") check("source", source);
-    for (const step of pipeline.jobs.flatMap(({ plan }) => plan)) {
-      if (step.put === undefined) continue;
-      check("put", step.params ?? {});
-      check("get", step.get_params ?? {});
+    const {
+      resources = [],
+      jobs = [],
+      source,
+      cache,
+    } = Array.isArray(example) ? ({} as Example) : (example as Example);
+    const steps = Array.isArray(example) ? (example as Step[]) : jobs.flatMap(({ plan }) => plan);
+    if (source !== undefined) check("source", source);
+    if (cache !== undefined) check("source", { ...store, cache });
+    for (const resource of resources) if (resource.type === ownType) check("source", resource.source);
+    const others = resources.filter(({ type }) => type !== ownType).map(({ name }) => name);
+    for (const step of steps) {
+      if (step.put !== undefined && !others.includes(step.put)) {
+        check("put", step.params ?? {});
+        check("get", step.get_params ?? {});
+      }
+      if (step.config?.image_resource?.source?.repository?.endsWith("/oci-build-resource") !== true) continue;
+      // What a task is given in its environment, a put is given as its params.
+      check("put", step.config.params ?? {});
+      checked.task++;
     }
   }
+  assert.ok(checked.source >= 6 && checked.put >= 6 && checked.task >= 2, JSON.stringify(checked));
 });

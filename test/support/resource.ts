@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { startChild } from "../../src/host/child.ts";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { checkout } from "./host.ts";
+import { assertPublished } from "./schemas.ts";
 import { sendSignal } from "./server.ts";
 
 export type Executable = "check" | "in" | "out" | "build";
@@ -47,7 +48,8 @@ export interface StartedRun {
 
 /**
  * Starts one of the resource's executables as Concourse does: cwd `/`, HOME, the BUILD_ variables, the folder on
- * the command line, one JSON document on stdin, and no TTY. TMPDIR is a folder of the run's own.
+ * the command line, one JSON document on stdin, and no TTY. TMPDIR is a folder of the run's own. A request that
+ * succeeds has to be one that the published JSON Schemas allow.
  */
 export async function startResource(name: Executable, options: RunOptions = {}): Promise<StartedRun> {
   const { stdin, args = [], env = {}, cwd = "/", under = [] } = options;
@@ -79,6 +81,7 @@ export async function startResource(name: Executable, options: RunOptions = {}):
     await using owned = temporary;
     const ended = await child;
     const milliseconds = performance.now() - begun;
+    if (ended.exitCode === 0) assertPublished(name, stdin);
     return {
       status: ended.exitCode,
       signal: ended.signal,

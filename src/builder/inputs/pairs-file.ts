@@ -4,12 +4,12 @@ import type { Strings } from "../options.ts";
 
 /**
  * Reads `build_args_file` and `labels_file`: one `name=value` a line (empty lines and lines that start with `#`
- * are passed over), or, when the file's name ends in `.yml` or `.yaml`, one YAML map of names to scalars, whose
+ * are passed over), or, when the file's name ends in `.yml`, `.yaml` or `.json`, one YAML map of names to scalars, whose
  * values may span lines. Numbers and booleans keep the text they have in the file.
  * @throws UserError naming the line or the key
  */
 export function parsePairs(text: string, path: string, subject: string): Strings {
-  return /\.ya?ml$/.test(path) ? fromYaml(text, path, subject) : fromLines(text, path, subject);
+  return /\.(ya?ml|json)$/.test(path) ? fromYaml(text, path, subject) : fromLines(text, path, subject);
 }
 
 function fromLines(text: string, path: string, subject: string): Strings {

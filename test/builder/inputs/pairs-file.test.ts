@@ -30,6 +30,10 @@ test("a YAML pairs file holds strings of several lines, and scalars keep the tex
     PLAIN: "a b",
   });
   assert.deepEqual(parsePairs("", "repo/args.yml", "build_args_file"), {});
+  assert.deepEqual(parsePairs('{"ONE": "a=b", "TWO": 1.0}', "repo/args.json", "build_args_file"), {
+    ONE: "a=b",
+    TWO: "1.0",
+  });
 });
 
 test("nulls, lists and maps in a YAML pairs file are refused by name", () => {

@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { execa } from "execa";
 import { startBuildkitd } from "../support/buildkit.ts";
 import { assertFailedCleanly, versionOf } from "../support/resource.ts";
-import { makeSite, result, shell } from "../support/site.ts";
+import { makeSite, metadataOf, result, shell } from "../support/site.ts";
 
 test("a Dockerfile is given in the params themselves", async () => {
   await using site = await makeSite("FROM nothing-such\n");
@@ -86,6 +86,25 @@ test("what only a BuildKit of the step's own can be told is refused, or warned o
   const mirrors = await site.put({ REGISTRY_MIRRORS: "mirror.example" }, buildkit);
   assert.match(mirrors.stderr, /warning: registry_mirrors is not used/);
   assert.equal(await result(await site.get(mirrors)), "built\n");
+});
+
+test("targets are built at the same time, and run what they share once", async () => {
+  const meet = (own: string, other: string) =>
+    `FROM shared AS ${own}
+RUN --mount=type=cache,target=/meet touch /meet/${own} && timeout 60 sh -c 'until [ -e /meet/${other} ]; do sleep 0.1; done'
+RUN cp /id /result
+`;
+  const shared = "FROM shell AS shared\nRUN cat /proc/sys/kernel/random/uuid > /id\n";
+  await using daemon = await startBuildkitd();
+  await using site = await makeSite(shared + meet("one", "two") + meet("two", "one"));
+  const put = () =>
+    site.put({ target: "one", additional_targets: ["two"] }, { buildkit: { address: daemon.address } });
+  const run = await put();
+  assert.equal(metadataOf(run, "steps"), "7 run, 0 cached");
+  assert.equal(metadataOf(run, "additional targets"), "two");
+  const got = await site.get(run);
+  assert.equal(await result(join(got, "two")), await result(got));
+  assert.equal(metadataOf(await put(), "steps"), "0 run, 7 cached");
 });
 
 test("network, shm_size and ulimits reach RUN", async () => {

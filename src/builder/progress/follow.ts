@@ -104,7 +104,12 @@ class Board {
         for (const line of lines.end()) take(line);
         const failure = failureMessage(failed, said, this.#dockerfile);
         const seconds = (performance.now() - begun) / 1000;
-        return { steps: countSteps(ended), warnings, seconds, ...(failure === undefined ? {} : { failure }) };
+        return {
+          steps: countSteps([...ended].filter((step) => !this.#isCountedAlready(step))),
+          warnings,
+          seconds,
+          ...(failure === undefined ? {} : { failure }),
+        };
       },
     };
   }
@@ -132,6 +137,18 @@ class Board {
     ended.add(step);
     this.#finished(step, vertex, label);
     return step;
+  }
+
+  /**
+   * Steps that follow a COPY from the context have another digest in each solve, as the context is sent anew: what one
+   * of them has run is "cached" for the others, though it is one step that was run. It counts once.
+   */
+  #isCountedAlready(step: Step): boolean {
+    if (!step.cached) return false;
+    const alike = [...this.#steps.values()].filter(
+      ({ name, done }) => done && name.place === step.name.place && name.text === step.name.text,
+    );
+    return alike[0] !== step || alike.some(({ cached }) => !cached);
   }
 
   /** Builds go on without a cache, but whoever waits for them should know why they take longer. */
@@ -185,8 +202,8 @@ class Board {
   }
 }
 
-function countSteps(ended: ReadonlySet<Step>): { run: number; cached: number } {
-  const instructions = [...ended].filter(({ name }) => name.isInstruction);
+function countSteps(ended: readonly Step[]): { run: number; cached: number } {
+  const instructions = ended.filter(({ name }) => name.isInstruction);
   const cached = instructions.filter((step) => step.cached).length;
   return { run: instructions.length - cached, cached };
 }

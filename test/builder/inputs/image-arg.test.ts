@@ -22,6 +22,10 @@ const config = Buffer.from(
 const configHex = hexOf(digestOf(config));
 const manifest = [{ Config: `${configHex}.json`, RepoTags: ["app:1"], Layers: ["one/layer.tar"] }];
 
+function describe(mediaType: string, bytes: Uint8Array) {
+  return { mediaType, digest: digestOf(bytes), size: bytes.length };
+}
+
 interface Parts {
   readonly manifest?: unknown;
   readonly config?: Uint8Array;
@@ -146,11 +150,6 @@ const refused: readonly { what: string; archive: () => Promise<Uint8Array>; mess
     archive: async () => {
       const elsewhere = { ...JSON.parse(config.toString()), author: "somebody" };
       const layoutConfig = Buffer.from(JSON.stringify(elsewhere));
-      const describe = (mediaType: string, bytes: Uint8Array) => ({
-        mediaType,
-        digest: digestOf(bytes),
-        size: bytes.length,
-      });
       const mediaType = mediaTypes.ociManifest;
       const layoutManifest = Buffer.from(
         JSON.stringify({

@@ -70,7 +70,6 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
       liveCache(run.cache, { access: run.access, stall: patience.stall, host: { ...host, signal } }),
   ]);
   warnOfSecretArgs(inputs.buildArgs, host);
-  warnOfIdleSettings(run);
   const stage = held.use(await store.stage(host.signal));
   const results = await solveAll({
     host,
@@ -89,7 +88,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
 }
 
 /** A daemon elsewhere has a configuration of its own, which no step can change. */
-function checkDaemonOptions({ options, daemons, host }: RunBuild): void {
+function checkDaemonOptions({ options, daemons, access, host }: RunBuild): void {
   if (daemons.kind === "own") return;
   const elsewhere = daemons.kind === "nodes" ? "nodes" : "buildkit";
   if (options.buildkitExtraConfig !== undefined) {
@@ -97,11 +96,15 @@ function checkDaemonOptions({ options, daemons, host }: RunBuild): void {
       `params: buildkit_extra_config configures the step's own buildkitd, but the source's ${elsewhere} names another: remove one of the two`,
     );
   }
-  if (options.registryMirrors.length > 0) {
-    host.log.warn(
-      `registry_mirrors is not used: the BuildKit that the source's ${elsewhere} names asks the mirrors of its own configuration`,
-    );
-  }
+  const mirrored = [...access.hosts].flatMap(([name, { mirrors }]) => (mirrors === undefined ? [] : [name]));
+  const idle = [
+    ...(mirrored.length > 0 ? [`mirrors of ${mirrored.join(", ")}`] : []),
+    ...(options.registryMirrors.length > 0 ? ["registry_mirrors"] : []),
+  ];
+  if (idle.length === 0) return;
+  host.log.warn(
+    `${idle.join("; ")}: not used, for the BuildKit that the source's ${elsewhere} names asks the mirrors of its own configuration, buildkitd.toml`,
+  );
 }
 
 /** Build args are in the image's history, where everybody who has the image reads them. */
@@ -113,23 +116,6 @@ function warnOfSecretArgs(buildArgs: Readonly<Record<string, string>>, { log }: 
       `build arg ${name} looks like a secret, and build args are in the image's history: use secrets: {${name.toLowerCase()}: {text: …}}, and RUN --mount=type=secret,id=${name.toLowerCase()}`,
     );
   }
-}
-
-/** What configures a daemon can't configure one that runs already. */
-function warnOfIdleSettings({ daemons, options, access, host }: RunBuild): void {
-  if (daemons.kind === "own") return;
-  const mirrored = Array.from(access.hosts, ([name, { mirrors }]) =>
-    mirrors === undefined ? [] : [name],
-  ).flat();
-  const idle = [
-    ...(mirrored.length > 0 ? [`mirrors of ${mirrored.join(", ")}`] : []),
-    ...(options.registryMirrors.length > 0 ? ["registry_mirrors"] : []),
-    ...(options.buildkitExtraConfig === undefined ? [] : ["buildkit_extra_config"]),
-  ];
-  if (idle.length === 0) return;
-  host.log.warn(
-    `a BuildKit elsewhere has a configuration of its own, so this counts for nothing: ${idle.join("; ")}. Write it into that daemon's buildkitd.toml`,
-  );
 }
 
 /** A daemon of our own builds for the worker's platform by itself; of one elsewhere it isn't known here. */

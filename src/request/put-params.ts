@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
+import { targetNamePattern } from "../image/build.ts";
 import { bytes, filled, flag, id, idPattern, text, textMap } from "./scalars.ts";
 import {
   boolean,
@@ -41,11 +42,8 @@ const addresses = z
   .union([text, z.array(text).min(1)], { error: "expected an IP address, or a list of them" })
   .transform((given) => (Array.isArray(given) ? given : [given]));
 
-/** What a stage may be called, but for the names of what is delivered beside the folder of the stage's name. */
-const folderNamePattern =
-  "(?!(?:image|image\\.tar|rootfs|digest|repository|tag|labels\\.json|metadata\\.json)(?![A-Za-z0-9_.-]))[A-Za-z0-9_][A-Za-z0-9_.-]*";
-const folderName = z.string().regex(new RegExp(`^${folderNamePattern}$`), {
-  error: "expected the name of a stage, other than those of delivered files (image, rootfs, digest …)",
+const targetName = z.string().regex(new RegExp(`^${targetNamePattern}$`), {
+  error: 'expected the name of a stage: letters, digits, "_", "." and "-"',
 });
 
 const platformPattern = "[a-z0-9_]+(\\/[a-z0-9_]+){0,2}(\\([0-9.]+\\))?";
@@ -114,8 +112,8 @@ export const putParams = {
     doc: "File that holds the name of the build stage.",
   },
   additional_targets: {
-    schema: z.array(folderName).default([]),
-    upper: [whole("ADDITIONAL_TARGETS", commaList(folderNamePattern))],
+    schema: z.array(targetName).default([]),
+    upper: [whole("ADDITIONAL_TARGETS", commaList(targetNamePattern))],
     doc: "More build stages to build at the same time; each is delivered into a folder of its name.",
   },
   image_args: {

@@ -84,16 +84,18 @@ test("what only a BuildKit of the step's own can be told is refused, or warned o
   const config = await site.put({ BUILDKIT_EXTRA_CONFIG: "debug = true" }, buildkit);
   assertFailedCleanly(config, /buildkit_extra_config .* the source's buildkit names another: remove one/);
   const mirrors = await site.put({ REGISTRY_MIRRORS: "mirror.example" }, buildkit);
-  assert.match(mirrors.stderr, /warning: registry_mirrors is not used/);
+  assert.match(mirrors.stderr, /warning: registry_mirrors: not used/);
   assert.equal(await result(await site.get(mirrors)), "built\n");
 });
 
-test("targets are built at the same time, and run what they share once", async () => {
-  const meet = (own: string, other: string) =>
-    `FROM shared AS ${own}
+/** A stage that waits for another one that runs at the same time. */
+const meet = (own: string, other: string) =>
+  `FROM shared AS ${own}
 RUN --mount=type=cache,target=/meet touch /meet/${own} && timeout 60 sh -c 'until [ -e /meet/${other} ]; do sleep 0.1; done'
 RUN cp /id /result
 `;
+
+test("targets are built at the same time, and run what they share once", async () => {
   const shared = "FROM shell AS shared\nRUN cat /proc/sys/kernel/random/uuid > /id\n";
   await using daemon = await startBuildkitd();
   await using site = await makeSite(shared + meet("one", "two") + meet("two", "one"));

@@ -65,8 +65,15 @@ const rows: readonly Row[] = [
     params: { build_args: { one: "" }, labels: { none: "" } },
     // What a task's config declares without a value is there, and empty.
     upper: {
-      ...{ BUILD_ARG_one: "", LABEL_none: "", DOCKERFILE: "", TARGET: "", ADDITIONAL_TARGETS: "" },
-      ...{ BUILD_ARGS_FILE: "", BUILDKIT_SSH: "", IMAGE_PLATFORM: "", OUTPUT_OCI: "" },
+      BUILD_ARG_one: "",
+      LABEL_none: "",
+      DOCKERFILE: "",
+      TARGET: "",
+      ADDITIONAL_TARGETS: "",
+      BUILD_ARGS_FILE: "",
+      BUILDKIT_SSH: "",
+      IMAGE_PLATFORM: "",
+      OUTPUT_OCI: "",
     },
     holds: async (folder) => {
       assert.equal(await result(folder), "<>\n");

@@ -47,7 +47,7 @@ async function pushThrough(retry: number, faults: readonly Fault[], params: obje
 }
 
 const blob = asks(/\/blobs\/uploads\/./, "PUT");
-const reset: Fault["happens"] = ({ reset: cut }) => cut();
+const reset: Fault["happens"] = (faulty) => faulty.reset();
 const busy = answers(429, { headers: { "retry-after": "1" } });
 
 const passing: readonly (readonly [string, Fault])[] = [

@@ -119,14 +119,16 @@ test("settings that a BuildKit elsewhere can't be given are told", async () => {
   const put = (params: object, source: object) =>
     site.put({ dockerfile_inline: "FROM scratch\nLABEL a=b\n", ...params }, { buildkit, ...source });
   const told = await put(
-    { registry_mirrors: ["mirror.example"], buildkit_extra_config: "debug = true" },
+    { registry_mirrors: ["mirror.example"] },
     { registries: { "a.example": { mirrors: ["b.example"] } } },
   );
   assert.match(
     told.stderr,
-    /warning: a BuildKit elsewhere .* mirrors of a\.example; registry_mirrors; buildkit_extra_config\./,
+    /warning: mirrors of a\.example; registry_mirrors: not used, .* its own configuration/,
   );
   assert.doesNotMatch((await put({}, {})).stderr, /warning/);
+  const refused = await put({ buildkit_extra_config: "debug = true" }, {});
+  assertFailedCleanly(refused, /buildkit_extra_config configures the step's own buildkitd/);
 });
 
 test("a daemon that dies in the middle of a build is named, not the step it was at", async () => {

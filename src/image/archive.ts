@@ -41,6 +41,8 @@ export async function writeImageTar({ file, ...archive }: ImageTar): Promise<Blo
   try {
     await writeDurably(file, async (handle) => {
       const tar = pack();
+      // An abort can come before `writeFile` listens, and an error that nobody hears ends the process.
+      tar.on("error", () => {});
       // A failure of either side ends the other: `fill` destroys the archive, `writeFile` stops reading it.
       const filled = fill(new Members(tar), archive, layers).catch((error: Error) => tar.destroy(error));
       await handle.writeFile(tar as AsyncIterable<Uint8Array>, { signal: archive.signal });
@@ -116,7 +118,10 @@ class Members {
 
   /** Answers where in the archive the bytes begin. */
   async pipe(name: string, size: number, bytes: AsyncIterable<Uint8Array>): Promise<number> {
-    await pipeline(bytes, this.#tar.entry({ ...header(name), size }));
+    const member = this.#tar.entry({ ...header(name), size });
+    // The archive's reader is told. The member's own error can come after the pipeline has let go of it, and would end the process.
+    member.on("error", () => {});
+    await pipeline(bytes, member);
     return this.#advance(size);
   }
 

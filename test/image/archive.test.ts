@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { after, before, test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
@@ -185,4 +186,24 @@ test("a damaged layer leaves no image.tar, and an older one as it was", async ()
   await assert.rejects(archiveOf(made, file), /it ends after 10 of its \d+ bytes/);
   assert.ok((await readFile(file)).equals(older));
   assert.deepEqual((await readdir(path)).toSorted(), ["image.tar", "layout"]);
+});
+
+test("an abort as a layer is opened ends the archive, and not the process", async () => {
+  await using folder = await createPrivateFolder("test-archive");
+  const { image } = await makeImage(folder.path, ["none"]);
+  const blobs = await layoutBlobs(folder.path);
+  const aborter = new AbortController();
+  const open: typeof blobs.open = (...asked) => {
+    aborter.abort(new Error("aborted"));
+    return blobs.open(...asked);
+  };
+  const file = join(folder.path, "image.tar");
+  const archive = { image, blobs: { ...blobs, open }, file, tags: [], signal: aborter.signal };
+  await assert.rejects(writeImageTar(archive), { name: "AbortError" });
+  // An error that nobody has heard comes a turn later.
+  await nextTurn();
+  assert.deepEqual(
+    (await readdir(folder.path)).filter((name) => name.includes("image.tar")),
+    [],
+  );
 });

@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
 import { readDefaults } from "../attributes.ts";
-import { describeFailure } from "./failure.ts";
+import { describeFailure, type Failure } from "./failure.ts";
 import { makeSmallFile } from "./make-small-file.ts";
 import { nextTask } from "./next-task.ts";
-import { Jobs, request, type SharedMemory, share, wake, word } from "./shared.ts";
+import { Jobs, type Loaded, request, type SharedMemory, share, wake, word } from "./shared.ts";
+
+export type HasherMessage = Loaded | { readonly kind: "failed"; readonly failure: Failure };
 
 /** Worker: hashes the ring's bytes and makes small files, as the writer asks. It blocks when there is nothing to do. */
 const shared = share(workerData as SharedMemory);
@@ -52,10 +54,12 @@ function hashSome(position: number, length: number): void {
   wake(shared, word.wakeWriter);
 }
 
+const tell = (message: HasherMessage) => parentPort?.postMessage(message);
+tell({ kind: "loaded" });
 try {
   work();
 } catch (thrown) {
-  parentPort?.postMessage(describeFailure(thrown));
+  tell({ kind: "failed", failure: describeFailure(thrown) });
   Atomics.store(words, word.failed, 1);
   wake(shared, word.wakeWriter);
 }

@@ -16,6 +16,11 @@ export interface Shared {
   readonly ring: Buffer<SharedArrayBuffer>;
 }
 
+/** The first thing that a worker says: its modules are there. A thread that is ended before crashes in koffi's. */
+export interface Loaded {
+  readonly kind: "loaded";
+}
+
 /** Memory as it is handed to a thread. */
 export interface SharedMemory {
   readonly control: SharedArrayBuffer;

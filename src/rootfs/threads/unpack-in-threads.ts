@@ -6,7 +6,8 @@ import type { Host } from "../../host/host.ts";
 import { checkDiffId, type Layer } from "../layer/layer.ts";
 import { openPlain, type PlainLayer, type Programs } from "../layer/open-plain.ts";
 import type { Progress } from "../progress.ts";
-import { type Failure, failureOf } from "./failure.ts";
+import { failureOf } from "./failure.ts";
+import type { HasherMessage } from "./hasher.ts";
 import { allocate, counted, request, type SharedMemory, share, wake, word } from "./shared.ts";
 import type { WriterAnswer, WriterData, WriterRequest } from "./writer.ts";
 
@@ -109,6 +110,8 @@ class Threads implements AsyncDisposable {
   readonly #writer: Worker;
   readonly #hasher: Worker;
   readonly #failed = Promise.withResolvers<never>();
+  /** Either thread has said its first word, or is gone. */
+  readonly #begun: Promise<unknown>;
   #answered: (answer: WriterAnswer) => void = () => {};
   /** The writer's thread is gone without being told to. */
   readonly #crashed: Promise<never>;
@@ -118,15 +121,20 @@ class Threads implements AsyncDisposable {
     const workerData: WriterData = { memory, root };
     this.#writer = new Worker(new URL("./writer.ts", import.meta.url), { workerData });
     this.#hasher = new Worker(new URL("./hasher.ts", import.meta.url), { workerData: memory });
+    const workers = [this.#writer, this.#hasher];
+    const begun = workers.map((worker) => Promise.race([once(worker, "message"), once(worker, "exit")]));
+    this.#begun = Promise.allSettled(begun);
     this.#crashed = once(this.#writer, "exit").then(() => this.#failed.promise);
     this.#crashed.catch(() => {}); // Whoever waits for the writer gets the error.
     this.#failed.promise.catch(() => {});
     this.#writer.on("message", (answer: WriterAnswer) => {
       if (answer.kind === "warning") log.warn(answer.text);
-      else this.#answered(answer);
+      else if (answer.kind !== "loaded") this.#answered(answer);
     });
-    this.#hasher.on("message", (failure: Failure) => this.#failed.reject(failureOf(failure)));
-    for (const worker of [this.#writer, this.#hasher]) {
+    this.#hasher.on("message", (message: HasherMessage) => {
+      if (message.kind === "failed") this.#failed.reject(failureOf(message.failure));
+    });
+    for (const worker of workers) {
       worker.on("error", (error) => {
         this.#failed.reject(error);
         this.#end();
@@ -169,6 +177,7 @@ class Threads implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end();
+    await this.#begun;
     await Promise.all([this.#writer.terminate(), this.#hasher.terminate()]);
   }
 }

@@ -13,6 +13,7 @@ import {
   type Job,
   Jobs,
   jobsLimit,
+  type Loaded,
   request,
   type SharedMemory,
   share,
@@ -30,6 +31,7 @@ export interface WriterData {
 export type WriterRequest = { readonly layer: number } | { readonly layer: undefined };
 
 export type WriterAnswer =
+  | Loaded
   /** The layer is written, as far as its archive goes: its plain bytes, and in the shared memory its diff ID. */
   | { readonly kind: "layer"; readonly size: number }
   /** All is written and closed. */
@@ -164,6 +166,7 @@ const { memory, root } = workerData as WriterData;
 const port = parentPort;
 if (port === null) throw new Error("this is a worker's file");
 const answer = (message: WriterAnswer) => port.postMessage(message);
+answer({ kind: "loaded" });
 const defaults = readDefaults();
 const ring = new Ring(memory, defaults);
 const { progress } = share(memory);

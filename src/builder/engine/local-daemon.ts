@@ -50,7 +50,8 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     { env: options.env, signal: ended.signal },
     "unshare",
     [...namespace, "--", "buildkitd", "--config", config],
-    { stdout: "ignore", buffer: false, reject: false, env: options.env },
+    // A process group of its own, to be ended as one.
+    { stdout: "ignore", buffer: false, reject: false, env: options.env, detached: true },
   );
   let exit: Exit | undefined;
   const exited = child.then((result) => {
@@ -145,8 +146,9 @@ async function stateFolder(
  */
 async function stop(host: Host, pid: number | undefined, exited: Promise<unknown>): Promise<void> {
   if (pid === undefined) return;
-  // Nothing of its state is used again, so nothing has to be closed in order.
-  signalProcess(host, (await firstChild(pid)) ?? pid, "SIGKILL");
+  // Nothing of its state is used again, so nothing has to be closed in order. Where there is no first process yet, the
+  // group's signal also ends the one that unshare(1) may make at this very moment, and which nobody would wait for.
+  signalProcess(host, (await firstChild(pid)) ?? -pid, "SIGKILL");
   await exited;
 }
 

@@ -9,15 +9,16 @@ import { createTestHost } from "../support/host.ts";
 import { rawTar } from "../support/raw-tar.ts";
 import { file, layerOf } from "../support/unpacking.ts";
 
+const neverComing = async () => new Readable({ read() {} });
+
 test("an abort at any moment of a start ends the unpacking, and not the process", async () => {
   await using place = await createPrivateFolder("test-unpack");
   // Large enough for threads, whose start takes some tens of milliseconds.
   const layer = layerOf(rawTar([file("a", "x".repeat(3_000_000))]));
-  const open = async () => new Readable({ read() {} });
   for (let delay = 0; delay < 200; delay += 3) {
     const host = createTestHost();
     const destination = join(place.path, "rootfs");
-    const unpacking = unpackRootfs({ layers: [{ ...layer, open }], destination, host });
+    const unpacking = unpackRootfs({ layers: [{ ...layer, open: neverComing }], destination, host });
     setTimeout(() => host.abort(), delay);
     await assert.rejects(unpacking, { name: "AbortError" });
     assert.ok(!existsSync(destination));

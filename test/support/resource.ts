@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { execa } from "execa";
 import { startChild } from "../../src/host/child.ts";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { checkout } from "./host.ts";
@@ -77,9 +78,10 @@ export async function startResource(name: Executable, options: RunOptions = {}):
     output += chunk;
     for (const read of readers) read();
   });
+  const watchdog = setTimeout(() => void reportHang(name, pid, output), hangs);
   const result = (async (): Promise<Run> => {
     await using owned = temporary;
-    const ended = await child;
+    const ended = await child.finally(() => clearTimeout(watchdog));
     const milliseconds = performance.now() - begun;
     if (ended.exitCode === 0) assertPublished(name, stdin);
     return {
@@ -107,6 +109,16 @@ export async function startResource(name: Executable, options: RunOptions = {}):
       assert.match(output, pattern);
     },
   };
+}
+
+/** Milliseconds. No run of a test takes so long; one that does waits for what never comes. */
+const hangs = 240_000;
+
+/** Shows what a run waits for, and ends it with its children. */
+async function reportHang(name: Executable, pid: number, output: string): Promise<void> {
+  const { stdout } = await execa("ps", ["-eo", "pid,ppid,stat,wchan:24,etimes,args", "--forest"]);
+  process.stderr.write(`assets/${name} (${pid}) hangs; it wrote:\n${output}\nprocesses:\n${stdout}\n`);
+  sendSignal(pid, "SIGKILL");
 }
 
 /** Runs one of the resource's executables to its end. See {@link startResource}. */

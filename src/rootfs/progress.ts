@@ -1,5 +1,6 @@
 import { formatBytes } from "../host/format.ts";
 import type { Log } from "../host/log.ts";
+import { reportProgress as reportNowAndThen } from "../host/progress.ts";
 
 /** What is written so far, of all layers. */
 export interface Counts {
@@ -17,26 +18,16 @@ export interface Progress extends Disposable {
   done(): void;
 }
 
-/** Milliseconds. What is done within a second isn't worth a line; the longer it takes, the fewer lines are needed. */
-const firstAfter = 1000;
-const leastWait = 2000;
 const nothingYet = (): Counts => ({ entries: 0, bytes: 0 });
 
 export function reportProgress(layers: number, log: Pick<Log, "line">): Progress {
-  const begun = performance.now();
   let read: () => Counts = nothingYet;
   let layer = 0;
-  let next = firstAfter;
   const counted = () => {
     const { entries, bytes } = read();
     return `${entries} ${entries === 1 ? "entry" : "entries"}, ${formatBytes(bytes)}`;
   };
-  const timer = setInterval(() => {
-    const elapsed = performance.now() - begun;
-    if (elapsed < next) return;
-    next = Math.max(elapsed * 1.5, elapsed + leastWait);
-    log.line(`unpacking layer ${layer + 1} of ${layers}: ${counted()}`);
-  }, 250);
+  const told = reportNowAndThen(log, () => `unpacking layer ${layer + 1} of ${layers}: ${counted()}`);
   return {
     watch: (counts) => {
       read = counts;
@@ -45,9 +36,8 @@ export function reportProgress(layers: number, log: Pick<Log, "line">): Progress
       layer = index;
     },
     done: () => {
-      if (next > firstAfter)
-        log.line(`unpacked ${layers} ${layers === 1 ? "layer" : "layers"}: ${counted()}`);
+      if (told.spoke()) log.line(`unpacked ${layers} ${layers === 1 ? "layer" : "layers"}: ${counted()}`);
     },
-    [Symbol.dispose]: () => clearInterval(timer),
+    [Symbol.dispose]: () => told[Symbol.dispose](),
   };
 }

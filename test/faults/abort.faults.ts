@@ -3,7 +3,6 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { startBuildkitd } from "../support/buildkit.ts";
 import { gone, processesOf } from "../support/processes.ts";
 import { randomBytes, randomFrom } from "../support/random.ts";
@@ -11,15 +10,7 @@ import { startRegistry } from "../support/registry.ts";
 import { type Run, type StartedRun, startResource, versionOf } from "../support/resource.ts";
 import { startSilentServer } from "../support/silent-server.ts";
 import { makeSite } from "../support/site.ts";
-
-/** Waits until something is so; asking is all that can be done about processes and files of others. */
-async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const deadline = performance.now() + 30_000;
-  while (!(await holds())) {
-    assert.ok(performance.now() < deadline, `never: ${what}`);
-    await nextTurn();
-  }
-}
+import { until } from "../support/until.ts";
 
 const newMark = () => `ABORT_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
 

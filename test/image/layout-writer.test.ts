@@ -99,13 +99,19 @@ test("a layout with several platforms, or with attestations, is pushed as their 
   }
 });
 
-test("blobs of a store are copied, blobs that go with the step may be the same files", async () => {
-  await using temporary = await createPrivateFolder("test-layout");
-  const made = await makeLayout(join(temporary.path, "made"), own);
+/** A layout of one image with one layer, as a store has it. */
+async function makeStored(folder: string) {
+  const made = await makeLayout(join(folder, "made"), own);
   const stored = await layoutBlobs(made.folder);
   const tree = await readTree(stored, made.descriptor, signal);
   const layer = made.images[0]?.layers[0]?.descriptor;
   assert.ok(layer);
+  return { made, stored, tree, layer };
+}
+
+test("blobs of a store are copied, blobs that go with the step may be the same files", async () => {
+  await using temporary = await createPrivateFolder("test-layout");
+  const { made, stored, tree, layer } = await makeStored(temporary.path);
   const inode = async (folder: string) => (await stat(join(folder, blobPath(layer.digest)))).ino;
   const write = async (blobs: Blobs, name: string) => {
     const folder = join(temporary.path, name);
@@ -121,11 +127,7 @@ test("blobs of a store are copied, blobs that go with the step may be the same f
 
 test("a blob that is damaged where it lies leaves no layout", async () => {
   await using temporary = await createPrivateFolder("test-layout");
-  const made = await makeLayout(join(temporary.path, "made"), own);
-  const stored = await layoutBlobs(made.folder);
-  const tree = await readTree(stored, made.descriptor, signal);
-  const layer = made.images[0]?.layers[0]?.descriptor;
-  assert.ok(layer);
+  const { made, stored, tree, layer } = await makeStored(temporary.path);
   await truncate(join(made.folder, blobPath(layer.digest)), 3);
   const place = join(temporary.path, "place");
   await mkdir(place);

@@ -3,7 +3,6 @@ import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { type Authority, createAuthority } from "../support/certificates.ts";
 import { answers, asks, type FaultProxy, type Faulty, startFaultProxy } from "../support/fault-proxy.ts";
@@ -12,6 +11,7 @@ import { checkout } from "../support/host.ts";
 import { startRegistry } from "../support/registry.ts";
 import { assertFailedCleanly, runResource, versionOf } from "../support/resource.ts";
 import { randomLayer, type StoredImage, storeImage } from "../support/stored-image.ts";
+import { until } from "../support/until.ts";
 
 const layerCount = 5;
 
@@ -37,13 +37,8 @@ const get = (proxy: FaultProxy, stored: StoredImage, to: string, params: object)
     env: { NO_COLOR: "1" },
   });
 
-async function until(holds: () => Promise<boolean>, what: string): Promise<void> {
-  const deadline = performance.now() + 20_000;
-  while (!(await holds())) {
-    assert.ok(performance.now() < deadline, `never: ${what}`);
-    await nextTurn();
-  }
-}
+/** Seconds. */
+const enough = 20;
 
 async function isUnpacked(to: string, name: string): Promise<boolean> {
   const [partial = ""] = await readdir(to).catch(() => []);
@@ -59,8 +54,8 @@ test("a get unpacks its first layer while the second hasn't come, and fetches th
   proxy.inject({
     when: asksFor(stored, 1),
     happens: async (faulty) => {
-      await until(() => isUnpacked(to, "data-1"), "the first layer's file");
-      await until(async () => others.every((when) => proxy.requests.some(when)), "the other layers");
+      await until(() => isUnpacked(to, "data-1"), "the first layer's file", enough);
+      await until(async () => others.every((when) => proxy.requests.some(when)), "the other layers", enough);
       const { status, headers, body } = await faulty.forward();
       faulty.response.writeHead(status, headers).end(body);
     },

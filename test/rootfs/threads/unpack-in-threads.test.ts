@@ -10,16 +10,7 @@ import { type Layer, unpackRootfs } from "../../../src/rootfs/unpack.ts";
 import { createTestHost } from "../../support/host.ts";
 import { packTar } from "../../support/images.ts";
 import { randomBytes, randomFrom } from "../../support/random.ts";
-
-function layerOf(tar: Buffer): Layer {
-  const mediaType = "application/vnd.oci.image.layer.v1.tar";
-  return {
-    descriptor: { mediaType, digest: digestOf(tar), size: tar.length },
-    diffId: digestOf(tar) as DiffId,
-    open: async () => Readable.from([tar]),
-    file: undefined,
-  };
-}
+import { layerOf } from "../../support/unpacking.ts";
 
 /** As much as makes unpacking use threads. */
 async function largeLayer(): Promise<Layer> {

@@ -1,5 +1,6 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { writeSmallFile } from "../host/durable.ts";
 import { UserError } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
 import { buildTag } from "../image/build-index.ts";
@@ -34,7 +35,7 @@ export async function get({ host, args, readInput }: Invocation): Promise<{
   await mkdir(folder, { recursive: true });
   const place = placeOf(request);
   if (params.skipDownload) {
-    await writeFile(join(folder, "digest"), version.digest);
+    await writeSmallFile(join(folder, "digest"), version.digest);
     await writePlace(place, folder);
     return { version, metadata: placeFields(place) };
   }

@@ -1,5 +1,5 @@
-import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { writeSmallFile } from "../host/durable.ts";
 import { UserError } from "../host/errors.ts";
 import { formatBytes } from "../host/format.ts";
 import type { Host } from "../host/host.ts";
@@ -50,11 +50,11 @@ export async function writeTarget(target: TargetContent, folder: string): Promis
   const isDescribed = tree.images.length === 1 || target.unpackRootfs;
   const image = isDescribed ? choosePlatform(tree.images, undefined, own) : undefined;
   const written = target.imageTar ? await writeImage({ ...target, tree }, folder) : undefined;
-  await writeFile(join(folder, "digest"), versionOf(tree));
+  await writeSmallFile(join(folder, "digest"), versionOf(tree));
   await writePlace(target, folder);
   if (image === undefined) return;
-  await writeFile(join(folder, "metadata.json"), JSON.stringify(imageMetadata(image.config)));
-  await writeFile(join(folder, "labels.json"), JSON.stringify(imageLabels(image.config)));
+  await writeSmallFile(join(folder, "metadata.json"), JSON.stringify(imageMetadata(image.config)));
+  await writeSmallFile(join(folder, "labels.json"), JSON.stringify(imageLabels(image.config)));
   if (!target.unpackRootfs) return;
   const { layers } = image.manifest;
   const isHere = layers.every((layer) => blobs.file(layer) !== undefined);
@@ -71,8 +71,8 @@ export async function writePlace(
   { repository, tag }: Pick<TargetContent, "repository" | "tag">,
   folder: string,
 ): Promise<void> {
-  if (repository !== undefined) await writeFile(join(folder, "repository"), repository);
-  if (tag !== undefined) await writeFile(join(folder, "tag"), tag);
+  if (repository !== undefined) await writeSmallFile(join(folder, "repository"), repository);
+  if (tag !== undefined) await writeSmallFile(join(folder, "tag"), tag);
 }
 
 /** Writes the image itself. @returns its layers, where they lie now */

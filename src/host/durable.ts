@@ -1,23 +1,43 @@
 import { randomBytes } from "node:crypto";
-import { type FileHandle, open, rename, rm, statfs } from "node:fs/promises";
+import { type FileHandle, open, rename, rm, statfs, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { errorCode, UserError } from "./errors.ts";
 
 /**
  * Writes a file whole or not at all: `write` fills a new file beside it, which is flushed to the disk and then
  * takes the name, over whatever had it. The folder must be there.
+ * @param size what is to be written, in bytes, where that is known
  * @throws UserError when the disk is full or can't be written
  */
-export async function writeDurably(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
+export async function writeDurably(
+  path: string,
+  write: (file: FileHandle) => Promise<void>,
+  size?: number,
+): Promise<void> {
   const beside = besideOf(path);
   try {
     await writeFlushed(beside, write);
     await rename(beside, path);
     await flushFolder(dirname(path));
   } catch (error) {
+    const problem = await writeProblem(error, path, size);
     await rm(beside, { force: true });
-    throw await writeProblem(error, path);
+    throw problem;
   }
+}
+
+/**
+ * Writes a file that only this step reads, or that a later rename publishes; nothing is flushed to the disk.
+ * @throws UserError when the disk is full or can't be written, with the path, which Node's own error lacks
+ */
+export async function writeSmallFile(
+  path: string,
+  content: string | Uint8Array,
+  options: { readonly mode?: number; readonly flag?: "w" | "wx" } = {},
+): Promise<void> {
+  await writeFile(path, content, options).catch(async (thrown: unknown) => {
+    throw await writeProblem(thrown, path);
+  });
 }
 
 /** Fills a new file and flushes it to the disk. Its name may still be lost with the power: see {@link flushFolder}. */
@@ -41,22 +61,28 @@ export async function flushFolder(path: string): Promise<void> {
 /**
  * What to throw for an error met while writing `path`: a full or read-only disk is for the operator to put right,
  * so it gets a message with the path, the room left and, where known, the bytes needed; else the error itself.
+ * To be asked before what was written is removed: the room left is that of the moment.
  */
-export async function writeProblem(error: unknown, path: string, needed?: number): Promise<unknown> {
+export async function writeProblem(
+  error: unknown,
+  path: string | undefined,
+  needed?: number,
+): Promise<unknown> {
   const size = needed === undefined ? "" : `; ${needed} bytes are to be written`;
+  const what = path ?? "a file of this step";
   switch (errorCode(error) ?? "") {
     case "ENOSPC":
       return new UserError(
-        `${path}: the disk is full, ${await room(dirname(path))}${size}. Make room on it or use another`,
+        `${what}: the disk is full${path === undefined ? "" : `, ${await room(dirname(path))}`}${size}. Make room on it or use another`,
         { cause: error },
       );
     case "EDQUOT":
-      return new UserError(`${path}: the disk quota is used up${size}. Raise it or make room`, {
+      return new UserError(`${what}: the disk quota is used up${size}. Raise it or make room`, {
         cause: error,
       });
     case "EROFS":
       return new UserError(
-        `${path}: the disk is mounted read-only${size}. Mount it writable or use another`,
+        `${what}: the disk is mounted read-only${size}. Mount it writable or use another`,
         {
           cause: error,
         },
@@ -120,9 +146,9 @@ export async function fullDisks(
 
 /**
  * What to throw for any error that comes to the surface: a system error that tells of a disk becomes one for the
- * operator, with the path that the error itself names.
+ * operator, with the path that the error itself names, if it does.
  */
 export async function surfaceProblem(error: unknown): Promise<unknown> {
   const path = error instanceof Error && "path" in error ? error.path : undefined;
-  return writeProblem(error, typeof path === "string" ? path : "a file");
+  return writeProblem(error, typeof path === "string" ? path : undefined);
 }

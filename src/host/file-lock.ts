@@ -1,5 +1,7 @@
 import { open, readlink, stat } from "node:fs/promises";
+import { constants } from "node:os";
 import koffi from "koffi";
+import { UserError } from "./errors.ts";
 
 const libc = koffi.load(null);
 const flock = libc.func("int flock(int fd, int operation)");
@@ -22,6 +24,7 @@ export interface FolderLock extends AsyncDisposable {
 /**
  * Locks the folder that has this name, or answers undefined when it isn't there or another holder is in the way.
  * Never waits.
+ * @throws UserError where the disk has no such locks: on NFS folders can't be locked, as flock(2) says in its NOTES
  */
 export async function lockFolder(
   path: string,
@@ -30,6 +33,13 @@ export async function lockFolder(
   const folder = await open(path, "r").catch(() => undefined);
   if (folder === undefined) return undefined;
   const locked = flock(folder.fd, operations[mode] | operations.nonBlocking) === 0;
+  const errno = koffi.errno();
+  if (!locked && errno !== constants.errno.EWOULDBLOCK) {
+    await folder.close();
+    throw new UserError(
+      `${path}: its disk can't lock folders (flock: ${errnoName(errno)}), which keeps puts and gets from each other's files; use a local disk, or a registry`,
+    );
+  }
   // The name may have gone to another folder between opening and locking.
   const [mine, named] = await Promise.all([folder.stat(), stat(path).catch(() => undefined)]);
   if (locked && named !== undefined && mine.ino === named.ino && mine.dev === named.dev) {
@@ -41,10 +51,20 @@ export async function lockFolder(
   return undefined;
 }
 
-/** Exchanges two names on one filesystem at once: at no moment is either missing. */
-export function exchange(one: string, other: string): void {
-  if (renameat2(currentFolder, one, currentFolder, other, renameExchange) === 0) return;
-  throw Object.assign(new Error(`renameat2 ${one} ${other}: errno ${koffi.errno()}`), {
-    errno: koffi.errno(),
-  });
+/**
+ * Exchanges two names on one filesystem at once: at no moment is either missing.
+ * @returns whether it is done; not so where the filesystem (9p, FUSE, NFS …) or the kernel can't
+ */
+export function exchange(one: string, other: string): boolean {
+  if (renameat2(currentFolder, one, currentFolder, other, renameExchange) === 0) return true;
+  const errno = koffi.errno();
+  const { EINVAL, ENOSYS, EOPNOTSUPP } = constants.errno;
+  if ([EINVAL, ENOSYS, EOPNOTSUPP].includes(errno)) return false;
+  const code = errnoName(errno);
+  throw Object.assign(new Error(`${code}: renameat2 ${one} ${other}`), { code, path: other });
+}
+
+function errnoName(errno: number): string {
+  const known = Object.entries(constants.errno).find(([, number]) => number === errno);
+  return known?.[0] ?? `errno ${errno}`;
 }

@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type Pack, pack } from "tar-stream";
-import { writeDurably, writeProblem } from "../host/durable.ts";
+import { writeDurably } from "../host/durable.ts";
 import type { Blobs } from "./blobs.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { type DiffId, type Digest, hexOf } from "./digest.ts";
@@ -38,8 +38,9 @@ export async function writeImageTar({ file, ...archive }: ImageTar): Promise<Blo
   const { manifest } = archive.image;
   const size = [manifest.config, ...manifest.layers].reduce((sum, blob) => sum + blob.size, 0);
   const layers = new Map<Digest, number>();
-  try {
-    await writeDurably(file, async (handle) => {
+  await writeDurably(
+    file,
+    async (handle) => {
       const tar = pack();
       // An abort can come before `writeFile` listens, and an error that nobody hears ends the process.
       tar.on("error", () => {});
@@ -47,10 +48,9 @@ export async function writeImageTar({ file, ...archive }: ImageTar): Promise<Blo
       const filled = fill(new Members(tar), archive, layers).catch((error: Error) => tar.destroy(error));
       await handle.writeFile(tar as AsyncIterable<Uint8Array>, { signal: archive.signal });
       await filled;
-    });
-  } catch (error) {
-    throw await writeProblem(error, file, size);
-  }
+    },
+    size,
+  );
   return archivedLayers(file, layers);
 }
 

@@ -55,12 +55,10 @@ export async function writeLayout(layout: LayoutToWrite): Promise<void> {
     await rename(beside, folder);
     await flushFolder(dirname(folder));
   } catch (error) {
+    const size = all.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
+    const problem = await writeProblem(error, folder, size);
     await rm(beside, { recursive: true, force: true });
-    throw await writeProblem(
-      error,
-      folder,
-      all.reduce((sum, { descriptor }) => sum + descriptor.size, 0),
-    );
+    throw problem;
   }
 }
 

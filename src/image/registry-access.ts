@@ -1,5 +1,5 @@
-import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { writeSmallFile } from "../host/durable.ts";
 import type { Environment } from "../host/host.ts";
 
 /**
@@ -80,7 +80,7 @@ export function dockerConfig({
  */
 export async function writeCredentials(access: RegistryAccess, folder: string): Promise<Environment> {
   const write = (name: string, text: string) =>
-    writeFile(join(folder, name), text, { mode: 0o600, flag: "wx" });
+    writeSmallFile(join(folder, name), text, { mode: 0o600, flag: "wx" });
   await write("config.json", JSON.stringify(dockerConfig(access)));
   if (access.aws === undefined) return { DOCKER_CONFIG: folder };
   const profiles = awsProfiles(access.aws);

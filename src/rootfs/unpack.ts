@@ -39,11 +39,12 @@ export async function unpackRootfs({ layers, destination, host }: UnpackOptions)
     await (size <= smallImage ? unpackHere(options) : unpackInThreads(options));
     progress.done();
   } catch (thrown) {
+    const problem = await writeProblem(thrown, destination);
     await removeTree(destination);
     host.signal.throwIfAborted();
     if (thrown instanceof Error && thrown.name === "TarError") {
       throw new UserError(`a layer is no whole tar archive: ${thrown.message}`, { cause: thrown });
     }
-    throw await writeProblem(thrown, destination);
+    throw problem;
   }
 }

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { readdir } from "node:fs/promises";
+import { copyFile, readdir, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { startBuildkitd } from "../support/buildkit.ts";
-import { runResource, versionOf } from "../support/resource.ts";
+import { assertFailedCleanly, runResource, versionOf } from "../support/resource.ts";
 import { makeSite, type Site } from "../support/site.ts";
 
 const dockerfile = (content: string) => `FROM scratch\nCOPY Dockerfile /\nLABEL content=${content}\n`;
@@ -84,4 +84,74 @@ test("of twenty puts at once, equal and different, none is lost", async () => {
   const names = (await readdir(join(site.folder, "builds"))).filter((name) => !name.startsWith("."));
   assert.deepEqual(names.map((name) => `sha256:${name}`).toSorted(), [...versions].toSorted());
   for (const digest of versions) await getIsWhole(site, { digest });
+});
+
+/** strace(1) with these of its `inject` expressions, for a put that finds a filesystem like others. */
+const injecting = (calls: string, how: string) =>
+  [
+    "strace",
+    "-f",
+    "-qqq",
+    "-o",
+    "/dev/null",
+    "-e",
+    `trace=${calls}`,
+    "-e",
+    `inject=${calls}:${how}`,
+  ] as const;
+
+test("where the filesystem can't exchange two folders, a build of the same version is replaced all the same", async () => {
+  await using daemon = await startBuildkitd();
+  await using site = await makeSite("");
+  const buildkit = { address: daemon.address };
+  const params = { dockerfile_inline: dockerfile("same"), source_date_epoch: 1 };
+  const { version } = versionOf(await site.put(params, { buildkit }));
+  for (const error of ["EINVAL", "ENOSYS", "EOPNOTSUPP"]) {
+    const under = injecting("renameat2", `error=${error}`);
+    assert.deepEqual(versionOf(await site.put(params, { buildkit }, { under })).version, version);
+    await getIsWhole(site, version);
+    assert.deepEqual(await readdir(join(site.folder, "builds")), [version.digest.slice("sha256:".length)]);
+  }
+});
+
+test("where the filesystem can't lock folders, a put says so and leaves nothing", async () => {
+  await using daemon = await startBuildkitd();
+  await using site = await makeSite("");
+  const run = await site.put(
+    { dockerfile_inline: dockerfile("any") },
+    { buildkit: { address: daemon.address } },
+    { under: injecting("flock", "error=EBADF") },
+  );
+  assertFailedCleanly(run, /its disk can't lock folders \(flock: EBADF\).*use a local disk, or a registry/);
+  assert.deepEqual(await readdir(join(site.folder, "builds")), []);
+});
+
+const damages: Readonly<Record<string, (file: string, other: string) => Promise<void>>> = {
+  cut: async (file) => truncate(file, Math.floor((await stat(file)).size / 2)),
+  emptied: (file) => truncate(file, 0),
+  zeroed: async (file) => writeFile(file, Buffer.alloc((await stat(file)).size)),
+  "swapped for another": (file, other) => copyFile(other, file),
+  removed: (file) => rm(file),
+};
+
+test("a stored build with a blob that is cut, zeroed, swapped or gone is refused by the blob's name, and the next put mends it", async () => {
+  await using daemon = await startBuildkitd();
+  await using site = await makeSite("");
+  const buildkit = { address: daemon.address };
+  const params = { dockerfile_inline: `${dockerfile("same")}COPY busybox /\n`, source_date_epoch: 1 };
+  const { version } = versionOf(await site.put(params, { buildkit }));
+  const blobs = join(site.folder, "builds", version.digest.slice("sha256:".length), "blobs/sha256");
+  const names = (await readdir(blobs)).toSorted();
+  assert.equal(names.length, 4); // Manifest, config and two layers.
+  for (const [index, name] of names.entries()) {
+    for (const [what, damage] of Object.entries(damages)) {
+      await damage(join(blobs, name), join(blobs, names.at(index - 1) ?? ""));
+      const to = join(site.folder, "refused");
+      const run = await runResource("in", { args: [to], stdin: { source: site.source, version } });
+      assertFailedCleanly(run, new RegExp(name));
+      assert.deepEqual(await readdir(to).catch(() => []), [], what);
+      assert.deepEqual(versionOf(await site.put(params, { buildkit })).version, version);
+      await getIsWhole(site, version);
+    }
+  }
 });

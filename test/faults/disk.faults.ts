@@ -162,3 +162,40 @@ test("a build that fills the disk of the step's own BuildKit is told which disk 
   const run = await site.put({}, {}, { under: withDisk("/var/lib", "size=30m") });
   assertFailedCleanly(run, /\/var\/lib\/\S+: the disk is full, \d+ of its \d+ bytes are free/);
 });
+
+test("a task whose image or temporary files have no room is told which disk is full, and how full", async () => {
+  await using site = await makeNoise();
+  await writeFile(join(site.inputs, "app/Dockerfile"), dockerfile);
+  const temporary = join(site.folder, "temporary");
+  const image = join(site.inputs, "image");
+  await mkdir(temporary);
+  await mkdir(image);
+  const build = (disk: string, options: string, env: Readonly<Record<string, string>> = {}) =>
+    runResource("build", {
+      cwd: site.inputs,
+      env: { CONTEXT: "app", NO_COLOR: "1", ...env },
+      under: withDisk(disk, options),
+    });
+  const none = /image\.tar: the disk is full, 0 of its 1044480 bytes are free; 10\d+ bytes are to be written/;
+  assertFailedCleanly(await build(image, "size=1020k"), none);
+  for (const size of ["4k", "64k", "1020k"])
+    assertFailedCleanly(
+      await build(temporary, `size=${size}`, { TMPDIR: temporary }),
+      new RegExp(`${temporary}/\\S+: the disk is full, 0 of its \\d+ bytes are free`),
+    );
+  assert.deepEqual((await readdir(site.inputs)).toSorted(), ["app", "image"]);
+  assert.deepEqual(await readdir(image), []);
+});
+
+test("a layer cache whose disk is full or read-only is done without", async () => {
+  await using site = await makeNoise();
+  await writeFile(join(site.inputs, "app/Dockerfile"), dockerfile);
+  const cache = join(site.inputs, "cache");
+  await mkdir(cache);
+  for (const options of ["size=500k", "nr_inodes=4", "ro"]) {
+    const env = { CONTEXT: "app", NO_COLOR: "1" };
+    const run = await runResource("build", { cwd: site.inputs, env, under: withDisk(cache, options) });
+    assert.equal(run.status, 0, run.output);
+    assert.match(run.stderr, /warning: .*(no space left on device|read-only file system)/);
+  }
+});

@@ -1,5 +1,6 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { writeSmallFile } from "../../host/durable.ts";
 import type { Environment } from "../../host/host.ts";
 import { systemCertificates } from "../../host/system-certificates.ts";
 import { type HostAccess, type RegistryAccess, writeCredentials } from "../../image/registry-access.ts";
@@ -81,5 +82,5 @@ async function trustBundle(extra: string, folder: string, env: Environment): Pro
 }
 
 function writePrivate(file: string, text: string): Promise<void> {
-  return writeFile(file, text, { mode: 0o600, flag: "wx" });
+  return writeSmallFile(file, text, { mode: 0o600, flag: "wx" });
 }

@@ -1,7 +1,8 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { startChild } from "../../host/child.ts";
+import { writeSmallFile } from "../../host/durable.ts";
 import type { Host } from "../../host/host.ts";
 import { formatPlatform, normalPlatform } from "../../image/platform.ts";
 import type { Engine } from "./engine.ts";
@@ -43,7 +44,7 @@ async function tlsArguments({ tls }: RemoteBuildKit, folder: string): Promise<st
     Object.entries(texts).map(async ([flag, text]) => {
       if (text === undefined) return [];
       const file = join(folder, `${flag}.pem`);
-      await writeFile(file, text, { mode: 0o600, flag: "wx" });
+      await writeSmallFile(file, text, { mode: 0o600, flag: "wx" });
       return [`--${flag}`, file];
     }),
   );

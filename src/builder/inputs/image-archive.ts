@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, mkdtemp, open, rename, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, open, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { z } from "zod";
+import { writeProblem, writeSmallFile } from "../../host/durable.ts";
 import { messageOf, UserError } from "../../host/errors.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import { type DiffId, type Digest, digestOf, hexOf } from "../../image/digest.ts";
@@ -95,7 +96,7 @@ async function convertDockerImage(archive: ImageArchive, index: ArchiveIndex, fo
       if (diffId !== undefined) layers.set(member, await takeLayer({ ...archive, folder }, content, diffId));
     },
   });
-  await writeFile(join(folder, blobPath(digest)), configBytes);
+  await writeSmallFile(join(folder, blobPath(digest)), configBytes);
   await writeManifest(folder, {
     config: { mediaType: mediaTypes.ociConfig, digest, size: configBytes.length },
     layers: files.flatMap((file) => layers.get(file) ?? []),
@@ -172,7 +173,11 @@ async function writeHashed(
       yield chunk;
     }
   }
-  await output.writeFile(hashed(content as AsyncIterable<Buffer>), { signal });
+  await output
+    .writeFile(hashed(content as AsyncIterable<Buffer>), { signal })
+    .catch(async (thrown: unknown) => {
+      throw await writeProblem(thrown, file);
+    });
   return { digest: `sha256:${hash.digest("hex")}` as Digest, size };
 }
 
@@ -214,16 +219,16 @@ async function writeManifest(
   const mediaType = mediaTypes.ociManifest;
   const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, ...parts }));
   const top = { mediaType, digest: digestOf(bytes), size: bytes.length };
-  await writeFile(join(folder, blobPath(top.digest)), bytes);
-  await writeFile(join(folder, "oci-layout"), layoutMarker);
-  await writeFile(join(folder, "index.json"), layoutIndex(top, []));
+  await writeSmallFile(join(folder, blobPath(top.digest)), bytes);
+  await writeSmallFile(join(folder, "oci-layout"), layoutMarker);
+  await writeSmallFile(join(folder, "index.json"), layoutIndex(top, []));
 }
 
 /** Takes the blobs of an OCI layout that was packed as it is; what no digest names stays where it is. */
 async function copyLayout(archive: ImageArchive, index: ArchiveIndex, folder: string): Promise<void> {
   const { name, path, signal } = archive;
   for (const file of ["oci-layout", "index.json"]) {
-    await writeFile(join(folder, file), documentOf(index, file, `${name}: ${file}`));
+    await writeSmallFile(join(folder, file), documentOf(index, file, `${name}: ${file}`));
   }
   await visitMembers(path, name, {
     signal,

@@ -1,5 +1,6 @@
-import { lstat, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
+import { writeSmallFile } from "../../host/durable.ts";
 import { errorCode, UserError } from "../../host/errors.ts";
 import type { BuildOptions, SecretSource, SshSource, Strings } from "../options.ts";
 import { openImageArg } from "./image-arg.ts";
@@ -151,7 +152,7 @@ async function privateDockerfile(
 ): Promise<DockerfileInput> {
   const name = "Dockerfile";
   const folder = await privateFile(workspace, "dockerfile", name, text).then(dirname);
-  if (ignore !== undefined) await writeFile(join(folder, `${name}.dockerignore`), ignore);
+  if (ignore !== undefined) await writeSmallFile(join(folder, `${name}.dockerignore`), ignore);
   return { folder, name, shown, text };
 }
 
@@ -259,7 +260,7 @@ async function privateFile(workspace: string, purpose: string, name: string, tex
   const folder = join(workspace, purpose);
   await mkdir(folder, { mode: 0o700 });
   const file = join(folder, name);
-  await writeFile(file, text, { mode: 0o600, flag: "wx" });
+  await writeSmallFile(file, text, { mode: 0o600, flag: "wx" });
   return file;
 }
 

@@ -1,4 +1,4 @@
-import { mkdtemp, open, readdir, rename, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type FolderLock, lockFolder } from "../../host/file-lock.ts";
 
@@ -10,7 +10,10 @@ const replacedPrefix = ".replaced-";
 export async function createStaging(directory: string): Promise<FolderLock & { readonly folder: string }> {
   for (;;) {
     const folder = await mkdtemp(join(directory, stagingPrefix));
-    const lock = await lockFolder(folder, "exclusive");
+    const lock = await lockFolder(folder, "exclusive").catch(async (thrown: unknown) => {
+      await rm(folder, { recursive: true });
+      throw thrown;
+    });
     // A clean-up may have taken it between its making and its locking: then another is made.
     if (lock === undefined) continue;
     return {
@@ -49,10 +52,4 @@ export async function removeUnlessUsed(folder: string): Promise<boolean> {
   await rm(folder, { recursive: true, force: true });
   await lock[Symbol.asyncDispose]();
   return true;
-}
-
-/** Flushes a folder's names to the disk: what was renamed into it is there after a crash (fsync(2), NOTES). */
-export async function syncFolder(folder: string): Promise<void> {
-  await using handle = await open(folder, "r");
-  await handle.sync();
 }

@@ -1,9 +1,9 @@
 import { lstatSync } from "node:fs";
-import { mkdir, open, rename, writeFile } from "node:fs/promises";
+import { mkdir, open, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { type Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { writeProblem } from "../../host/durable.ts";
+import { flushFolder, writeFlushed, writeProblem, writeSmallFile } from "../../host/durable.ts";
 import { errorCode, UserError } from "../../host/errors.ts";
 import { exchange } from "../../host/file-lock.ts";
 import type { Blobs } from "../../image/blobs.ts";
@@ -18,7 +18,7 @@ import { reachableBlobs } from "../../image/reachable.ts";
 import { readTree } from "../../image/resolve.ts";
 import { openVerified } from "../../image/verify.ts";
 import type { Stage } from "../store.ts";
-import { createStaging, retire, syncFolder } from "./folders.ts";
+import { createStaging, retire } from "./folders.ts";
 import { type Keep, removeOldBuilds } from "./keep.ts";
 
 /** Blobs checked and flushed at once: one that is hashed, one that waits for the disk. */
@@ -60,7 +60,7 @@ export async function openDirectoryStage({
       const descriptor = { mediaType, digest: digestOf(document), size: document.length };
       const folder = await makeExport();
       await mkdir(join(folder, "blobs/sha256"), { recursive: true });
-      await writeFile(join(folder, blobPath(descriptor.digest)), document);
+      await writeSmallFile(join(folder, blobPath(descriptor.digest)), document);
       return descriptor;
     },
     async commit(build) {
@@ -128,9 +128,9 @@ async function gather({ build, blobs, layout, signal }: Gathering): Promise<void
     await flush(from);
     await rename(from, join(layout, blobPath(blob.digest)));
   });
-  await writeFlushed(join(layout, "oci-layout"), layoutMarker);
-  await writeFlushed(join(layout, "index.json"), encodeBuildIndex(build));
-  for (const written of [folder, join(layout, "blobs"), layout]) await syncFolder(written);
+  await writeBytes(join(layout, "oci-layout"), layoutMarker);
+  await writeBytes(join(layout, "index.json"), encodeBuildIndex(build));
+  for (const written of [folder, join(layout, "blobs"), layout]) await flushFolder(written);
 }
 
 /** Gives the finished layout its name. A build of the same version is replaced at once: a get sees the old or the new. */
@@ -141,25 +141,27 @@ async function publish(directory: string, layout: string, version: Digest): Prom
   } catch (thrown) {
     const code = errorCode(thrown);
     if (code !== "ENOTEMPTY" && code !== "EEXIST") throw thrown;
-    exchange(layout, final);
     // A get may still read the old one: then it keeps its files under another name until a later put clears it.
-    await retire(directory, layout);
+    if (exchange(layout, final)) await retire(directory, layout);
+    else {
+      // For a moment there is neither. A put that is killed in it is run again, and stores the same build.
+      await retire(directory, final);
+      await rename(layout, final);
+    }
   }
-  await syncFolder(directory);
+  await flushFolder(directory);
 }
 
 async function drain(stream: Readable): Promise<void> {
   await pipeline(stream, new Writable({ write: (_chunk, _encoding, done) => done() }));
 }
 
+function writeBytes(path: string, bytes: Uint8Array): Promise<void> {
+  return writeFlushed(path, (file) => file.writeFile(bytes));
+}
+
 async function flush(path: string): Promise<void> {
   // buildctl makes blobs that nobody may write to.
   await using file = await open(path, "r");
-  await file.sync();
-}
-
-async function writeFlushed(path: string, bytes: Uint8Array): Promise<void> {
-  await using file = await open(path, "wx", 0o644);
-  await file.writeFile(bytes);
   await file.sync();
 }

@@ -25,6 +25,20 @@ for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
   process.on(signal, () => aborter.abort(new AbortError(`aborted by ${signal}`)));
 }
 
+// A build whose log nobody reads any more is still a build.
+process.stderr.on("error", () => {});
+// `print` hears of it.
+process.stdout.on("error", () => {});
+
+/** Milliseconds that what failed outside of everything awaited leaves the rest for its end. */
+const orderlyEnd = 8_000;
+
+// Ends the step in order, as an abort does, so that what was thrown leaves no temporary files and no half-stored build.
+process.on("uncaughtException", (thrown) => {
+  aborter.abort(thrown);
+  setTimeout(() => process.exit(report(thrown)), orderlyEnd);
+});
+
 const log = createLog({
   write: (text) => process.stderr.write(text),
   // Concourse shows colours though the step has no terminal; NO_COLOR: no-color.org.
@@ -56,9 +70,11 @@ async function run(): Promise<number> {
   }
 }
 
-function report(thrown: unknown): number {
-  if (aborter.signal.aborted) {
-    log.line(styled(log, "bad", messageOfAbort()));
+function report(caught: unknown): number {
+  // After an abort, what is caught is only what came of it.
+  const thrown: unknown = aborter.signal.aborted ? aborter.signal.reason : caught;
+  if (thrown instanceof AbortError) {
+    log.line(styled(log, "bad", thrown.message));
     return status.aborted;
   }
   if (thrown instanceof UserError) {
@@ -68,11 +84,6 @@ function report(thrown: unknown): number {
   log.line(styled(log, "bad", "This is a bug in oci-build-resource; please report it with what follows:"));
   log.line(thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown));
   return status.bug;
-}
-
-function messageOfAbort(): string {
-  const reason: unknown = aborter.signal.reason;
-  return reason instanceof Error ? reason.message : "aborted";
 }
 
 function stopReading(): void {
@@ -98,7 +109,9 @@ async function readInput(): Promise<string> {
 
 function print(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
+    const unheard = (cause: Error) =>
+      new UserError(`the response can't be written to stdout: ${cause.message}`, { cause });
+    process.stdout.write(text, (error) => (error ? reject(unheard(error)) : resolve()));
   });
 }
 

@@ -41,7 +41,7 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
     watch.heard();
     progress.write(bytes);
   });
-  const { exitCode } = await child;
+  const { exitCode, signal: killedBy } = await child;
   const summary = progress.end();
   host.signal.throwIfAborted();
   if (exitCode === 0) return { summary, result: { descriptor: await readDescriptor(run.metadataFile) } };
@@ -50,9 +50,14 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
     throw new UserError(
       "buildctl is not on PATH: use the resource's own image, or install BuildKit 0.28.1 or newer",
     );
-  const failure = summary.failure ?? `buildctl ended with status ${String(exitCode)}`;
+  const failure = summary.failure ?? `buildctl ${wayOfEnding(exitCode, killedBy)}`;
   const words = [failure, await diskTrouble(failure, run)].filter(Boolean).join("\n");
   return { summary, result: { failure: words } };
+}
+
+function wayOfEnding(exitCode: number | undefined, signal: string | undefined): string {
+  if (signal === undefined) return `ended with status ${exitCode}`;
+  return `was ended by ${signal}${signal === "SIGKILL" ? ", as a rule for want of memory on this worker" : ""}`;
 }
 
 /** Programs say that a disk is full, not which: those that this step writes to are looked at. */

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { checkout } from "../support/host.ts";
-import { gone, processesOf } from "../support/processes.ts";
+import { gone, killProcesses, processesOf } from "../support/processes.ts";
 import { assertFailedCleanly, type Run } from "../support/resource.ts";
 import { makeSite } from "../support/site.ts";
 
@@ -52,21 +52,39 @@ test("a daemon that is killed in the middle, as for want of memory, is named wit
   const mark = `DAEMON_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
   const put = await site.startPut({}, {}, { env: { [mark]: "1" } });
   await put.wrote(/\] running/);
-  await killDaemon(mark);
+  await killProcesses(mark, /^buildkitd\0/);
   const run = await put.result;
   assertFailedCleanly(run, /buildkitd was (ended|killed) .*SIGKILL.*memory/);
   await gone(mark);
 });
 
-async function killDaemon(mark: string): Promise<void> {
-  for (const pid of await readdir("/proc")) {
-    if (!/^\d+$/.test(pid)) continue;
-    const [environ, command] = await Promise.all(
-      ["environ", "cmdline"].map((name) => readFile(`/proc/${pid}/${name}`, "latin1").catch(() => "")),
-    );
-    if (environ?.includes(mark) && command?.startsWith("buildkitd\0")) process.kill(Number(pid), "SIGKILL");
-  }
-}
+test("a daemon that freezes in the middle is given up, with that", async () => {
+  await using site = await makeSite("RUN echo running; busybox sleep 600\n");
+  const mark = `DAEMON_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
+  const put = await site.startPut({}, {}, { env: { [mark]: "1" } });
+  await put.wrote(/\] running/);
+  await killProcesses(mark, /^buildkitd\0/, "SIGSTOP");
+  const run = await put.result;
+  assertFailedCleanly(run, /buildkitd no longer answers; the end of its log:/);
+  assert.ok(run.milliseconds < 150_000, `${run.milliseconds} ms`);
+  await gone(mark);
+});
+
+test("a buildctl that is killed in the middle, as for want of memory, is named with that", async () => {
+  await using site = await makeSite("RUN echo running; busybox sleep 600\n");
+  const mark = `DAEMON_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
+  const put = await site.startPut({}, {}, { env: { [mark]: "1" } });
+  await put.wrote(/\] running/);
+  await killProcesses(mark, /^buildctl\0/);
+  assertFailedCleanly(await put.result, /buildctl was ended by SIGKILL, as a rule for want of memory/);
+  await gone(mark);
+});
+
+test("a daemon of a version with known holes is refused", async () => {
+  const version = "case $1 in --version) echo buildkitd github.com/moby/buildkit v0.28.0; exit;; esac";
+  const run = await putWith(`${version}; echo 'running server on /nowhere' >&2; exec sleep 600`);
+  assertFailedCleanly(run, /buildkitd is version 0\.28\.0, .*0\.28\.1 or newer is needed/);
+});
 
 test("a container without privileges is recognised before anything starts, with the ways out", async () => {
   await using site = await makeSite("");
@@ -76,4 +94,12 @@ test("a container without privileges is recognised before anything starts, with 
     const run = await site.put({}, {}, { under });
     assertFailedCleanly(run, /privileged: true.*buildkit: \{address/);
   }
+});
+
+test("a daemon that listens and never answers is given up, with that", async () => {
+  const listen = `require("node:net").createServer(() => {}).listen(process.argv[1], () => console.error("running server on it"))`;
+  const socket = `sed -n 's,.*unix://\\(.*/buildkitd.sock\\).*,\\1,p' "$2"`;
+  const run = await putWith(`exec node -e '${listen}' "$(${socket})"`);
+  assertFailedCleanly(run, /buildkitd no longer answers; the end of its log:\n {2}running server on it/);
+  assert.ok(run.milliseconds < 75_000, `${run.milliseconds} ms`);
 });

@@ -3,14 +3,28 @@ import { readdir, readFile } from "node:fs/promises";
 
 /** Command lines of processes whose environment holds this mark: all that came from one run. */
 export async function processesOf(mark: string): Promise<string[]> {
-  const found: string[] = [];
+  return (await marked(mark)).map(({ pid, command }) => command || String(pid));
+}
+
+async function marked(mark: string): Promise<{ readonly pid: number; readonly command: string }[]> {
+  const found = [];
   for (const pid of await readdir("/proc")) {
     if (!/^\d+$/.test(pid)) continue;
     const environ = await readFile(`/proc/${pid}/environ`, "latin1").catch(() => "");
-    if (environ.includes(mark))
-      found.push((await readFile(`/proc/${pid}/cmdline`, "latin1").catch(() => "")) || pid);
+    if (!environ.includes(mark)) continue;
+    const command = await readFile(`/proc/${pid}/cmdline`, "latin1").catch(() => "");
+    found.push({ pid: Number(pid), command });
   }
   return found;
+}
+
+/** Sends a signal to the processes with the mark whose command line matches. */
+export async function killProcesses(
+  mark: string,
+  commandLine: RegExp,
+  signal: NodeJS.Signals = "SIGKILL",
+): Promise<void> {
+  for (const { pid, command } of await marked(mark)) if (commandLine.test(command)) process.kill(pid, signal);
 }
 
 /** Waits until no process with the mark is left. After SIGKILL the kernel ends them one after the other. */

@@ -1,12 +1,14 @@
-import { access, constants, mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { access, constants, mkdtemp, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { signalProcess, startChild } from "../../host/child.ts";
+import { writeSmallFile } from "../../host/durable.ts";
 import { UserError } from "../../host/errors.ts";
 import type { Host } from "../../host/host.ts";
 import { type DaemonConfig, daemonConfig } from "./daemon-config.ts";
 import type { Engine } from "./engine.ts";
 import { LogTail } from "./log-tail.ts";
 import { requirePrivileges } from "./privileges.ts";
+import { oldVersion } from "./version.ts";
 
 export interface LocalDaemon extends Pick<DaemonConfig, "entitlements" | "registries" | "extra"> {
   readonly host: Host;
@@ -23,8 +25,11 @@ const stopDeadline = 5_000;
 
 /**
  * Starts a buildkitd that this step owns: own state, own socket, own configuration, alone in a PID and a mount
- * namespace. When it ends, however it ends, the kernel ends every process and mount of every RUN with it.
- * @throws UserError when this container may not mount, when buildkitd is missing, or when it ends before it listens
+ * namespace. When it ends, however it ends, the kernel ends every process and mount of every RUN with it. It ends
+ * with this process: by a parent-death signal, or, where that came before unshare(1) had asked for it, by SIGPIPE at
+ * the first line of its log.
+ * @throws UserError when this container may not mount, when buildkitd is missing or too old, or when it ends before it
+ *   listens
  */
 export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
   const { host, workspace } = options;
@@ -41,7 +46,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     registries: options.registries,
     extra: options.extra,
   });
-  await writeFile(config, toml, { mode: 0o600 });
+  await writeSmallFile(config, toml, { mode: 0o600 });
 
   const log = new LogTail(64 * 1024);
   const ended = new AbortController();
@@ -58,34 +63,53 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     exit = result;
     return result;
   });
-  const died = () => {
-    const end = log.empty ? "" : `; the end of its log:\n${log.tail(20)}`;
-    return `buildkitd ${wayOfEnding(exit, log.tail(1))}${end}`;
+  const endOfLog = () => {
+    const words = log.tail(20).replace(unshareCantFollow, "");
+    return words.trim() === "" ? "" : `; the end of its log:\n${words}`;
   };
+  const died = () => `buildkitd ${wayOfEnding(exit, log.tail(1))}${endOfLog()}`;
   started.defer(() => stop(host, child.pid, exited));
   child.stderr.on("data", (bytes: Buffer) => log.write(bytes));
 
+  const asking = new AbortController();
+  const tooOld = tellOldVersion(host, asking.signal);
+  started.defer(async () => {
+    asking.abort();
+    await tooOld;
+  });
   await log.until(/running server on/, {
     signal: host.signal,
     deadline: startDeadline,
     stopped: exited.then(() => {
       throw new UserError(exit?.exitCode === 127 ? missing(log.tail(1)) : died());
     }),
-    late: () =>
-      `buildkitd does not listen after ${startDeadline / 1000} s; the end of its log:\n${log.tail(20)}`,
+    late: () => `buildkitd does not listen after ${startDeadline / 1000} s${endOfLog()}`,
   });
+  const old = await tooOld;
+  if (old !== undefined) throw new UserError(old);
   const owned = started.move();
   return {
     where: "a BuildKit of its own",
     connection: ["--addr", `unix://${socket}`],
     folders: [root],
     async diagnose() {
+      if (exit !== undefined) return died();
+      if (await answers(socket, host)) return undefined;
       // A client hears of a daemon's death before its parent does.
-      if (exit === undefined && !(await answers(socket, host))) await endedSoon(exited);
-      return exit === undefined ? undefined : died();
+      await endedSoon(exited);
+      host.signal.throwIfAborted();
+      return exit === undefined ? `buildkitd no longer answers${endOfLog()}` : died();
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Asks the program, which costs no time beside a daemon that starts. */
+async function tellOldVersion(host: Host, signal: AbortSignal): Promise<string | undefined> {
+  const options = { reject: false, timeout: stopDeadline } as const;
+  const { stdout } = await startChild({ env: host.env, signal }, "buildkitd", ["--version"], options);
+  const old = oldVersion(stdout);
+  return old === undefined ? undefined : `buildkitd ${old}: use the resource's own image, or install it`;
 }
 
 async function answers(socket: string, host: Host): Promise<boolean> {
@@ -106,8 +130,10 @@ interface Exit {
 }
 
 /** unshare(1) ends as its child did, but can't give itself SIGKILL: it fails at that, and says so last of all. */
+const unshareCantFollow = /^\s*unshare: sigprocmask unblock failed.*$/m;
+
 function wayOfEnding(exit: Exit | undefined, lastWords: string): string {
-  const wasKilled = exit?.signal === "SIGKILL" || /^\s*unshare: sigprocmask unblock failed/.test(lastWords);
+  const wasKilled = exit?.signal === "SIGKILL" || unshareCantFollow.test(lastWords);
   if (wasKilled) return "was killed (SIGKILL), as a rule for want of memory on this worker";
   return exit?.signal === undefined ? `ended with status ${exit?.exitCode}` : `was ended by ${exit.signal}`;
 }

@@ -109,9 +109,10 @@ async function readInput(): Promise<string> {
 
 function print(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    const unheard = (cause: Error) =>
-      new UserError(`the response can't be written to stdout: ${cause.message}`, { cause });
-    process.stdout.write(text, (error) => (error ? reject(unheard(error)) : resolve()));
+    process.stdout.write(text, (cause) => {
+      if (!cause) return resolve();
+      reject(new UserError(`the response can't be written to stdout: ${cause.message}`, { cause }));
+    });
   });
 }
 

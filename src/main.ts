@@ -20,9 +20,16 @@ const status = { done: 0, refused: 1, bug: 2, aborted: 143 } as const;
 // What is delivered is for steps that run as any user, whatever Concourse's runtime says; what isn't, has a mode of its own.
 process.umask(0o022);
 
+/** Milliseconds after an abort that tidying up may take: Concourse sends SIGKILL after ten seconds. */
+const tidyingTime = 4_000;
+
 const aborter = new AbortController();
+const late = new AbortController();
 for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
-  process.on(signal, () => aborter.abort(new AbortError(`aborted by ${signal}`)));
+  process.on(signal, () => {
+    aborter.abort(new AbortError(`aborted by ${signal}`));
+    setTimeout(() => late.abort(), tidyingTime).unref();
+  });
 }
 
 // A build whose log nobody reads any more is still a build.
@@ -60,6 +67,7 @@ async function run(): Promise<number> {
       arch: process.arch,
       log,
       signal: aborter.signal,
+      late: late.signal,
       kill: (pid, signal) => process.kill(pid, signal),
     };
     const response = await command({ host, args, readInput });

@@ -1,7 +1,8 @@
 import { mkdir, mkdtemp, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { writeProblem } from "../host/durable.ts";
-import { removeTree } from "../rootfs/remove-tree.ts";
+import type { Host } from "../host/host.ts";
+import { removeFolder } from "../host/remove-folder.ts";
 import { deliveredNames } from "./target-names.ts";
 import { type TargetContent, writeTarget } from "./write-target.ts";
 
@@ -11,6 +12,7 @@ export interface DeliverTarget extends TargetContent {
 }
 
 interface Prepared {
+  readonly host: Host;
   readonly folder: string;
   /** Lies in the folder, and so on the same disk, and holds what is to appear there. */
   readonly partial: string;
@@ -28,15 +30,15 @@ export async function deliverAll(targets: readonly DeliverTarget[]): Promise<voi
     const { folder } = target;
     const made = await mkdir(folder, { recursive: true });
     const partial = await mkdtemp(join(folder, ".partial-"));
-    prepared.push({ partial, folder });
-    unfinished.defer(() => removeTree(made ?? partial));
+    prepared.push({ host: target.host, partial, folder });
+    unfinished.defer(() => removeFolder(target.host, made ?? partial));
     await writeTarget(target, partial).catch(async (thrown: unknown) => {
       throw await writeProblem(thrown, folder);
     });
   }
   await publish(prepared);
   unfinished.move();
-  for (const { partial } of prepared) await removeTree(partial);
+  for (const { host, partial } of prepared) await removeFolder(host, partial);
 }
 
 /** Moves what is prepared to where it belongs, and what it replaces to where that was. Either all of it is moved, or nothing. */

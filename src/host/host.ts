@@ -10,6 +10,8 @@ export interface Host {
   readonly log: Log;
   /** Aborted when Concourse ends the step (SIGTERM). */
   readonly signal: AbortSignal;
+  /** Aborted some seconds after `signal`: who still tidies up then leaves the rest, before SIGKILL finds it at it. */
+  readonly late: AbortSignal;
   /** Sends a signal to any process, as kill(2) does; throws a system error (`ESRCH` when it is gone). */
   readonly kill: (pid: number, signal: "SIGTERM" | "SIGKILL") => void;
 }

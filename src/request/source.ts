@@ -36,7 +36,9 @@ export const sourceFields = {
   directory: filled
     .regex(/^\//, { error: "expected an absolute path" })
     .optional()
-    .describe("Folder that keeps the builds, instead of a repository. For one worker, and for tries."),
+    .describe(
+      "Folder that keeps the builds, instead of a repository. For one worker, and for tries; not on NFS, where folders can't be locked.",
+    ),
   keep: z
     .strictObject({
       builds: z.number().int().positive().optional().describe("Keep the newest so many."),

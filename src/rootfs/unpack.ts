@@ -2,10 +2,10 @@ import { chmod, mkdir } from "node:fs/promises";
 import { writeProblem } from "../host/durable.ts";
 import { UserError } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
+import { removeFolder } from "../host/remove-folder.ts";
 import type { Layer } from "./layer/layer.ts";
 import { findPrograms } from "./layer/open-plain.ts";
 import { reportProgress } from "./progress.ts";
-import { removeTree } from "./remove-tree.ts";
 import { removeInheritance } from "./system.ts";
 import { unpackInThreads } from "./threads/unpack-in-threads.ts";
 import { unpackHere } from "./unpack-here.ts";
@@ -16,7 +16,7 @@ export interface UnpackOptions {
   readonly layers: readonly Layer[];
   /** Must not exist, or be empty; it is removed again if anything fails. */
   readonly destination: string;
-  readonly host: Pick<Host, "env" | "log" | "signal">;
+  readonly host: Pick<Host, "env" | "late" | "log" | "signal">;
 }
 
 /** To start threads takes as long as to unpack about so many compressed bytes in this one. */
@@ -40,7 +40,7 @@ export async function unpackRootfs({ layers, destination, host }: UnpackOptions)
     progress.done();
   } catch (thrown) {
     const problem = await writeProblem(thrown, destination);
-    await removeTree(destination);
+    await removeFolder(host, destination);
     host.signal.throwIfAborted();
     if (thrown instanceof Error && thrown.name === "TarError") {
       throw new UserError(`a layer is no whole tar archive: ${thrown.message}`, { cause: thrown });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, truncate, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { startBuildkitd } from "../support/buildkit.ts";
@@ -216,4 +216,24 @@ test("a put whose log nobody reads any more goes on, and one whose answer can't 
   const full = ["bash", "-c", 'exec > /dev/full; exec "$@"', "bash"];
   const run = await site.put({}, {}, { under: full });
   assertFailedCleanly(run, /error: the response can't be written to stdout: ENOSPC/);
+});
+
+test("aborted while there is much to remove, a put ends in time all the same, and says what it leaves", async (context) => {
+  await using site = await makeSite("RUN echo running; sleep 600\n");
+  const mark = newMark();
+  const slow = ["-e", "trace=unlinkat", "-e", "inject=unlinkat:delay_enter=150000"];
+  const under = ["strace", "-f", "-qqq", "-o", "/dev/null", ...slow];
+  const started = await site.startPut({}, {}, { under, env: { [mark]: "1" } });
+  await started.wrote(/\] running/);
+  const begun = performance.now();
+  await killProcesses(mark, /^node\0/, "SIGTERM");
+  const run = await started.result;
+  const took = performance.now() - begun;
+  context.diagnostic(`it ended after ${Math.round(took)} ms`);
+  assert.ok(took < 8000, "Concourse waits ten seconds");
+  await gone(mark);
+  const [, left = ""] =
+    /warning: (\S+) could not be removed: an abort leaves no time for it/.exec(run.stderr) ?? [];
+  assert.match(left, /\/oci-build-state-/);
+  await rm(left, { recursive: true });
 });

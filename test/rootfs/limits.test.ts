@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { removeTree } from "../../src/rootfs/remove-tree.ts";
+import { removeFolder } from "../../src/host/remove-folder.ts";
 import { close, openFolder, openHostFolder } from "../../src/rootfs/system.ts";
 import { unpackRootfs } from "../../src/rootfs/unpack.ts";
 import { createTestHost } from "../support/host.ts";
@@ -51,11 +51,11 @@ test("folders 5,000 deep, whose paths are over Linux's limit, are made, changed 
     const made = layers.map((layer) => layerOf(layer));
     await unpackRootfs({ layers: made, destination, host: createTestHost() });
     assert.equal(depthOf(destination), 5000);
-    await removeTree(destination);
+    await removeFolder(createTestHost(), destination);
     const hidden = [...made, layerOf(rawTar([whiteout("d")]))];
     await unpackRootfs({ layers: hidden, destination, host: createTestHost() });
     assert.ok(!existsSync(join(destination, "d")));
-    await removeTree(destination);
+    await removeFolder(createTestHost(), destination);
     // A failure after they are made removes them.
     const failing = unpackRootfs({
       layers: [...made, layerOf(Buffer.alloc(600, 1))],

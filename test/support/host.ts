@@ -34,6 +34,7 @@ export function createTestHost(env: Readonly<Record<string, string>> = {}): Test
     arch: process.arch,
     log: createLog({ write: append, colours: false }),
     signal: controller.signal,
+    late: AbortSignal.any([]),
     kill: (pid, signal) => void process.kill(pid, signal),
     logged: () => text,
     abort: () => controller.abort(),

@@ -4,6 +4,7 @@ import { signalProcess, startChild } from "../../host/child.ts";
 import { writeSmallFile } from "../../host/durable.ts";
 import { UserError } from "../../host/errors.ts";
 import type { Host } from "../../host/host.ts";
+import { removeFolder } from "../../host/remove-folder.ts";
 import { type DaemonConfig, daemonConfig } from "./daemon-config.ts";
 import type { Engine } from "./engine.ts";
 import { LogTail } from "./log-tail.ts";
@@ -153,14 +154,7 @@ async function stateFolder(
     );
     if (!usable) continue;
     const folder = await mkdtemp(join(parent, "oci-build-state-"));
-    // rm(1), not Node's: a state of many thousand files is gone in a fraction of the time.
-    started.defer(async () => {
-      const never = new AbortController().signal;
-      await startChild({ env: host.env, signal: never }, "rm", ["-rf", "--", folder], {
-        stdout: "ignore",
-        reject: false,
-      });
-    });
+    started.defer(() => removeFolder(host, folder));
     return folder;
   }
   throw new UserError(`no folder for BuildKit's state: none of ${stateParents.join(", ")} can be written`);

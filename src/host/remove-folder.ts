@@ -1,0 +1,18 @@
+import { startChild } from "./child.ts";
+import type { Host } from "./host.ts";
+
+/**
+ * Removes a folder with all in it, by rm(1): Node's own takes several times as long over many files, and stops where
+ * a path gets longer than Linux allows. What can't be removed, or not in the time that an abort leaves, is told.
+ */
+export async function removeFolder(host: Pick<Host, "env" | "log" | "late">, path: string): Promise<void> {
+  const { exitCode, stderr } = await startChild(
+    { env: host.env, signal: host.late },
+    "rm",
+    ["-rf", "--", path],
+    { stdout: "ignore", reject: false },
+  );
+  if (exitCode === 0) return;
+  const reason = host.late.aborted ? "an abort leaves no time for it" : stderr.trim().split("\n").at(-1);
+  host.log.warn(`${path} could not be removed: ${reason}`);
+}

@@ -25,11 +25,14 @@ export function cacheTrouble(
 
 /**
  * Whether a solve failed at the push for a reason that may pass: the registry is busy or begins anew, or the network
- * was cut. BuildKit has then tried for some seconds itself, and the store has proven before that it takes a push. Pure.
+ * was cut. BuildKit has then tried for some seconds itself, and the store has proven before that it takes a push.
+ * A registry that doesn't see a manifest's blobs, all of which it has just taken, will in a moment: the reference
+ * implementation on a disk of its own misses one whose link another push is writing again, as an image's layers and
+ * those of its layer cache are pushed side by side. Pure.
  */
 export function isPassingPush(failure: string): boolean {
   if (!/^failed to push /m.test(failure)) return false;
-  return /(?:: |answers )(408|429|5\d\d)\b|toomanyrequests|connection re(set|fused)|broken pipe|\bEOF\b|i\/o timeout|TLS handshake timeout|no such host|server misbehaving|no route to host|network is unreachable/i.test(
+  return /(?:: |answers )(408|429|5\d\d)\b|toomanyrequests|blob unknown|connection re(set|fused)|broken pipe|\bEOF\b|i\/o timeout|TLS handshake timeout|no such host|server misbehaving|no route to host|network is unreachable/i.test(
     failure,
   );
 }

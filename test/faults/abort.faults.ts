@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/promi
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { startBuildkitd } from "../support/buildkit.ts";
+import { withDisk } from "../support/disks.ts";
 import { gone, killProcesses, processesOf } from "../support/processes.ts";
 import { randomBytes, randomFrom } from "../support/random.ts";
 import { startRegistry } from "../support/registry.ts";
@@ -17,6 +18,9 @@ import {
 import { startSilentServer } from "../support/silent-server.ts";
 import { makeSite } from "../support/site.ts";
 import { until } from "../support/until.ts";
+
+/** For puts that are killed: the state of their daemon goes with them. */
+const ownDisk = withDisk("/var/lib", "size=100m");
 
 const newMark = () => `ABORT_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
 
@@ -178,7 +182,7 @@ test("a put that is killed whenever it or a child of it starts a process or a th
     const mark = newMark();
     // Calls are counted by thread.
     const under = [...strace, "-e", `inject=${calls}:signal=SIGKILL:when=${call}`];
-    const run = await site.put({}, {}, { under, env: { [mark]: "1" } });
+    const run = await site.put({}, {}, { under: [...ownDisk, ...under], env: { [mark]: "1" } });
     assert.notEqual(run.status, 0);
     await gone(mark);
   }
@@ -199,7 +203,7 @@ test("a put that is killed before its daemon has asked to die with it leaves non
     "-e",
     "inject=prctl:delay_enter=1000000",
   ];
-  const started = await site.startPut({}, {}, { under, env: { [mark]: "1" } });
+  const started = await site.startPut({}, {}, { under: [...ownDisk, ...under], env: { [mark]: "1" } });
   await until(
     async () => (await processesOf(mark)).filter((command) => command.startsWith("unshare\0")).length > 1,
     "both",

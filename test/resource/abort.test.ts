@@ -3,6 +3,7 @@ import { copyFile, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { withDisk } from "../support/disks.ts";
 import { gone } from "../support/processes.ts";
 import { startResource, versionOf } from "../support/resource.ts";
 
@@ -36,6 +37,8 @@ for (const { what, sign } of moments) {
         args: [inputs],
         stdin: { source, params: { context: "app" } },
         env,
+        // So that the state of a daemon whose put is killed goes with it.
+        under: withDisk("/var/lib", "size=100m"),
       });
       await started.wrote(sign);
       const begun = performance.now();

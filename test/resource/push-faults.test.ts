@@ -58,6 +58,24 @@ const passing: readonly (readonly [string, Fault])[] = [
   ],
   ["429 to a blob", { when: blob, times: 1, happens: busy }],
   ["a reset of the manifest", { when: asks(/manifests\/sha256:/, "PUT"), times: 1, happens: reset }],
+  [
+    "a manifest whose blobs the registry doesn't see for a moment",
+    {
+      when: asks(/manifests\/sha256:/, "PUT"),
+      times: 1,
+      happens: answers(404, {
+        body: JSON.stringify({
+          errors: [
+            {
+              code: "MANIFEST_BLOB_UNKNOWN",
+              message: "blob unknown to registry",
+              detail: { Digest: "sha256:1" },
+            },
+          ],
+        }),
+      }),
+    },
+  ],
   ["503 to a tag", { when: asks(/manifests\/two/, "PUT"), times: 2, happens: answers(503) }],
   ["429 with Retry-After to a tag", { when: asks(/manifests\/two/, "PUT"), times: 1, happens: busy }],
   ["a reset of a tag", { when: asks(/manifests\/two/, "PUT"), times: 1, happens: reset }],

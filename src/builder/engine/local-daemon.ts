@@ -73,7 +73,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
   child.stderr.on("data", (bytes: Buffer) => log.write(bytes));
 
   const asking = new AbortController();
-  const tooOld = tellOldVersion(host, asking.signal);
+  const tooOld = tellOldVersion(options.env, asking.signal);
   started.defer(async () => {
     asking.abort();
     await tooOld;
@@ -106,9 +106,9 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
 }
 
 /** Asks the program, which costs no time beside a daemon that starts. */
-async function tellOldVersion(host: Host, signal: AbortSignal): Promise<string | undefined> {
+async function tellOldVersion(env: Host["env"], signal: AbortSignal): Promise<string | undefined> {
   const options = { reject: false, timeout: stopDeadline } as const;
-  const { stdout } = await startChild({ env: host.env, signal }, "buildkitd", ["--version"], options);
+  const { stdout } = await startChild({ env, signal }, "buildkitd", ["--version"], options);
   const old = oldVersion(stdout);
   return old === undefined ? undefined : `buildkitd ${old}: use the resource's own image, or install it`;
 }

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { startAbortFuzzer } from "../support/abort-fuzzer.ts";
 import { startBuildkitd } from "../support/buildkit.ts";
 import { withDisk } from "../support/disks.ts";
 import { gone, killProcesses, processesOf } from "../support/processes.ts";
@@ -172,6 +173,13 @@ test("aborted at a RUN, or while it delivers, a task leaves nothing in its folde
     await abort(started, mark, context);
     assert.deepEqual(await readdir(site.inputs), ["app"]);
   }
+});
+
+test("aborted at any moment, a put, a get or a task leaves nothing, and says so", async () => {
+  await using fuzzer = await startAbortFuzzer();
+  let whole = 0;
+  for (let seed = 1; seed <= 25; seed++) if (await fuzzer.try(seed)) whole++;
+  assert.ok(whole < 20, `${whole} came to their end before`);
 });
 
 test("a put that is killed whenever it or a child of it starts a process or a thread leaves none", async () => {

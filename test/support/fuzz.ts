@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { UserError } from "../../src/host/errors.ts";
+import { startAbortFuzzer } from "./abort-fuzzer.ts";
 import { readGoFixtures } from "./go-fixtures.ts";
 import { startGoReader } from "./go-tar.ts";
 import { hostileLayers } from "./hostile-layers.ts";
@@ -66,4 +67,5 @@ export const fuzzers: Readonly<Record<string, () => Promise<Fuzzer> | Fuzzer>> =
   tar: fuzzTar,
   unpack: fuzzUnpack,
   trees: fuzzTrees,
+  aborts: startAbortFuzzer,
 };

@@ -3,7 +3,7 @@ import { Worker } from "node:worker_threads";
 import { fuzzers } from "../../test/support/fuzz.ts";
 
 /**
- * `npm run fuzz -- [tar | unpack | trees] [--minutes 10] [--seed 1] [--cases 1000]`: tries cases, one seed after the
+ * `npm run fuzz -- [tar | unpack | trees | aborts] [--minutes 10] [--seed 1] [--cases 1000]`: tries cases, one seed after the
  * other, until one fails, or the time is over. A case that takes over a minute has failed.
  */
 const { values, positionals } = parseArgs({

@@ -74,6 +74,7 @@ export interface Outside {
 export interface Unpacked extends AsyncDisposable, Outside {
   readonly way: Way;
   readonly error: unknown;
+  /** Without how far it was, of which a busy machine tells. */
   readonly logged: string;
 }
 
@@ -118,7 +119,7 @@ export async function unpack(
     ...outside,
     way,
     error,
-    logged: host.logged(),
+    logged: host.logged().replaceAll(/^unpack(ing|ed) .*\n/gm, ""),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

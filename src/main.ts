@@ -112,7 +112,11 @@ async function readInput(): Promise<string> {
     chunks.push(chunk);
   }
   aborter.signal.throwIfAborted();
-  return Buffer.concat(chunks).toString("utf8");
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
+  } catch {
+    throw new UserError("the request on stdin is not UTF-8, as JSON has to be (RFC 8259 8.1)");
+  }
 }
 
 function print(text: string): Promise<void> {

@@ -103,7 +103,8 @@ export function parseReferenceHost(host: string, subject: string): string {
 function parseHost(host: string, text: string, subject: string): string {
   const port = /:([0-9]+)$/.exec(host)?.[1];
   if (!hostForm.test(host) || (port !== undefined && Number(port) > 65535)) {
-    throw refused(subject, text, `${JSON.stringify(host)} is no host[:port]`);
+    const shown = host.includes("@") ? "what has a user and a password" : JSON.stringify(host);
+    throw refused(subject, text, `${shown} is no host[:port]`);
   }
   return host.toLowerCase() === "index.docker.io" ? "docker.io" : host;
 }
@@ -126,5 +127,7 @@ function checkPath(path: string, text: string, subject: string): void {
 }
 
 function refused(subject: string, text: string, what: string): UserError {
-  return new UserError(`${subject}: ${JSON.stringify(text.slice(0, 300))} is no image name: ${what}`);
+  // Who writes a user and a password there isn't told so by showing them.
+  const shown = /@(?!sha256:)/.test(text) ? "what stands there" : JSON.stringify(text.slice(0, 300));
+  return new UserError(`${subject}: ${shown} is no image name: ${what}`);
 }

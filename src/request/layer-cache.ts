@@ -11,6 +11,10 @@ const common = {
   export: flag.default(true).describe("Whether builds add to it; they always look in it."),
 };
 const value = text.optional();
+// They are arguments: what a query or a user's part holds would be seen.
+const url = z.string().regex(/^https?:\/\/[^\s@?#]+$/, {
+  error: "expected a URL without user, password and query",
+});
 
 const registry = z.strictObject({
   type: z.literal("registry").default("registry"),
@@ -28,7 +32,7 @@ const s3 = z.strictObject({
   prefix: value,
   manifests_prefix: value,
   blobs_prefix: value,
-  endpoint_url: value,
+  endpoint_url: url.optional(),
   use_path_style: value,
   upload_parallelism: value,
   touch_refresh: value,
@@ -39,7 +43,7 @@ const s3 = z.strictObject({
 });
 const azblob = z.strictObject({
   type: z.literal("azblob"),
-  account_url: filled,
+  account_url: url,
   account_name: value,
   container: value,
   name: value,
@@ -53,7 +57,7 @@ const azblob = z.strictObject({
 });
 const gha = z.strictObject({
   type: z.literal("gha"),
-  url: filled,
+  url,
   token: filled,
   scope: value,
   timeout: value,

@@ -5,8 +5,16 @@ export const text = z
   .union([z.string(), z.number(), z.boolean()], { error: "expected a string" })
   .transform(String);
 
-/** Names to scalars, each value as its text. */
-export const textMap = z.record(z.string().min(1), text);
+/** What stands before a `=` in an argument: build args by their names. */
+export const argNamePattern = "[^=\\s]+$";
+export const argName = z.string().regex(new RegExp(`^${argNamePattern}`), {
+  error: 'expected a name without "=" and blanks',
+});
+/** Labels may have blanks in their names, as in Docker. */
+export const labelNamePattern = "[^=]+$";
+export const labelName = z.string().regex(new RegExp(`^${labelNamePattern}`), {
+  error: 'expected a name without "="',
+});
 
 export const flag = z.boolean();
 

@@ -1,10 +1,10 @@
-import { lstat, mkdir, readdir, readFile, stat } from "node:fs/promises";
+import { lstat, mkdir, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { writeSmallFile } from "../../host/durable.ts";
 import { errorCode, UserError } from "../../host/errors.ts";
 import type { BuildOptions, SecretSource, SshSource, Strings } from "../options.ts";
 import { openImageArg } from "./image-arg.ts";
-import { type InputFolder, readInputText, resolveInput } from "./input-folder.ts";
+import { type InputFolder, readInputFile, readInputText, resolveInput } from "./input-folder.ts";
 import type { ContextInput, DockerfileInput, Inputs, LayoutInput, NamedContext } from "./inputs.ts";
 import { parsePairs } from "./pairs-file.ts";
 import { type BuildPlatforms, wantedPlatforms } from "./wanted-platforms.ts";
@@ -25,6 +25,8 @@ export interface ResolveInputs {
 
 /** BuildKit refuses larger secrets. */
 const secretLimit = 500 * 1024;
+/** Bytes. */
+const dockerfileLimit = 16 * 1024 * 1024;
 
 /**
  * Finds, reads and checks everything that the options name.
@@ -80,8 +82,8 @@ async function findDockerfile(
     if (options.dockerfile !== undefined) {
       throw new UserError("dockerfile and dockerfile_inline are both given: remove one");
     }
-    const ignore = await ignoreFile(undefined, keptOutOf(context, request));
-    return privateDockerfile(workspace, "inline Dockerfile", options.dockerfileInline, ignore);
+    const ignore = await ignoreFile(folder, undefined, keptOutOf(context, request));
+    return privateDockerfile(workspace, "inline Dockerfile", Buffer.from(options.dockerfileInline), ignore);
   }
   if (context.kind === "git" && !(await isInput(folder, options.dockerfile))) return undefined;
   const shown = options.dockerfile ?? join(options.context, "Dockerfile");
@@ -94,16 +96,17 @@ async function findDockerfile(
       `the context ${JSON.stringify(options.context)} holds no file named Dockerfile: name yours with "dockerfile", as a path from the ${folder.step}'s folder${hint}`,
     );
   });
-  const text = await readInputText(folder, shown, "dockerfile", 16 * 1024 * 1024);
+  const content = await readInputFile(folder, shown, "dockerfile", dockerfileLimit);
   const lexical = join(folder.path, shown);
   const named = shown.startsWith("/") ? shown : lexical;
   const keptOut = keptOutOf(context, request);
   if (keptOut === undefined && !(await lstat(named)).isSymbolicLink()) {
-    return { folder: dirname(file), name: basename(file), shown, text };
+    return { folder: dirname(file), name: basename(file), shown, text: content.toString("utf8") };
   }
   // BuildKit follows a symlink only inside the folder it is sent, so a linked Dockerfile is sent from a folder of
   // its own, with the ignore file that goes with the name the author gave.
-  return privateDockerfile(workspace, shown, text, await ignoreFile(`${named}.dockerignore`, keptOut));
+  const ignore = await ignoreFile(folder, `${named}.dockerignore`, keptOut);
+  return privateDockerfile(workspace, shown, content, ignore);
 }
 
 interface KeptOut {
@@ -124,14 +127,24 @@ function keptOutOf(context: ContextInput, { keptOut }: ResolveInputs): KeptOut |
  * @param own the one beside the Dockerfile, which counts before the context's
  */
 async function ignoreFile(
+  folder: InputFolder,
   own: string | undefined,
   keptOut: KeptOut | undefined,
 ): Promise<string | undefined> {
-  const given = own === undefined ? undefined : await readFile(own, "utf8").catch(noSuchFile);
+  const given = own === undefined ? undefined : await readIgnored(folder, own);
   if (keptOut === undefined) return given;
-  const common = given ?? (await readFile(join(keptOut.context, ".dockerignore"), "utf8").catch(noSuchFile));
+  const common = given ?? (await readIgnored(folder, join(keptOut.context, ".dockerignore")));
   // The last pattern that fits decides.
   return `${common ?? ""}\n/${keptOut.path}\n`;
+}
+
+/** A file that need not be there; one that is has to be a file of the inputs, like every other. */
+async function readIgnored(folder: InputFolder, file: string): Promise<string | undefined> {
+  const isThere = (await lstat(file).catch(noSuchFile)) !== undefined;
+  if (!isThere) return undefined;
+  const path = folder.step === "task" ? file : relative(folder.path, file);
+  const bytes = await readInputFile(folder, path, "the Dockerfile's ignore file", dockerfileLimit);
+  return bytes.toString("utf8");
 }
 
 async function isInput(folder: InputFolder, path: string | undefined): Promise<boolean> {
@@ -147,13 +160,13 @@ function noSuchFile(thrown: unknown): undefined {
 async function privateDockerfile(
   workspace: string,
   shown: string,
-  text: string,
+  content: Buffer,
   ignore: string | undefined,
 ): Promise<DockerfileInput> {
   const name = "Dockerfile";
-  const folder = await privateFile(workspace, "dockerfile", name, text).then(dirname);
+  const folder = await privateFile(workspace, "dockerfile", name, content).then(dirname);
   if (ignore !== undefined) await writeSmallFile(join(folder, `${name}.dockerignore`), ignore);
-  return { folder, name, shown, text };
+  return { folder, name, shown, text: content.toString("utf8") };
 }
 
 async function pairs(
@@ -256,11 +269,16 @@ async function sshKeys(
 }
 
 /** Inline secrets become files of mode 0600, since an argument list and an environment can be read by others. */
-async function privateFile(workspace: string, purpose: string, name: string, text: string): Promise<string> {
+async function privateFile(
+  workspace: string,
+  purpose: string,
+  name: string,
+  content: string | Buffer,
+): Promise<string> {
   const folder = join(workspace, purpose);
   await mkdir(folder, { mode: 0o700 });
   const file = join(folder, name);
-  await writeSmallFile(file, text, { mode: 0o600, flag: "wx" });
+  await writeSmallFile(file, content, { mode: 0o600, flag: "wx" });
   return file;
 }
 

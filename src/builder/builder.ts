@@ -51,7 +51,7 @@ export async function openBuilder(options: BuilderOptions): Promise<Builder> {
   const { host, access, cache } = options;
   await using opened = new AsyncDisposableStack();
   const { path: workspace } = opened.use(await createPrivateFolder("build"));
-  const registries = await writeRegistryFiles(access, workspace, { ...host.env, ...cache.clientEnv });
+  const registries = await writeRegistryFiles(access, workspace, host.env);
   const pool = opened.use(await openPool(options, workspace, registries));
   const owned = opened.move();
   return { pool, registries, cache, workspace, [Symbol.asyncDispose]: () => owned.disposeAsync() };

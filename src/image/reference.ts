@@ -32,6 +32,7 @@ export function parseReference(text: string, subject: string): Reference {
   // The text isn't repeated: what looks like a URL may hold a password.
   if (scheme !== undefined) throw new UserError(`${subject}: an image name has no scheme; remove ${scheme}`);
   const at = text.indexOf("@");
+  if (text.indexOf("@", at + 1) !== -1) throw refused(subject, text, 'it has more than one "@"');
   const beforeDigest = at === -1 ? text : text.slice(0, at);
   const digest = at === -1 ? undefined : parseDigest(text.slice(at + 1), subject);
   const colon = beforeDigest.lastIndexOf(":");
@@ -128,6 +129,6 @@ function checkPath(path: string, text: string, subject: string): void {
 
 function refused(subject: string, text: string, what: string): UserError {
   // Who writes a user and a password there isn't told so by showing them.
-  const shown = /@(?!sha256:)/.test(text) ? "what stands there" : JSON.stringify(text.slice(0, 300));
+  const shown = /@(?!sha256:[^@]*$)/.test(text) ? "what stands there" : JSON.stringify(text.slice(0, 300));
   return new UserError(`${subject}: ${shown} is no image name: ${what}`);
 }

@@ -7,6 +7,7 @@ import { openImageArg } from "./image-arg.ts";
 import { type InputFolder, readInputFile, readInputText, resolveInput } from "./input-folder.ts";
 import type { ContextInput, DockerfileInput, Inputs, LayoutInput, NamedContext } from "./inputs.ts";
 import { parsePairs } from "./pairs-file.ts";
+import { type Login, readRemoteContext } from "./remote-context.ts";
 import { type BuildPlatforms, wantedPlatforms } from "./wanted-platforms.ts";
 
 export interface ResolveInputs {
@@ -34,7 +35,7 @@ const dockerfileLimit = 16 * 1024 * 1024;
  */
 export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
   const { options, folder } = request;
-  const context = await findContext(options, folder);
+  const { login, ...context } = await findContext(options, folder);
   const dockerfile = await findDockerfile(request, context);
   const [buildArgs, labels, target, imageArgs, contexts, secrets, ssh] = await Promise.all([
     pairs(folder, options.buildArgs, options.buildArgsFile, "build_args_file"),
@@ -50,27 +51,60 @@ export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
     inOrder(options.ssh, (id, sources) => sshKeys(request, id, sources)),
   ]);
   const gitDockerfile = dockerfile === undefined ? options.dockerfile : undefined;
-  return { context, dockerfile, gitDockerfile, buildArgs, labels, target, imageArgs, contexts, secrets, ssh };
+  const logins = await writeLogins(request, [login, ...contexts.map((named) => named.login)]);
+  return {
+    context,
+    dockerfile,
+    gitDockerfile,
+    buildArgs,
+    labels,
+    target,
+    imageArgs,
+    contexts: contexts.map(({ context: named }) => named),
+    secrets: [...secrets, ...logins],
+    ssh,
+  };
 }
 
-/** Whether BuildKit would take this context for a git repository (docs: Dockerfile reference, "remote context"). */
-export function isGitUrl(context: string): boolean {
-  if (/^(git|ssh):\/\//.test(context) || /^git@[^/]+:/.test(context)) return true;
-  return /^https?:\/\/[^#?]+\.git\/?([#?].*)?$/.test(context);
-}
-
-async function findContext(options: BuildOptions, folder: InputFolder): Promise<ContextInput> {
-  if (isGitUrl(options.context)) return { kind: "git", url: options.context };
-  if (/^https?:\/\//.test(options.context)) {
-    throw new UserError(
-      `context: ${JSON.stringify(withoutQuery(options.context))} is no git URL: a git repository over https ends in ".git"; expected a folder of the inputs or a git URL`,
-    );
+/** BuildKit takes one login for each host; what the author gives under the same name stays as it is. */
+async function writeLogins(
+  { options, workspace }: ResolveInputs,
+  logins: readonly (Login | undefined)[],
+): Promise<Inputs["secrets"]> {
+  const texts = new Map<string, string>();
+  for (const login of logins) {
+    if (login === undefined) continue;
+    const { id, text } = login;
+    if (Object.hasOwn(options.secrets, id) || (texts.get(id) ?? text) !== text) {
+      const other = Object.hasOwn(options.secrets, id)
+        ? `secrets.${id} is another`
+        : "another context has another";
+      throw new UserError(
+        `context: a URL has a user and a password, and ${other} for the same host: remove one`,
+      );
+    }
+    texts.set(id, text);
   }
-  return { kind: "folder", path: await resolveInput(folder, options.context, "context", "folder") };
+  return Promise.all(
+    Array.from(texts, async ([id, text], index) => ({
+      id,
+      file: await privateFile(workspace, `login-${index}`, "value", text),
+    })),
+  );
 }
 
-function withoutQuery(url: string): string {
-  return url.replace(/\/\/[^/@]*@/, "//***@").replace(/[?#].*$/, "");
+async function findContext(
+  options: BuildOptions,
+  folder: InputFolder,
+): Promise<ContextInput & { readonly login?: Login | undefined }> {
+  const remote = readRemoteContext(options.context, "context");
+  if (remote === undefined)
+    return { kind: "folder", path: await resolveInput(folder, options.context, "context", "folder") };
+  const { kind, url, login } = remote;
+  if (kind === "git") return { kind, url, login };
+  throw new UserError(
+    `context: ${JSON.stringify(url.replace(/[?#].*$/, ""))} is no git URL: a git repository over https ends in ".git"; expected a folder of the inputs or a git URL`,
+  );
 }
 
 async function findDockerfile(
@@ -206,26 +240,27 @@ async function namedContext(
   request: ResolveInputs,
   name: string,
   { value, dockerfile }: { readonly value: string; readonly dockerfile: string | undefined },
-): Promise<NamedContext> {
-  if (/^docker-image:\/\/|^https?:\/\//.test(value) || isGitUrl(value))
-    return { kind: "remote", name, url: value };
+): Promise<{ readonly context: NamedContext; readonly login?: Login | undefined }> {
   const subject = `contexts.${name}`;
+  const remote = readRemoteContext(value, subject);
+  if (remote !== undefined)
+    return { context: { kind: "remote", name, url: remote.url }, login: remote.login };
   const path = await resolveInput(
     request.folder,
-    value.replace(/^oci-layout:\/\//, ""),
+    value.replace(/^oci-layout:\/\//i, ""),
     subject,
     "file or folder",
   );
   if ((await stat(path)).isDirectory() && !(await holdsImage(path, value)))
-    return { kind: "folder", name, path };
+    return { context: { kind: "folder", name, path } };
   const { workspace, signal } = request;
   const platforms = wantedPlatforms(dockerfile, name, request.platforms);
   const opened = await openImageArg({ name: subject, path, workspace, platforms, signal });
-  return { kind: "layout", name, ...opened };
+  return { context: { kind: "layout", name, ...opened } };
 }
 
 async function holdsImage(folder: string, value: string): Promise<boolean> {
-  if (value.startsWith("oci-layout://")) return true;
+  if (/^oci-layout:\/\//i.test(value)) return true;
   return (await stat(join(folder, "oci-layout")).catch(noSuchFile)) !== undefined;
 }
 

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { parseReference } from "../image/reference.ts";
-import { filled, flag, text } from "./scalars.ts";
+import { filled, flag, text, word } from "./scalars.ts";
 
 const common = {
   mode: z
@@ -36,9 +36,9 @@ const s3 = z.strictObject({
   use_path_style: value,
   upload_parallelism: value,
   touch_refresh: value,
-  access_key_id: filled.optional(),
-  secret_access_key: filled.optional(),
-  session_token: filled.optional(),
+  access_key_id: word.optional(),
+  secret_access_key: word.optional(),
+  session_token: word.optional(),
   ...common,
 });
 const azblob = z.strictObject({

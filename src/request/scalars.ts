@@ -21,6 +21,9 @@ export const flag = z.boolean();
 /** A string with something in it. */
 export const filled = z.string().min(1, { error: "expected a string with something in it" });
 
+/** What ends up in a configuration file of AWS's: one word on one line. */
+export const word = filled.regex(/^[^\s\p{Cc}]+$/u, { error: "expected text without blanks" });
+
 /** PEM text, or a list of them. */
 export const pem = z
   .union([filled, z.array(filled)], { error: "expected PEM text, or a list of PEM texts" })

@@ -76,8 +76,8 @@ const annotationName = z.string().regex(/^[^=\sA-Z]+$/, {
 });
 
 // These share an argument with others, between commas.
-const stageName = z.string().regex(/^[^\s,]+$/, {
-  error: "expected the name of a stage, without blanks and commas",
+const stageName = z.string().regex(/^[^\s,"]+$/, {
+  error: "expected the name of a stage, without blanks, commas and quotes",
 });
 const imageName = z.string().regex(/^[^\s,"]+$/, {
   error: "expected an image name, without blanks, commas and quotes",

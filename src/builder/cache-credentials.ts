@@ -1,5 +1,5 @@
-import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { writeSmallFile } from "../host/durable.ts";
 import type { Environment } from "../host/host.ts";
 import type { LayerCache } from "./cache.ts";
 
@@ -23,7 +23,7 @@ export async function cacheEnvironment(
   );
   if (lines.length === 0) return daemonEnv;
   const file = join(workspace, "cache-credentials");
-  await writeFile(file, `[layer-cache]\n${lines.join("\n")}\n`, { mode: 0o600, flag: "wx" });
+  await writeSmallFile(file, `[layer-cache]\n${lines.join("\n")}\n`, { mode: 0o600, flag: "wx" });
   // The step's own variables, if it has any, would go before the file.
   const none = Object.fromEntries(Object.keys(keys).map((name) => [name, undefined]));
   return { ...daemonEnv, ...none, AWS_SHARED_CREDENTIALS_FILE: file, AWS_PROFILE: "layer-cache" };

@@ -78,6 +78,9 @@ test("the resource builds its own image, which builds images in turn", async () 
   const params = { unpack_rootfs: true, image_tar: false };
   versionOf(await runResource("in", { args: [image], stdin: { source, version, params } }));
 
+  const { stdout: raising } = await execa("find", [join(image, "rootfs"), "-type", "f", "-perm", "/6000"]);
+  assert.equal(raising, "", "programs that raise who runs them");
+
   // In a container as Concourse would make it: namespaces of its own, /proc, /dev, /sys, and a folder of inputs.
   const rootfs = join(image, "rootfs");
   const app = join(rootfs, "tmp/build/put/app");

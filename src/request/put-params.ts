@@ -92,6 +92,11 @@ const platform = z.string().regex(new RegExp(`^${platformPattern}$`), {
   error: "expected os/architecture[/variant], as in linux/arm64",
 });
 
+/** The last second of the year 9999, which is the last that an image's config can say. */
+const latest = 253_402_300_799;
+const epochWords = { error: "expected whole seconds since 1970, before the year 10000" };
+const epoch = z.number(epochWords).int(epochWords).nonnegative(epochWords).max(latest, epochWords);
+
 const compression = z
   .union(
     [
@@ -275,7 +280,7 @@ export const putParams = {
     doc: "Compression of the layers: `gzip` (default), `zstd`, `estargz`, `uncompressed`, or `{type, level, force}`.",
   },
   source_date_epoch: {
-    schema: z.number().int().nonnegative().optional(),
+    schema: epoch.optional(),
     upper: [],
     doc: "Seconds since 1970 that all times in the image are limited to.",
   },

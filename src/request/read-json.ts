@@ -59,6 +59,9 @@ function parse(text: string): unknown {
   }
 }
 
+/** Faults that are told of at once. */
+const mostTold = 20;
+
 /**
  * Holds a value against a schema.
  * @param subject the name of the value: `source`, `params`
@@ -67,8 +70,10 @@ function parse(text: string): unknown {
 export function readAs<S extends z.ZodType>(schema: S, value: unknown, subject: string): z.output<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const lines = result.error.issues.flatMap((issue) => describe(issue, value, subject, schema));
-  throw new UserError(lines.join("\n"));
+  const { issues } = result.error;
+  const lines = issues.slice(0, mostTold).flatMap((issue) => describe(issue, value, subject, schema));
+  const more = lines.length - mostTold + Math.max(issues.length - mostTold, 0);
+  throw new UserError([...lines.slice(0, mostTold), ...(more > 0 ? [`… and ${more} more`] : [])].join("\n"));
 }
 
 function describe(issue: z.core.$ZodIssue, root: unknown, subject: string, schema: z.ZodType): string[] {

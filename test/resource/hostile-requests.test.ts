@@ -93,8 +93,51 @@ const refused: readonly Refused[] = [
   ...["--id", "a,b", 'a"b', "a=b", "../a", "a\nb"].map((id) => ({
     what: `a secret with the id ${JSON.stringify(id)}`,
     stdin: param("secrets", { [id]: { text: password } }),
-    message: /expected letters, digits, `_`, `.` \(not two of them\) and `-`/,
+    message: /expected up to 128 letters, digits, `_`, `.` \(not two of them\) and `-`/,
   })),
+  {
+    what: "a path longer than any",
+    stdin: param("context", "x".repeat(1_000_000)),
+    message: /context: "x+… \(\d+ characters\)$/m,
+  },
+  {
+    what: "a part of a path longer than any",
+    stdin: param("dockerfile", `app/${"x".repeat(300)}`),
+    message: /dockerfile: "app\/x+" is longer than a path can be/,
+  },
+  {
+    what: "a name longer than any",
+    stdin: put(JSON.stringify({ ["x".repeat(1_000_000)]: 1 })),
+    message: /there is no param "x+… \(\d+ characters\)$/m,
+  },
+  {
+    what: "a hundred thousand faults at once",
+    stdin: param(
+      "platforms",
+      Array.from({ length: 100_000 }, () => "-"),
+    ),
+    message: /params\.platforms\.19: expected os\/architecture.*\n… and 99980 more$/m,
+  },
+  {
+    what: "a secret whose id is no file's name",
+    stdin: param("secrets", { ["x".repeat(300)]: { text: password } }),
+    message: /expected up to 128 letters, digits/,
+  },
+  {
+    what: "a time that no image can have",
+    stdin: param("source_date_epoch", 1e300),
+    message: /params\.source_date_epoch: expected whole seconds since 1970, before the year 10000/,
+  },
+  {
+    what: "a size that no machine has",
+    stdin: param("shm_size", "99999999999999999999g"),
+    message: /params\.shm_size: expected a size that a machine may have/,
+  },
+  {
+    what: "a directory where there can't be one",
+    stdin: '{"source":{"directory":"/proc/builds"},"params":{"context":"app"}}',
+    message: /directory \/proc\/builds: can't be written \(ENOENT\)/,
+  },
   {
     what: "a limit that sets another",
     stdin: param("ulimits", { nofile: "1,core=2" }),
@@ -159,7 +202,7 @@ for (const { what, stdin, message } of refused) {
     const run = await runResource("out", { stdin, args: [folder.path], env: { NO_COLOR: "1" } });
     assertFailedCleanly(run, message);
     assert.ok(!run.output.includes(password), run.output);
-    assert.ok(run.output.length < 1000, run.output);
+    assert.ok(run.output.length < 3000, run.output);
     assert.deepEqual(await readdir(folder.path), ["app"]);
   });
 }

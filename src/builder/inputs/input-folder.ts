@@ -14,6 +14,13 @@ export interface InputFolder {
 
 type Expected = "file" | "folder" | "file or folder";
 
+/** What the system says of a path that can't be followed (path_resolution(7)). */
+const unusable: ReadonlyMap<string, string> = new Map([
+  ["ELOOP", "is a loop of symlinks"],
+  ["ENAMETOOLONG", "is longer than a path can be"],
+  ["EACCES", "leads through a folder that this step may not enter"],
+]);
+
 /**
  * The real, absolute path of an input path, with symlinks followed and checked.
  * @param subject names the param in errors: `context`, `secrets.npmrc`
@@ -39,9 +46,12 @@ export async function resolveInput(
     );
   }
   const real = await realpath(wanted).catch(async (thrown: unknown) => {
-    if (errorCode(thrown) === "ELOOP") throw new UserError(`${subject}: ${shown} is a loop of symlinks`);
-    if (errorCode(thrown) !== "ENOENT" && errorCode(thrown) !== "ENOTDIR") throw thrown;
-    throw new UserError(`${subject}: ${await whyMissing(folder, root, wanted, expected)}`);
+    const code = errorCode(thrown) ?? "";
+    if (code === "ENOENT" || code === "ENOTDIR")
+      throw new UserError(`${subject}: ${await whyMissing(folder, root, wanted, expected)}`);
+    const why = unusable.get(code);
+    if (why === undefined) throw thrown;
+    throw new UserError(`${subject}: ${shown} ${why}`, { cause: thrown });
   });
   if (!outside && real !== root && !real.startsWith(root + sep)) {
     throw new UserError(

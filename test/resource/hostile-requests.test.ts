@@ -199,11 +199,17 @@ for (const { what, stdin, message } of refused) {
   test(`${what} is refused with what to change`, async () => {
     await using folder = await createPrivateFolder("test-requests");
     await mkdir(join(folder.path, "app"));
-    const run = await runResource("out", { stdin, args: [folder.path], env: { NO_COLOR: "1" } });
+    const store = join(folder.path, "builds");
+    const request = typeof stdin === "string" ? stdin.replace("/nonexistent/builds", store) : stdin;
+    const run = await runResource("out", { stdin: request, args: [folder.path], env: { NO_COLOR: "1" } });
     assertFailedCleanly(run, message);
     assert.ok(!run.output.includes(password), run.output);
     assert.ok(run.output.length < 3000, run.output);
-    assert.deepEqual(await readdir(folder.path), ["app"]);
+    assert.deepEqual(await readdir(store).catch(() => []), []);
+    assert.deepEqual(
+      (await readdir(folder.path)).filter((name) => name !== "builds"),
+      ["app"],
+    );
   });
 }
 

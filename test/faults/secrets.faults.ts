@@ -31,6 +31,9 @@ RUN --mount=type=secret,id=text --mount=type=secret,id=file --mount=type=secret,
     [ -s /run/secrets/text ] && [ -s /run/secrets/file ] && [ -s /run/secrets/variable ] && echo used > /result
 `;
 
+/** What the Dockerfile ends with, for a build that comes to that. */
+const steps = { success: "", failure: "RUN exit 7\n", abort: "RUN echo running; sleep 600\n" };
+
 /** A put's folder with the input `app`, and `keys/secret`. */
 async function makeInputs(folder: string, secret: string): Promise<string> {
   const inputs = join(folder, "inputs");
@@ -129,7 +132,6 @@ for (const outcome of ["success", "failure", "abort"] as const) {
       cache: { ref: `${cache.host}/team/cache` },
       buildkit: { address: daemon.address, tls: { ca, cert, key } },
     };
-    const steps = { success: "", failure: "RUN exit 7\n", abort: "RUN echo running; sleep 600\n" };
     const started = await startResource("out", {
       args: [inputs],
       stdin: {
@@ -189,76 +191,85 @@ for (const outcome of ["success", "failure", "abort"] as const) {
   });
 }
 
-test("with a daemon of its own, a secret is in the variables of the one program that needs it", async () => {
-  await using folder = await createPrivateFolder("test-secrets");
-  const s3 = ["access key", "secret access key", "session token"].map((name) =>
-    canary(`the cache's ${name}`),
-  );
-  const gha = canary("the cache's token");
-  const url = canary("the password in a context's URL");
-  const text = canary("the secret text");
-  const file = canary("the secret file");
-  const proxy = canary("the proxy's password");
-  await using web = await serveRepository(folder.path, url.text);
-  const inputs = await makeInputs(folder.path, file.text);
-  const [access, secret, session] = s3.map(({ core }) => core);
-  const nowhere = "http://127.0.0.1:9/";
-  const shown: unknown[] = [];
-  await using bucket = await startBucket(({ authorization, "x-amz-security-token": token }) => {
-    shown.push([/Credential=([^/]*)/.exec(authorization ?? "")?.[1], token]);
-  });
-  const builds = join(folder.path, "builds");
-  const started = await startResource("out", {
-    args: [inputs],
-    stdin: {
-      source: {
-        directory: builds,
-        cache: [
-          {
-            type: "s3",
-            use_path_style: true,
-            bucket: "b",
-            region: "r",
-            endpoint_url: bucket.url,
-            access_key_id: access,
-            secret_access_key: secret,
-            session_token: session,
-          },
-          { type: "gha", url: nowhere, token: gha.core, export: false },
-        ],
+for (const outcome of ["success", "failure", "abort"] as const) {
+  test(`with a daemon of its own, a secret is in the variables of the one program that needs it, to the ${outcome}`, async () => {
+    await using folder = await createPrivateFolder("test-secrets");
+    const s3 = ["access key", "secret access key", "session token"].map((name) =>
+      canary(`the cache's ${name}`),
+    );
+    const gha = canary("the cache's token");
+    const url = canary("the password in a context's URL");
+    const text = canary("the secret text");
+    const file = canary("the secret file");
+    const proxy = canary("the proxy's password");
+    await using web = await serveRepository(folder.path, url.text);
+    const inputs = await makeInputs(folder.path, file.text);
+    const [access, secret, session] = s3.map(({ core }) => core);
+    const nowhere = "http://127.0.0.1:9/";
+    const shown: unknown[] = [];
+    await using bucket = await startBucket(({ authorization, "x-amz-security-token": token }) => {
+      shown.push([/Credential=([^/]*)/.exec(authorization ?? "")?.[1], token]);
+    });
+    const builds = join(folder.path, "builds");
+    const started = await startResource("out", {
+      args: [inputs],
+      stdin: {
+        source: {
+          directory: builds,
+          cache: [
+            {
+              type: "s3",
+              use_path_style: true,
+              bucket: "b",
+              region: "r",
+              endpoint_url: bucket.url,
+              access_key_id: access,
+              secret_access_key: secret,
+              session_token: session,
+            },
+            { type: "gha", url: nowhere, token: gha.core, export: false },
+          ],
+        },
+        params: {
+          context: "app",
+          contexts: web.contexts,
+          dockerfile_inline: dockerfile + steps[outcome],
+          secrets: { text: { text: text.text }, file: { file: "keys/secret" }, variable: { text: "x" } },
+          provenance: "max",
+        },
       },
-      params: {
-        context: "app",
-        contexts: web.contexts,
-        dockerfile_inline: dockerfile,
-        secrets: { text: { text: text.text }, file: { file: "keys/secret" }, variable: { text: "x" } },
-        provenance: "max",
+      env: {
+        NO_COLOR: "1",
+        HTTP_PROXY: `http://user:${proxy.core}@127.0.0.1:9`,
+        // The worker's own, which isn't the cache's.
+        AWS_ACCESS_KEY_ID: "of-the-worker",
+        AWS_SECRET_ACCESS_KEY: "of-the-worker",
       },
-    },
-    env: {
-      NO_COLOR: "1",
-      HTTP_PROXY: `http://user:${proxy.core}@127.0.0.1:9`,
-      // The worker's own, which isn't the cache's.
-      AWS_ACCESS_KEY_ID: "of-the-worker",
-      AWS_SECRET_ACCESS_KEY: "of-the-worker",
-    },
+    });
+    const watched = watchProcesses(started);
+    if (outcome === "abort") {
+      await started.wrote(/\] running/);
+      started.kill("SIGTERM");
+    }
+    const { run, seen } = await watched;
+    assert.equal(run.status === 0, outcome === "success", run.output);
+    assert.deepEqual(run.leftovers, []);
+    // BuildKit hands the header of a git URL to git as an argument, and git to its helpers: SECURITY.md names it.
+    const ofGit = seen.filter(({ command }) => /^(\S*\/)?git\S* /.test(command));
+    assert.ok(ofGit.length > 0, "git was not seen");
+    const others = seen.filter((process) => !ofGit.includes(process));
+    assertProcessesHoldNone(others, [...s3, gha, url, text, file], (command) =>
+      /^(setpriv .* -- )?buildctl .* build /.test(command) ? [gha] : [],
+    );
+    assert.ok(shown.length > 0);
+    assert.deepEqual(new Set(shown.map(String)), new Set([`${access},${session}`]));
+    const all = [...s3, gha, url, text, file, proxy];
+    assertHoldsNone("arguments", others.map(({ command }) => command).join("\n"), all);
+    assertHoldsNone("stdout and stderr", run.output, all);
+    const stored = await assertFilesHoldNone(builds, all);
+    assert.equal(stored > 0, outcome === "success");
   });
-  const { run, seen } = await watchProcesses(started);
-  versionOf(run);
-  // BuildKit hands the header of a git URL to git as an argument, and git to its helpers: SECURITY.md names it.
-  const ofGit = seen.filter(({ command }) => /^(\S*\/)?git\S* /.test(command));
-  assert.ok(ofGit.length > 0, "git was not seen");
-  const others = seen.filter((process) => !ofGit.includes(process));
-  assertProcessesHoldNone(others, [...s3, gha, url, text, file], (command) =>
-    /^(setpriv .* -- )?buildctl .* build /.test(command) ? [gha] : [],
-  );
-  assert.ok(shown.length > 0);
-  assert.deepEqual(new Set(shown.map(String)), new Set([`${access},${session}`]));
-  const all = [...s3, gha, url, text, file, proxy];
-  assertHoldsNone("arguments", others.map(({ command }) => command).join("\n"), all);
-  assertHoldsNone("stdout and stderr", run.output, all);
-  assert.ok((await assertFilesHoldNone(builds, all)) > 0);
-});
+}
 
 test("a task's secrets are in its own variables, and in those of no program that it starts", async () => {
   await using folder = await createPrivateFolder("test-secrets");
@@ -266,8 +277,8 @@ test("a task's secrets are in its own variables, and in those of no program that
   const file = canary("the secret file");
   const inputs = await makeInputs(folder.path, file.text);
   await mkdir(join(inputs, "cache"));
-  const steps = `${shell}RUN --mount=type=secret,id=text --mount=type=secret,id=file cat /run/secrets/* | wc -c > /result\n`;
-  await writeFile(join(inputs, "app/Dockerfile"), steps);
+  const using = `${shell}RUN --mount=type=secret,id=text --mount=type=secret,id=file cat /run/secrets/* | wc -c > /result\n`;
+  await writeFile(join(inputs, "app/Dockerfile"), using);
   const started = await startResource("build", {
     cwd: inputs,
     env: {

@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { processesOf } from "../support/processes.ts";
 import { assertFailedCleanly, runResource, startResource, versionOf } from "../support/resource.ts";
 import { smallPut } from "../support/small-put.ts";
 
@@ -201,7 +202,10 @@ for (const { what, stdin, message } of refused) {
     await mkdir(join(folder.path, "app"));
     const store = join(folder.path, "builds");
     const request = typeof stdin === "string" ? stdin.replace("/nonexistent/builds", store) : stdin;
-    const run = await runResource("out", { stdin: request, args: [folder.path], env: { NO_COLOR: "1" } });
+    const mark = `REQUEST_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
+    const env = { NO_COLOR: "1", [mark]: "1" };
+    const run = await runResource("out", { stdin: request, args: [folder.path], env });
+    assert.deepEqual(await processesOf(mark), []);
     assertFailedCleanly(run, message);
     assert.ok(!run.output.includes(password), run.output);
     assert.ok(run.output.length < 3000, run.output);
@@ -233,6 +237,13 @@ test("a request of a hundred megabytes is refused within seconds", async () => {
   const run = await started.result;
   assertFailedCleanly(run, /the request on stdin is larger than 16777216 bytes/);
   assert.ok(run.milliseconds < 20_000, `${run.milliseconds} ms`);
+});
+
+test("of a name that is there twice, the last counts, as in Concourse's own reader", async () => {
+  await using folder = await createPrivateFolder("test-requests");
+  const twice = put('{"context":"first","context":"last"}').replace("/nonexistent", folder.path);
+  const last = await runResource("out", { stdin: twice, args: [folder.path] });
+  assertFailedCleanly(last, /context: artifact "last" is not among the put's inputs/);
 });
 
 test("names and values like flags, or with separators, are what they are", async () => {

@@ -42,6 +42,8 @@ const refused: readonly (readonly [string, string, RegExp])[] = [
   ],
   ["CONTEXT", "svn://me:hunter2@svn.example/a", /context: BuildKit fetches nothing by svn:\/\//],
   ["DOCKERFILE", "../../etc/passwd", /dockerfile: .* leads out of the task's folder/],
+  ["BUILD_ARGS_FILE", "/dev/zero", /build_args_file: "\/dev\/zero" is neither file nor folder/],
+  ["CONTEXT", "/dev/null", /context: "\/dev\/null" is neither file nor folder; expected a folder/],
   ["TARGET", "--stage", /target stage "--stage" could not be found/],
 ];
 

@@ -24,10 +24,12 @@ const deepest = 100;
 /**
  * Refuses what is JSON but good for nothing, wherever it is: NUL, which no path, argument or variable can have, and the
  * name `__proto__`, which objects of JavaScript give a meaning of its own. Without recursion.
+ * @param subject the names by which the value is reached, for messages
+ * @throws UserError naming the place
  */
-function refuseUnusable(request: unknown): void {
+export function refuseUnusable(given: unknown, subject: readonly string[] = []): void {
   const waiting: { readonly value: unknown; readonly path: readonly string[] }[] = [
-    { value: request, path: [] },
+    { value: given, path: subject },
   ];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     const { value, path } = next;

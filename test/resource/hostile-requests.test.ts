@@ -42,6 +42,11 @@ const refused: readonly Refused[] = [
     message: /source\.docker_config\.a: is nested over 100 levels deep/,
   },
   {
+    what: "the same in a docker_config that is JSON in a string",
+    stdin: field("docker_config", `{"a":${nested(100_000, '{"a":', "}")}}`),
+    message: /source\.docker_config\.a: is nested over 100 levels deep/,
+  },
+  {
     what: "a NUL in a value",
     stdin: param("target", "a\0b"),
     message: /^error: params\.target: holds a NUL character \(\\u0000\): remove it$/m,

@@ -96,7 +96,7 @@ test("the resource builds its own image, which builds images in turn", async () 
       env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root" },
       extendEnv: false,
     });
-    return JSON.parse(stdout);
+    return stdout === "" ? undefined : JSON.parse(stdout);
   };
   const request = { source: { directory: "/tmp/builds" }, version: null };
   assert.deepEqual(await inImage(["/opt/resource/check"], request), []);
@@ -110,4 +110,11 @@ test("the resource builds its own image, which builds images in turn", async () 
     version: inner,
   });
   assert.equal(await readFile(join(rootfs, "tmp/build/get/digest"), "utf8"), inner.digest);
+
+  // As a task, with a param whose name is no shell variable's.
+  const task = "/tmp/build/put";
+  const taskParams = ["CONTEXT=app", "LABEL_org.example.team=shop"];
+  await inImage(["env", "-C", task, ...taskParams, "build"], {});
+  const labels = await readFile(join(rootfs, task, "image/labels.json"), "utf8");
+  assert.deepEqual(JSON.parse(labels), { "org.example.team": "shop" });
 });

@@ -32,7 +32,9 @@ FROM ${base}
 RUN apt-get update && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       amazon-ecr-credential-helper ca-certificates git isal libstdc++6 openssh-client runc util-linux xz-utils zstd && \
-    rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
+    rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log && \
+    # Everything here is run by root, or by a user who shall not become it.
+    find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 COPY --from=bundle /usr/local/bin/node /usr/local/bin/
 COPY --from=tools /usr/local/bin/buildctl /usr/local/bin/buildkitd /usr/local/bin/
 COPY assets /opt/resource/

@@ -15,6 +15,9 @@ const commands = new Map<string, () => Promise<Command>>([
 /** The largest request that is read, in bytes. A pipeline's params are some kilobytes. */
 const inputLimit = 16 * 1024 * 1024;
 
+/** Characters of a message's line. */
+const longestLine = 2000;
+
 const status = { done: 0, refused: 1, bug: 2, aborted: 143 } as const;
 
 // What is delivered is for steps that run as any user, whatever Concourse's runtime says; what isn't, has a mode of its own.
@@ -86,12 +89,20 @@ function report(caught: unknown): number {
     return status.aborted;
   }
   if (thrown instanceof UserError) {
-    log.line(`${styled(log, "bad", "error:")} ${thrown.message}`);
+    log.line(`${styled(log, "bad", "error:")} ${readable(thrown.message)}`);
     return status.refused;
   }
   log.line(styled(log, "bad", "This is a bug in oci-build-resource; please report it with what follows:"));
   log.line(thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown));
   return status.bug;
+}
+
+/** A message names what was given, which may be of any length; its lines are for people. */
+function readable(message: string): string {
+  const lines = message.split("\n").map((line) => {
+    return line.length > longestLine ? `${line.slice(0, longestLine)}… (${line.length} characters)` : line;
+  });
+  return lines.join("\n");
 }
 
 function stopReading(): void {
@@ -112,7 +123,11 @@ async function readInput(): Promise<string> {
     chunks.push(chunk);
   }
   aborter.signal.throwIfAborted();
-  return Buffer.concat(chunks).toString("utf8");
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
+  } catch {
+    throw new UserError("the request on stdin is not UTF-8, as JSON has to be (RFC 8259 8.1)");
+  }
 }
 
 function print(text: string): Promise<void> {

@@ -166,6 +166,22 @@ function packageOf(specifier: string): string {
     .join("/");
 }
 
+test("every dependency has one version, and what it has to be is written down", async () => {
+  const [manifest, lock] = await Promise.all(
+    ["package.json", "package-lock.json"].map((file) => readFile(join(root, file), "utf8")),
+  );
+  const { dependencies, devDependencies } = JSON.parse(manifest ?? "");
+  const loose = Object.entries({ ...dependencies, ...devDependencies }).filter(
+    ([, version]) => !/^\d+\.\d+\.\d+$/.test(String(version)),
+  );
+  assert.deepEqual(loose, []);
+  const { packages }: { packages: Record<string, Record<string, unknown>> } = JSON.parse(lock ?? "");
+  const unproven = Object.entries(packages).filter(
+    ([name, { integrity }]) => name !== "" && !/^sha512-[A-Za-z0-9+/]{86}==$/.test(String(integrity)),
+  );
+  assert.deepEqual(unproven, []);
+});
+
 test("only the outermost file touches the process", async () => {
   const files = (await sourceFiles()).filter((file) => file !== join(source, "main.ts"));
   const imports = await importsOf(files);

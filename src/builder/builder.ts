@@ -3,6 +3,7 @@ import type { Host } from "../host/host.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import type { RegistryAccess } from "../image/registry-access.ts";
 import type { LayerCache } from "./cache.ts";
+import { cacheEnvironment } from "./cache-credentials.ts";
 import { startLocalDaemon } from "./engine/local-daemon.ts";
 import { type Nodes, openNodes } from "./engine/nodes.ts";
 import { type EnginePool, poolOf } from "./engine/pool.ts";
@@ -51,7 +52,7 @@ export async function openBuilder(options: BuilderOptions): Promise<Builder> {
   const { host, access, cache } = options;
   await using opened = new AsyncDisposableStack();
   const { path: workspace } = opened.use(await createPrivateFolder("build"));
-  const registries = await writeRegistryFiles(access, workspace, { ...host.env, ...cache.clientEnv });
+  const registries = await writeRegistryFiles(access, workspace, host.env);
   const pool = opened.use(await openPool(options, workspace, registries));
   const owned = opened.move();
   return { pool, registries, cache, workspace, [Symbol.asyncDispose]: () => owned.disposeAsync() };
@@ -70,6 +71,7 @@ async function openPool(
     if (problem !== undefined) throw new UserError(problem);
     return poolOf(engine);
   }
+  const cacheEnv = await cacheEnvironment(cache, workspace);
   return poolOf(
     await startLocalDaemon({
       host,
@@ -79,7 +81,7 @@ async function openPool(
       registries: registries.blocks,
       extra: options.daemonConfig,
       // The daemon leaves sockets of ssh agents in its folder for temporary files.
-      env: { ...registries.env, ...cache.daemonEnv, ...unlimitedLogs, TMPDIR: workspace },
+      env: { ...registries.env, ...cacheEnv, ...unlimitedLogs, TMPDIR: workspace },
     }),
   );
 }

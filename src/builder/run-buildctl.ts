@@ -32,7 +32,8 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
   const { host, engine, env, silence } = run;
   using watch = watchSolve({ engine, progress, silence, log: host.log });
   const signal = AbortSignal.any([host.signal, watch.signal]);
-  const child = startChild({ env, signal }, "buildctl", [...engine.connection, ...buildArguments(run)], {
+  const args = [...engine.connection, ...buildArguments(run)];
+  const child = startChild({ env, signal }, "buildctl", args, {
     stdout: "ignore",
     buffer: false,
     reject: false,
@@ -41,7 +42,8 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
     watch.heard();
     progress.write(bytes);
   });
-  const { exitCode, signal: killedBy } = await child;
+  const ended = await child;
+  const { exitCode } = ended;
   const summary = progress.end();
   host.signal.throwIfAborted();
   if (exitCode === 0) return { summary, result: { descriptor: await readDescriptor(run.metadataFile) } };
@@ -50,9 +52,22 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
     throw new UserError(
       "buildctl is not on PATH: use the resource's own image, or install BuildKit 0.28.1 or newer",
     );
-  const failure = summary.failure ?? `buildctl ${wayOfEnding(exitCode, killedBy)}`;
+  if (ended.code === "E2BIG") throw new UserError(tooLarge(args));
+  const failure = summary.failure ?? `buildctl ${wayOfEnding(exitCode, ended.signal)}`;
   const words = [failure, await diskTrouble(failure, run)].filter(Boolean).join("\n");
   return { summary, result: { failure: words } };
+}
+
+/** Bytes of one argument (execve(2), MAX_ARG_STRLEN, less the NUL at its end). */
+const argumentLimit = 128 * 1024 - 1;
+
+function tooLarge(args: readonly string[]): string {
+  const one = args.find((arg) => Buffer.byteLength(arg) > argumentLimit);
+  const advice = "give what is so large as a file of the context, or of a named one";
+  if (one === undefined)
+    return `build args, labels and annotations are together larger than the system lets arguments be: ${advice}`;
+  const [, name = "an argument"] = /^--(?:opt=)?([^=]*)/.exec(one) ?? [];
+  return `${name} has ${Buffer.byteLength(one)} bytes; an argument may have ${argumentLimit} at most: ${advice}`;
 }
 
 function wayOfEnding(exitCode: number | undefined, signal: string | undefined): string {

@@ -76,7 +76,7 @@ async function solveOn(
     const run: BuildctlRun = {
       host,
       engine,
-      env: builder.registries.env,
+      env: { ...builder.registries.env, ...builder.cache.clientEnv },
       solve,
       exporter: await request.exporter(solve.target),
       metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),

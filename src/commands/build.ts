@@ -4,7 +4,7 @@ import { noCache } from "../builder/cache.ts";
 import { keptCache } from "../builder/local-cache.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import { readTree } from "../image/resolve.ts";
-import { readTaskParams } from "../request/task-params.ts";
+import { readTaskParams, withoutTaskParams } from "../request/task-params.ts";
 import { openDirectoryStore } from "../store/directory/directory-store.ts";
 import { type DeliverTarget, deliverAll } from "./deliver.ts";
 import type { Invocation } from "./invocation.ts";
@@ -19,8 +19,9 @@ const keptFolder = "cache/oci-build";
  * goes into `image/`, each additional target into a folder of its name, and `cache/`, where the task's config has
  * it, keeps the layers of this run's steps for the next one.
  */
-export async function build({ host }: Invocation): Promise<undefined> {
-  const params = readTaskParams(host.env);
+export async function build({ host: started }: Invocation): Promise<undefined> {
+  const params = readTaskParams(started.env);
+  const host = { ...started, env: withoutTaskParams(started.env) };
   checkTargetNames(params.additionalTargets, ["image", "cache"], "ADDITIONAL_TARGETS");
   await using held = new AsyncDisposableStack();
   const { path: folder } = held.use(await createPrivateFolder("task"));

@@ -111,7 +111,9 @@ function checkDaemonOptions({ options, daemons, access, host }: RunBuild): void 
 function warnOfSecretArgs(buildArgs: Readonly<Record<string, string>>, { log }: Host): void {
   const secret =
     /(^|_)(password|passwd|passphrase|secret|token|api_?key|private_?key|access_?key|credentials?)(_|$)/i;
-  for (const name of Object.keys(buildArgs).filter((arg) => secret.test(arg))) {
+  for (const [name, value] of Object.entries(buildArgs)) {
+    // A URL with a password in it tells by its value.
+    if (!secret.test(name) && !/:\/\/[^\s/@:]*:[^\s/@]+@/.test(value)) continue;
     log.warn(
       `build arg ${name} looks like a secret, and build args are in the image's history: use secrets: {${name.toLowerCase()}: {text: …}}, and RUN --mount=type=secret,id=${name.toLowerCase()}`,
     );

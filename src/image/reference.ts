@@ -32,6 +32,7 @@ export function parseReference(text: string, subject: string): Reference {
   // The text isn't repeated: what looks like a URL may hold a password.
   if (scheme !== undefined) throw new UserError(`${subject}: an image name has no scheme; remove ${scheme}`);
   const at = text.indexOf("@");
+  if (text.indexOf("@", at + 1) !== -1) throw refused(subject, text, 'it has more than one "@"');
   const beforeDigest = at === -1 ? text : text.slice(0, at);
   const digest = at === -1 ? undefined : parseDigest(text.slice(at + 1), subject);
   const colon = beforeDigest.lastIndexOf(":");
@@ -103,7 +104,8 @@ export function parseReferenceHost(host: string, subject: string): string {
 function parseHost(host: string, text: string, subject: string): string {
   const port = /:([0-9]+)$/.exec(host)?.[1];
   if (!hostForm.test(host) || (port !== undefined && Number(port) > 65535)) {
-    throw refused(subject, text, `${JSON.stringify(host)} is no host[:port]`);
+    const shown = host.includes("@") ? "what has a user and a password" : JSON.stringify(host);
+    throw refused(subject, text, `${shown} is no host[:port]`);
   }
   return host.toLowerCase() === "index.docker.io" ? "docker.io" : host;
 }
@@ -126,5 +128,7 @@ function checkPath(path: string, text: string, subject: string): void {
 }
 
 function refused(subject: string, text: string, what: string): UserError {
-  return new UserError(`${subject}: ${JSON.stringify(text.slice(0, 300))} is no image name: ${what}`);
+  // Who writes a user and a password there isn't told so by showing them.
+  const shown = /@(?!sha256:[^@]*$)/.test(text) ? "what stands there" : JSON.stringify(text.slice(0, 300));
+  return new UserError(`${subject}: ${shown} is no image name: ${what}`);
 }

@@ -2,10 +2,7 @@ import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { parseRepository } from "../image/reference.ts";
 import type { AwsAccess } from "../image/registry-access.ts";
-import { filled, present } from "./scalars.ts";
-
-// What ends up in an AWS configuration file is one word on one line.
-const word = filled.regex(/^[^\s\p{Cc}]+$/u, { error: "expected text without blanks" });
+import { present, word } from "./scalars.ts";
 
 /** Amazon ECR, by the names of the registry-image resource. */
 export const cloudFields = {

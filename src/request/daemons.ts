@@ -7,14 +7,23 @@ const tls = z.strictObject({
   ca: pem.optional().describe("PEM certificate of the authority that signed the daemon's."),
   cert: pem.optional().describe("PEM certificate of this client."),
   key: filled.optional().describe("PEM key of `cert`."),
-  server_name: filled.optional().describe("Name to look for in the daemon's certificate."),
+  server_name: z
+    .string()
+    .regex(/^[A-Za-z0-9*][A-Za-z0-9.:*_-]*$/, { error: "expected a host name or an IP address" })
+    .optional()
+    .describe("Name to look for in the daemon's certificate."),
 });
 
 const address = z
   .string()
-  .regex(/^(tcp|unix|docker-container|podman-container|kube-pod|nerdctl-container|ssh):\/\/\S+$/, {
-    error: "expected an address as buildctl takes it, such as tcp://host:1234 or unix:///path",
-  });
+  // It is an argument, and shown: no password; and what is behind the scheme becomes an argument of ssh(1) or docker(1).
+  .regex(
+    /^(tcp|unix|docker-container|podman-container|kube-pod|nerdctl-container|ssh):\/\/(?!-|[^/]*:[^/]*@)\S+$/,
+    {
+      error:
+        "expected an address as buildctl takes it, such as tcp://host:1234 or unix:///path, without a password",
+    },
+  );
 
 const daemon = {
   address: address.describe("Address of a running buildkitd: `tcp://host:1234`, `unix:///path` …"),

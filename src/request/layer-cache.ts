@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { parseReference } from "../image/reference.ts";
-import { filled, flag, text } from "./scalars.ts";
+import { filled, flag, text, word } from "./scalars.ts";
 
 const common = {
   mode: z
@@ -11,6 +11,10 @@ const common = {
   export: flag.default(true).describe("Whether builds add to it; they always look in it."),
 };
 const value = text.optional();
+// They are arguments: what a query or a user's part holds would be seen.
+const url = z.string().regex(/^https?:\/\/[^\s@?#]+$/, {
+  error: "expected a URL without user, password and query",
+});
 
 const registry = z.strictObject({
   type: z.literal("registry").default("registry"),
@@ -28,18 +32,18 @@ const s3 = z.strictObject({
   prefix: value,
   manifests_prefix: value,
   blobs_prefix: value,
-  endpoint_url: value,
+  endpoint_url: url.optional(),
   use_path_style: value,
   upload_parallelism: value,
   touch_refresh: value,
-  access_key_id: filled.optional(),
-  secret_access_key: filled.optional(),
-  session_token: filled.optional(),
+  access_key_id: word.optional(),
+  secret_access_key: word.optional(),
+  session_token: word.optional(),
   ...common,
 });
 const azblob = z.strictObject({
   type: z.literal("azblob"),
-  account_url: filled,
+  account_url: url,
   account_name: value,
   container: value,
   name: value,
@@ -53,7 +57,7 @@ const azblob = z.strictObject({
 });
 const gha = z.strictObject({
   type: z.literal("gha"),
-  url: filled,
+  url,
   token: filled,
   scope: value,
   timeout: value,

@@ -1,11 +1,23 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { targetNamePattern } from "../image/build.ts";
-import { bytes, filled, flag, id, idPattern, text, textMap } from "./scalars.ts";
+import {
+  argName,
+  argNamePattern,
+  bytes,
+  filled,
+  flag,
+  id,
+  idPattern,
+  labelName,
+  labelNamePattern,
+  text,
+} from "./scalars.ts";
 import {
   boolean,
   commaList,
   hostPairs,
+  plain,
   prefix,
   something,
   sshPairs,
@@ -38,9 +50,38 @@ const ssh = z
   })
   .transform((given) => (Array.isArray(given) ? given : [given]));
 
+// They end up in one list with commas, beside their names.
+const hostName = z
+  .string()
+  .regex(/^[^\s,="]+$/, { error: 'expected a host name, without blanks, commas, quotes and "="' });
+const address = z
+  .string()
+  .regex(/^[^\s,="]+$/, { error: 'expected an IP address, without blanks, commas, quotes and "="' });
 const addresses = z
-  .union([text, z.array(text).min(1)], { error: "expected an IP address, or a list of them" })
+  .union([address, z.array(address).min(1)], { error: "expected an IP address, or a list of them" })
   .transform((given) => (Array.isArray(given) ? given : [given]));
+
+const limitWords = { error: 'expected a number, or a soft and a hard limit such as "1024:2048"' };
+const ulimit = z
+  .union([z.number().int(), z.string().regex(/^-?\d+(:-?\d+)?$/, limitWords)], limitWords)
+  .transform(String);
+
+const contextName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:/@-]*$/, {
+  error: "expected the name of a stage or of an image, as FROM has it",
+});
+
+// buildctl reads the names of an exporter's attributes in lower case, whatever is written.
+const annotationName = z.string().regex(/^[^=\sA-Z]+$/, {
+  error: 'expected a name in lower case without "=" and blanks, as in org.opencontainers.image.title',
+});
+
+// These share an argument with others, between commas.
+const stageName = z.string().regex(/^[^\s,"]+$/, {
+  error: "expected the name of a stage, without blanks, commas and quotes",
+});
+const imageName = z.string().regex(/^[^\s,"]+$/, {
+  error: "expected an image name, without blanks, commas and quotes",
+});
 
 const targetName = z.string().regex(new RegExp(`^${targetNamePattern}$`), {
   error: 'expected the name of a stage: letters, digits, "_", "." and "-"',
@@ -50,6 +91,11 @@ const platformPattern = "[a-z0-9_]+(\\/[a-z0-9_]+){0,2}(\\([0-9.]+\\))?";
 const platform = z.string().regex(new RegExp(`^${platformPattern}$`), {
   error: "expected os/architecture[/variant], as in linux/arm64",
 });
+
+/** The last second of the year 9999, which is the last that an image's config can say. */
+const latest = 253_402_300_799;
+const epochWords = { error: "expected whole seconds since 1970, before the year 10000" };
+const epoch = z.number(epochWords).int(epochWords).nonnegative(epochWords).max(latest, epochWords);
 
 const compression = z
   .union(
@@ -89,13 +135,21 @@ export const putParams = {
     upper: [],
     doc: "The Dockerfile itself, instead of a path.",
   },
-  build_args: { schema: textMap.default({}), upper: [prefix("BUILD_ARG_")], doc: "Build args, by name." },
+  build_args: {
+    schema: z.record(argName, text).default({}),
+    upper: [prefix("BUILD_ARG_", plain, argNamePattern)],
+    doc: "Build args, by name.",
+  },
   build_args_file: {
     schema: filled.optional(),
     upper: [whole("BUILD_ARGS_FILE")],
     doc: "File with one `name=value` a line, or a map when its name ends in `.yml`, `.yaml` or `.json`. `build_args` win.",
   },
-  labels: { schema: textMap.default({}), upper: [prefix("LABEL_")], doc: "Image labels, by name." },
+  labels: {
+    schema: z.record(labelName, text).default({}),
+    upper: [prefix("LABEL_", plain, labelNamePattern)],
+    doc: "Image labels, by name.",
+  },
   labels_file: {
     schema: filled.optional(),
     upper: [whole("LABELS_FILE")],
@@ -117,12 +171,12 @@ export const putParams = {
     doc: "More build stages to build at the same time; each is delivered into a folder of its name.",
   },
   image_args: {
-    schema: z.record(filled, filled).default({}),
-    upper: [prefix("IMAGE_ARG_", something)],
+    schema: z.record(argName, filled).default({}),
+    upper: [prefix("IMAGE_ARG_", something, argNamePattern)],
     doc: "Build arg name → path of an image (docker save tar, OCI layout, or the folder of a get) that `FROM $name` then uses.",
   },
   contexts: {
-    schema: z.record(filled, filled).default({}),
+    schema: z.record(contextName, filled).default({}),
     upper: [],
     doc: "Named contexts: folder, image layout, `docker-image://` reference or git URL.",
   },
@@ -145,7 +199,7 @@ export const putParams = {
     doc: "Keys for `RUN --mount=type=ssh`, by id: path of a private key, or the key itself; or a list of them.",
   },
   add_hosts: {
-    schema: z.record(filled, addresses).default({}),
+    schema: z.record(hostName, addresses).default({}),
     upper: [whole("BUILDKIT_ADD_HOSTS", hostPairs)],
     doc: "Host names and their IP addresses (one, or a list), for RUN.",
   },
@@ -171,7 +225,9 @@ export const putParams = {
   },
   no_cache: {
     schema: z
-      .union([flag, z.array(filled)], { error: "expected true, false, or a list of stages" })
+      .union([flag, z.array(stageName)], {
+        error: "expected true, false, or a list of stages",
+      })
       .default(false),
     upper: [],
     doc: "Don't use cached results: for all steps, or those of the listed stages.",
@@ -183,14 +239,20 @@ export const putParams = {
     doc: "Network of RUN steps. `host` also needs `allow: [network.host]`.",
   },
   shm_size: { schema: bytes.optional(), upper: [], doc: "Size of `/dev/shm` in RUN steps: bytes, or `64m`." },
-  ulimits: { schema: textMap.default({}), upper: [], doc: 'Limits of RUN steps: `{nofile: "1024:2048"}`.' },
+  ulimits: {
+    schema: z
+      .record(z.string().regex(/^[a-z]+$/, { error: "expected the name of a limit, as in nofile" }), ulimit)
+      .default({}),
+    upper: [],
+    doc: 'Limits of RUN steps: `{nofile: "1024:2048"}`.',
+  },
   allow: {
     schema: z.array(z.enum(["network.host", "security.insecure", "device"])).default([]),
     upper: [],
     doc: "Entitlements that the Dockerfile may use.",
   },
   annotations: {
-    schema: textMap.default({}),
+    schema: z.record(annotationName, text).default({}),
     upper: [],
     doc: "Annotations of the image's manifest; `index:name` for one of the index of several platforms.",
   },
@@ -205,7 +267,7 @@ export const putParams = {
   },
   sbom: {
     schema: z
-      .union([flag, z.strictObject({ generator: filled })], {
+      .union([flag, z.strictObject({ generator: imageName })], {
         error: "expected true, false, or {generator: image}",
       })
       .default(false),
@@ -218,7 +280,7 @@ export const putParams = {
     doc: "Compression of the layers: `gzip` (default), `zstd`, `estargz`, `uncompressed`, or `{type, level, force}`.",
   },
   source_date_epoch: {
-    schema: z.number().int().nonnegative().optional(),
+    schema: epoch.optional(),
     upper: [],
     doc: "Seconds since 1970 that all times in the image are limited to.",
   },

@@ -5,7 +5,7 @@ import { kindOf } from "./upper-case.ts";
 
 /**
  * Reads the JSON object that Concourse wrote to stdin.
- * @throws UserError for nothing, for text that is no JSON, and for JSON that is no object
+ * @throws UserError for nothing, for text that is no JSON, for JSON that is no object, and for what no field may hold
  */
 export function readObject(text: string): Record<string, unknown> {
   if (text.trim() === "")
@@ -14,7 +14,42 @@ export function readObject(text: string): Record<string, unknown> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new UserError(`the request on stdin is ${kindOf(value)}; expected an object: {"source": {…}, …}`);
   }
+  refuseUnusable(value);
   return value as Record<string, unknown>;
+}
+
+/** Lists and maps in one another; a pipeline needs less than ten, and what recurses into them has a stack. */
+const deepest = 100;
+
+/**
+ * Refuses what is JSON but good for nothing, wherever it is: NUL, which no path, argument or variable can have, and the
+ * name `__proto__`, which objects of JavaScript give a meaning of its own. Without recursion.
+ * @param subject the names by which the value is reached, for messages
+ * @throws UserError naming the place
+ */
+export function refuseUnusable(given: unknown, subject: readonly string[] = []): void {
+  const waiting: { readonly value: unknown; readonly path: readonly string[] }[] = [
+    { value: given, path: subject },
+  ];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const { value, path } = next;
+    const place = path.join(".");
+    if (typeof value === "string" && value.includes("\0")) {
+      throw new UserError(`${place}: holds a NUL character (\\u0000): remove it`);
+    }
+    if (typeof value !== "object" || value === null) continue;
+    if (path.length > deepest) {
+      throw new UserError(
+        `${path.slice(0, 3).join(".")}: is nested over ${deepest} levels deep; expected less than ten`,
+      );
+    }
+    for (const [name, content] of Object.entries(value)) {
+      if (name === "__proto__") throw new UserError(`${place || "request"}: there is no "__proto__"`);
+      if (name.includes("\0"))
+        throw new UserError(`${place || "request"}: a name holds a NUL character (\\u0000): remove it`);
+      waiting.push({ value: content, path: [...path, name] });
+    }
+  }
 }
 
 function parse(text: string): unknown {
@@ -26,6 +61,9 @@ function parse(text: string): unknown {
   }
 }
 
+/** Faults that are told of at once. */
+const mostTold = 20;
+
 /**
  * Holds a value against a schema.
  * @param subject the name of the value: `source`, `params`
@@ -34,8 +72,10 @@ function parse(text: string): unknown {
 export function readAs<S extends z.ZodType>(schema: S, value: unknown, subject: string): z.output<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const lines = result.error.issues.flatMap((issue) => describe(issue, value, subject, schema));
-  throw new UserError(lines.join("\n"));
+  const { issues } = result.error;
+  const lines = issues.slice(0, mostTold).flatMap((issue) => describe(issue, value, subject, schema));
+  const more = lines.length - mostTold + Math.max(issues.length - mostTold, 0);
+  throw new UserError([...lines.slice(0, mostTold), ...(more > 0 ? [`… and ${more} more`] : [])].join("\n"));
 }
 
 function describe(issue: z.core.$ZodIssue, root: unknown, subject: string, schema: z.ZodType): string[] {

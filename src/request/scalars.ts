@@ -5,24 +5,35 @@ export const text = z
   .union([z.string(), z.number(), z.boolean()], { error: "expected a string" })
   .transform(String);
 
-/** Names to scalars, each value as its text. */
-export const textMap = z.record(z.string().min(1), text);
+/** What stands before a `=` in an argument: build args by their names. */
+export const argNamePattern = "[^=\\s]+$";
+export const argName = z.string().regex(new RegExp(`^${argNamePattern}`), {
+  error: 'expected a name without "=" and blanks',
+});
+/** Labels may have blanks in their names, as in Docker. */
+export const labelNamePattern = "[^=]+$";
+export const labelName = z.string().regex(new RegExp(`^${labelNamePattern}`), {
+  error: 'expected a name without "="',
+});
 
 export const flag = z.boolean();
 
 /** A string with something in it. */
 export const filled = z.string().min(1, { error: "expected a string with something in it" });
 
+/** What ends up in a configuration file of AWS's: one word on one line. */
+export const word = filled.regex(/^[^\s\p{Cc}]+$/u, { error: "expected text without blanks" });
+
 /** PEM text, or a list of them. */
 export const pem = z
   .union([filled, z.array(filled)], { error: "expected PEM text, or a list of PEM texts" })
   .transform((given) => (Array.isArray(given) ? given.join("\n") : given));
 
-export const idPattern = "(?!.*\\.\\.)[A-Za-z0-9_][A-Za-z0-9_.-]*$";
+export const idPattern = "(?!.*\\.\\.)[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$";
 
 /** Ids of secrets and ssh keys: they become file names under /run/secrets, so no slash and no `..`. */
 export const id = z.string().regex(new RegExp(`^${idPattern}`), {
-  error: "expected letters, digits, `_`, `.` (not two of them) and `-`, as in npm_token",
+  error: "expected up to 128 letters, digits, `_`, `.` (not two of them) and `-`, as in npm_token",
 });
 
 /** A size in bytes, as a number or as Docker writes it: `64m`, `1g`. */
@@ -34,7 +45,8 @@ export const bytes = z
     if (typeof given === "number") return given;
     const unit = /[bkmgt]/i.exec(given)?.[0]?.toLowerCase() ?? "b";
     return Number.parseInt(given, 10) * 1024 ** "bkmgt".indexOf(unit);
-  });
+  })
+  .refine(Number.isSafeInteger, { error: "expected a size that a machine may have" });
 
 /** Without the fields that aren't given. */
 export function present<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {

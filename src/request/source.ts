@@ -5,6 +5,7 @@ import type { AwsAccess, HostAccess, RegistryAccess } from "../image/registry-ac
 import { cloudFields, readCloud } from "./cloud.ts";
 import { daemonFields, readDaemons } from "./daemons.ts";
 import { cacheField, readLayerCache } from "./layer-cache.ts";
+import { refuseUnusable } from "./read-json.ts";
 import { filled, flag, pem, present, text } from "./scalars.ts";
 
 /** How to reach one registry, as `registries:` says it for a host and the source's own fields for its store. */
@@ -209,10 +210,12 @@ function parseDockerConfig(given: string | Record<string, unknown>): Record<stri
   try {
     const value: unknown = JSON.parse(given);
     if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+      refuseUnusable(value, ["source", "docker_config"]);
       return value as Record<string, unknown>;
     }
-  } catch {
+  } catch (thrown) {
     // JSON.parse would quote what may be a password.
+    if (thrown instanceof UserError) throw thrown;
   }
   throw new UserError("source.docker_config: expected a map, or its JSON text, as in ~/.docker/config.json");
 }

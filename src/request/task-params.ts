@@ -9,8 +9,17 @@ import { findForm, lowerCaseParams } from "./upper-case.ts";
  * @throws UserError for a value that its param can't take
  */
 export function readTaskParams(env: Readonly<Record<string, string | undefined>>): PutParams {
-  const given = Object.entries(env).filter(
-    ([name, value]) => value !== undefined && findForm(name, upperCaseForms) !== undefined,
-  );
+  const given = Object.entries(env).filter(([name, value]) => value !== undefined && isTaskParam(name));
   return readAs(PutParams, lowerCaseParams(Object.fromEntries(given), upperCaseForms), "params");
+}
+
+/** The environment for programs that a task starts: its params, secrets among them, are read and none of their business. */
+export function withoutTaskParams(
+  env: Readonly<Record<string, string | undefined>>,
+): Readonly<Record<string, string | undefined>> {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !isTaskParam(name)));
+}
+
+function isTaskParam(name: string): boolean {
+  return findForm(name, upperCaseForms) !== undefined;
 }

@@ -18,7 +18,8 @@ export interface Syntax {
   readonly read: (text: string, name: string) => unknown;
 }
 
-const plain: Syntax = { read: (text) => text };
+/** As it is. */
+export const plain: Syntax = { read: (text) => text };
 /** A path, or another string that is of no use when it is empty. */
 export const something: Syntax = { pattern: /./, read: (text) => text };
 
@@ -45,7 +46,7 @@ function splitAtCommas(text: string): string[] {
 
 /** `a=1,b=2,a=3` → `{a: ["1", "3"], b: ["2"]}`. */
 export const hostPairs: Syntax = {
-  pattern: /^[\s,]*([^\s,=][^,=]*=[^,]*[\s,]*)*$/,
+  pattern: /^[\s,]*([^\s,="]+=[^\s,="]+\s*(,|$)[\s,]*)*$/,
   read: readHostPairs,
 };
 
@@ -164,7 +165,10 @@ function readForm({ form }: Found, name: string, value: unknown): unknown {
   const isScalar = typeof value === "string" || typeof value === "number" || typeof value === "boolean";
   if (!isScalar) throw new UserError(`params.${name}: expected a string; found ${kindOf(value)}`);
   const read = form.syntax.read(String(value), name);
-  return form.kind === "whole" ? read : { [name.slice(form.prefix.length)]: read };
+  if (form.kind === "whole") return read;
+  const entry = name.slice(form.prefix.length);
+  if (entry === "__proto__") throw new UserError(`params: there is no ${name}`);
+  return { [entry]: read };
 }
 
 function unknownName(name: string, forms: Forms): UserError {

@@ -78,6 +78,9 @@ test("the resource builds its own image, which builds images in turn", async () 
   const params = { unpack_rootfs: true, image_tar: false };
   versionOf(await runResource("in", { args: [image], stdin: { source, version, params } }));
 
+  const { stdout: raising } = await execa("find", [join(image, "rootfs"), "-type", "f", "-perm", "/6000"]);
+  assert.equal(raising, "", "programs that raise who runs them");
+
   // In a container as Concourse would make it: namespaces of its own, /proc, /dev, /sys, and a folder of inputs.
   const rootfs = join(image, "rootfs");
   const app = join(rootfs, "tmp/build/put/app");
@@ -93,7 +96,7 @@ test("the resource builds its own image, which builds images in turn", async () 
       env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root" },
       extendEnv: false,
     });
-    return JSON.parse(stdout);
+    return stdout === "" ? undefined : JSON.parse(stdout);
   };
   const request = { source: { directory: "/tmp/builds" }, version: null };
   assert.deepEqual(await inImage(["/opt/resource/check"], request), []);
@@ -107,4 +110,11 @@ test("the resource builds its own image, which builds images in turn", async () 
     version: inner,
   });
   assert.equal(await readFile(join(rootfs, "tmp/build/get/digest"), "utf8"), inner.digest);
+
+  // As a task, with a param whose name is no shell variable's.
+  const task = "/tmp/build/put";
+  const taskParams = ["CONTEXT=app", "LABEL_org.example.team=shop"];
+  await inImage(["env", "-C", task, ...taskParams, "build"], {});
+  const labels = await readFile(join(rootfs, task, "image/labels.json"), "utf8");
+  assert.deepEqual(JSON.parse(labels), { "org.example.team": "shop" });
 });

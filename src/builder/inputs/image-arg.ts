@@ -1,5 +1,5 @@
-import { lstat, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { lstat, realpath, stat } from "node:fs/promises";
+import { basename, join, sep } from "node:path";
 import { UserError } from "../../host/errors.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import type { Digest } from "../../image/digest.ts";
@@ -61,7 +61,11 @@ async function findImage({ path, name }: ImageArg): Promise<Found> {
   ];
   for (const candidate of candidates) {
     const sign = candidate.kind === "layout" ? join(candidate.path, "oci-layout") : candidate.path;
-    if ((await stat(sign).catch(() => undefined))?.isFile() === true) return candidate;
+    if ((await stat(sign).catch(() => undefined))?.isFile() !== true) continue;
+    // A layout's own files are looked at where they are read.
+    if (candidate.kind === "archive" && !(await realpath(sign)).startsWith(`${path}${sep}`))
+      throw new UserError(`${name}: ${basename(sign)} is a symlink that leads out of its folder`);
+    return candidate;
   }
   const isRoot = (await stat(join(path, "rootfs")).catch(() => undefined))?.isDirectory() === true;
   const hint = isRoot

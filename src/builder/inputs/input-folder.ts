@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { isAbsolute, join, normalize, relative, sep } from "node:path";
 import { errorCode, UserError } from "../../host/errors.ts";
@@ -12,6 +13,13 @@ export interface InputFolder {
 }
 
 type Expected = "file" | "folder" | "file or folder";
+
+/** What the system says of a path that can't be followed (path_resolution(7)). */
+const unusable: ReadonlyMap<string, string> = new Map([
+  ["ELOOP", "is a loop of symlinks"],
+  ["ENAMETOOLONG", "is longer than a path can be"],
+  ["EACCES", "leads through a folder that this step may not enter"],
+]);
 
 /**
  * The real, absolute path of an input path, with symlinks followed and checked.
@@ -38,9 +46,12 @@ export async function resolveInput(
     );
   }
   const real = await realpath(wanted).catch(async (thrown: unknown) => {
-    if (errorCode(thrown) === "ELOOP") throw new UserError(`${subject}: ${shown} is a loop of symlinks`);
-    if (errorCode(thrown) !== "ENOENT" && errorCode(thrown) !== "ENOTDIR") throw thrown;
-    throw new UserError(`${subject}: ${await whyMissing(folder, root, wanted, expected)}`);
+    const code = errorCode(thrown) ?? "";
+    if (code === "ENOENT" || code === "ENOTDIR")
+      throw new UserError(`${subject}: ${await whyMissing(folder, root, wanted, expected)}`);
+    const why = unusable.get(code);
+    if (why === undefined) throw thrown;
+    throw new UserError(`${subject}: ${shown} ${why}`, { cause: thrown });
   });
   if (!outside && real !== root && !real.startsWith(root + sep)) {
     throw new UserError(
@@ -56,18 +67,36 @@ export async function resolveInput(
   return real;
 }
 
-/** Reads a small text file among the inputs. `limit` in bytes. */
+/**
+ * Reads a small text file among the inputs, whose text ends up in names and arguments. `limit` in bytes.
+ * @throws UserError as {@link resolveInput}, and for what is too large, no UTF-8 or no text
+ */
 export async function readInputText(
   folder: InputFolder,
   path: string,
   subject: string,
   limit = 1024 * 1024,
 ): Promise<string> {
+  const bytes = await readInputFile(folder, path, subject, limit);
+  if (bytes.includes(0) || !isUtf8(bytes))
+    throw new UserError(
+      `${subject}: ${JSON.stringify(path)} is no text: it ${bytes.includes(0) ? "holds a NUL character" : "is not UTF-8"}`,
+    );
+  return bytes.toString("utf8");
+}
+
+/** Reads a small file among the inputs. `limit` in bytes. @throws UserError as {@link resolveInput}, and for what is too large */
+export async function readInputFile(
+  folder: InputFolder,
+  path: string,
+  subject: string,
+  limit: number,
+): Promise<Buffer> {
   const file = await resolveInput(folder, path, subject, "file");
   const { size } = await stat(file);
   if (size > limit)
     throw new UserError(`${subject}: ${JSON.stringify(path)} holds ${size} bytes; at most ${limit} are read`);
-  return readFile(file, "utf8");
+  return readFile(file);
 }
 
 function within(root: string, path: string): string | undefined {

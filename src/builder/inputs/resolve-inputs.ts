@@ -1,12 +1,13 @@
-import { lstat, mkdir, readdir, readFile, stat } from "node:fs/promises";
+import { lstat, mkdir, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { writeSmallFile } from "../../host/durable.ts";
 import { errorCode, UserError } from "../../host/errors.ts";
 import type { BuildOptions, SecretSource, SshSource, Strings } from "../options.ts";
 import { openImageArg } from "./image-arg.ts";
-import { type InputFolder, readInputText, resolveInput } from "./input-folder.ts";
+import { type InputFolder, readInputFile, readInputText, resolveInput } from "./input-folder.ts";
 import type { ContextInput, DockerfileInput, Inputs, LayoutInput, NamedContext } from "./inputs.ts";
 import { parsePairs } from "./pairs-file.ts";
+import { type Login, readRemoteContext } from "./remote-context.ts";
 import { type BuildPlatforms, wantedPlatforms } from "./wanted-platforms.ts";
 
 export interface ResolveInputs {
@@ -25,6 +26,8 @@ export interface ResolveInputs {
 
 /** BuildKit refuses larger secrets. */
 const secretLimit = 500 * 1024;
+/** Bytes. */
+const dockerfileLimit = 16 * 1024 * 1024;
 
 /**
  * Finds, reads and checks everything that the options name.
@@ -32,7 +35,7 @@ const secretLimit = 500 * 1024;
  */
 export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
   const { options, folder } = request;
-  const context = await findContext(options, folder);
+  const { login, ...context } = await findContext(options, folder);
   const dockerfile = await findDockerfile(request, context);
   const [buildArgs, labels, target, imageArgs, contexts, secrets, ssh] = await Promise.all([
     pairs(folder, options.buildArgs, options.buildArgsFile, "build_args_file"),
@@ -48,27 +51,60 @@ export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
     inOrder(options.ssh, (id, sources) => sshKeys(request, id, sources)),
   ]);
   const gitDockerfile = dockerfile === undefined ? options.dockerfile : undefined;
-  return { context, dockerfile, gitDockerfile, buildArgs, labels, target, imageArgs, contexts, secrets, ssh };
+  const logins = await writeLogins(request, [login, ...contexts.map((named) => named.login)]);
+  return {
+    context,
+    dockerfile,
+    gitDockerfile,
+    buildArgs,
+    labels,
+    target,
+    imageArgs,
+    contexts: contexts.map(({ context: named }) => named),
+    secrets: [...secrets, ...logins],
+    ssh,
+  };
 }
 
-/** Whether BuildKit would take this context for a git repository (docs: Dockerfile reference, "remote context"). */
-export function isGitUrl(context: string): boolean {
-  if (/^(git|ssh):\/\//.test(context) || /^git@[^/]+:/.test(context)) return true;
-  return /^https?:\/\/[^#?]+\.git\/?([#?].*)?$/.test(context);
-}
-
-async function findContext(options: BuildOptions, folder: InputFolder): Promise<ContextInput> {
-  if (isGitUrl(options.context)) return { kind: "git", url: options.context };
-  if (/^https?:\/\//.test(options.context)) {
-    throw new UserError(
-      `context: ${JSON.stringify(withoutQuery(options.context))} is no git URL: a git repository over https ends in ".git"; expected a folder of the inputs or a git URL`,
-    );
+/** BuildKit takes one login for each host; what the author gives under the same name stays as it is. */
+async function writeLogins(
+  { options, workspace }: ResolveInputs,
+  logins: readonly (Login | undefined)[],
+): Promise<Inputs["secrets"]> {
+  const texts = new Map<string, string>();
+  for (const login of logins) {
+    if (login === undefined) continue;
+    const { id, text } = login;
+    if (Object.hasOwn(options.secrets, id) || (texts.get(id) ?? text) !== text) {
+      const other = Object.hasOwn(options.secrets, id)
+        ? `secrets.${id} is another`
+        : "another context has another";
+      throw new UserError(
+        `context: a URL has a user and a password, and ${other} for the same host: remove one`,
+      );
+    }
+    texts.set(id, text);
   }
-  return { kind: "folder", path: await resolveInput(folder, options.context, "context", "folder") };
+  return Promise.all(
+    Array.from(texts, async ([id, text], index) => ({
+      id,
+      file: await privateFile(workspace, `login-${index}`, "value", text),
+    })),
+  );
 }
 
-function withoutQuery(url: string): string {
-  return url.replace(/\/\/[^/@]*@/, "//***@").replace(/[?#].*$/, "");
+async function findContext(
+  options: BuildOptions,
+  folder: InputFolder,
+): Promise<ContextInput & { readonly login?: Login | undefined }> {
+  const remote = readRemoteContext(options.context, "context");
+  if (remote === undefined)
+    return { kind: "folder", path: await resolveInput(folder, options.context, "context", "folder") };
+  const { kind, url, login } = remote;
+  if (kind === "git") return { kind, url, login };
+  throw new UserError(
+    `context: ${JSON.stringify(url.replace(/[?#].*$/, ""))} is no git URL: a git repository over https ends in ".git"; expected a folder of the inputs or a git URL`,
+  );
 }
 
 async function findDockerfile(
@@ -80,8 +116,8 @@ async function findDockerfile(
     if (options.dockerfile !== undefined) {
       throw new UserError("dockerfile and dockerfile_inline are both given: remove one");
     }
-    const ignore = await ignoreFile(undefined, keptOutOf(context, request));
-    return privateDockerfile(workspace, "inline Dockerfile", options.dockerfileInline, ignore);
+    const ignore = await ignoreFile(folder, undefined, keptOutOf(context, request));
+    return privateDockerfile(workspace, "inline Dockerfile", Buffer.from(options.dockerfileInline), ignore);
   }
   if (context.kind === "git" && !(await isInput(folder, options.dockerfile))) return undefined;
   const shown = options.dockerfile ?? join(options.context, "Dockerfile");
@@ -94,16 +130,17 @@ async function findDockerfile(
       `the context ${JSON.stringify(options.context)} holds no file named Dockerfile: name yours with "dockerfile", as a path from the ${folder.step}'s folder${hint}`,
     );
   });
-  const text = await readInputText(folder, shown, "dockerfile", 16 * 1024 * 1024);
+  const content = await readInputFile(folder, shown, "dockerfile", dockerfileLimit);
   const lexical = join(folder.path, shown);
   const named = shown.startsWith("/") ? shown : lexical;
   const keptOut = keptOutOf(context, request);
   if (keptOut === undefined && !(await lstat(named)).isSymbolicLink()) {
-    return { folder: dirname(file), name: basename(file), shown, text };
+    return { folder: dirname(file), name: basename(file), shown, text: content.toString("utf8") };
   }
   // BuildKit follows a symlink only inside the folder it is sent, so a linked Dockerfile is sent from a folder of
   // its own, with the ignore file that goes with the name the author gave.
-  return privateDockerfile(workspace, shown, text, await ignoreFile(`${named}.dockerignore`, keptOut));
+  const ignore = await ignoreFile(folder, `${named}.dockerignore`, keptOut);
+  return privateDockerfile(workspace, shown, content, ignore);
 }
 
 interface KeptOut {
@@ -124,14 +161,24 @@ function keptOutOf(context: ContextInput, { keptOut }: ResolveInputs): KeptOut |
  * @param own the one beside the Dockerfile, which counts before the context's
  */
 async function ignoreFile(
+  folder: InputFolder,
   own: string | undefined,
   keptOut: KeptOut | undefined,
 ): Promise<string | undefined> {
-  const given = own === undefined ? undefined : await readFile(own, "utf8").catch(noSuchFile);
+  const given = own === undefined ? undefined : await readIgnored(folder, own);
   if (keptOut === undefined) return given;
-  const common = given ?? (await readFile(join(keptOut.context, ".dockerignore"), "utf8").catch(noSuchFile));
+  const common = given ?? (await readIgnored(folder, join(keptOut.context, ".dockerignore")));
   // The last pattern that fits decides.
   return `${common ?? ""}\n/${keptOut.path}\n`;
+}
+
+/** A file that need not be there; one that is has to be a file of the inputs, like every other. */
+async function readIgnored(folder: InputFolder, file: string): Promise<string | undefined> {
+  const isThere = (await lstat(file).catch(noSuchFile)) !== undefined;
+  if (!isThere) return undefined;
+  const path = folder.step === "task" ? file : relative(folder.path, file);
+  const bytes = await readInputFile(folder, path, "the Dockerfile's ignore file", dockerfileLimit);
+  return bytes.toString("utf8");
 }
 
 async function isInput(folder: InputFolder, path: string | undefined): Promise<boolean> {
@@ -147,13 +194,13 @@ function noSuchFile(thrown: unknown): undefined {
 async function privateDockerfile(
   workspace: string,
   shown: string,
-  text: string,
+  content: Buffer,
   ignore: string | undefined,
 ): Promise<DockerfileInput> {
   const name = "Dockerfile";
-  const folder = await privateFile(workspace, "dockerfile", name, text).then(dirname);
+  const folder = await privateFile(workspace, "dockerfile", name, content).then(dirname);
   if (ignore !== undefined) await writeSmallFile(join(folder, `${name}.dockerignore`), ignore);
-  return { folder, name, shown, text };
+  return { folder, name, shown, text: content.toString("utf8") };
 }
 
 async function pairs(
@@ -193,26 +240,27 @@ async function namedContext(
   request: ResolveInputs,
   name: string,
   { value, dockerfile }: { readonly value: string; readonly dockerfile: string | undefined },
-): Promise<NamedContext> {
-  if (/^docker-image:\/\/|^https?:\/\//.test(value) || isGitUrl(value))
-    return { kind: "remote", name, url: value };
+): Promise<{ readonly context: NamedContext; readonly login?: Login | undefined }> {
   const subject = `contexts.${name}`;
+  const remote = readRemoteContext(value, subject);
+  if (remote !== undefined)
+    return { context: { kind: "remote", name, url: remote.url }, login: remote.login };
   const path = await resolveInput(
     request.folder,
-    value.replace(/^oci-layout:\/\//, ""),
+    value.replace(/^oci-layout:\/\//i, ""),
     subject,
     "file or folder",
   );
   if ((await stat(path)).isDirectory() && !(await holdsImage(path, value)))
-    return { kind: "folder", name, path };
+    return { context: { kind: "folder", name, path } };
   const { workspace, signal } = request;
   const platforms = wantedPlatforms(dockerfile, name, request.platforms);
   const opened = await openImageArg({ name: subject, path, workspace, platforms, signal });
-  return { kind: "layout", name, ...opened };
+  return { context: { kind: "layout", name, ...opened } };
 }
 
 async function holdsImage(folder: string, value: string): Promise<boolean> {
-  if (value.startsWith("oci-layout://")) return true;
+  if (/^oci-layout:\/\//i.test(value)) return true;
   return (await stat(join(folder, "oci-layout")).catch(noSuchFile)) !== undefined;
 }
 
@@ -256,11 +304,16 @@ async function sshKeys(
 }
 
 /** Inline secrets become files of mode 0600, since an argument list and an environment can be read by others. */
-async function privateFile(workspace: string, purpose: string, name: string, text: string): Promise<string> {
+async function privateFile(
+  workspace: string,
+  purpose: string,
+  name: string,
+  content: string | Buffer,
+): Promise<string> {
   const folder = join(workspace, purpose);
   await mkdir(folder, { mode: 0o700 });
   const file = join(folder, name);
-  await writeSmallFile(file, text, { mode: 0o600, flag: "wx" });
+  await writeSmallFile(file, content, { mode: 0o600, flag: "wx" });
   return file;
 }
 

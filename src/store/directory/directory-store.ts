@@ -1,5 +1,5 @@
 import { access, constants, mkdir, readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { errorCode, UserError } from "../../host/errors.ts";
 import { lockFolder } from "../../host/file-lock.ts";
 import { decodeBuildIndex } from "../../image/build-index.ts";
@@ -39,7 +39,7 @@ export function openDirectoryStore({ directory, keep }: DirectoryStoreOptions): 
 
 async function writable(directory: string, where: string): Promise<void> {
   try {
-    await mkdir(directory, { recursive: true });
+    await makeFolder(directory);
     await access(directory, constants.W_OK | constants.X_OK);
   } catch (cause) {
     const code = errorCode(cause) ?? "";
@@ -48,6 +48,20 @@ async function writable(directory: string, where: string): Promise<void> {
       { cause },
     );
   }
+}
+
+/** Node's own recursive mkdir never ends where a parent is there and has no room for folders, as /proc. */
+async function makeFolder(path: string): Promise<void> {
+  const missing = await mkdir(path).catch((thrown: unknown) => {
+    if (errorCode(thrown) === "EEXIST") return false;
+    if (errorCode(thrown) !== "ENOENT" || dirname(path) === path) throw thrown;
+    return true;
+  });
+  if (missing !== true) return;
+  await makeFolder(dirname(path));
+  await mkdir(path).catch((thrown: unknown) => {
+    if (errorCode(thrown) !== "EEXIST") throw thrown;
+  });
 }
 
 async function fetchBuild(directory: string, version: Digest, signal: AbortSignal): Promise<StoredBuild> {

@@ -1,0 +1,123 @@
+import { UserError } from "../../host/errors.ts";
+import { parseReference } from "../../image/reference.ts";
+
+/** A context that BuildKit fetches. Its URL is an argument, a step's name and part of the provenance: it holds no secret. */
+export interface RemoteContext {
+  readonly kind: "git" | "http" | "image";
+  readonly url: string;
+  /** The user and password that were in the URL, as a secret under the name by which BuildKit looks for them. */
+  readonly login: Login | undefined;
+}
+
+export interface Login {
+  readonly id: string;
+  /** An `Authorization` header. */
+  readonly text: string;
+}
+
+/** What a git URL's query may say (BuildKit, frontend/dockerfile/dfgitutil/git_ref.go); all else it refuses. */
+const gitQueries = [
+  "ref",
+  "tag",
+  "branch",
+  "subdir",
+  "checksum",
+  "commit",
+  "keep-git-dir",
+  "submodules",
+  "mtime",
+  "fetch-by-commit",
+];
+
+/**
+ * Reads a context that isn't among the inputs (Dockerfile reference, "remote context"); undefined when it is a path.
+ * Pure.
+ * @throws UserError, without a word of the text, for a URL that BuildKit doesn't know or that would show a secret
+ */
+export function readRemoteContext(text: string, subject: string): RemoteContext | undefined {
+  if (/^git@[^/]+:/.test(text)) {
+    checkQuery("git", text, subject);
+    return { kind: "git", url: text, login: undefined };
+  }
+  const [, given, rest = ""] = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/is.exec(text) ?? [];
+  const scheme = given?.toLowerCase();
+  switch (scheme) {
+    case undefined:
+      if (!/^[^/]+:[^/]*@/.test(text)) return undefined;
+      throw new UserError(
+        `${subject}: looks like a URL without its scheme; expected a path of the inputs, or a URL such as https://….git`,
+      );
+    case "oci-layout":
+      return undefined;
+    case "docker-image":
+      if (rest !== "scratch") parseReference(rest, subject);
+      return { kind: "image", url: text, login: undefined };
+    case "git":
+    case "ssh":
+      if (/^[^/]*:[^/]*@/.test(rest)) {
+        throw new UserError(
+          `${subject}: a ${scheme}:// URL with a password, which git doesn't use: take it out, and give a key under "ssh", or an https:// URL`,
+        );
+      }
+      checkQuery("git", text, subject);
+      return { kind: "git", url: text, login: undefined };
+    case "http":
+    case "https":
+      return webContext(scheme, rest, subject);
+    default:
+      throw new UserError(
+        `${subject}: BuildKit fetches nothing by ${scheme}://; expected a path of the inputs, or a git URL (https://….git, ssh://, git@host:…)`,
+      );
+  }
+}
+
+function webContext(scheme: "http" | "https", rest: string, subject: string): RemoteContext {
+  const [, authority = "", path = ""] = /^([^/?#]*)(.*)$/s.exec(rest) ?? [];
+  const at = authority.lastIndexOf("@");
+  const host = authority.slice(at + 1);
+  const url = `${scheme}://${host}${path}`;
+  if (!URL.canParse(url) || /\s/.test(url)) throw new UserError(`${subject}: is no URL`);
+  const kind = new URL(url).pathname.endsWith(".git") ? "git" : "http";
+  checkQuery(kind, url, subject);
+  if (at === -1) return { kind, url, login: undefined };
+  const [user = "", ...password] = authority.slice(0, at).split(":");
+  const basic = [user, password.join(":")].map((part) => decoded(part, subject)).join(":");
+  const header = `Basic ${Buffer.from(basic).toString("base64")}`;
+  // BuildKit: client/llb/source.go and source/git/source.go; source/http/source.go, where the port doesn't count.
+  const id = kind === "git" ? `GIT_AUTH_HEADER.${host}` : `HTTP_AUTH_HEADER_${hostname(url)}`;
+  return { kind, url, login: { id, text: header } };
+}
+
+/** As BuildKit has it: an IPv6 address without its brackets. */
+function hostname(url: string): string {
+  return new URL(url).hostname.replace(/^\[(.*)\]$/, "$1");
+}
+
+function decoded(part: string, subject: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new UserError(
+      `${subject}: the URL's user or password has a "%" that is no escape; write it as %25`,
+    );
+  }
+}
+
+function checkQuery(kind: "git" | "http", url: string, subject: string): void {
+  const [, query = ""] = /^[^?#]*\?([^#]*)/.exec(url) ?? [];
+  const names = [...new URLSearchParams(query).keys()].map((name) => name.slice(0, 60));
+  if (kind === "git") {
+    const strange = names.find((name) => !gitQueries.includes(name));
+    if (strange === undefined) return;
+    throw new UserError(
+      `${subject}: the query of a git URL has ${JSON.stringify(strange)}; expected ${gitQueries.slice(0, 5).join(", ")} …; a token goes under secrets: {GIT_AUTH_TOKEN: {text: …}}`,
+    );
+  }
+  const secret = names.find((name) =>
+    /token|secret|passw|signature|credential|api_?key|^sig$|^key$/i.test(name),
+  );
+  if (secret === undefined) return;
+  throw new UserError(
+    `${subject}: the URL's query has ${JSON.stringify(secret)}, which logs and provenance would show: fetch it in a step before, or give secrets: {HTTP_AUTH_TOKEN_${hostname(url)}: {text: …}}`,
+  );
+}

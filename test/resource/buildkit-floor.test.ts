@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { execa } from "execa";
+import { buildkitFloor, oldVersion } from "../../src/builder/engine/version.ts";
+import { startBuildkitd } from "../support/buildkit.ts";
+import { checkout, toolEnvironment } from "../support/host.ts";
+import { nativePlatform } from "../support/images.ts";
+import { assertFailedCleanly, versionOf } from "../support/resource.ts";
+import { makeSite } from "../support/site.ts";
+
+/** As `buildctl debug info` has it. */
+const info = (version: string) => `BuildKit:\tgithub.com/moby/buildkit ${version} 1234abcd\n`;
+
+test("a version older than the floor is told; a newer one and a build without a version are good", () => {
+  for (const version of ["v0.28.0", "v0.9.3", "0.27.99", "v0.28.0-rc1", "v0.28.0+debian"]) {
+    const said = /^is version 0\.\d+\.\d+, which has known security holes; 0\.28\.1 or newer/;
+    assert.match(oldVersion(info(version)) ?? "", said);
+  }
+  for (const version of [
+    `v${buildkitFloor}`,
+    "v0.34.2",
+    "v1.0.0",
+    "v0.29.0-rc1",
+    "v0.0.0+unknown",
+    "(devel)",
+  ])
+    assert.equal(oldVersion(info(version)), undefined, version);
+});
+
+/** A folder for PATH whose buildctl hears from the daemon at `address` that it is old, and is buildctl otherwise. */
+async function makeBuildctl(folder: string, address: string): Promise<string> {
+  const { stdout: real } = await execa("which", ["buildctl"], { env: toolEnvironment() });
+  const script = `#!/bin/sh
+case "$*" in
+*"${address}"*"debug info"*) echo 'BuildKit: github.com/moby/buildkit v0.28.0 1234abcd' ;;
+*) exec ${real} "$@" ;;
+esac
+`;
+  const bin = join(folder, "bin");
+  await mkdir(bin);
+  await writeFile(join(bin, "buildctl"), script);
+  await chmod(join(bin, "buildctl"), 0o755);
+  return bin;
+}
+
+test("a BuildKit elsewhere with known holes is refused, and as one of several nodes passed over", async () => {
+  await using site = await makeSite("");
+  await using old = await startBuildkitd();
+  const bin = await makeBuildctl(site.folder, old.address);
+  const PATH = `${bin}:${dirname(process.execPath)}:${checkout}/.tools/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
+  // Not by the launcher, which puts the checkout's own tools first.
+  const under = ["sh", "-c", `shift; exec node ${checkout}/src/main.ts out "$@"`, "sh"];
+  const put = (source: Readonly<Record<string, unknown>>) => site.put({}, source, { under, env: { PATH } });
+  const platforms = [`linux/${nativePlatform.architecture}`];
+  for (const source of [
+    { buildkit: { address: old.address } },
+    { nodes: [{ address: old.address, platforms }] },
+  ]) {
+    const refused = await put(source);
+    assertFailedCleanly(
+      refused,
+      /BuildKit at unix:\S+ is version 0\.28\.0, .*holes; 0\.28\.1 or newer is needed/,
+    );
+    assert.doesNotMatch(refused.stderr, /COPY/);
+  }
+  await using good = await startBuildkitd();
+  const built = await put({ nodes: [old, good].map(({ address }) => ({ address, platforms })) });
+  versionOf(built);
+  assert.match(built.stderr, new RegExp(`building with BuildKit at ${good.address}`));
+});

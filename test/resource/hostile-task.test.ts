@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { assertFailedCleanly, type Run, runResource } from "../support/resource.ts";
+
+/** Runs a task in a folder with the input `app`; answers also what lies in the folder after it. */
+async function build(
+  env: Readonly<Record<string, string>>,
+  see: (folder: string) => Promise<void> = async () => {},
+): Promise<Run & { readonly names: readonly string[] }> {
+  await using folder = await createPrivateFolder("test-task");
+  await mkdir(join(folder.path, "app"));
+  await writeFile(join(folder.path, "app/Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n");
+  const all = { NO_COLOR: "1", CONTEXT: "app", ...env };
+  const run = await runResource("build", { cwd: folder.path, env: all });
+  await see(folder.path);
+  return { ...run, names: await readdir(folder.path) };
+}
+
+const refused: readonly (readonly [string, string, RegExp])[] = [
+  ["IMAGE_PLATFORM", "linux/amd64,--output=type=local", /params\.platforms\.1: expected os\/architecture/],
+  ["IMAGE_PLATFORM", "linux/amd64\nlinux/arm64", /params\.platforms\.0: expected os\/architecture/],
+  ["ADDITIONAL_TARGETS", "one,../two", /params\.additional_targets\.1: expected the name of a stage/],
+  ["ADDITIONAL_TARGETS", "image", /ADDITIONAL_TARGETS: the folder of "image" would take the place/],
+  ["BUILDKIT_SSH", "default", /BUILDKIT_SSH: expected id=path/],
+  ["BUILDKIT_ADD_HOSTS", 'a=1"', /params\.add_hosts\.a\.0: expected an IP address/],
+  ["BUILDKIT_SECRET_../x", "app/Dockerfile", /expected up to 128 letters, digits/],
+  ["BUILDKIT_SECRETTEXT_a,b", "hunter2", /expected up to 128 letters, digits/],
+  ["LABEL___proto__", "x", /params: there is no LABEL___proto__/],
+  ["UNPACK_ROOTFS", "maybe", /UNPACK_ROOTFS: expected true or false; found another text/],
+  [
+    "BUILDKIT_EXTRA_CONFIG",
+    'root = "/hunter2"',
+    /buildkit_extra_config sets root, which the step itself has set/,
+  ],
+  [
+    "CONTEXT",
+    "https://me:hunter2@git.example/a",
+    /is no git URL: a git repository over https ends in "\.git"/,
+  ],
+  ["CONTEXT", "svn://me:hunter2@svn.example/a", /context: BuildKit fetches nothing by svn:\/\//],
+  ["DOCKERFILE", "../../etc/passwd", /dockerfile: .* leads out of the task's folder/],
+  ["BUILD_ARGS_FILE", "/dev/zero", /build_args_file: "\/dev\/zero" is neither file nor folder/],
+  ["CONTEXT", "/dev/null", /context: "\/dev\/null" is neither file nor folder; expected a folder/],
+  ["TARGET", "--stage", /target stage "--stage" could not be found/],
+];
+
+for (const [name, value, message] of refused) {
+  test(`a task's ${name}=${JSON.stringify(value).replace("hunter2", "…")} is refused with what to change`, async () => {
+    const run = await build({ [name]: value });
+    assertFailedCleanly(run, message);
+    assert.doesNotMatch(run.output, /hunter2/);
+    assert.deepEqual(run.names, ["app"]);
+  });
+}
+
+test("a task's values keep their line breaks, quotes and separators, and variables of other names are none of it", async () => {
+  const value = 'a,b="c"\n--output=x\\ é';
+  const run = await build(
+    {
+      LABEL_note: value,
+      "LABEL_org.example.a b": "x",
+      "BUILDKIT_SECRETTEXT_npm-token": "x",
+      BUILD_ARG: "x",
+      LABEL_: "x",
+      CONTEXTS: "x",
+      TARGET: "",
+      // What a shell in between would run.
+      BASH_ENV: "/nonexistent",
+      "BASH_FUNC_exec%%": "() { echo called; }",
+    },
+    async (folder) => {
+      const labels: unknown = JSON.parse(await readFile(join(folder, "image/labels.json"), "utf8"));
+      assert.deepEqual(labels, { note: value, "org.example.a b": "x" });
+    },
+  );
+  assert.equal(run.status, 0, run.output);
+  assert.equal(run.stdout, "");
+});

@@ -1,34 +1,96 @@
 import { UserError } from "../host/errors.ts";
 import { FileNames } from "./file-names.ts";
+import { FolderNumbers } from "./folder-numbers.ts";
 
-/** A folder of the tree that is being unpacked. */
+/** A folder of the tree that is being unpacked. There may be a million of them, so what is a number lies elsewhere. */
 export class Folder {
   /** No other folder has it, nor had. */
   readonly id: number;
   readonly parent: Folder | undefined;
   readonly name: string;
-  /** Of the root, 0. */
-  readonly depth: number;
-  /** The layer that put it there, counted from 0, the lowest. */
-  layer: number;
-  /** The newest layer that has put anything there or anywhere below. */
-  newest: number;
-  /** The layer at whose time nothing of lower ones was left in it: it was new then, or hidden. */
-  cleared: number;
   /** Folders, and the few others that can't be told from the disk; see {@link TreeModel.find}. */
   children: Map<string, Child> | undefined;
-  /** As the image has it; set at the end, since each child that comes or goes changes a folder's time. */
-  attributes: FolderAttributes = impliedAttributes;
+  readonly #notes: FolderNotes;
 
-  constructor(parent: Folder | undefined, name: string, { id, layer }: { id: number; layer: number }) {
+  constructor(
+    parent: Folder | undefined,
+    name: string,
+    { id, layer, notes }: { id: number; layer: number; notes: FolderNotes },
+  ) {
     this.id = id;
     this.parent = parent;
     this.name = compact(name);
-    this.depth = parent === undefined ? 0 : parent.depth + 1;
+    this.#notes = notes;
+    notes.numbers.set(id, "depth", parent === undefined ? 0 : parent.depth + 1);
     this.layer = layer;
     this.newest = layer;
     this.cleared = layer;
+    this.attributes = impliedAttributes;
   }
+
+  /** Of the root, 0. */
+  get depth(): number {
+    return this.#notes.numbers.get(this.id, "depth");
+  }
+
+  /** The layer that put it there, counted from 0, the lowest. */
+  get layer(): number {
+    return this.#notes.numbers.get(this.id, "layer");
+  }
+
+  set layer(layer: number) {
+    this.#notes.numbers.set(this.id, "layer", layer);
+  }
+
+  /** The newest layer that has put anything there or anywhere below. */
+  get newest(): number {
+    return this.#notes.numbers.get(this.id, "newest");
+  }
+
+  set newest(layer: number) {
+    this.#notes.numbers.set(this.id, "newest", layer);
+  }
+
+  /** The layer at whose time nothing of lower ones was left in it: it was new then, or hidden. */
+  get cleared(): number {
+    return this.#notes.numbers.get(this.id, "cleared");
+  }
+
+  set cleared(layer: number) {
+    this.#notes.numbers.set(this.id, "cleared", layer);
+  }
+
+  /** As the image has it; set at the end, since each child that comes or goes changes a folder's time. */
+  get attributes(): FolderAttributes {
+    const { id } = this;
+    const { numbers, xattrs } = this.#notes;
+    return {
+      mode: numbers.get(id, "mode"),
+      uid: numbers.get(id, "uid"),
+      gid: numbers.get(id, "gid"),
+      seconds: numbers.getSeconds(id),
+      nanoseconds: numbers.get(id, "nanoseconds"),
+      xattrs: xattrs.get(id),
+    };
+  }
+
+  set attributes({ mode, uid, gid, seconds, nanoseconds, xattrs }: FolderAttributes) {
+    const { id } = this;
+    const { numbers, xattrs: noted } = this.#notes;
+    numbers.set(id, "mode", mode & 0o7777);
+    numbers.set(id, "uid", uid);
+    numbers.set(id, "gid", gid);
+    numbers.setSeconds(id, seconds);
+    numbers.set(id, "nanoseconds", nanoseconds);
+    if (xattrs === undefined) noted.delete(id);
+    else noted.set(id, xattrs);
+  }
+}
+
+/** What the folders of a tree have, by their ids. */
+interface FolderNotes {
+  readonly numbers: FolderNumbers;
+  readonly xattrs: Map<number, ReadonlyMap<string, Buffer>>;
 }
 
 export interface FolderAttributes {
@@ -87,7 +149,8 @@ export type Look = (folder: Folder, name: string) => { readonly target: string |
  * which may be millions, only traces of their names are kept, and the disk says the rest.
  */
 export class TreeModel {
-  readonly root = new Folder(undefined, "", { id: 0, layer: 0 });
+  readonly #notes: FolderNotes = { numbers: new FolderNumbers(), xattrs: new Map() };
+  readonly root = new Folder(undefined, "", { id: 0, layer: 0, notes: this.#notes });
   readonly #files = new FileNames();
   readonly #look: Look;
   readonly #settle: () => void;
@@ -173,7 +236,7 @@ export class TreeModel {
 
   /** Notes a new folder under a name that nothing has. */
   putFolder(parent: Folder, name: string): Folder {
-    const made = new Folder(parent, name, { id: ++this.#lastId, layer: this.#layer });
+    const made = new Folder(parent, name, { id: ++this.#lastId, layer: this.#layer, notes: this.#notes });
     this.put(parent, name, made);
     return made;
   }

@@ -74,6 +74,7 @@ export interface Outside {
 export interface Unpacked extends AsyncDisposable, Outside {
   readonly way: Way;
   readonly error: unknown;
+  /** But for how far it was, which a slow machine tells as well. */
   readonly logged: string;
 }
 
@@ -118,7 +119,7 @@ export async function unpack(
     ...outside,
     way,
     error,
-    logged: host.logged(),
+    logged: host.logged().replace(/^unpack(ing|ed \d+) layer.*\n/gm, ""),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

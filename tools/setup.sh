@@ -44,6 +44,8 @@ unshare util-linux
 getfattr attr
 setcap libcap2-bin
 mkfs.ext4 e2fsprogs
+mkfs.xfs xfsprogs
+mkfs.btrfs btrfs-progs
 /usr/bin/time time
 /etc/ssl/certs/ca-certificates.crt ca-certificates
 /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring

@@ -1,7 +1,6 @@
 import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { type Pack, pack } from "tar-stream";
+import { type Header, pack } from "tar-stream";
 import { writeDurably } from "../host/durable.ts";
 import type { Blobs } from "./blobs.ts";
 import type { Descriptor } from "./descriptor.ts";
@@ -12,7 +11,7 @@ import { mediaTypes } from "./media-types.ts";
 import { familiarRepository, type Reference } from "./reference.ts";
 import type { Image } from "./resolve.ts";
 import { storedGzip, storedGzipSize } from "./stored-gzip.ts";
-import { counted, openVerified } from "./verify.ts";
+import { verifiedPieces } from "./verify.ts";
 
 export interface ImageTar {
   readonly image: Image;
@@ -40,15 +39,7 @@ export async function writeImageTar({ file, ...archive }: ImageTar): Promise<Blo
   const layers = new Map<Digest, number>();
   await writeDurably(
     file,
-    async (handle) => {
-      const tar = pack();
-      // An abort can come before `writeFile` listens, and an error that nobody hears ends the process.
-      tar.on("error", () => {});
-      // A failure of either side ends the other: `fill` destroys the archive, `writeFile` stops reading it.
-      const filled = fill(new Members(tar), archive, layers).catch((error: Error) => tar.destroy(error));
-      await handle.writeFile(tar as AsyncIterable<Uint8Array>, { signal: archive.signal });
-      await filled;
-    },
+    (handle) => handle.writeFile(archiveBytes(archive, layers), { signal: archive.signal }),
     size,
   );
   return archivedLayers(file, layers);
@@ -69,72 +60,73 @@ function archivedLayers(file: string, starts: ReadonlyMap<Digest, number>): Blob
   };
 }
 
-async function fill(
-  members: Members,
+/** @param starts is told where in the archive the bytes of each layer begin */
+async function* archiveBytes(
   { image, blobs, tags, onBytes, signal }: Omit<ImageTar, "file">,
   starts: Map<Digest, number>,
-): Promise<void> {
+): AsyncGenerator<Uint8Array, void, undefined> {
   const { descriptor, manifest } = image;
   const wrapped = layerToWrap(image);
+  const members = new Members();
   // The documents come first: go-containerregistry reads from the start of the archive for each file it wants.
-  members.add("oci-layout", layoutMarker);
-  members.add("index.json", layoutIndex(descriptor, tags));
-  members.add("manifest.json", dockerManifest(image, tags, wrapped));
-  for (const folder of ["blobs/", "blobs/sha256/"]) members.addFolder(folder);
-  members.add(blobPath(descriptor.digest), image.manifestBytes);
-  members.add(blobPath(manifest.config.digest), image.configBytes);
-  const open = async (layer: Descriptor) => counted(await openVerified(blobs, layer, signal), onBytes);
+  yield* members.add("oci-layout", layoutMarker);
+  yield* members.add("index.json", layoutIndex(descriptor, tags));
+  yield* members.add("manifest.json", dockerManifest(image, tags, wrapped));
+  for (const folder of ["blobs/", "blobs/sha256/"]) yield* members.addFolder(folder);
+  yield* members.add(blobPath(descriptor.digest), image.manifestBytes);
+  yield* members.add(blobPath(manifest.config.digest), image.configBytes);
   for (const layer of new Map(manifest.layers.map((each) => [each.digest, each])).values()) {
     const { digest, size } = layer;
-    starts.set(digest, await members.pipe(blobPath(digest), size, await open(layer)));
+    starts.set(digest, members.nextStart);
+    yield* members.pipe(blobPath(digest), size, verifiedPieces(blobs, layer, { onBytes, signal }));
   }
   if (wrapped !== undefined) {
     const { digest, size } = wrapped;
-    const bytes = storedGzip(await openVerified(blobs, wrapped, signal), size);
-    await members.pipe(wrappedPath(digest), storedGzipSize(size), bytes);
+    const bytes = storedGzip(verifiedPieces(blobs, wrapped, { signal }), size);
+    yield* members.pipe(wrappedPath(digest), storedGzipSize(size), bytes);
   }
-  members.end();
+  yield Buffer.alloc(2 * tarBlock);
 }
 
-/** The members of an archive, one after the other. */
+/** The members of an archive, one after the other, in pieces that are good until the next is asked for. */
 class Members {
-  readonly #tar: Pack;
   /** Where the next member's header begins. */
   #end = 0;
 
-  constructor(tar: Pack) {
-    this.#tar = tar;
+  /** Where the bytes of the next member begin. All names are short and no attribute is unusual, so a header has one block. */
+  get nextStart(): number {
+    return this.#end + tarBlock;
   }
 
-  add(name: string, bytes: Uint8Array): void {
-    this.#tar.entry(header(name), Buffer.from(bytes));
-    this.#advance(bytes.length);
+  async *add(name: string, bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+    yield* this.pipe(name, bytes.length, [bytes]);
   }
 
-  addFolder(name: string): void {
-    this.#tar.entry({ ...header(name), mode: 0o755, type: "directory" });
-    this.#advance(0);
+  async *addFolder(name: string): AsyncGenerator<Uint8Array, void, undefined> {
+    yield await headerBlock({ ...header(name), mode: 0o755, type: "directory" });
+    this.#end += tarBlock;
   }
 
-  /** Answers where in the archive the bytes begin. */
-  async pipe(name: string, size: number, bytes: AsyncIterable<Uint8Array>): Promise<number> {
-    const member = this.#tar.entry({ ...header(name), size });
-    // The archive's reader is told. The member's own error can come after the pipeline has let go of it, and would end the process.
-    member.on("error", () => {});
-    await pipeline(bytes, member);
-    return this.#advance(size);
+  async *pipe(
+    name: string,
+    size: number,
+    bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    yield await headerBlock({ ...header(name), size });
+    yield* bytes;
+    const padding = (tarBlock - (size % tarBlock)) % tarBlock;
+    yield Buffer.alloc(padding);
+    this.#end += tarBlock + size + padding;
   }
+}
 
-  end(): void {
-    this.#tar.finalize();
-  }
-
-  /** All names are short and no attribute is unusual, so each member has one header block (POSIX pax, ustar format). */
-  #advance(size: number): number {
-    const start = this.#end + tarBlock;
-    this.#end = start + Math.ceil(size / tarBlock) * tarBlock;
-    return start;
-  }
+/** A member's header, by tar-stream. The bytes don't go through it, which would hold on to pieces of a file's buffer. */
+async function headerBlock(member: Partial<Header> & Pick<Header, "name">): Promise<Uint8Array> {
+  const tar = pack();
+  // What it misses then is the member's content.
+  tar.entry(member).on("error", () => {});
+  for await (const block of tar as AsyncIterable<Uint8Array>) return block;
+  throw new Error(`no header for ${member.name}`);
 }
 
 const tarBlock = 512;

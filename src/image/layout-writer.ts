@@ -1,8 +1,5 @@
-import { constants, createReadStream } from "node:fs";
-import { copyFile, link, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { constants, copyFile, link, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { Writable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { besideOf, flushFolder, writeFlushed, writeProblem } from "../host/durable.ts";
 import type { Blobs } from "./blobs.ts";
 import type { Descriptor } from "./descriptor.ts";
@@ -12,7 +9,7 @@ import { isManifestType, mediaTypes } from "./media-types.ts";
 import { type ReachableBlob, reachableBlobs } from "./reachable.ts";
 import { formatReference, type Reference } from "./reference.ts";
 import type { ImageTree } from "./resolve.ts";
-import { counted, openVerified, verified } from "./verify.ts";
+import { drain, verifiedFile, verifiedPieces } from "./verify.ts";
 
 export interface LayoutToWrite {
   readonly tree: ImageTree;
@@ -93,14 +90,10 @@ async function placeBlob(
 ): Promise<void> {
   if (bytes !== undefined) return writeBytes(path, bytes);
   if (await shareFile(blobs, descriptor, path)) {
-    const { where } = blobs;
-    const stream = createReadStream(path, { highWaterMark: 1024 * 1024 });
-    const reading = verified(descriptor, stream, { where, signal });
-    const drain = new Writable({ write: (_chunk, _encoding, done) => done() });
-    return pipeline(counted(reading, onBytes), drain, { signal });
+    return drain(verifiedFile(path, descriptor, { where: blobs.where, onBytes, signal }));
   }
-  const stream = await openVerified(blobs, descriptor, signal);
-  return writeFlushed(path, (file) => file.writeFile(counted(stream, onBytes), { signal }));
+  const pieces = verifiedPieces(blobs, descriptor, { onBytes, signal });
+  await writeFlushed(path, (file) => file.writeFile(pieces, { signal }));
 }
 
 /**

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { constants, type FileHandle, open } from "node:fs/promises";
 import { type Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { UserError } from "../host/errors.ts";
@@ -76,15 +77,79 @@ export class BlobCheck {
   }
 }
 
-/** The pieces of a stream as they are, each told to `onBytes` as it is read. */
-export async function* counted(
-  stream: Readable,
-  onBytes: (bytes: number) => void = () => {},
+/** Bytes of a file that are read at once. */
+const readAtOnce = 512 * 1024;
+
+export interface VerifiedReading {
+  /** Names the source in messages. */
+  readonly where: string;
+  /** Told of each piece that was read and used. */
+  readonly onBytes?: ((bytes: number) => void) | undefined;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * A blob's bytes, verified as {@link verified} does. A piece is good until the next is asked for: a local file is read
+ * into the same two buffers all the time, where a stream makes new ones and gigabytes of them wait to be collected.
+ */
+export async function* verifiedPieces(
+  blobs: Blobs,
+  descriptor: Descriptor,
+  { onBytes = () => {}, signal }: Omit<VerifiedReading, "where">,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const piece of stream as AsyncIterable<Uint8Array>) {
-    yield piece;
-    onBytes(piece.length);
+  const { where } = blobs;
+  const path = blobs.file(descriptor);
+  if (path !== undefined) {
+    yield* verifiedFile(path, descriptor, { where, onBytes, signal });
+    return;
   }
+  for await (const piece of await openVerified(blobs, descriptor, signal)) {
+    yield piece as Uint8Array;
+    onBytes((piece as Uint8Array).length);
+  }
+}
+
+/** As {@link verifiedPieces}, of the blob's file. The next piece is read and hashed while one is used. */
+export async function* verifiedFile(
+  path: string,
+  descriptor: Descriptor,
+  { where, onBytes = () => {}, signal }: VerifiedReading,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  await using file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  const blob = new BlobCheck(descriptor, where);
+  const size = Math.max(1, Math.min(descriptor.size, readAtOnce));
+  let [buffer, other] = [Buffer.allocUnsafeSlow(size), Buffer.allocUnsafeSlow(size)];
+  const next = (into: Buffer) => nextPiece(file, { blob, into, signal });
+  let coming = next(buffer);
+  try {
+    for (let piece = await coming; piece.length > 0; piece = await coming) {
+      [buffer, other] = [other, buffer];
+      coming = next(buffer);
+      coming.catch(() => {}); // It is asked for when this piece is used.
+      yield piece;
+      onBytes(piece.length);
+    }
+  } finally {
+    await coming.catch(() => {});
+  }
+  blob.end();
+}
+
+/** Reads all, for nothing but its being verified. */
+export async function drain(pieces: AsyncIterator<Uint8Array>): Promise<void> {
+  while ((await pieces.next()).done !== true);
+}
+
+async function nextPiece(
+  file: FileHandle,
+  { blob, into, signal }: { blob: BlobCheck; into: Buffer; signal: AbortSignal },
+): Promise<Buffer> {
+  signal.throwIfAborted();
+  const { bytesRead } = await file.read(into, 0, into.length, null);
+  const piece = into.subarray(0, bytesRead);
+  blob.add(piece);
+  return piece;
 }
 
 /** Opens a blob and verifies it as it is read: see {@link verified}. */

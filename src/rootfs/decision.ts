@@ -37,8 +37,9 @@ export function decide(entry: TarEntry): Decision {
   const parts = partsOf(entry.path);
   const name = parts.pop();
   if (name === undefined) {
-    if (entry.kind === "folder") return { kind: "root" };
-    throw refused(entry, "names the root itself, which must be a folder");
+    if (entry.kind !== "folder") throw refused(entry, "names the root itself, which must be a folder");
+    checkLimits(entry, []);
+    return { kind: "root" };
   }
   if (parts.some((part) => part.startsWith(reservedPrefix))) return { kind: "ignore" };
   if (parts.some((part) => part.startsWith(whiteoutPrefix))) {
@@ -46,7 +47,7 @@ export function decide(entry: TarEntry): Decision {
   }
   if (name === opaqueName) return { kind: "opaque", folder: parts };
   if (name.startsWith(reservedPrefix)) return { kind: "ignore" };
-  checkLimits(entry, parts, name);
+  checkLimits(entry, [name, ...parts]);
   if (name.startsWith(whiteoutPrefix)) {
     const hidden = name.slice(whiteoutPrefix.length);
     if (hidden === "" || hidden === "." || hidden === "..") throw refused(entry, "hides no name of a folder");
@@ -61,8 +62,8 @@ export function decide(entry: TarEntry): Decision {
 }
 
 /** What Linux doesn't take is found here, before anything of it is made. */
-function checkLimits(entry: TarEntry, parts: readonly string[], name: string): void {
-  for (const part of [name, ...parts]) {
+function checkLimits(entry: TarEntry, names: readonly string[]): void {
+  for (const part of names) {
     if (part.length > nameLimit)
       throw refused(entry, `has a name of ${part.length} bytes; Linux takes ${nameLimit}`);
   }

@@ -1,29 +1,96 @@
 import { UserError } from "../host/errors.ts";
+import { FileNames } from "./file-names.ts";
+import { FolderNumbers } from "./folder-numbers.ts";
 
-/** A folder of the tree that is being unpacked. */
+/** A folder of the tree that is being unpacked. There may be a million of them, so what is a number lies elsewhere. */
 export class Folder {
+  /** No other folder has it, nor had. */
+  readonly id: number;
   readonly parent: Folder | undefined;
   readonly name: string;
-  /** Of the root, 0. */
-  readonly depth: number;
-  /** The layer that put it there, counted from 0, the lowest. */
-  layer: number;
-  /** The newest layer that has put anything there or anywhere below. */
-  newest: number;
-  /** The layer that has hidden all that lower ones had put into it; -1 for none. */
-  cleared = -1;
-  /** Of most folders of an image that isn't made of folders, not undefined. */
+  /** Folders, and the few others that can't be told from the disk; see {@link TreeModel.find}. */
   children: Map<string, Child> | undefined;
-  /** As the image has it; set at the end, since each child that comes or goes changes a folder's time. */
-  attributes: FolderAttributes = impliedAttributes;
+  readonly #notes: FolderNotes;
 
-  constructor(parent: Folder | undefined, name: string, layer: number) {
+  constructor(
+    parent: Folder | undefined,
+    name: string,
+    { id, layer, notes }: { id: number; layer: number; notes: FolderNotes },
+  ) {
+    this.id = id;
     this.parent = parent;
     this.name = compact(name);
-    this.depth = parent === undefined ? 0 : parent.depth + 1;
+    this.#notes = notes;
+    notes.numbers.set(id, "depth", parent === undefined ? 0 : parent.depth + 1);
     this.layer = layer;
     this.newest = layer;
+    this.cleared = layer;
+    this.attributes = impliedAttributes;
   }
+
+  /** Of the root, 0. */
+  get depth(): number {
+    return this.#notes.numbers.get(this.id, "depth");
+  }
+
+  /** The layer that put it there, counted from 0, the lowest. */
+  get layer(): number {
+    return this.#notes.numbers.get(this.id, "layer");
+  }
+
+  set layer(layer: number) {
+    this.#notes.numbers.set(this.id, "layer", layer);
+  }
+
+  /** The newest layer that has put anything there or anywhere below. */
+  get newest(): number {
+    return this.#notes.numbers.get(this.id, "newest");
+  }
+
+  set newest(layer: number) {
+    this.#notes.numbers.set(this.id, "newest", layer);
+  }
+
+  /** The layer at whose time nothing of lower ones was left in it: it was new then, or hidden. */
+  get cleared(): number {
+    return this.#notes.numbers.get(this.id, "cleared");
+  }
+
+  set cleared(layer: number) {
+    this.#notes.numbers.set(this.id, "cleared", layer);
+  }
+
+  /** As the image has it; set at the end, since each child that comes or goes changes a folder's time. */
+  get attributes(): FolderAttributes {
+    const { id } = this;
+    const { numbers, xattrs } = this.#notes;
+    return {
+      mode: numbers.get(id, "mode"),
+      uid: numbers.get(id, "uid"),
+      gid: numbers.get(id, "gid"),
+      seconds: numbers.getSeconds(id),
+      nanoseconds: numbers.get(id, "nanoseconds"),
+      xattrs: xattrs.get(id),
+    };
+  }
+
+  set attributes({ mode, uid, gid, seconds, nanoseconds, xattrs }: FolderAttributes) {
+    const { id } = this;
+    const { numbers, xattrs: noted } = this.#notes;
+    numbers.set(id, "mode", mode & 0o7777);
+    numbers.set(id, "uid", uid);
+    numbers.set(id, "gid", gid);
+    numbers.setSeconds(id, seconds);
+    numbers.set(id, "nanoseconds", nanoseconds);
+    if (xattrs === undefined) noted.delete(id);
+    else noted.set(id, xattrs);
+  }
+}
+
+/** What the folders of a tree have, by their ids. */
+interface FolderNotes {
+  readonly numbers: FolderNumbers;
+  readonly xattrs: Map<number, ReadonlyMap<string, Buffer>>;
 }
 
 export interface FolderAttributes {
@@ -45,49 +112,62 @@ export const impliedAttributes: FolderAttributes = {
   xattrs: undefined,
 };
 
-export class Symlink {
-  readonly target: string;
-  readonly layer: number;
+/** What there is under one name. What is no folder has no object, only a number that tells its layer and kind. */
+export type Child = Folder | number;
 
-  constructor(target: string, layer: number) {
-    this.target = target;
-    this.layer = layer;
-  }
-}
+const kinds = { file: 0, symlink: 1, absent: 2 } as const;
 
 /**
- * What there is under one name. Most names are files, so for those there is no object, only a number that tells
- * the layer: `leaf` and `absent` make it.
+ * What is no folder.
+ * @param kind a symlink; what the image has but this container may not make; or a file, FIFO or device
  */
-export type Child = Folder | Symlink | number;
-
-/** A file, FIFO or device of a layer. */
-export function leaf(layer: number): number {
-  return layer * 2;
+export function leaf(layer: number, kind: keyof typeof kinds): number {
+  return layer * 4 + kinds[kind];
 }
 
-/** What the image has but this container may not make. */
-export function absent(layer: number): number {
-  return layer * 2 + 1;
+export function isSymlink(child: Child): boolean {
+  return typeof child === "number" && child % 4 === kinds.symlink;
 }
 
 export function isAbsent(child: Child): boolean {
-  return typeof child === "number" && child % 2 === 1;
+  return typeof child === "number" && child % 4 === kinds.absent;
 }
 
 export function layerOf(child: Child): number {
-  return typeof child === "number" ? child >> 1 : child.layer;
+  return typeof child === "number" ? child >> 2 : child.layer;
 }
 
 /** As Linux (path_resolution(7)). */
 const linksLimit = 40;
 
+/** What the disk tells of a name in a folder that is no folder's: whether it is there, and a symlink's target. */
+export type Look = (folder: Folder, name: string) => { readonly target: string | undefined } | undefined;
+
 /**
- * The tree as it is on the disk. The destination starts empty and has no other writer, so this is the authority:
- * links are followed here, inside the root, and the kernel is only given paths that have none.
+ * The tree as it is on the disk. The destination starts empty and has no other writer, so this is the authority on
+ * folders: links are followed here, inside the root, and the kernel is only given paths that have none. Of files,
+ * which may be millions, only traces of their names are kept, and the disk says the rest.
  */
 export class TreeModel {
-  readonly root = new Folder(undefined, "", 0);
+  readonly #notes: FolderNotes = { numbers: new FolderNumbers(), xattrs: new Map() };
+  readonly root = new Folder(undefined, "", { id: 0, layer: 0, notes: this.#notes });
+  readonly #files = new FileNames();
+  readonly #look: Look;
+  readonly #settle: () => void;
+  #lastId = 0;
+  #layer = 0;
+
+  /** @param settle waits until all files that are noted are on the disk; symlinks always are */
+  constructor(look: Look, settle: () => void) {
+    this.#look = look;
+    this.#settle = settle;
+  }
+
+  /** What is put from now on is of this layer. */
+  startLayer(layer: number): void {
+    this.#layer = layer;
+    this.#files.startLayer();
+  }
 
   /**
    * Finds a folder, with symlinks followed as in a chroot.
@@ -107,13 +187,16 @@ export class TreeModel {
         folder = folder.parent ?? folder;
         continue;
       }
-      const child = folder.children?.get(name);
+      const child = this.known(folder, name);
       if (child instanceof Folder) {
         folder = child;
-      } else if (child instanceof Symlink) {
+        continue;
+      }
+      const target = child !== undefined && isSymlink(child) ? this.#look(folder, name)?.target : undefined;
+      if (target !== undefined) {
         if (++links > linksLimit) throw circle(parts);
-        if (child.target.startsWith("/")) folder = this.root;
-        names = [...child.target.split("/"), ...names.slice(at + 1)];
+        if (target.startsWith("/")) folder = this.root;
+        names = [...target.split("/"), ...names.slice(at + 1)];
         at = -1;
       } else {
         const made = make?.(folder, name);
@@ -124,11 +207,43 @@ export class TreeModel {
     return folder;
   }
 
-  /** Notes what a layer has put under a name. */
-  put(parent: Folder, name: string, child: Child, layer: number): void {
+  /** What there is under a name. */
+  find(parent: Folder, name: string): Child | undefined {
+    const child = this.known(parent, name);
+    if (child === undefined || parent.children?.has(name) === true) return child;
+    // Its trace may be another's.
+    if (!isSymlink(child)) this.#settle();
+    return this.#look(parent, name) === undefined ? undefined : child;
+  }
+
+  /** What there is under a name if there is anything but a folder under it; else undefined, or else what isn't there. */
+  known(parent: Folder, name: string): Child | undefined {
+    const child = parent.children?.get(name);
+    if (child !== undefined) return child;
+    const file = this.#files.find(parent.id, name);
+    if (file === undefined) return undefined;
+    return leaf(file.isFresh ? this.#layer : this.#layer - 1, file.isLink ? "symlink" : "file");
+  }
+
+  /** Notes what the layer at hand has put under a name that nothing has. */
+  put(parent: Folder, name: string, child: Child): void {
+    noteLayer(parent, this.#layer);
+    const isOnDisk = typeof child === "number" && !isAbsent(child);
+    if (isOnDisk && this.#files.add(parent.id, name, isSymlink(child))) return;
     parent.children ??= new Map();
     parent.children.set(child instanceof Folder ? child.name : compact(name), child);
-    noteLayer(parent, layer);
+  }
+
+  /** Notes a new folder under a name that nothing has. */
+  putFolder(parent: Folder, name: string): Folder {
+    const made = new Folder(parent, name, { id: ++this.#lastId, layer: this.#layer, notes: this.#notes });
+    this.put(parent, name, made);
+    return made;
+  }
+
+  /** Notes that what there is under a name goes. */
+  remove(parent: Folder, name: string): void {
+    if (parent.children?.delete(name) !== true) this.#files.delete(parent.id, name);
   }
 }
 

@@ -17,6 +17,9 @@ const calls = {
   unlinkat: libc.func("int unlinkat(int dirfd, const void *path, int flags)"),
   renameat: libc.func("int renameat(int fromfd, const void *from, int tofd, const void *to)"),
   linkat: libc.func("int linkat(int fromfd, const void *from, int tofd, const void *to, int flags)"),
+  readlinkat: libc.func("long readlinkat(int dirfd, const void *path, void *target, size_t size)"),
+  lseek: libc.func("int64_t lseek(int fd, int64_t offset, int whence)"),
+  getdents64: libc.func("long getdents64(int fd, void *entries, size_t size)"),
   symlinkat: libc.func("int symlinkat(const void *target, int dirfd, const void *path)"),
   mknodat: libc.func("int mknodat(int dirfd, const void *path, unsigned int mode, uint64_t dev)"),
   chown: libc.func("int chown(const void *path, unsigned int uid, unsigned int gid)"),
@@ -63,6 +66,8 @@ export const nameLimit = 255;
 const first = Buffer.alloc(pathLimit);
 const second = Buffer.alloc(pathLimit);
 const times = new BigInt64Array(4);
+/** What folders hold is read through it. */
+const listed = Buffer.alloc(32 * 1024);
 const how = new BigUint64Array([BigInt(readFolder), 0n, BigInt(resolveStrictly)]); // struct open_how
 
 function ended(text: string, buffer: Buffer): Buffer {
@@ -150,6 +155,30 @@ export function link(fromFd: number, from: string, toFd: number, to: string): vo
 
 export function symlink(target: string, dirfd: number, name: string): void {
   done("symlinkat", name, calls.symlinkat(ended(target, first), dirfd, ended(name, second)));
+}
+
+/** What is under a name: undefined for nothing, and the target if it is a symlink. */
+export function lookAt(dirfd: number, name: string): { readonly target: string | undefined } | undefined {
+  const length = Number(calls.readlinkat(dirfd, ended(name, first), second, second.length));
+  if (length >= 0) return { target: second.toString("latin1", 0, length) };
+  const errno = koffi.errno();
+  if (errno === koffi.os.errno["EINVAL"]) return { target: undefined };
+  if (errno === koffi.os.errno["ENOENT"]) return undefined;
+  throw failure("readlinkat", name, codeOf(errno));
+}
+
+/** Tells each name in an open folder. The one that is told may be removed before the next; nothing else is listed meanwhile. */
+export function eachName(folder: number, tell: (name: string) => void): void {
+  done("lseek", "", Number(calls.lseek(folder, 0, 0)));
+  for (;;) {
+    const length = done("getdents64", "", Number(calls.getdents64(folder, listed, listed.length)));
+    if (length === 0) return;
+    // struct linux_dirent64 (getdents(2)): the record's length at 16, the name with its NUL from 19 on.
+    for (let at = 0; at < length; at += listed.readUInt16LE(at + 16)) {
+      const name = listed.toString("latin1", at + 19, listed.indexOf(0, at + 19));
+      if (name !== "." && name !== "..") tell(name);
+    }
+  }
 }
 
 export interface DeviceNumber {

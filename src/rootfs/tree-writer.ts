@@ -3,22 +3,23 @@ import { errorCode, UserError } from "../host/errors.ts";
 import { AttributeSetter, type Defaults, modeAtFirst } from "./attributes.ts";
 import { type Decision, decide, type Place, refused } from "./decision.ts";
 import {
-  absent,
   type Child,
   Folder,
   impliedAttributes,
   isAbsent,
+  isSymlink,
   layerOf,
   leaf,
   noteLayer,
-  Symlink,
   TreeModel,
 } from "./model.ts";
 import { OpenFolders } from "./open-folders.ts";
 import {
   close,
   createFile,
+  eachName,
   link,
+  lookAt,
   makeFolder,
   makeNode,
   nameLimit,
@@ -64,7 +65,7 @@ type OpenFile = { readonly entry: TarEntry; readonly name: string } & (
 
 /** Writes layers' entries below a root, lower layers first, synchronously. What to do is decided by `decide`. */
 export class TreeWriter implements TarHandler {
-  readonly #model = new TreeModel();
+  readonly #model: TreeModel;
   readonly #folders: OpenFolders;
   readonly #attributes: AttributeSetter;
   readonly #smallFiles: SmallFiles | undefined;
@@ -77,13 +78,15 @@ export class TreeWriter implements TarHandler {
 
   constructor({ root, defaults, warn, smallFiles }: TreeWriterOptions) {
     this.#smallFiles = smallFiles;
-    this.#folders = new OpenFolders(root, () => smallFiles?.flush());
+    const settle = () => smallFiles?.flush();
+    this.#folders = new OpenFolders(root, settle);
+    this.#model = new TreeModel((folder, name) => lookAt(this.#folders.fd(folder), name), settle);
     this.#attributes = new AttributeSetter(defaults, { warn });
   }
 
   /** The entries that follow are those of the next layer. */
   startLayer(): void {
-    this.#layer++;
+    this.#model.startLayer(++this.#layer);
   }
 
   entry(entry: TarEntry): void {
@@ -161,7 +164,7 @@ export class TreeWriter implements TarHandler {
         this.#file(decision.place, entry);
         return;
       case "symlink": {
-        const { folder, name } = this.#claim(decision.place, new Symlink(entry.link, this.#layer));
+        const { folder, name } = this.#claim(decision.place, leaf(this.#layer, "symlink"));
         const dirfd = this.#folders.fd(folder);
         symlink(entry.link, dirfd, name);
         this.#attributes.setNamed({ dirfd, name }, entry, { isLink: true });
@@ -175,7 +178,7 @@ export class TreeWriter implements TarHandler {
   }
 
   #file(place: Place, entry: TarEntry): void {
-    const { folder, name } = this.#claim(place, leaf(this.#layer));
+    const { folder, name } = this.#claim(place, leaf(this.#layer, "file"));
     if (this.#smallFiles?.takes(entry)) {
       this.#open = { fd: undefined, folder, name, entry };
       return;
@@ -204,19 +207,21 @@ export class TreeWriter implements TarHandler {
 
   #hardlink(place: Place, target: Place, entry: TarEntry): void {
     const from = this.#model.resolve(target.folder);
-    const child = from?.children?.get(target.name);
+    const child = from && this.#model.find(from, target.name);
     if (from === undefined || child === undefined)
       throw refused(entry, `is a hard link to ${showName(entry.link)}, which isn't there`);
     if (child instanceof Folder) throw refused(entry, "is a hard link to a folder");
     const parent = this.#parent(place.folder);
     if (parent === from && place.name === target.name) throw refused(entry, "is a hard link to itself");
     // Making the parent may have replaced what is linked to.
-    if (from.children?.get(target.name) !== child) throw refused(entry, "lies below the file it links to");
+    if (from.children?.get(target.name) instanceof Folder)
+      throw refused(entry, "lies below the file it links to");
     if (isWithin(from, parent.children?.get(place.name)))
       throw refused(entry, "replaces the folder of the file it links to");
     this.#remove(parent, place.name);
-    this.#model.put(parent, place.name, this.#again(child), this.#layer);
-    if (isAbsent(child)) return;
+    const kind = isAbsent(child) ? "absent" : isSymlink(child) ? "symlink" : "file";
+    this.#model.put(parent, place.name, leaf(this.#layer, kind));
+    if (kind === "absent") return;
     this.#smallFiles?.flush();
     const toFd = this.#folders.fd(parent);
     // The second folder can't displace the first: only one is opened between the two calls.
@@ -232,30 +237,30 @@ export class TreeWriter implements TarHandler {
     }
   }
 
-  /** The same thing under another name. */
-  #again(child: Exclude<Child, Folder>): Child {
-    if (child instanceof Symlink) return new Symlink(child.target, this.#layer);
-    return isAbsent(child) ? absent(this.#layer) : leaf(this.#layer);
-  }
-
   #special(kind: "char" | "block" | "fifo", place: Place, entry: TarEntry): void {
-    const { folder, name } = this.#claim(place, leaf(this.#layer));
+    const { folder, name } = this.#makeRoom(place);
     const dirfd = this.#folders.fd(folder);
-    if (makeNode(dirfd, name, kind, { major: entry.devMajor, minor: entry.devMinor })) {
+    const isMade = makeNode(dirfd, name, kind, { major: entry.devMajor, minor: entry.devMinor });
+    this.#model.put(folder, name, leaf(this.#layer, isMade ? "file" : "absent"));
+    if (isMade) {
       this.#attributes.setNamed({ dirfd, name }, entry, { isLink: false });
       return;
     }
-    this.#model.put(folder, name, absent(this.#layer), this.#layer);
     this.#attributes.warnOnce(
       "devices can't be made in this container (it is unprivileged): the image's are left out",
     );
   }
 
   /** Makes room for something under a name, and notes it. */
-  #claim({ folder, name }: Place, child: Child): { folder: Folder; name: string } {
+  #claim(place: Place, child: Child): { folder: Folder; name: string } {
+    const { folder, name } = this.#makeRoom(place);
+    this.#model.put(folder, name, child);
+    return { folder, name };
+  }
+
+  #makeRoom({ folder, name }: Place): { folder: Folder; name: string } {
     const parent = this.#parent(folder);
     this.#remove(parent, name);
-    this.#model.put(parent, name, child, this.#layer);
     return { folder: parent, name };
   }
 
@@ -273,17 +278,16 @@ export class TreeWriter implements TarHandler {
         `a symlink leads to a folder ${showName(name)} whose name has ${name.length} bytes; Linux takes ${nameLimit}; the image can't be unpacked`,
       );
     this.#remove(parent, name);
-    const made = new Folder(parent, name, this.#layer);
-    this.#model.put(parent, name, made, this.#layer);
+    const made = this.#model.putFolder(parent, name);
     makeFolder(this.#folders.fd(parent), name);
     return made;
   }
 
   #remove(parent: Folder, name: string): void {
-    const child = parent.children?.get(name);
+    const child = this.#model.find(parent, name);
     if (child === undefined) return;
     this.#smallFiles?.flush();
-    parent.children?.delete(name);
+    this.#model.remove(parent, name);
     if (child instanceof Folder) this.#removeTree(child);
     else if (!isAbsent(child)) unlink(this.#folders.fd(parent), name);
   }
@@ -292,11 +296,10 @@ export class TreeWriter implements TarHandler {
     const pending = [folder];
     const emptied: Folder[] = [];
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      emptied.push(next);
-      for (const [name, child] of next.children ?? []) {
-        if (child instanceof Folder) pending.push(child);
-        else if (!isAbsent(child)) unlink(this.#folders.fd(next), name);
-      }
+      const here = next;
+      emptied.push(here);
+      for (const child of here.children?.values() ?? []) if (child instanceof Folder) pending.push(child);
+      this.#removeFiles(here, (child) => !(child instanceof Folder));
     }
     for (let next = emptied.pop(); next !== undefined; next = emptied.pop()) {
       this.#folders.forget(next);
@@ -304,8 +307,19 @@ export class TreeWriter implements TarHandler {
     }
   }
 
+  /** Removes those files in a folder, of all that are on the disk, that are to go. */
+  #removeFiles(folder: Folder, isToGo: (child: Child) => boolean): void {
+    const dirfd = this.#folders.fd(folder);
+    eachName(dirfd, (name) => {
+      const child = this.#model.known(folder, name);
+      if (child === undefined || !isToGo(child)) return;
+      this.#model.remove(folder, name);
+      unlink(dirfd, name);
+    });
+  }
+
   #hide(folder: Folder | undefined, name: string): void {
-    const child = folder?.children?.get(name);
+    const child = folder && this.#model.find(folder, name);
     if (folder !== undefined && child !== undefined) this.#clear(this.#hideChild(folder, name, child));
   }
 
@@ -319,6 +333,8 @@ export class TreeWriter implements TarHandler {
         const left = this.#hideChild(next, name, child);
         if (left !== undefined) pending.push(left);
       }
+      this.#smallFiles?.flush();
+      this.#removeFiles(next, (child) => !(child instanceof Folder) && layerOf(child) < this.#layer);
     }
   }
 

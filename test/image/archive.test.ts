@@ -190,20 +190,24 @@ test("a damaged layer leaves no image.tar, and an older one as it was", async ()
 
 test("an abort as a layer is opened ends the archive, and not the process", async () => {
   await using folder = await createPrivateFolder("test-archive");
-  const { image } = await makeImage(folder.path, ["none"]);
-  const blobs = await layoutBlobs(folder.path);
-  const aborter = new AbortController();
-  const open: typeof blobs.open = (...asked) => {
-    aborter.abort(new Error("aborted"));
-    return blobs.open(...asked);
-  };
-  const file = join(folder.path, "image.tar");
-  const archive = { image, blobs: { ...blobs, open }, file, tags: [], signal: aborter.signal };
-  await assert.rejects(writeImageTar(archive), { name: "AbortError" });
-  // An error that nobody has heard comes a turn later.
-  await nextTurn();
-  assert.deepEqual(
-    (await readdir(folder.path)).filter((name) => name.includes("image.tar")),
-    [],
-  );
+  const { image } = await makeImage(join(folder.path, "layout"), ["none"]);
+  const blobs = await layoutBlobs(join(folder.path, "layout"));
+  for (const [where, inFile] of [
+    ["in a file", true],
+    ["from a network", false],
+  ] as const) {
+    const aborter = new AbortController();
+    const aborted = <T>(value: T): T => {
+      aborter.abort();
+      return value;
+    };
+    const open: typeof blobs.open = (...asked) => aborted(blobs.open(...asked));
+    const file: typeof blobs.file = (asked) => (inFile ? aborted(blobs.file(asked)) : undefined);
+    const archive = { image, blobs: { ...blobs, open, file }, tags: [], signal: aborter.signal };
+    const writing = writeImageTar({ ...archive, file: join(folder.path, "image.tar") });
+    await assert.rejects(writing, { name: "AbortError" }, where);
+    // An error that nobody has heard comes a turn later.
+    await nextTurn();
+    assert.deepEqual(await readdir(folder.path), ["layout"], where);
+  }
 });

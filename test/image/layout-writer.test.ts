@@ -109,7 +109,7 @@ async function makeStored(folder: string) {
   return { made, stored, tree, layer };
 }
 
-test("blobs of a store are copied, blobs that go with the step may be the same files", async () => {
+test("blobs of a store are copied, blobs that go with the step may be the same files on one filesystem", async () => {
   await using temporary = await createPrivateFolder("test-layout");
   const { made, stored, tree, layer } = await makeStored(temporary.path);
   const inode = async (folder: string) => (await stat(join(folder, blobPath(layer.digest)))).ino;
@@ -123,6 +123,11 @@ test("blobs of a store are copied, blobs that go with the step may be the same f
   assert.equal(await write({ ...stored, kept: false }, "of the step"), original);
   assert.notEqual(await write({ ...stored, kept: false }, "of the step, for another target"), original);
   assert.notEqual(await write({ ...stored, file: () => undefined }, "of a registry"), original);
+  await using memory = await createPrivateFolder("test-layout", "/dev/shm");
+  const elsewhere = await makeStored(memory.path);
+  const { dev } = await stat(join(elsewhere.made.folder, blobPath(elsewhere.layer.digest)));
+  assert.notEqual((await stat(temporary.path)).dev, dev);
+  await write({ ...elsewhere.stored, kept: false }, "of the step, from another filesystem");
 });
 
 test("a blob that is damaged where it lies leaves no layout", async () => {

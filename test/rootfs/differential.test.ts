@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { startBuildkitd } from "../support/buildkit.ts";
+import { assertUnpackedAsByBuildkit } from "../support/buildkit-export.ts";
 import { assertUnpackedAsByUmoci } from "../support/umoci.ts";
 
 test("generated stacks of small layers unpack as umoci unpacks them", async () => {
@@ -14,4 +16,14 @@ test("generated stacks of layers large enough for threads unpack as umoci unpack
   for (let seed = 101; seed <= 104; seed++) {
     await assertUnpackedAsByUmoci({ seed, layers: 4, members: 200, longest: 150_000 });
   }
+});
+
+test("generated stacks of layers unpack to what BuildKit exports of them", async () => {
+  await using daemon = await startBuildkitd({ snapshotter: "native" });
+  let entries = 0;
+  for (let seed = 201; seed <= 206; seed++) {
+    entries += await assertUnpackedAsByBuildkit(daemon, { seed, layers: 4, members: 60, longest: 3000 });
+  }
+  assert.ok(entries > 400, `${entries} entries`);
+  await assertUnpackedAsByBuildkit(daemon, { seed: 207, layers: 4, members: 200, longest: 150_000 });
 });

@@ -97,3 +97,24 @@ test("many opaque markers over many files hide what is below them, each file bei
     assert.ok(files.every((path) => path.endsWith("/y") || path === "d/0/0/z"));
   });
 });
+
+test("folders of a thousand files with long names are removed whole, or but for what their layer has put there", async () => {
+  const numbers = Array.from({ length: 1000 }, (_, at) => at);
+  const lower = ["whiteout", "opaque", "replaced"].flatMap((path) => [
+    ...numbers.map((at) => file(`${path}/${"long-name-".repeat(20)}${at}`)),
+    symlink(`${path}/link`, "nowhere"),
+  ]);
+  const kept = numbers.filter((at) => at % 3 === 0);
+  const upper = [
+    whiteout("whiteout"),
+    ...kept.slice(0, 150).map((at) => file(`opaque/${"long-name-".repeat(20)}${at}`, "new")),
+    opaque("opaque"),
+    ...kept.slice(150).map((at) => file(`opaque/${"long-name-".repeat(20)}${at}`, "new")),
+    file("replaced"),
+  ];
+  await unpackBothWays([lower, upper], ({ root }) => {
+    const files = [...readTree(root)].filter(([, { type }]) => type !== "folder");
+    assert.equal(files.length, kept.length + 1);
+    assert.ok(files.every(([path, { size }]) => path === "replaced" || size === 3n));
+  });
+});

@@ -122,6 +122,11 @@ testRefusing([
     message: /owner 4294967295/,
   },
   { what: "an owner over 32 bits", layers: [[folder("a", { gid: 2 ** 32 })]], message: /owner 4294967296/ },
+  {
+    what: "an owner of the root that is over 32 bits",
+    layers: [[folder(".", { uid: 2 ** 32 + 5 })]],
+    message: /owner 4294967301/,
+  },
   { what: "a negative owner", layers: [[symlink("a", "b", { pax: { uid: "-1" } })]], message: /owner -1/ },
   {
     what: "a device number that Linux doesn't have",

@@ -53,13 +53,13 @@ export function layerStack({ seed, layers, members, longest }: StackOptions): Ra
   });
 }
 
-/** What the layers so far have made: path → flag. */
+/** What the layers so far have made, by path. Of a file's further names, what its first one says of it. */
 class Tree {
-  readonly entries = new Map<string, string>();
+  readonly entries = new Map<string, RawMember>();
 
-  set(path: string, flag: string): void {
-    if (this.entries.get(path) !== flag || flag !== "5") this.remove(path);
-    this.entries.set(path, flag);
+  set(path: string, member: RawMember): void {
+    if (this.entries.get(path)?.flag !== member.flag || member.flag !== "5") this.remove(path);
+    this.entries.set(path, member);
   }
 
   remove(path: string): void {
@@ -69,7 +69,7 @@ class Tree {
   }
 
   of(...flags: string[]): string[] {
-    return [...this.entries].filter(([, found]) => flags.includes(found)).map(([path]) => path);
+    return [...this.entries].filter(([, { flag }]) => flags.includes(flag)).map(([path]) => path);
   }
 }
 
@@ -144,7 +144,7 @@ class LayerMaker {
   #put(member: RawMember): void {
     const path = member.path.replace(/\/$/, "");
     this.#touched.add(path);
-    this.#tree.set(path, member.flag);
+    this.#tree.set(path, member);
     this.members.push(member);
   }
 
@@ -153,9 +153,13 @@ class LayerMaker {
       known !== path && !path.startsWith(`${known}/`) && !known.startsWith(`${path}/`);
     const target = this.#pick(this.#tree.of("0", "2", "3", "6").filter(isApart));
     if (target === undefined) return;
+    const first = this.#tree.entries.get(target);
+    if (first === undefined) return;
     this.#touched.add(target).add(path);
-    this.#tree.set(path, this.#tree.entries.get(target) ?? "0");
-    this.members.push({ flag: "1", path, link: target });
+    this.#tree.set(path, first);
+    // As whoever writes layers, it says again what the file is: containerd gives it that once more.
+    const { content: _, device: __, ...same } = first;
+    this.members.push({ ...same, flag: "1", path, link: target });
   }
 
   /** Whether this layer has said nothing of a path, nor of what is below it and would change with it. */

@@ -74,7 +74,7 @@ export interface Outside {
 export interface Unpacked extends AsyncDisposable, Outside {
   readonly way: Way;
   readonly error: unknown;
-  /** Without how far it was, of which a busy machine tells. */
+  /** But for how far it was, which a slow machine tells as well. */
   readonly logged: string;
 }
 
@@ -119,7 +119,7 @@ export async function unpack(
     ...outside,
     way,
     error,
-    logged: host.logged().replaceAll(/^unpack(ing|ed) .*\n/gm, ""),
+    logged: host.logged().replace(/^unpack(ing|ed \d+) layer.*\n/gm, ""),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

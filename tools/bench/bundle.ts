@@ -13,6 +13,9 @@ export async function makeBundle(): Promise<Bundle> {
   await execa("node", [join(checkout, "tools/build.ts")]);
   return {
     main: join(checkout, "dist/main.mjs"),
-    env: { NODE_COMPILE_CACHE: join(checkout, ".tools/compile-cache") },
+    env: {
+      NODE_COMPILE_CACHE: join(checkout, ".tools/compile-cache"),
+      NODE_OPTIONS: "--max-semi-space-size=1", // As assets/launch.sh.
+    },
   };
 }

@@ -1,8 +1,6 @@
 import { lstatSync } from "node:fs";
 import { mkdir, open, rename } from "node:fs/promises";
 import { join } from "node:path";
-import { type Readable, Writable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { flushFolder, writeFlushed, writeProblem, writeSmallFile } from "../../host/durable.ts";
 import { errorCode, UserError } from "../../host/errors.ts";
 import { exchange } from "../../host/file-lock.ts";
@@ -16,7 +14,7 @@ import { layoutMarker } from "../../image/layout-writer.ts";
 import { mapAtOnce } from "../../image/map-at-once.ts";
 import { reachableBlobs } from "../../image/reachable.ts";
 import { readTree } from "../../image/resolve.ts";
-import { openVerified } from "../../image/verify.ts";
+import { drain, verifiedPieces } from "../../image/verify.ts";
 import type { Stage } from "../store.ts";
 import { createStaging, retire } from "./folders.ts";
 import { type Keep, removeOldBuilds } from "./keep.ts";
@@ -123,7 +121,7 @@ async function gather({ build, blobs, layout, signal }: Gathering): Promise<void
   }
   await mapAtOnce([...needed.values()], { limit: blobsAtOnce, signal }, async (blob) => {
     const from = blobs.file(blob);
-    await drain(await openVerified(blobs, blob, signal));
+    await drain(verifiedPieces(blobs, blob, { signal }));
     if (from === undefined) throw new Error(`blob ${blob.digest} has no file`);
     await flush(from);
     await rename(from, join(layout, blobPath(blob.digest)));
@@ -150,10 +148,6 @@ async function publish(directory: string, layout: string, version: Digest): Prom
     }
   }
   await flushFolder(directory);
-}
-
-async function drain(stream: Readable): Promise<void> {
-  await pipeline(stream, new Writable({ write: (_chunk, _encoding, done) => done() }));
 }
 
 function writeBytes(path: string, bytes: Uint8Array): Promise<void> {

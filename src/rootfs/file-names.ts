@@ -1,0 +1,122 @@
+import { randomInt } from "node:crypto";
+
+/** What is noted of a file. */
+export interface NotedFile {
+  readonly isLink: boolean;
+  /** Put there by the layer at hand. */
+  readonly isFresh: boolean;
+}
+
+const fresh = 1;
+const link = 2;
+const flags = fresh | link;
+
+/**
+ * Which files there are, by folder and name, in five to eleven bytes each, however long the names are. Of a name only
+ * a trace of 30 bits is kept. It belongs to one file that is there; so what has no trace isn't there, and a file that
+ * has one and is there is the one that the trace is of. Whether it is there only the disk knows. As many names as you
+ * like can have one trace, and `add` says when a name has another's. Nobody who doesn't know this process's key can
+ * make such names, or names that are slow to find.
+ */
+export class FileNames {
+  /** Open addressing, linear probing: a trace with its two flags, or 0. */
+  #slots = new Uint32Array(1024);
+  #used = 0;
+  readonly #key = [randomInt(2 ** 32), randomInt(2 ** 32)] as const;
+
+  /** What is noted of the file with this name's trace, which another name may have left. */
+  find(folder: number, name: string): NotedFile | undefined {
+    const slot = this.#slots[this.#at(this.#trace(folder, name))] ?? 0;
+    return slot === 0 ? undefined : { isLink: (slot & link) !== 0, isFresh: (slot & fresh) !== 0 };
+  }
+
+  /**
+   * Notes a file of the layer at hand, which isn't there yet.
+   * @returns false if another file has its trace: then nothing is noted
+   */
+  add(folder: number, name: string, isLink: boolean): boolean {
+    if (this.#used * 4 >= this.#slots.length * 3) this.#grow();
+    const trace = this.#trace(folder, name);
+    const at = this.#at(trace);
+    if (this.#slots[at] !== 0) return false;
+    this.#slots[at] = trace | fresh | (isLink ? link : 0);
+    this.#used++;
+    return true;
+  }
+
+  /** Forgets a file that is noted. */
+  delete(folder: number, name: string): void {
+    const slots = this.#slots;
+    const mask = slots.length - 1;
+    let hole = this.#at(this.#trace(folder, name));
+    if (slots[hole] === 0) return;
+    this.#used--;
+    // Whoever stands behind the hole and began before it moves up, else it would no longer be found.
+    for (let at = (hole + 1) & mask; slots[at] !== 0; at = (at + 1) & mask) {
+      const begun = (slots[at] as number) >>> 2;
+      if (((at - begun) & mask) < ((at - hole) & mask)) continue;
+      slots[hole] = slots[at] as number;
+      hole = at;
+    }
+    slots[hole] = 0;
+  }
+
+  /** The next layer begins: nothing is of that one. */
+  startLayer(): void {
+    const slots = this.#slots;
+    for (let at = 0; at < slots.length; at++) slots[at] = (slots[at] as number) & ~fresh;
+  }
+
+  /** Where a trace is, or would be. */
+  #at(trace: number): number {
+    const slots = this.#slots;
+    const mask = slots.length - 1;
+    let at = (trace >>> 2) & mask;
+    while (slots[at] !== 0 && (((slots[at] as number) ^ trace) & ~flags) !== 0) at = (at + 1) & mask;
+    return at;
+  }
+
+  #grow(): void {
+    const old = this.#slots;
+    this.#slots = new Uint32Array(old.length * 2);
+    for (const slot of old) if (slot !== 0) this.#slots[this.#at(slot)] = slot;
+  }
+
+  /** HalfSipHash-1-3 (Aumasson and Bernstein) of folder and name: 30 bits, not 0, with room for the flags below. */
+  #trace(folder: number, name: string): number {
+    const [k0, k1] = this.#key;
+    let v0 = k0;
+    let v1 = k1;
+    let v2 = 0x6c796765 ^ k0;
+    let v3 = 0x74656462 ^ k1;
+    const length = name.length;
+    const words = 2 + (length >>> 2);
+    // The folder, the name's whole words, what is left of it with its length, and three rounds more.
+    for (let round = 0; round < words + 3; round++) {
+      let word = 0;
+      if (round === 0) {
+        word = folder;
+      } else if (round < words) {
+        const start = (round - 1) * 4;
+        for (let at = Math.min(length, start + 4) - 1; at >= start; at--)
+          word = (word << 8) | name.charCodeAt(at);
+        if (round === words - 1) word |= length << 24;
+      } else if (round === words) {
+        v2 ^= 0xff;
+      }
+      v3 ^= word;
+      v0 = (v0 + v1) | 0;
+      v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+      v0 = (v0 << 16) | (v0 >>> 16);
+      v2 = (v2 + v3) | 0;
+      v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+      v0 = (v0 + v3) | 0;
+      v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+      v2 = (v2 + v1) | 0;
+      v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+      v2 = (v2 << 16) | (v2 >>> 16);
+      v0 ^= word;
+    }
+    return ((v1 ^ v3) & ~flags) >>> 0 || flags + 1;
+  }
+}

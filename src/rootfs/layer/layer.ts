@@ -13,7 +13,7 @@ export interface Layer {
   readonly diffId: DiffId;
   /** The compressed blob, unverified. */
   open(signal: AbortSignal): Promise<Readable>;
-  /** The blob's file, where it lies on a local disk. */
+  /** The blob's file, where it lies on a local disk; it may get there later. */
   readonly file: string | undefined;
 }
 

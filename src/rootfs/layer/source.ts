@@ -19,7 +19,8 @@ const readAtOnce = 512 * 1024;
 
 /** Opens a layer where its bytes are. */
 export function openSource(layer: Layer, signal: AbortSignal): Promise<Source> {
-  return layer.file === undefined ? openStream(layer, signal) : openFile(layer, layer.file, signal);
+  const { file } = layer;
+  return file === undefined ? openStream(layer, signal) : openFile(layer, file, signal);
 }
 
 async function openStream(layer: Layer, signal: AbortSignal): Promise<Source> {

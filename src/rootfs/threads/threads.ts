@@ -6,12 +6,12 @@ import type { OpenLayer } from "../layer/open-layer.ts";
 import { failureOf } from "./failure.ts";
 import type { FillerAnswer, FillerRequest } from "./filler.ts";
 import type { HasherMessage } from "./hasher.ts";
-import { type Loaded, request, type SharedMemory, share, wake, word } from "./shared.ts";
+import { type Loaded, request, type Shared, type SharedMemory, share, wake, word } from "./shared.ts";
 import type { WriterAnswer, WriterData, WriterRequest } from "./writer.ts";
 
-/** The threads of an unpacking: see {@link share}. */
+/** The threads of an unpacking: what each does is said at {@link Shared}. */
 export class Threads implements AsyncDisposable {
-  readonly #shared;
+  readonly #shared: Shared;
   readonly #workers: readonly Worker[];
   readonly #filler: Questions<FillerRequest, FillerAnswer>;
   readonly #writer: Questions<WriterRequest, Exclude<WriterAnswer, { kind: "warning" }>>;
@@ -49,16 +49,18 @@ export class Threads implements AsyncDisposable {
     this.#untilAborted = addAbortListener(signal, () => this.#fail(signal.reason));
   }
 
-  /** Writes a layer; answers how many plain bytes it has. Settles when nobody reads its descriptor any more. */
+  /** Writes a layer; answers how many plain bytes it has. */
   async write(layer: OpenLayer, digest: Digest): Promise<number> {
     const filling = this.#filler.ask({ ...layer.take(), digest });
     this.#filling = filling;
     filling.catch(() => {}); // The writer's answer comes first.
     const written = await this.#writer.ask("layer");
-    if (written.kind !== "layer") {
+    if (written.kind === "failed") {
       // What made the others fail is the cause.
       if (Atomics.load(this.#shared.words, word.failed) !== 0) await this.#failed.promise;
       this.#end(); // Nobody takes what the filler would still bring.
+      // Such as a full disk: no byte of the layer is to blame, so none is waited for.
+      if (written.failure.kind === "other") throw failureOf(written.failure);
     }
     const filled = await filling;
     // What was wrong with the bytes is the cause of what is wrong with the archive.

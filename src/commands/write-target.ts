@@ -132,7 +132,10 @@ async function unpack(
     return {
       descriptor,
       diffId,
-      file: blobs.file(descriptor),
+      // Asked when it is the layer's turn: by then it may have come.
+      get file() {
+        return blobs.file(descriptor);
+      },
       open: (signal: AbortSignal) => blobs.open(descriptor, signal),
     };
   });

@@ -55,6 +55,7 @@ const removeDirectory = 0x200; // AT_REMOVEDIR
 const openat2Number = 437; // on every machine
 const resolveStrictly = 0x02 | 0x04 | 0x08; // RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH
 const setPipeSize = 1031; // F_SETPIPE_SZ
+const duplicateAndCloseOnExec = 1030; // F_DUPFD_CLOEXEC
 const typeBits = { fifo: 0o010000, char: 0o020000, block: 0o060000 } as const;
 
 /** A path, its NUL included, has at most so many bytes (PATH_MAX). */
@@ -282,6 +283,11 @@ export function removeInheritance(path: string): void {
 
 export function close(fd: number): void {
   calls.close(fd);
+}
+
+/** Another descriptor of what is open, to be closed on its own. They share the position in a file. */
+export function duplicate(fd: number): number {
+  return done("fcntl", "", calls.fcntl(fd, duplicateAndCloseOnExec, 0));
 }
 
 /** A pipe that holds as much as the kernel grants, up to 1 MiB: with 64 KiB its two ends wait for each other a lot. */

@@ -3,8 +3,8 @@ import { writeProblem } from "../host/durable.ts";
 import { UserError } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
 import { removeFolder } from "../host/remove-folder.ts";
+import { findDecompressors } from "./layer/decompressors.ts";
 import type { Layer } from "./layer/layer.ts";
-import { findPrograms } from "./layer/open-plain.ts";
 import { reportProgress } from "./progress.ts";
 import { removeInheritance } from "./system.ts";
 import { unpackInThreads } from "./threads/unpack-in-threads.ts";
@@ -26,16 +26,20 @@ const smallImage = 1024 * 1024;
  * Unpacks an image's layers, one over the other, into the root filesystem that they make: types, bytes, owners,
  * modes, times to the nanosecond, hard links and extended attributes. Each layer is checked against its digest and
  * its diff ID. Nothing outside of the destination is read or written, whatever the layers hold.
+ * @param decompressors what may be used, where that isn't all there is
  * @throws UserError when a layer is damaged or holds what no layer may; the destination is removed then
  */
-export async function unpackRootfs({ layers, destination, host }: UnpackOptions): Promise<void> {
+export async function unpackRootfs(
+  { layers, destination, host }: UnpackOptions,
+  decompressors = findDecompressors(host.env),
+): Promise<void> {
   await mkdir(destination, { recursive: true, mode: 0o755 });
   removeInheritance(destination);
   await chmod(destination, 0o755);
   using progress = reportProgress(layers.length, host.log);
   try {
     const size = layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
-    const options = { layers, destination, host, progress, programs: findPrograms(host.env) };
+    const options = { layers, destination, host, progress, decompressors };
     await (size <= smallImage ? unpackHere(options) : unpackInThreads(options));
     progress.done();
   } catch (thrown) {

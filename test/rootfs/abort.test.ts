@@ -1,24 +1,43 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { test } from "node:test";
+import { zstdCompressSync } from "node:zlib";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { unpackRootfs } from "../../src/rootfs/unpack.ts";
+import { type Layer, unpackRootfs } from "../../src/rootfs/unpack.ts";
 import { createTestHost } from "../support/host.ts";
-import { rawTar } from "../support/raw-tar.ts";
+import { randomBytes, randomFrom } from "../support/random.ts";
+import { rawHeader, rawTar } from "../support/raw-tar.ts";
 import { file, layerOf } from "../support/unpacking.ts";
 
 const neverComing = async () => new Readable({ read() {} });
 
-test("an abort at any moment of a start ends the unpacking, and not the process", async () => {
+/** A layer of Zstandard in a file, whose 4 GB of zeros nobody waits for. */
+function endlessLayer(path: string): Layer {
+  const frames = zstdCompressSync(Buffer.alloc(2 ** 24));
+  const header = zstdCompressSync(rawHeader({ flag: "0", path: "zeros", size: 2 ** 32 }));
+  // A skippable frame (RFC 8878, 3.1.2) makes it large enough for threads.
+  const skipped = Buffer.alloc(1_200_000);
+  skipped.writeUInt32LE(0x184d2a50, 0);
+  skipped.writeUInt32LE(skipped.length - 8, 4);
+  const blob = Buffer.concat([header, ...Array.from({ length: 2 ** 8 }, () => frames), skipped]);
+  writeFileSync(path, blob);
+  return { ...layerOf(blob), file: path };
+}
+
+// Without an end to it, each of the large layers would be written whole.
+test("an abort at any moment of a start ends the unpacking, and not the process", {
+  timeout: 120_000,
+}, async () => {
   await using place = await createPrivateFolder("test-unpack");
   // Large enough for threads, whose start takes some tens of milliseconds.
   const layer = layerOf(rawTar([file("a", "x".repeat(3_000_000))]));
+  const layers = [{ ...layer, open: neverComing }, endlessLayer(join(place.path, "blob"))];
   for (let delay = 0; delay < 200; delay += 3) {
     const host = createTestHost();
     const destination = join(place.path, "rootfs");
-    const unpacking = unpackRootfs({ layers: [{ ...layer, open: neverComing }], destination, host });
+    const unpacking = unpackRootfs({ layers: layers.slice(delay % 2).slice(0, 1), destination, host });
     setTimeout(() => host.abort(), delay);
     await assert.rejects(unpacking, { name: "AbortError" });
     assert.ok(!existsSync(destination));
@@ -39,4 +58,23 @@ test("an abort in the middle ends the unpacking and removes what is there", asyn
     await assert.rejects(unpacking, { name: "AbortError" });
     assert.ok(!existsSync(root));
   }
+});
+
+test("an abort ends the unpacking of Zstandard whose next bytes don't come", async () => {
+  await using place = await createPrivateFolder("test-unpack");
+  const host = createTestHost();
+  const tar = rawTar([{ flag: "0", path: "a", content: randomBytes(randomFrom(1), 3_000_000) }]);
+  const blob = zstdCompressSync(tar);
+  let given = 0;
+  const open = async () =>
+    new Readable({
+      read() {
+        if (given++ === 0) this.push(blob.subarray(0, 2_000_000));
+        else host.abort();
+      },
+    });
+  const root = join(place.path, "rootfs");
+  const unpacking = unpackRootfs({ layers: [{ ...layerOf(tar, blob), open }], destination: root, host });
+  await assert.rejects(unpacking, { name: "AbortError" });
+  assert.ok(!existsSync(root));
 });

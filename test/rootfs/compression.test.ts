@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { gzipSync, zstdCompressSync } from "node:zlib";
+import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { UserError } from "../../src/host/errors.ts";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { type DiffId, digestOf } from "../../src/image/digest.ts";
+import { type Decompressors, findDecompressors } from "../../src/rootfs/layer/decompressors.ts";
 import type { Layer } from "../../src/rootfs/unpack.ts";
+import { createTestHost } from "../support/host.ts";
 import { randomBytes, randomFrom } from "../support/random.ts";
 import { rawTar } from "../support/raw-tar.ts";
 import { file, holding, layerOf, type Unpacked, unpack } from "../support/unpacking.ts";
@@ -17,26 +19,42 @@ const zeros = Buffer.alloc(700);
 /** Frames of other data, which readers skip (RFC 8878, 3.1.2). */
 const skippable = Buffer.from("502a4d1803000000616263", "hex");
 
-/** Each way by which a layer's bytes are read: streamed or from a file, decompressed by us or by programs. */
+const all = findDecompressors(createTestHost().env);
+const programsAlone: Decompressors = { ...all, zstdInThread: false };
+const none: Decompressors = { programs: new Map(), zstdInThread: false };
+
+/**
+ * Each way by which a layer's bytes are read: streamed or from a file; decompressed by a thread, by programs, or by
+ * Node's streams.
+ */
 async function eachWay(layer: Layer, check: (unpacked: Unpacked) => void): Promise<void> {
   await using place = await createPrivateFolder("test-blob");
   const path = join(place.path, "blob");
   const chunks: Buffer[] = [];
   for await (const chunk of await layer.open(AbortSignal.any([]))) chunks.push(chunk);
   writeFileSync(path, Buffer.concat(chunks));
-  const noPrograms = { PATH: "/nonexistent" };
-  const ways = [
-    [layer, "in one thread", {}],
-    [layer, "in several threads", {}],
-    [layer, "in several threads", noPrograms],
-    [{ ...layer, file: path }, "in several threads", {}],
-    [{ ...layer, file: path }, "in several threads", noPrograms],
-  ] as const;
-  for (const [chosen, way, env] of ways) {
-    await using unpacked = await unpack([chosen], way, env);
-    check(unpacked);
+  await using here = await unpack([layer], "in one thread");
+  check(here);
+  for (const decompressors of [all, programsAlone, none]) {
+    for (const chosen of [layer, { ...layer, file: path }]) {
+      await using unpacked = await unpack([chosen], "in several threads", decompressors);
+      check(unpacked);
+    }
   }
 }
+
+/** A frame of Zstandard that holds a block as it is, and asks for a window of so many bytes (RFC 8878, 3.1.1). */
+function frameOfWindow(log: number, content: Buffer): Buffer {
+  const block = Buffer.alloc(3);
+  block.writeUIntLE((content.length << 3) | 1, 0, 3);
+  return Buffer.concat([Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3), block, content]);
+}
+
+test("Node lets its libzstd be called, and programs are only found in absolute folders", () => {
+  assert.equal(all.zstdInThread, true);
+  assert.deepEqual([...all.programs.keys()], ["gzip", "zstd"]);
+  assert.equal(findDecompressors({ PATH: ":.:bin:usr/bin" }).programs.size, 0);
+});
 
 const whole: readonly (readonly [string, Buffer])[] = [
   ["a plain archive", tar],
@@ -45,8 +63,18 @@ const whole: readonly (readonly [string, Buffer])[] = [
   ["several members of gzip", Buffer.concat([gzipSync(head), gzipSync(tail), gzipSync("")])],
   [
     "several frames of zstd",
-    Buffer.concat([zstdCompressSync(head), skippable, zstdCompressSync(tail), skippable]),
+    Buffer.concat([skippable, zstdCompressSync(head), skippable, zstdCompressSync(tail), skippable]),
   ],
+  [
+    "many small frames of zstd, some of them empty",
+    Buffer.concat(
+      Array.from({ length: 100 }, (_, at) => [
+        zstdCompressSync(tar.subarray(at * 300, (at + 1) * 300)),
+        zstdCompressSync(""),
+      ]).flat(),
+    ),
+  ],
+  ["zstd with a window of 128 MiB", frameOfWindow(27, tar)],
   ["gzip with zeros after it", Buffer.concat([gzipSync(tar), zeros])],
 ];
 
@@ -71,6 +99,9 @@ function flipped(blob: Buffer, at: number): Buffer {
 const good = layerOf(tar, gzipSync(tar));
 const blob = gzipSync(tar);
 const other = gzipSync(rawTar([file("a", "other")]));
+/** With a checksum over its content. */
+const checked = zstdCompressSync(tar, { params: { [constants.ZSTD_c_checksumFlag]: 1 } });
+const broken = /zstandard|can't be decompressed/i;
 /** Layers whose own bytes are not what they should be, their descriptors as good as can be. */
 const damaged: readonly (readonly [string, Layer, RegExp])[] = [
   [
@@ -126,15 +157,34 @@ const damaged: readonly (readonly [string, Layer, RegExp])[] = [
     layerOf(tar, Buffer.concat([blob, Buffer.of(0x1f, 0x8b, 9)])),
     /can't be decompressed|something else follows/,
   ],
+  ["zstd that is cut", layerOf(tar, zstdCompressSync(tar).subarray(0, -10)), broken],
   [
-    "zstd that is cut",
-    layerOf(tar, zstdCompressSync(tar).subarray(0, -10)),
-    /zstandard|can't be decompressed/i,
+    "zstd that is cut at a block's end",
+    layerOf(tar, frameOfWindow(20, tar).subarray(0, -tar.length)),
+    broken,
   ],
+  [
+    "zstd that is cut in its second frame's header",
+    layerOf(tar, Buffer.concat([zstdCompressSync(tar), zstdCompressSync("").subarray(0, 3)])),
+    broken,
+  ],
+  [
+    "zstd that is cut in a skippable frame",
+    layerOf(tar, Buffer.concat([zstdCompressSync(tar), skippable.subarray(0, -1)])),
+    broken,
+  ],
+  ["zstd with zeros after it", layerOf(tar, Buffer.concat([zstdCompressSync(tar), zeros])), broken],
+  [
+    "zstd with a frame of an older format after it",
+    layerOf(tar, Buffer.concat([zstdCompressSync(tar), Buffer.from("27b52ffd0058000000c00000", "hex")])),
+    broken,
+  ],
+  ["zstd with a wrong checksum", layerOf(tar, flipped(checked, checked.length - 2)), broken],
+  ["zstd with a window of over 128 MiB", layerOf(tar, frameOfWindow(28, tar)), broken],
   [
     "zstd with something after it",
     layerOf(tar, Buffer.concat([zstdCompressSync(tar), Buffer.from("garbage")])),
-    /zstandard|can't be decompressed/i,
+    broken,
   ],
   ["no archive", layerOf(Buffer.from("x".repeat(2000))), /no whole tar archive/],
 ];

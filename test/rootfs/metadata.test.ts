@@ -150,7 +150,7 @@ test("unpacking makes devices and FIFOs with their numbers, modes, owners and ti
     assert.deepEqual(tree.get("null"), { ...common, type: "character device", device: "1:3" });
     assert.deepEqual(tree.get("disk"), { ...common, type: "block device", device: "259:70000" });
     assert.deepEqual(tree.get("pipe"), { ...common, type: "fifo" });
-    assert.equal(logged, "");
+    assert.doesNotMatch(logged, /warning/);
   });
 });
 

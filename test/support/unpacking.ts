@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { UserError } from "../../src/host/errors.ts";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { type DiffId, digestOf } from "../../src/image/digest.ts";
+import type { Decompressors } from "../../src/rootfs/layer/decompressors.ts";
 import { type Layer, unpackRootfs } from "../../src/rootfs/unpack.ts";
 import { createTestHost } from "./host.ts";
 import { type RawMember, rawTar } from "./raw-tar.ts";
@@ -84,12 +85,9 @@ export type Layers = readonly LayerLike[] | ((outside: Outside) => readonly Laye
 /**
  * Unpacks layers, lower first, beside folders that must stay as they are: `canary`, and one whose name begins like
  * the root's. Asserts that they do, and that a failure leaves no destination.
+ * @param decompressors all there are, if it isn't given
  */
-export async function unpack(
-  layers: Layers,
-  way: Way,
-  env: Readonly<Record<string, string>> = {},
-): Promise<Unpacked> {
+export async function unpack(layers: Layers, way: Way, decompressors?: Decompressors): Promise<Unpacked> {
   await using resources = new AsyncDisposableStack();
   const place = resources.use(await createPrivateFolder("test-unpack"));
   const outside = { root: join(place.path, "rootfs"), canary: join(place.path, "canary") };
@@ -99,14 +97,15 @@ export async function unpack(
     for (const name of ["victim", "folder/inner"]) writeFileSync(join(path, name), "untouched");
   }
   const before = watched.map(stateOf);
-  const host = createTestHost(env);
+  const host = createTestHost();
   const chosen = typeof layers === "function" ? layers(outside) : layers;
   const made = chosen.map((layer) => {
     if ("diffId" in layer) return layer;
     return layerOf(Buffer.isBuffer(layer) ? layer : rawTar(layer));
   });
   if (way === "in several threads") made.unshift(largeLayer);
-  const error = await unpackRootfs({ layers: made, destination: outside.root, host }).then(
+  const unpacking = unpackRootfs({ layers: made, destination: outside.root, host }, decompressors);
+  const error = await unpacking.then(
     () => undefined,
     (thrown: unknown) => thrown ?? new Error("undefined was thrown"),
   );

@@ -1,3 +1,6 @@
+import { UserError } from "../../host/errors.ts";
+import type { Digest } from "../../image/digest.ts";
+
 /** How a layer is compressed, by its first bytes: media types of layers are often wrong. */
 export type Compression = "gzip" | "zstd" | "none";
 
@@ -19,4 +22,8 @@ export function isZstd(magic: number): boolean {
 
 export function isSkippable(magic: number): boolean {
   return (magic & 0xfffffff0) >>> 0 === skippable;
+}
+
+export function undecompressed(digest: Digest, reason: string): UserError {
+  return new UserError(`layer ${digest} can't be decompressed: ${reason}; store the image again`);
 }

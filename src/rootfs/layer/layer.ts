@@ -1,9 +1,9 @@
 import type { Readable } from "node:stream";
 import { errorCode, messageOf, UserError } from "../../host/errors.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
-import type { DiffId, Digest } from "../../image/digest.ts";
+import type { DiffId } from "../../image/digest.ts";
 import { verified } from "../../image/verify.ts";
-import { type Compression, compressionOf, headLength } from "./compression.ts";
+import { type Compression, compressionOf, headLength, undecompressed } from "./compression.ts";
 import { gunzip } from "./gunzip.ts";
 import { unzstd } from "./zstd-frames.ts";
 
@@ -13,7 +13,7 @@ export interface Layer {
   readonly diffId: DiffId;
   /** The compressed blob, unverified. */
   open(signal: AbortSignal): Promise<Readable>;
-  /** The blob's file, where it lies on a local disk. */
+  /** The blob's file, where it lies on a local disk; it may get there later. */
   readonly file: string | undefined;
 }
 
@@ -60,10 +60,6 @@ export async function* decompress(
     const isZlib = /^(Z_|ZSTD_|ERR_ZSTD)/.test(errorCode(thrown) ?? "");
     throw isZlib ? undecompressed(digest, messageOf(thrown)) : thrown;
   }
-}
-
-export function undecompressed(digest: Digest, reason: string): UserError {
-  return new UserError(`layer ${digest} can't be decompressed: ${reason}; store the image again`);
 }
 
 /** @throws UserError when the archive isn't the one that the image's config names */

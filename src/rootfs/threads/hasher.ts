@@ -51,7 +51,7 @@ function hashSome(position: number, length: number): void {
   const taken = Math.min(length, ring.length - start);
   hash.update(ring.subarray(start, start + taken));
   Atomics.store(words, word.hashed, (position + taken) | 0);
-  wake(shared, word.wakeWriter);
+  wake(shared, word.wakeFiller);
 }
 
 const tell = (message: HasherMessage) => parentPort?.postMessage(message);
@@ -62,4 +62,5 @@ try {
   tell({ kind: "failed", failure: describeFailure(thrown) });
   Atomics.store(words, word.failed, 1);
   wake(shared, word.wakeWriter);
+  wake(shared, word.wakeFiller);
 }

@@ -1,9 +1,9 @@
 import type { TarTime } from "../tar/entry.ts";
 
 /**
- * What the two threads of an unpacking share. The writer reads a layer's plain bytes into `ring`, reads the tar in it
- * there, and writes folders, links and large files; the hasher takes the diff ID of the same bytes, and makes small
- * files, whose content is in the ring as well. So no byte is copied between them.
+ * What the three threads of an unpacking share. The filler brings a layer's plain bytes into `ring`; the writer reads
+ * the tar in it there, and writes folders, links and large files; the hasher takes the diff ID of the same bytes, and
+ * makes small files, whose content is in the ring as well. So no byte is copied between them.
  *
  * Positions count the bytes of a layer modulo 2^32; their differences are small, so `distance` is exact.
  */
@@ -39,11 +39,16 @@ export const word = {
   done: 3,
   /** What the hasher is asked for besides: one of `request`. */
   request: 4,
-  /** Not 0 once the hasher can't go on. */
+  /** Not 0 once one of the threads can't go on, so that the others needn't. */
   failed: 5,
-  /** Count what happens, for the other side to wait for. */
+  /** Count what happens, for the other threads to wait for. */
   wakeHasher: 6,
   wakeWriter: 7,
+  wakeFiller: 8,
+  /** Position up to which the writer needs nothing, for itself or for the jobs it has given. */
+  needed: 9,
+  /** Layers whose bytes were all brought. */
+  ended: 10,
 } as const;
 
 export const request = { none: 0, digest: 1, end: 2 } as const;
@@ -80,10 +85,20 @@ export function distance(from: number, to: number): number {
   return (to - from) | 0;
 }
 
-/** Tells the other side that something has changed. */
+/** Tells a thread that something has changed. */
 export function wake({ words }: Shared, index: number): void {
   Atomics.add(words, index, 1);
   Atomics.notify(words, index);
+}
+
+/** Waits until something holds, looking each time the thread is woken. Answers false once another one has failed. */
+export function waitUntil({ words }: Shared, index: number, holds: () => boolean): boolean {
+  for (;;) {
+    const before = Atomics.load(words, index);
+    if (Atomics.load(words, word.failed) !== 0) return false;
+    if (holds()) return true;
+    Atomics.wait(words, index, before);
+  }
 }
 
 /** A small file to be made. */

@@ -1,4 +1,3 @@
-import { readSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { type Defaults, readDefaults } from "../attributes.ts";
 import { close, openHostFolder } from "../system.ts";
@@ -17,6 +16,7 @@ import {
   request,
   type SharedMemory,
   share,
+  waitUntil,
   wake,
   word,
 } from "./shared.ts";
@@ -27,8 +27,8 @@ export interface WriterData {
   readonly root: string;
 }
 
-/** The descriptor of a pipe or file with the next layer's plain bytes; or that there is none. */
-export type WriterRequest = { readonly layer: number } | { readonly layer: undefined };
+/** To write the next layer, as it comes into the ring; or that there is none. */
+export type WriterRequest = "layer" | "finish";
 
 export type WriterAnswer =
   | Loaded
@@ -41,18 +41,21 @@ export type WriterAnswer =
 
 /** Files up to so many bytes can be left to the hasher's thread: it needs their content in the ring, whole. */
 const smallest = 128 * 1024;
-/** Bytes read from a layer at once, at most: what is read is hot in the cache when it is written. */
-const readAtOnce = 512 * 1024;
+/** Bytes taken from the ring at once, at most: only when they are done with is there room for others. */
+const takenAtOnce = 512 * 1024;
 
 /**
- * The ring as the writer sees it: fills it, gives small files away while the hasher keeps up, and makes them itself
- * when it doesn't, so both threads have about the same to do.
+ * The ring as the writer sees it: gives small files away while the hasher keeps up, and makes them itself when it
+ * doesn't, so both threads have about the same to do.
  */
 class Ring implements SmallFiles {
   readonly #shared;
   readonly #jobs: Jobs;
   readonly #defaults: Defaults;
-  #filled = 0;
+  /** Layers read to their ends. */
+  #layers = 0;
+  /** Position up to which bytes were read. */
+  #read = 0;
   /** Position of what was read last: whatever content is still to come, none of it lies before. */
   #chunk = 0;
   /** Position of the content of the small file at hand. */
@@ -66,22 +69,29 @@ class Ring implements SmallFiles {
   }
 
   /** Reads more of a layer; undefined at its end. The bytes are good until the next call. */
-  read(fd: number): Buffer | undefined {
+  read(): Buffer | undefined {
     const { ring, words } = this.#shared;
-    const start = this.#filled & (ring.length - 1);
-    const room = Math.min(this.#room(), ring.length - start, readAtOnce);
-    const length = readSync(fd, ring, start, room, null);
-    if (length === 0) return undefined;
-    this.#chunk = this.#filled;
-    this.#filled = (this.#filled + length) | 0;
-    Atomics.store(words, word.filled, this.#filled);
-    wake(this.#shared, word.wakeHasher);
+    let more = 0;
+    this.#waitUntil(() => {
+      // Each time, since a job that is done meanwhile may be what the filler waits for.
+      this.#tellNeeded();
+      // Before `filled`, which the filler stores before it: what comes last isn't overlooked.
+      const isEnd = Atomics.load(words, word.ended) !== this.#layers;
+      more = distance(this.#read, Atomics.load(words, word.filled));
+      return more > 0 || isEnd;
+    });
+    if (more === 0) return undefined;
+    const start = this.#read & (ring.length - 1);
+    const length = Math.min(more, ring.length - start, takenAtOnce);
+    this.#chunk = this.#read;
+    this.#read = (this.#read + length) | 0;
     return ring.subarray(start, start + length);
   }
 
   /** The end of a layer: waits for the hasher to tell its digest. */
   endLayer(): void {
     const { words } = this.#shared;
+    this.#layers = (this.#layers + 1) | 0;
     Atomics.store(words, word.request, request.digest);
     wake(this.#shared, word.wakeHasher);
     this.#waitUntil(() => Atomics.load(words, word.request) === request.none);
@@ -97,7 +107,7 @@ class Ring implements SmallFiles {
     if (this.#start !== undefined) return;
     // They are a view of what `read` gave last, so they begin less than the ring's length before its end.
     const { ring } = this.#shared;
-    this.#start = (this.#filled - ((this.#filled - bytes.byteOffset) & (ring.length - 1))) | 0;
+    this.#start = (this.#read - ((this.#read - bytes.byteOffset) & (ring.length - 1))) | 0;
   }
 
   make(dirfd: number, name: string, { mode, uid, gid, mtime, atime, size }: TarEntry): void {
@@ -130,35 +140,28 @@ class Ring implements SmallFiles {
     this.#waitUntil(() => Atomics.load(words, word.done) === words[word.given]);
   }
 
-  /** Bytes that may be read into the ring; waits until there are some. */
-  #room(): number {
-    let room = 0;
-    this.#waitUntil(() => {
-      room = this.#shared.ring.length - this.#kept();
-      return room > 0;
-    });
-    return room;
+  /** Tells the filler what it may write over, as far as this thread and its jobs go. */
+  #tellNeeded(): void {
+    const { words } = this.#shared;
+    const needed = (this.#read - this.#kept()) | 0;
+    if (needed === words[word.needed]) return;
+    Atomics.store(words, word.needed, needed);
+    wake(this.#shared, word.wakeFiller);
   }
 
-  /** Bytes before the end of what is filled that someone still needs. */
+  /** Bytes before the end of what was read that are still needed. */
   #kept(): number {
     const { words } = this.#shared;
-    let kept = distance(Atomics.load(words, word.hashed), this.#filled);
+    let kept = 0;
     const done = Atomics.load(words, word.done);
     // No job needs what lies before the content of an earlier one.
-    if (done !== words[word.given]) kept = Math.max(kept, distance(this.#jobs.start(done), this.#filled));
-    if (this.#adding && this.#start !== undefined) kept = Math.max(kept, distance(this.#start, this.#filled));
+    if (done !== words[word.given]) kept = distance(this.#jobs.start(done), this.#read);
+    if (this.#adding && this.#start !== undefined) kept = Math.max(kept, distance(this.#start, this.#read));
     return kept;
   }
 
   #waitUntil(holds: () => boolean): void {
-    const { words } = this.#shared;
-    for (;;) {
-      const before = Atomics.load(words, word.wakeWriter);
-      if (Atomics.load(words, word.failed) !== 0) throw new Error("the hasher's thread has failed");
-      if (holds()) return;
-      Atomics.wait(words, word.wakeWriter, before);
-    }
+    if (!waitUntil(this.#shared, word.wakeWriter, holds)) throw new Error("another thread has failed");
   }
 }
 
@@ -178,11 +181,11 @@ const writer = new TreeWriter({
   smallFiles: ring,
 });
 
-function writeLayer(fd: number): number {
+function writeLayer(): number {
   let size = 0;
   writer.startLayer();
   const tar = new TarReader(writer);
-  for (let bytes = ring.read(fd); bytes !== undefined; bytes = ring.read(fd)) {
+  for (let bytes = ring.read(); bytes !== undefined; bytes = ring.read()) {
     size += bytes.length;
     tar.write(bytes);
     progress[counted.entries] = writer.written.entries;
@@ -193,15 +196,15 @@ function writeLayer(fd: number): number {
   return size;
 }
 
-port.on("message", ({ layer }: WriterRequest) => {
+port.on("message", (question: WriterRequest) => {
   try {
-    if (layer === undefined) {
+    if (question === "finish") {
       writer.finish();
       writer.closeAll();
       close(rootFd);
       answer({ kind: "finished" });
     } else {
-      answer({ kind: "layer", size: writeLayer(layer) });
+      answer({ kind: "layer", size: writeLayer() });
     }
   } catch (thrown) {
     answer({ kind: "failed", failure: describeFailure(thrown) });

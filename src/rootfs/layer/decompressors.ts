@@ -1,0 +1,51 @@
+import { accessSync, constants } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import type { Host } from "../../host/host.ts";
+import type { Compression } from "./compression.ts";
+import { canReadZstd } from "./zstd-reader.ts";
+
+/** A program that decompresses stdin to stdout, in a process beside ours. It is given no path of an image. */
+export interface Program {
+  readonly path: string;
+  readonly flags: string;
+}
+
+/** What there is to decompress with, besides Node's own streams. */
+export interface Decompressors {
+  readonly programs: ReadonlyMap<Compression, Program>;
+  /** Whether a thread can decompress Zstandard to where the bytes are wanted. */
+  readonly zstdInThread: boolean;
+}
+
+/**
+ * igzip takes half the time of Node's zlib. zstd(1) is for where a thread can't do it: it reads any number of frames,
+ * and limits its memory.
+ */
+const programs = [
+  ["gzip", "igzip", "-dc"],
+  ["zstd", "zstd", "-dcq"],
+] as const;
+
+/** Looks for the programs in the absolute folders of PATH, and for libzstd in Node. */
+export function findDecompressors(env: Host["env"]): Decompressors {
+  const folders = absoluteFolders(env);
+  const found = programs.flatMap(([compression, name, flags]): [Compression, Program][] => {
+    const path = folders.map((folder) => join(folder, name)).find(isExecutable);
+    return path === undefined ? [] : [[compression, { path, flags }]];
+  });
+  return { programs: new Map(found), zstdInThread: canReadZstd() };
+}
+
+/** A relative one might lead into what is being unpacked. */
+export function absoluteFolders(env: Host["env"]): string[] {
+  return (env["PATH"] ?? "").split(":").filter(isAbsolute);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,172 @@
+import { addAbortListener } from "node:events";
+import { Socket } from "node:net";
+import { startChild } from "../../host/child.ts";
+import type { Host } from "../../host/host.ts";
+import { close, duplicate, openPipe } from "../system.ts";
+import { undecompressed } from "./compression.ts";
+import { absoluteFolders, type Decompressors, type Program } from "./decompressors.ts";
+import { decompress, type Layer, openCompressed } from "./layer.ts";
+import { openSource, type Source } from "./source.ts";
+
+/** A layer's bytes, where a thread can read them synchronously: plain, or for that thread to decompress. */
+export interface OpenBytes {
+  /** Of a pipe or file. */
+  readonly fd: number;
+  readonly compression: "none" | "zstd";
+}
+
+export interface OpenLayer extends AsyncDisposable {
+  /** The bytes, once; as many as a pipe holds are made ahead. Whoever takes them closes the descriptor. */
+  take(): OpenBytes;
+  /**
+   * The layer was read to its end.
+   * @throws UserError unless size and digest of the blob and the compression's own checks were all right
+   */
+  finished(plainSize: number): Promise<void>;
+  /**
+   * The layer made no sense, and isn't read on; its descriptor is closed.
+   * @throws UserError if that is because it isn't what its descriptor says, or can't be decompressed
+   */
+  blamed(): Promise<void>;
+}
+
+export interface OpenLayerOptions {
+  readonly host: Pick<Host, "env" | "signal">;
+  readonly decompressors: Decompressors;
+}
+
+/** Opens a layer, and starts to decompress it where its reader won't. */
+export async function openLayer(layer: Layer, options: OpenLayerOptions): Promise<OpenLayer> {
+  const stop = new AbortController();
+  const host = {
+    env: { ...options.host.env, PATH: absoluteFolders(options.host.env).join(":") },
+    signal: AbortSignal.any([options.host.signal, stop.signal]),
+  };
+  await using resources = new AsyncDisposableStack();
+  const source = resources.use(await openSource(layer, host.signal));
+  const { programs, zstdInThread } = options.decompressors;
+  const isReadAsItIs = source.compression === "none" || (source.compression === "zstd" && zstdInThread);
+  const program = isReadAsItIs ? undefined : programs.get(source.compression);
+  const { bytes, running } = isReadAsItIs
+    ? readAsItIs(source, source.compression === "zstd" ? "zstd" : "none", host.signal)
+    : decompressed(source, { layer, host, program });
+  let isTaken = false;
+  resources.defer(() => {
+    if (!isTaken) close(bytes.fd);
+  });
+  const outcomes = Promise.allSettled(running);
+  resources.defer(async () => void (await outcomes));
+  resources.defer(() => stop.abort());
+  const check = async () => {
+    for (const outcome of await outcomes) if (outcome.status === "rejected") throw outcome.reason;
+  };
+  const owned = resources.move();
+  return {
+    take() {
+      isTaken = true;
+      return bytes;
+    },
+    async finished(plainSize) {
+      await check();
+      // igzip takes whatever follows the last member for nothing.
+      const isLooseEnded = program !== undefined && source.compression === "gzip";
+      if (isLooseEnded && (await source.lastNumber()) !== plainSize % 2 ** 32)
+        await checkInFull(layer, host.signal);
+    },
+    blamed: check,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** What is under way for a layer, besides the reading of its bytes. */
+interface Started {
+  readonly bytes: OpenBytes;
+  readonly running: readonly Promise<void>[];
+}
+
+/**
+ * Leaves the bytes as they are. A blob's file is read by whoever takes it, and the digest is taken from a second
+ * reading, which the page cache serves: what is unpacked is what the diff ID is taken of, so nothing rests on both
+ * reading the same.
+ */
+function readAsItIs(source: Source, compression: OpenBytes["compression"], signal: AbortSignal): Started {
+  if (source.fd !== undefined) {
+    return { bytes: { fd: duplicate(source.fd), compression }, running: [drain(source.read())] };
+  }
+  const { readEnd, writeEnd } = openPipe();
+  return { bytes: { fd: readEnd, compression }, running: [feed(source.read(), writeEnd, signal)] };
+}
+
+interface DecompressOptions {
+  readonly layer: Layer;
+  readonly host: Pick<Host, "env" | "signal">;
+  /** Node's zlib if there is none. */
+  readonly program: Program | undefined;
+}
+
+function decompressed(source: Source, { layer, host, program }: DecompressOptions): Started {
+  const { readEnd, writeEnd } = openPipe();
+  const bytes = { fd: readEnd, compression: "none" } as const;
+  if (program !== undefined)
+    return { bytes, running: decompressBy(program, source, { layer, host, output: writeEnd }) };
+  const plain = decompress({ ...source, bytes: source.read() }, layer.descriptor);
+  return { bytes, running: [feed(plain, writeEnd, host.signal)] };
+}
+
+/** Starts a program. It reads a blob's file by itself, see {@link readAsItIs}. */
+function decompressBy(
+  { path, flags }: Program,
+  source: Source,
+  { layer, host, output }: { layer: Layer; host: Pick<Host, "env" | "signal">; output: number },
+): Promise<void>[] {
+  const input = source.fd === undefined ? openPipe() : undefined;
+  const run = async () => {
+    // execa takes any descriptor; its types only know those that a shell could name.
+    const stdin = (input?.readEnd ?? source.fd) as 0;
+    const ended = await startChild(host, path, [flags], { stdin, stdout: output as 1, reject: false });
+    host.signal.throwIfAborted();
+    if (!ended.failed || ended.signal === "SIGPIPE") return;
+    const reason = (ended.stderr ?? "").slice(0, 300) || `status ${ended.exitCode ?? ended.signal}`;
+    throw undecompressed(layer.descriptor.digest, reason);
+  };
+  const ended = run();
+  close(output);
+  if (input === undefined) return [drain(source.read()), ended];
+  close(input.readEnd);
+  return [feed(source.read(), input.writeEnd, host.signal), ended];
+}
+
+async function drain(bytes: AsyncIterable<Buffer>): Promise<void> {
+  for await (const _ of bytes);
+}
+
+/** Writes bytes to a pipe, and closes it. When nobody reads it any more they are still drained, to be verified. */
+async function feed(bytes: AsyncIterable<Buffer>, fd: number, signal: AbortSignal): Promise<void> {
+  const pipe = new Socket({ fd, readable: false, writable: true });
+  pipe.on("error", () => pipe.destroy());
+  using _ = addAbortListener(signal, () => pipe.destroy());
+  const until = (event: "drain" | "finish") =>
+    new Promise<void>((resolve) => {
+      const settle = () => {
+        pipe.off(event, settle).off("close", settle);
+        resolve();
+      };
+      pipe.on(event, settle).on("close", settle);
+    });
+  try {
+    for await (const chunk of bytes) {
+      if (!pipe.destroyed && !pipe.write(chunk)) await until("drain");
+    }
+    if (pipe.destroyed) return;
+    const finished = until("finish");
+    pipe.end();
+    await finished;
+  } finally {
+    pipe.destroy();
+  }
+}
+
+/** Several members, padding or what should not be there: only decompressing it once more tells. */
+async function checkInFull(layer: Layer, signal: AbortSignal): Promise<void> {
+  await drain(decompress(await openCompressed(layer, signal), layer.descriptor));
+}

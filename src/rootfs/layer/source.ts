@@ -1,0 +1,77 @@
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
+import { BlobCheck } from "../../image/verify.ts";
+import { type Compression, compressionOf, headLength } from "./compression.ts";
+import { type Layer, openCompressed } from "./layer.ts";
+
+/** A layer's compressed bytes. */
+export interface Source extends AsyncDisposable {
+  readonly compression: Compression;
+  /** Where a program or a thread can read them by itself, from the start. */
+  readonly fd: number | undefined;
+  /** The bytes, verified as they pass; once. */
+  read(): AsyncIterable<Buffer>;
+  /** The last four bytes: in gzip the plain length of the last member, modulo 2^32 (RFC 1952, 2.3.1). */
+  lastNumber(): Promise<number>;
+}
+
+const readAtOnce = 512 * 1024;
+
+/** Opens a layer where its bytes are. */
+export function openSource(layer: Layer, signal: AbortSignal): Promise<Source> {
+  const { file } = layer;
+  return file === undefined ? openStream(layer, signal) : openFile(layer, file, signal);
+}
+
+async function openStream(layer: Layer, signal: AbortSignal): Promise<Source> {
+  const { compression, bytes } = await openCompressed(layer, signal);
+  let last = Buffer.alloc(0);
+  async function* read() {
+    for await (const chunk of bytes) {
+      last = Buffer.concat([last, chunk.subarray(-4)]).subarray(-4);
+      yield chunk;
+    }
+  }
+  const lastNumber = async () => numberOf(last);
+  return { compression, fd: undefined, read, lastNumber, [Symbol.asyncDispose]: async () => {} };
+}
+
+/** A regular file and nothing else: it may be in a folder that others write to. */
+async function openFile({ descriptor }: Layer, path: string, signal: AbortSignal): Promise<Source> {
+  await using resources = new AsyncDisposableStack();
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const file = resources.use(await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+  const head = Buffer.alloc(headLength);
+  const { bytesRead } = await file.read(head, 0, headLength, 0);
+  // Positions are always given, so that of the file, where whoever else reads it begins, stays at its start.
+  async function* read() {
+    const check = new BlobCheck(descriptor, "layer");
+    // One buffer, since a new one for each piece would be more work for the garbage collector than the hashing is.
+    const buffer = Buffer.allocUnsafe(readAtOnce);
+    for (let at = 0; ; ) {
+      signal.throwIfAborted();
+      const { bytesRead: length } = await file.read(buffer, 0, readAtOnce, at);
+      if (length === 0) break;
+      at += length;
+      check.add(buffer.subarray(0, length));
+      yield buffer.subarray(0, length);
+    }
+    check.end();
+  }
+  const owned = resources.move();
+  return {
+    compression: compressionOf(head.subarray(0, bytesRead)),
+    fd: file.fd,
+    read,
+    async lastNumber() {
+      const last = Buffer.alloc(4);
+      await file.read(last, 0, 4, Math.max(0, descriptor.size - 4));
+      return numberOf(last);
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function numberOf(last: Buffer): number {
+  return last.length < 4 ? 0 : last.readUInt32LE(0);
+}

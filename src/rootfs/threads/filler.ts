@@ -1,0 +1,87 @@
+import { readSync } from "node:fs";
+import { parentPort, workerData } from "node:worker_threads";
+import { UserError } from "../../host/errors.ts";
+import type { Digest } from "../../image/digest.ts";
+import { undecompressed } from "../layer/compression.ts";
+import type { OpenBytes } from "../layer/open-layer.ts";
+import { ZstdReader } from "../layer/zstd-reader.ts";
+import { close } from "../system.ts";
+import { describeFailure, type Failure } from "./failure.ts";
+import { distance, type Loaded, type SharedMemory, share, waitUntil, wake, word } from "./shared.ts";
+
+/** The next layer's bytes, and the digest by which to call it. This worker closes the descriptor. */
+export interface FillerRequest extends OpenBytes {
+  readonly digest: Digest;
+}
+
+export type FillerAnswer =
+  | Loaded
+  /** All of the layer's plain bytes were in the ring, unless another thread has failed. */
+  | { readonly kind: "filled" }
+  | { readonly kind: "failed"; readonly failure: Failure };
+
+/** Plain bytes that are brought at once, at most, and then told to the others: little, so that they are still hot. */
+const filledAtOnce = 256 * 1024;
+
+/**
+ * Worker: brings the plain bytes of layers into the ring. It decompresses Zstandard on the way, so that none of them
+ * goes through a pipe; and apart from the writer, since for large files both have about as much to do.
+ */
+const shared = share(workerData as SharedMemory);
+const { words, ring } = shared;
+const port = parentPort;
+if (port === null) throw new Error("this is a worker's file");
+const answer = (message: FillerAnswer) => port.postMessage(message);
+answer({ kind: "loaded" });
+
+let filled = 0;
+
+function fill({ fd, compression }: OpenBytes): void {
+  if (compression === "none") {
+    fillBy((into) => readSync(fd, into));
+  } else {
+    using zstd = new ZstdReader(fd);
+    fillBy((into) => zstd.read(into));
+  }
+}
+
+/** @param read reads into a buffer and answers how many bytes, 0 at the end */
+function fillBy(read: (into: Buffer) => number): void {
+  // Not for less room, so that nobody is woken for every little bit of it.
+  while (waitUntil(shared, word.wakeFiller, () => room() >= filledAtOnce)) {
+    const start = filled & (ring.length - 1);
+    const length = read(ring.subarray(start, Math.min(start + filledAtOnce, ring.length)));
+    if (length === 0) return;
+    filled = (filled + length) | 0;
+    Atomics.store(words, word.filled, filled);
+    wake(shared, word.wakeHasher);
+    wake(shared, word.wakeWriter);
+  }
+}
+
+/** Bytes of the ring that nobody needs any more. */
+function room(): number {
+  const unhashed = distance(Atomics.load(words, word.hashed), filled);
+  const needed = distance(Atomics.load(words, word.needed), filled);
+  return ring.length - Math.max(unhashed, needed);
+}
+
+/** What can't be decompressed is told as such. */
+function failureOf(thrown: unknown, { digest }: FillerRequest): Failure {
+  return describeFailure(thrown instanceof UserError ? undecompressed(digest, thrown.message) : thrown);
+}
+
+port.on("message", (request: FillerRequest) => {
+  let failure: Failure | undefined;
+  try {
+    fill(request);
+  } catch (thrown) {
+    failure = failureOf(thrown, request);
+  } finally {
+    close(request.fd);
+  }
+  // What there is of the layer ends, whole or not.
+  Atomics.add(words, word.ended, 1);
+  wake(shared, word.wakeWriter);
+  answer(failure === undefined ? { kind: "filled" } : { kind: "failed", failure });
+});

@@ -1,3 +1,4 @@
+import { isAbsolute } from "node:path";
 import { execa, type Options } from "execa";
 import { errorCode } from "./errors.ts";
 import type { Host } from "./host.ts";
@@ -5,7 +6,8 @@ import type { Host } from "./host.ts";
 /**
  * Starts a program that doesn't outlive this process: on abort it gets SIGTERM, then SIGKILL after two seconds;
  * if this process is killed the kernel kills the child (PR_SET_PDEATHSIG, see prctl(2), set by setpriv(1)).
- * Its environment is `options.env` alone, else the host's. A program that isn't there exits with status 127.
+ * Its environment is `options.env` alone, else the host's, with the absolute folders of its PATH only: a relative one
+ * might lead into what is being unpacked. A program that isn't there exits with status 127.
  */
 export function startChild<const O extends Options>(
   host: Pick<Host, "env" | "signal">,
@@ -15,17 +17,23 @@ export function startChild<const O extends Options>(
 ) {
   // execa refuses `input` beside an ignored stdin.
   const hasInput = "input" in options || "inputFile" in options;
+  const env = options.env ?? host.env;
   const defaults: Options = {
     ...(hasInput ? {} : { stdin: "ignore" }),
-    env: host.env,
     forceKillAfterDelay: 2000,
     cancelSignal: host.signal,
   };
   return execa("setpriv", ["--pdeathsig", "KILL", "--", file, ...args], {
     ...defaults,
     ...options,
+    env: { ...env, PATH: absoluteFolders(env).join(":") || undefined },
     extendEnv: false,
   } as Omit<{ stdin: "ignore" }, keyof O> & O);
+}
+
+/** The folders of PATH in which programs are looked for: the absolute ones. */
+export function absoluteFolders(env: Host["env"]): string[] {
+  return (env["PATH"] ?? "").split(":").filter(isAbsolute);
 }
 
 /** Sends a signal to a process that is none of our direct children; one that is gone already is no error. */

@@ -1,5 +1,6 @@
 import { accessSync, constants } from "node:fs";
-import { isAbsolute, join } from "node:path";
+import { join } from "node:path";
+import { absoluteFolders } from "../../host/child.ts";
 import type { Host } from "../../host/host.ts";
 import type { Compression } from "./compression.ts";
 import { canReadZstd } from "./zstd-reader.ts";
@@ -34,11 +35,6 @@ export function findDecompressors(env: Host["env"]): Decompressors {
     return path === undefined ? [] : [[compression, { path, flags }]];
   });
   return { programs: new Map(found), zstdInThread: canReadZstd() };
-}
-
-/** A relative one might lead into what is being unpacked. */
-export function absoluteFolders(env: Host["env"]): string[] {
-  return (env["PATH"] ?? "").split(":").filter(isAbsolute);
 }
 
 function isExecutable(path: string): boolean {

@@ -4,7 +4,7 @@ import { startChild } from "../../host/child.ts";
 import type { Host } from "../../host/host.ts";
 import { close, duplicate, openPipe } from "../system.ts";
 import { undecompressed } from "./compression.ts";
-import { absoluteFolders, type Decompressors, type Program } from "./decompressors.ts";
+import type { Decompressors, Program } from "./decompressors.ts";
 import { decompress, type Layer, openCompressed } from "./layer.ts";
 import { openSource, type Source } from "./source.ts";
 
@@ -39,7 +39,7 @@ export interface OpenLayerOptions {
 export async function openLayer(layer: Layer, options: OpenLayerOptions): Promise<OpenLayer> {
   const stop = new AbortController();
   const host = {
-    env: { ...options.host.env, PATH: absoluteFolders(options.host.env).join(":") },
+    env: options.host.env,
     signal: AbortSignal.any([options.host.signal, stop.signal]),
   };
   await using resources = new AsyncDisposableStack();

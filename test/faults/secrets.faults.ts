@@ -293,7 +293,7 @@ test("a task's secrets are in its own variables, and in those of no program that
   const { run, seen } = await watchProcesses(started);
   assert.equal(run.status, 0, run.output);
   assertProcessesHoldNone(seen, [text, file], (command) =>
-    /^(\S*sh (-p )?|node )\S*\/(assets\/build|src\/main\.ts build)/.test(command) ? [text] : [],
+    /^(\S*sh (-p )?|node (--\S+ )?)\S*\/(assets\/build|src\/main\.ts build)/.test(command) ? [text] : [],
   );
   assertHoldsNone("stdout and stderr", run.output, [text, file]);
   for (const output of ["image", "cache"])

@@ -47,6 +47,11 @@ export async function writeFlushed(path: string, write: (file: FileHandle) => Pr
   await file.sync();
 }
 
+/** Writes bytes into a new file and flushes them to the disk. See {@link writeFlushed}. */
+export function writeFlushedBytes(path: string, bytes: Uint8Array): Promise<void> {
+  return writeFlushed(path, (file) => file.writeFile(bytes));
+}
+
 /** A name in the same folder, thus on the same filesystem, that no reader takes for the finished thing. */
 export function besideOf(path: string): string {
   return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.part`);

@@ -1,6 +1,6 @@
 import { constants, copyFile, link, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { besideOf, flushFolder, writeFlushed, writeProblem } from "../host/durable.ts";
+import { besideOf, flushFolder, writeFlushed, writeFlushedBytes, writeProblem } from "../host/durable.ts";
 import type { Blobs } from "./blobs.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { blobPath } from "./layout.ts";
@@ -43,10 +43,10 @@ export async function writeLayout(layout: LayoutToWrite): Promise<void> {
     await mapAtOnce(all, { limit: blobsAtOnce, signal }, (blob, either) =>
       placeBlob(blob, join(beside, blobPath(blob.descriptor.digest)), { ...layout, signal: either }),
     );
-    await writeBytes(join(beside, "oci-layout"), layoutMarker);
-    await writeBytes(join(beside, "index.json"), layoutIndex(tree.top, tags));
+    await writeFlushedBytes(join(beside, "oci-layout"), layoutMarker);
+    await writeFlushedBytes(join(beside, "index.json"), layoutIndex(tree.top, tags));
     if (isManifestType(tree.top.mediaType)) {
-      await writeBytes(join(beside, "single-image-digest"), Buffer.from(tree.top.digest));
+      await writeFlushedBytes(join(beside, "single-image-digest"), Buffer.from(tree.top.digest));
     }
     for (const part of ["blobs/sha256", "blobs", "."]) await flushFolder(join(beside, part));
     await rename(beside, folder);
@@ -88,7 +88,7 @@ async function placeBlob(
   path: string,
   { blobs, signal, onBytes }: LayoutToWrite,
 ): Promise<void> {
-  if (bytes !== undefined) return writeBytes(path, bytes);
+  if (bytes !== undefined) return writeFlushedBytes(path, bytes);
   if (await shareFile(blobs, descriptor, path)) {
     return drain(verifiedFile(path, descriptor, { where: blobs.where, onBytes, signal }));
   }
@@ -121,8 +121,4 @@ async function shareFile(blobs: Blobs, descriptor: Descriptor, path: string): Pr
   await file.chmod(0o644);
   await file.sync();
   return true;
-}
-
-function writeBytes(path: string, bytes: Uint8Array): Promise<void> {
-  return writeFlushed(path, (file) => file.writeFile(bytes));
 }

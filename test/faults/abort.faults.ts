@@ -6,7 +6,8 @@ import { type TestContext, test } from "node:test";
 import { startAbortFuzzer } from "../support/abort-fuzzer.ts";
 import { startBuildkitd } from "../support/buildkit.ts";
 import { withDisk } from "../support/disks.ts";
-import { gone, killProcesses, processesOf } from "../support/processes.ts";
+import { injecting } from "../support/injecting.ts";
+import { gone, killProcesses, newMark, processesOf } from "../support/processes.ts";
 import { randomBytes, randomFrom } from "../support/random.ts";
 import { startRegistry } from "../support/registry.ts";
 import {
@@ -22,8 +23,6 @@ import { until } from "../support/until.ts";
 
 /** For puts that are killed: the state of their daemon goes with them. */
 const ownDisk = withDisk("/var/lib", "size=100m");
-
-const newMark = () => `ABORT_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
 
 /** Sends SIGTERM to the executed process alone, as Concourse does, and looks at what is left. */
 async function abort(started: StartedRun, mark: string, context: TestContext): Promise<Run> {
@@ -185,11 +184,10 @@ test("aborted at any moment, a put, a get or a task leaves nothing, and says so"
 test("a put that is killed whenever it or a child of it starts a process or a thread leaves none", async () => {
   await using site = await makeSite("");
   const calls = "clone,clone3,fork,vfork";
-  const strace = ["strace", "-f", "-qqq", "-o", "/dev/null", "-e", `trace=${calls}`];
   for (let call = 1; call <= 12; call++) {
     const mark = newMark();
     // Calls are counted by thread.
-    const under = [...strace, "-e", `inject=${calls}:signal=SIGKILL:when=${call}`];
+    const under = injecting(calls, `signal=SIGKILL:when=${call}`);
     const run = await site.put({}, {}, { under: [...ownDisk, ...under], env: { [mark]: "1" } });
     assert.notEqual(run.status, 0);
     await gone(mark);
@@ -200,17 +198,7 @@ test("a put that is killed before its daemon has asked to die with it leaves non
   await using site = await makeSite("");
   const mark = newMark();
   // Slow at asking (prctl(2)), unshare(1) is there, and the process that is to be buildkitd, and nothing else yet.
-  const under = [
-    "strace",
-    "-f",
-    "-qqq",
-    "-o",
-    "/dev/null",
-    "-e",
-    "trace=prctl",
-    "-e",
-    "inject=prctl:delay_enter=1000000",
-  ];
+  const under = injecting("prctl", "delay_enter=1000000");
   const started = await site.startPut({}, {}, { under: [...ownDisk, ...under], env: { [mark]: "1" } });
   await until(
     async () => (await processesOf(mark)).filter((command) => command.startsWith("unshare\0")).length > 1,
@@ -233,8 +221,7 @@ test("a put whose log nobody reads any more goes on, and one whose answer can't 
 test("aborted while there is much to remove, a put ends in time all the same, and says what it leaves", async (context) => {
   await using site = await makeSite("RUN echo running; sleep 600\n");
   const mark = newMark();
-  const slow = ["-e", "trace=unlinkat", "-e", "inject=unlinkat:delay_enter=150000"];
-  const under = ["strace", "-f", "-qqq", "-o", "/dev/null", ...slow];
+  const under = injecting("unlinkat", "delay_enter=150000");
   const started = await site.startPut({}, {}, { under, env: { [mark]: "1" } });
   await started.wrote(/\] running/);
   const begun = performance.now();

@@ -3,6 +3,7 @@ import { copyFile, readdir, rm, stat, truncate, writeFile } from "node:fs/promis
 import { join } from "node:path";
 import { test } from "node:test";
 import { startBuildkitd } from "../support/buildkit.ts";
+import { injecting } from "../support/injecting.ts";
 import { assertFailedCleanly, runResource, versionOf } from "../support/resource.ts";
 import { makeSite, type Site } from "../support/site.ts";
 
@@ -27,13 +28,12 @@ async function killAtEachCall(
   for (let call = 1; ; call++) {
     assert.ok(call < 200, "the put never comes to its end");
     const calls = "fsync,rename,renameat,renameat2,rmdir,unlink,unlinkat,mkdir";
-    const strace = ["strace", "-f", "-qqq", "-o", "/dev/null", "-e", `trace=${calls}`];
     const run = await site.put(
       { dockerfile_inline: dockerfile(content), no_cache: true, source_date_epoch: 1 },
       { buildkit },
       // Calls are counted by thread, so Node gets one for all of its file calls.
       {
-        under: [...strace, "-e", `inject=${calls}:signal=SIGKILL:when=${call}`],
+        under: injecting(calls, `signal=SIGKILL:when=${call}`),
         env: { UV_THREADPOOL_SIZE: "1" },
       },
     );
@@ -85,20 +85,6 @@ test("of twenty puts at once, equal and different, none is lost", async () => {
   assert.deepEqual(names.map((name) => `sha256:${name}`).toSorted(), [...versions].toSorted());
   for (const digest of versions) await getIsWhole(site, { digest });
 });
-
-/** strace(1) with these of its `inject` expressions, for a put that finds a filesystem like others. */
-const injecting = (calls: string, how: string) =>
-  [
-    "strace",
-    "-f",
-    "-qqq",
-    "-o",
-    "/dev/null",
-    "-e",
-    `trace=${calls}`,
-    "-e",
-    `inject=${calls}:${how}`,
-  ] as const;
 
 test("where the filesystem can't exchange two folders, a build of the same version is replaced all the same", async () => {
   await using daemon = await startBuildkitd();

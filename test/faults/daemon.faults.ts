@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { checkout } from "../support/host.ts";
-import { gone, killProcesses, processesOf } from "../support/processes.ts";
+import { gone, killProcesses, newMark, processesOf } from "../support/processes.ts";
 import { assertFailedCleanly, type Run } from "../support/resource.ts";
 import { makeSite } from "../support/site.ts";
 
@@ -17,7 +17,7 @@ async function putWith(script: string): Promise<Run> {
   await chmod(join(bin, "buildkitd"), 0o755);
   await using site = await makeSite("");
   const path = `${bin}:${dirname(process.execPath)}:${checkout}/.tools/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
-  const mark = `DAEMON_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
+  const mark = newMark();
   // Not by the launcher, which puts the checkout's own tools first.
   const under = ["sh", "-c", `shift; exec node ${checkout}/src/main.ts out "$@"`, "sh"];
   const run = await site.put({}, {}, { under, env: { PATH: path, [mark]: "1" } });
@@ -49,7 +49,7 @@ test("a daemon that says it listens, and doesn't answer, is given up within a mi
 
 test("a daemon that is killed in the middle, as for want of memory, is named with that", async () => {
   await using site = await makeSite("RUN echo running; busybox sleep 600\n");
-  const mark = `DAEMON_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
+  const mark = newMark();
   const put = await site.startPut({}, {}, { env: { [mark]: "1" } });
   await put.wrote(/\] running/);
   await killProcesses(mark, /^buildkitd\0/);
@@ -60,7 +60,7 @@ test("a daemon that is killed in the middle, as for want of memory, is named wit
 
 test("a daemon that freezes in the middle is given up, with that", async () => {
   await using site = await makeSite("RUN echo running; busybox sleep 600\n");
-  const mark = `DAEMON_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
+  const mark = newMark();
   const put = await site.startPut({}, {}, { env: { [mark]: "1" } });
   await put.wrote(/\] running/);
   await killProcesses(mark, /^buildkitd\0/, "SIGSTOP");
@@ -72,7 +72,7 @@ test("a daemon that freezes in the middle is given up, with that", async () => {
 
 test("a buildctl that is killed in the middle, as for want of memory, is named with that", async () => {
   await using site = await makeSite("RUN echo running; busybox sleep 600\n");
-  const mark = `DAEMON_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
+  const mark = newMark();
   const put = await site.startPut({}, {}, { env: { [mark]: "1" } });
   await put.wrote(/\] running/);
   await killProcesses(mark, /^buildctl\0/);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { withDisk } from "../support/disks.ts";
-import { gone } from "../support/processes.ts";
+import { gone, newMark } from "../support/processes.ts";
 import { startResource, versionOf } from "../support/resource.ts";
 
 const dockerfile = (marker: string) => `FROM scratch
@@ -29,7 +29,7 @@ for (const { what, sign } of moments) {
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     test(`a put that gets ${signal} ${what} leaves no process and no build; the next put works`, async () => {
       await using folder = await createPrivateFolder("test-abort");
-      const mark = `ABORT_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
+      const mark = newMark();
       const inputs = await makeInputs(folder.path, dockerfile(mark));
       const source = { directory: join(folder.path, "builds") };
       const env = { NO_COLOR: "1", [mark]: "1" };

@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { startBuildkitd } from "./buildkit.ts";
 import { withListedDisk } from "./disks.ts";
 import type { Fuzzer } from "./fuzz.ts";
-import { gone, killProcesses } from "./processes.ts";
+import { gone, killProcesses, newMark } from "./processes.ts";
 import { randomFrom } from "./random.ts";
 import { startRegistry } from "./registry.ts";
 import { type Run, type StartedRun, startResource, versionOf } from "./resource.ts";
@@ -50,7 +50,7 @@ export async function startAbortFuzzer(): Promise<Fuzzer> {
 }
 
 async function endedAt(step: Step, moment: number, listing: string): Promise<Run> {
-  const mark = `ABORT_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
+  const mark = newMark();
   // The states of daemons are made there.
   const under = withListedDisk("/var/lib", "size=200m", listing);
   const started = await step.start({ NO_COLOR: "1", [mark]: "1" }, under);

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 
+/** The name of a variable by which all processes of one run are told from others. */
+export const newMark = () => `TEST_MARK_${crypto.randomUUID().replaceAll("-", "")}`;
+
 /** Command lines of processes whose environment holds this mark: all that came from one run. */
 export async function processesOf(mark: string): Promise<string[]> {
   return (await marked(mark)).map(({ pid, command }) => command || String(pid));

@@ -1,7 +1,7 @@
 import { lstatSync } from "node:fs";
 import { mkdir, open, rename } from "node:fs/promises";
 import { join } from "node:path";
-import { flushFolder, writeFlushed, writeProblem, writeSmallFile } from "../../host/durable.ts";
+import { flushFolder, writeFlushedBytes, writeProblem, writeSmallFile } from "../../host/durable.ts";
 import { errorCode, UserError } from "../../host/errors.ts";
 import { exchange } from "../../host/file-lock.ts";
 import type { Blobs } from "../../image/blobs.ts";
@@ -126,8 +126,8 @@ async function gather({ build, blobs, layout, signal }: Gathering): Promise<void
     await flush(from);
     await rename(from, join(layout, blobPath(blob.digest)));
   });
-  await writeBytes(join(layout, "oci-layout"), layoutMarker);
-  await writeBytes(join(layout, "index.json"), encodeBuildIndex(build));
+  await writeFlushedBytes(join(layout, "oci-layout"), layoutMarker);
+  await writeFlushedBytes(join(layout, "index.json"), encodeBuildIndex(build));
   for (const written of [folder, join(layout, "blobs"), layout]) await flushFolder(written);
 }
 
@@ -148,10 +148,6 @@ async function publish(directory: string, layout: string, version: Digest): Prom
     }
   }
   await flushFolder(directory);
-}
-
-function writeBytes(path: string, bytes: Uint8Array): Promise<void> {
-  return writeFlushed(path, (file) => file.writeFile(bytes));
 }
 
 async function flush(path: string): Promise<void> {

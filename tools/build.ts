@@ -3,8 +3,9 @@ import { basename, dirname, join, relative } from "node:path";
 import { build, type Plugin } from "esbuild";
 
 /**
- * Bundles the program for a quick start (`npm run build`): `dist/main.mjs`, one file per worker beside it, and
- * koffi as it is, since its native part can't be bundled. Names stay readable, so a stack says where it broke.
+ * Bundles the program for a quick start (`npm run build`): `dist/main.mjs`, one file per worker beside it, what they
+ * share in files of its own, and koffi as it is, since its native part can't be bundled. Names stay readable, so a
+ * stack says where it broke.
  */
 const root = join(import.meta.dirname, "..");
 const source = join(root, "src");
@@ -65,6 +66,8 @@ await build({
   outdir: staging,
   outExtension: { ".js": ".mjs" },
   bundle: true,
+  // In one file, every command would wait for all that any of them imports, Node's HTTP first of all.
+  splitting: true,
   platform: "node",
   format: "esm",
   target: "node24",

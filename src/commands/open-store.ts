@@ -2,16 +2,17 @@ import { UserError } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
 import { checkCertificates } from "../image/certificates.ts";
 import type { Source } from "../request/source.ts";
-import { openDirectoryStore } from "../store/directory/directory-store.ts";
-import { openRegistryStore } from "../store/registry/registry-store.ts";
 import type { Store } from "../store/store.ts";
 
-/** The one store that the source names. */
+/** The one store that the source names. Only its own kind's modules are loaded: those of HTTP take Node a while. */
 export async function openStore(source: Source, host: Host): Promise<Store> {
   checkCertificates(source.registryAccess);
-  if (source.directory !== undefined)
+  if (source.directory !== undefined) {
+    const { openDirectoryStore } = await import("../store/directory/directory-store.ts");
     return openDirectoryStore({ directory: source.directory, keep: source.keep });
+  }
   if (source.repository !== undefined) {
+    const { openRegistryStore } = await import("../store/registry/registry-store.ts");
     return openRegistryStore({
       repository: source.repository,
       access: source.registryAccess,

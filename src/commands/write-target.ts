@@ -4,7 +4,6 @@ import { UserError } from "../host/errors.ts";
 import { formatBytes } from "../host/format.ts";
 import type { Host } from "../host/host.ts";
 import { reportProgress } from "../host/progress.ts";
-import { writeImageTar } from "../image/archive.ts";
 import type { Blobs } from "../image/blobs.ts";
 import type { Platform } from "../image/descriptor.ts";
 import { fetchAhead } from "../image/fetch-ahead.ts";
@@ -88,6 +87,7 @@ async function writeImage(target: TargetContent, folder: string): Promise<Blobs>
     return layoutBlobs(layout);
   }
   const file = join(folder, "image.tar");
+  const { writeImageTar } = await import("../image/archive.ts");
   return reported("image.tar", tree, host, (onBytes) => writeImageTar({ ...common, image, file, onBytes }));
 }
 

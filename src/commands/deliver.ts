@@ -52,9 +52,10 @@ async function publish(prepared: readonly Prepared[]): Promise<void> {
     for (const { partial, folder } of prepared) {
       const names = await readdir(partial);
       const replaced = join(partial, ".replaced");
-      await mkdir(replaced);
-      for (const name of await replacedBy(names, folder))
+      for (const name of await replacedBy(names, folder)) {
+        await mkdir(replaced, { recursive: true });
         await move(join(folder, name), join(replaced, name));
+      }
       for (const name of names) await move(join(partial, name), join(folder, name));
     }
   } catch (thrown) {

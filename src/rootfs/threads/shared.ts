@@ -56,8 +56,8 @@ export const request = { none: 0, digest: 1, end: 2 } as const;
 /** Indexes of `progress`. */
 export const counted = { entries: 0, bytes: 1 } as const;
 
-/** A power of two; small enough for the processor's caches, large enough for what is read and hashed at a time. */
-const ringSize = 4 * 1024 * 1024;
+/** A power of two: bridges a thread that waits for a processor, and is small beside what Node takes. */
+const ringSize = 8 * 1024 * 1024;
 export const jobsLimit = 128;
 const jobNumbers = 16;
 const jobBytes = jobNumbers * 8 + 256;

@@ -39,6 +39,13 @@ COPY --from=bundle /usr/local/bin/node /usr/local/bin/
 COPY --from=tools /usr/local/bin/buildctl /usr/local/bin/buildkitd /usr/local/bin/
 COPY assets /opt/resource/
 COPY --from=bundle /src/dist /opt/resource/dist/
-# As a task's image it offers `build`. The first checks show that it starts and fill Node's compile cache.
+# As a task's image it offers `build`. The first runs show that it starts, and fill Node's compile cache: a check, and
+# what the others refuse.
 RUN ln -s /opt/resource/build /usr/local/bin/build && \
-    for _ in 1 2; do echo '{"source":{"directory":"/tmp"},"version":null}' | /opt/resource/check; done
+    for _ in 1 2; do \
+      echo '{"source":{"directory":"/tmp"},"version":null}' | /opt/resource/check || exit 1; \
+      for command in in out build; do \
+        echo '{}' | UNPACK_ROOTFS=perhaps /opt/resource/$command /tmp 2>/dev/null; \
+        [ $? = 1 ] || exit 1; \
+      done; \
+    done

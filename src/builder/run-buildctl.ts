@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { z } from "zod";
-import { startChild } from "../host/child.ts";
+import { startChild, wayOfEnding } from "../host/child.ts";
 import { fullDisks } from "../host/durable.ts";
 import { UserError } from "../host/errors.ts";
 import type { Environment, Host } from "../host/host.ts";
@@ -53,7 +53,7 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
       "buildctl is not on PATH: use the resource's own image, or install BuildKit 0.28.1 or newer",
     );
   if (ended.code === "E2BIG") throw new UserError(tooLarge(args));
-  const failure = summary.failure ?? `buildctl ${wayOfEnding(exitCode, ended.signal)}`;
+  const failure = summary.failure ?? `buildctl ${wayOfEnding(ended)}`;
   const words = [failure, await diskTrouble(failure, run)].filter(Boolean).join("\n");
   return { summary, result: { failure: words } };
 }
@@ -68,11 +68,6 @@ function tooLarge(args: readonly string[]): string {
     return `build args, labels and annotations are together larger than the system lets arguments be: ${advice}`;
   const [, name = "an argument"] = /^--(?:opt=)?([^=]*)/.exec(one) ?? [];
   return `${name} has ${Buffer.byteLength(one)} bytes; an argument may have ${argumentLimit} at most: ${advice}`;
-}
-
-function wayOfEnding(exitCode: number | undefined, signal: string | undefined): string {
-  if (signal === undefined) return `ended with status ${exitCode}`;
-  return `was ended by ${signal}${signal === "SIGKILL" ? ", as a rule for want of memory on this worker" : ""}`;
 }
 
 /** Programs say that a disk is full, not which: those that this step writes to are looked at. */

@@ -31,6 +31,19 @@ export function startChild<const O extends Options>(
   } as Omit<{ stdin: "ignore" }, keyof O> & O);
 }
 
+/** A child's end: with a status, or by a signal. */
+export interface Exit {
+  readonly exitCode?: number | undefined;
+  readonly signal?: string | undefined;
+}
+
+/** How a child came to its end, to follow its name in an error. */
+export function wayOfEnding({ exitCode, signal }: Exit): string {
+  if (signal === undefined) return `ended with status ${exitCode}`;
+  if (signal === "SIGKILL") return "was killed (SIGKILL), as a rule for want of memory on this worker";
+  return `was ended by ${signal}`;
+}
+
 /** The folders of PATH in which programs are looked for: the absolute ones. */
 export function absoluteFolders(env: Host["env"]): string[] {
   return (env["PATH"] ?? "").split(":").filter(isAbsolute);

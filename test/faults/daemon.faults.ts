@@ -76,7 +76,7 @@ test("a buildctl that is killed in the middle, as for want of memory, is named w
   const put = await site.startPut({}, {}, { env: { [mark]: "1" } });
   await put.wrote(/\] running/);
   await killProcesses(mark, /^buildctl\0/);
-  assertFailedCleanly(await put.result, /buildctl was ended by SIGKILL, as a rule for want of memory/);
+  assertFailedCleanly(await put.result, /buildctl was killed \(SIGKILL\), as a rule for want of memory/);
   await gone(mark);
 });
 

@@ -20,7 +20,7 @@ import { createAuthority } from "../support/certificates.ts";
 import { makeRepository, startGitServer } from "../support/git-server.ts";
 import { toolEnvironment } from "../support/host.ts";
 import { startRegistry } from "../support/registry.ts";
-import { startResource, versionOf } from "../support/resource.ts";
+import { type StartedRun, startResource, versionOf } from "../support/resource.ts";
 import { shell } from "../support/site.ts";
 import { smallPut, startSmallPut } from "../support/small-put.ts";
 import { startTokenServer } from "../support/token-server.ts";
@@ -74,6 +74,18 @@ async function serveRepository(folder: string, password: string) {
     contexts: { repository: `${start}/team.git/.git#main`, web: `${start}/some/file` },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
+}
+
+/** Watches a put's processes to its end, which is an abort if it shall end so. */
+async function watchTo(outcome: keyof typeof steps, started: StartedRun) {
+  const watched = watchProcesses(started);
+  if (outcome === "abort") {
+    await started.wrote(/\] running/);
+    started.kill("SIGTERM");
+  }
+  const { run, seen } = await watched;
+  assert.equal(run.status === 0, outcome === "success", run.output);
+  return { run, seen };
 }
 
 async function sshKey(folder: string): Promise<string> {
@@ -158,13 +170,7 @@ for (const outcome of ["success", "failure", "abort"] as const) {
         HTTPS_PROXY: `http://user:${encodeURIComponent(proxy.text)}@127.0.0.1:9`,
       },
     });
-    const watched = watchProcesses(started);
-    if (outcome === "abort") {
-      await started.wrote(/\] running/);
-      started.kill("SIGTERM");
-    }
-    const { run, seen } = await watched;
-    assert.equal(run.status === 0, outcome === "success", run.output);
+    const { run, seen } = await watchTo(outcome, started);
     assert.ok(seen.some(({ command }) => /^buildctl .* build /.test(command)));
     assertProcessesHoldNone(seen, canaries);
     assertHoldsNone("stdout and stderr", run.output, all);
@@ -247,13 +253,7 @@ for (const outcome of ["success", "failure", "abort"] as const) {
         AWS_SECRET_ACCESS_KEY: "of-the-worker",
       },
     });
-    const watched = watchProcesses(started);
-    if (outcome === "abort") {
-      await started.wrote(/\] running/);
-      started.kill("SIGTERM");
-    }
-    const { run, seen } = await watched;
-    assert.equal(run.status === 0, outcome === "success", run.output);
+    const { run, seen } = await watchTo(outcome, started);
     assert.deepEqual(run.leftovers, []);
     // BuildKit hands the header of a git URL to git as an argument, and git to what it starts: SECURITY.md names it.
     const ofGit = seen.filter(({ environment }) => environment.includes("GIT_CONFIG_NOSYSTEM="));

@@ -1,6 +1,6 @@
 import { access, constants, mkdtemp, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { signalProcess, startChild } from "../../host/child.ts";
+import { type Exit, signalProcess, startChild, wayOfEnding } from "../../host/child.ts";
 import { writeSmallFile } from "../../host/durable.ts";
 import { UserError } from "../../host/errors.ts";
 import type { Host } from "../../host/host.ts";
@@ -68,7 +68,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     const words = log.tail(20).replace(unshareCantFollow, "");
     return words.trim() === "" ? "" : `; the end of its log:\n${words}`;
   };
-  const died = () => `buildkitd ${wayOfEnding(exit, log.tail(1))}${endOfLog()}`;
+  const died = () => `buildkitd ${wayOfDaemonsEnding(exit, log.tail(1))}${endOfLog()}`;
   started.defer(() => stop(host, child.pid, exited));
   child.stderr.on("data", (bytes: Buffer) => log.write(bytes));
 
@@ -125,18 +125,11 @@ async function endedSoon(exited: Promise<unknown>): Promise<void> {
   await Promise.race([exited, late]).finally(() => clearTimeout(timer));
 }
 
-interface Exit {
-  readonly exitCode?: number | undefined;
-  readonly signal?: string | undefined;
-}
-
 /** unshare(1) ends as its child did, but can't give itself SIGKILL: it fails at that, and says so last of all. */
 const unshareCantFollow = /^\s*unshare: sigprocmask unblock failed.*$/m;
 
-function wayOfEnding(exit: Exit | undefined, lastWords: string): string {
-  const wasKilled = exit?.signal === "SIGKILL" || unshareCantFollow.test(lastWords);
-  if (wasKilled) return "was killed (SIGKILL), as a rule for want of memory on this worker";
-  return exit?.signal === undefined ? `ended with status ${exit?.exitCode}` : `was ended by ${exit.signal}`;
+function wayOfDaemonsEnding(exit: Exit | undefined, lastWords: string): string {
+  return wayOfEnding(unshareCantFollow.test(lastWords) ? { signal: "SIGKILL" } : (exit ?? {}));
 }
 
 function missing(said: string): string {

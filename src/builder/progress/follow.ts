@@ -131,7 +131,8 @@ class Board {
     step.done = true;
     for (const line of step.output.end()) this.#output(step, line);
     if (vertex.error !== "") {
-      if (isAboutCache(vertex) && !vertex.error.endsWith(": not found")) this.#cacheWarning(vertex);
+      const isTrouble = !vertex.error.endsWith(": not found") && !isCanceled(vertex);
+      if (isAboutCache(vertex) && isTrouble) this.#cacheWarning(vertex);
       return step;
     }
     ended.add(step);
@@ -208,10 +209,13 @@ function countSteps(ended: readonly Step[]): { run: number; cached: number } {
   return { run: instructions.length - cached, cached };
 }
 
-/** A step that ends because another one failed is not what failed. */
 function isFailure(vertex: Vertex): boolean {
-  const { error } = vertex;
-  return error !== "" && !isAboutCache(vertex) && !/context canceled|code = Canceled/.test(error);
+  return vertex.error !== "" && !isAboutCache(vertex) && !isCanceled(vertex);
+}
+
+/** It ended because another step failed, or the build was aborted. */
+function isCanceled({ error }: Vertex): boolean {
+  return /context canceled|code = Canceled/.test(error);
 }
 
 function isAboutCache({ name }: Vertex): boolean {

@@ -108,8 +108,10 @@ function medians(costs: readonly Cost[]): Medians {
   };
 }
 
-/** The value below which a share of the values lie, rounded to three places. */
+/** The value below which a share of the values lie, between two of them where that is nowhere, rounded to three places. */
 function quantile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
-  return Math.round((sorted[Math.floor((sorted.length - 1) * share)] ?? 0) * 1000) / 1000;
+  const place = (sorted.length - 1) * share;
+  const [below = 0, above = below] = [sorted[Math.floor(place)], sorted[Math.ceil(place)]];
+  return Math.round((below + (above - below) * (place % 1)) * 1000) / 1000;
 }

@@ -6,7 +6,6 @@ import type { Digest } from "../../image/digest.ts";
 import { blobPath, type Layout, openLayout } from "../../image/layout.ts";
 import { formatPlatform, isSamePlatform, parsePlatform, runnablePlatforms } from "../../image/platform.ts";
 import { type ImageTree, readTree } from "../../image/resolve.ts";
-import { openImageArchive } from "./image-archive.ts";
 
 export interface ImageArg {
   /** The param, for messages: `image_args.base_image`. */
@@ -34,13 +33,18 @@ export interface OpenedImage {
 export async function openImageArg(arg: ImageArg): Promise<OpenedImage> {
   const { name, signal } = arg;
   const found = await findImage(arg);
-  const layout = found.kind === "layout" ? found.path : await openImageArchive({ ...arg, path: found.path });
+  const layout = found.kind === "layout" ? found.path : await layoutOf(found, arg);
   const opened = await openLayout(layout, name);
   const top = onlyImage(opened.index.manifests, name);
   const tree = await readTree(opened, top, signal);
   checkPlatforms(tree, arg);
   await checkLayers(tree, opened, name);
   return { layout, digest: top.digest };
+}
+
+async function layoutOf({ path }: Found, arg: ImageArg): Promise<string> {
+  const { openImageArchive } = await import("./image-archive.ts");
+  return openImageArchive({ ...arg, path });
 }
 
 interface Found {

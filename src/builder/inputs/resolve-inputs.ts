@@ -6,7 +6,6 @@ import type { BuildOptions, SecretSource, SshSource, Strings } from "../options.
 import { openImageArg } from "./image-arg.ts";
 import { type InputFolder, readInputFile, readInputText, resolveInput } from "./input-folder.ts";
 import type { ContextInput, DockerfileInput, Inputs, LayoutInput, NamedContext } from "./inputs.ts";
-import { parsePairs } from "./pairs-file.ts";
 import { type Login, readRemoteContext } from "./remote-context.ts";
 import { type BuildPlatforms, wantedPlatforms } from "./wanted-platforms.ts";
 
@@ -210,6 +209,7 @@ async function pairs(
   subject: string,
 ): Promise<Strings> {
   if (file === undefined) return given;
+  const { parsePairs } = await import("./pairs-file.ts");
   return { ...parsePairs(await readInputText(folder, file, subject), file, subject), ...given };
 }
 

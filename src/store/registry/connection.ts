@@ -1,10 +1,16 @@
-import { Agent as HttpAgent, type IncomingMessage, request as requestPlain } from "node:http";
-import { Agent as HttpsAgent, request as requestTls } from "node:https";
+import type { IncomingMessage, Agent as PlainAgent } from "node:http";
+import type { Agent as TlsAgent } from "node:https";
+import { createRequire } from "node:module";
 import { createSecureContext, rootCertificates } from "node:tls";
 import type { Environment } from "../../host/host.ts";
 import { systemCertificates } from "../../host/system-certificates.ts";
 import type { HostAccess, RegistryAccess } from "../../image/registry-access.ts";
 import { Failure, networkFailure } from "./registry-error.ts";
+
+// To import node:http would take Node 25 ms: it looks up all that the module has, and loads fetch for its WebSocket.
+const load = createRequire(import.meta.url);
+const http = load("node:http") as typeof import("node:http");
+const https = load("node:https") as typeof import("node:https");
 
 /** One HTTP exchange. */
 export interface Exchange {
@@ -28,19 +34,19 @@ export interface Connections extends Disposable {
  * @param registry the host of the store; its own CA also vouches for the server of its tokens
  */
 export function openConnections(access: RegistryAccess, registry: string, env: Environment): Connections {
-  const agents = new Map<string, Promise<HttpAgent | HttpsAgent>>();
+  const agents = new Map<string, Promise<PlainAgent | TlsAgent>>();
   const proxyEnv = withoutLoopback(env);
   const own = access.hosts.get(registry);
   let system: Promise<readonly string[]> | undefined;
-  const agentFor = (url: URL): Promise<HttpAgent | HttpsAgent> => {
+  const agentFor = (url: URL): Promise<PlainAgent | TlsAgent> => {
     const key = url.origin;
     const agent = agents.get(key) ?? open(url);
     agents.set(key, agent);
     return agent;
   };
-  const open = async (url: URL): Promise<HttpAgent | HttpsAgent> => {
+  const open = async (url: URL): Promise<PlainAgent | TlsAgent> => {
     const options = { keepAlive: true, proxyEnv };
-    if (url.protocol === "http:") return new HttpAgent(options);
+    if (url.protocol === "http:") return new http.Agent(options);
     const isOwn = url.hostname === new URL(`https://${registry}`).hostname;
     const host: HostAccess = isOwn ? (own ?? {}) : (access.hosts.get(url.host) ?? {});
     const extra = [access.caCerts, own?.caCerts, host.caCerts].filter((pem) => pem !== undefined);
@@ -51,7 +57,7 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
       ...(host.clientCert === undefined ? {} : { cert: host.clientCert }),
       ...(host.clientKey === undefined ? {} : { key: host.clientKey }),
     });
-    return new HttpsAgent({ ...options, secureContext, rejectUnauthorized: host.insecure !== true });
+    return new https.Agent({ ...options, secureContext, rejectUnauthorized: host.insecure !== true });
   };
   return {
     send: async (exchange, options) => send(exchange, { ...options, agent: await agentFor(exchange.url) }),
@@ -63,12 +69,12 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
 
 function send(
   { method, url, headers, body }: Exchange,
-  { agent, signal, stall }: { agent: HttpAgent | HttpsAgent; signal: AbortSignal; stall: number },
+  { agent, signal, stall }: { agent: PlainAgent | TlsAgent; signal: AbortSignal; stall: number },
 ): Promise<IncomingMessage> {
   const asked = `${method} ${url.origin}${url.pathname}`;
   return new Promise((resolve, reject) => {
     const options = { method, agent, signal, headers: { ...headers, "content-length": body?.length ?? 0 } };
-    const request = url.protocol === "https:" ? requestTls(url, options) : requestPlain(url, options);
+    const request = url.protocol === "https:" ? https.request(url, options) : http.request(url, options);
     const late = () =>
       request.destroy(new Failure(`${asked}: no answer within ${stall / 1000} s`, "cut", { passing: true }));
     const timer = setTimeout(late, stall);

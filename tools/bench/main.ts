@@ -5,8 +5,8 @@ import { compressions, imageNames } from "./images.ts";
 import type { Result } from "./measure.ts";
 import { benchNodes } from "./nodes.ts";
 import { benchPut } from "./put.ts";
-import { benchRegistry } from "./registry.ts";
 import { benchRootfs } from "./rootfs.ts";
+import { benchStore, storeKinds } from "./store.ts";
 
 /**
  * `npm run bench [-- --json] [-- --only rootfs] [-- --rounds 3]`: wall times of ours as ratios to a peer's in the
@@ -30,8 +30,12 @@ interface Bench {
 const bundle = await makeBundle();
 const benches: readonly Bench[] = [
   { name: "check", rounds: 20, run: (rounds) => benchCheck(bundle, rounds) },
-  { name: "put", rounds: 15, run: benchPut },
-  { name: "registry", rounds: 5, run: (rounds) => benchRegistry(bundle, rounds) },
+  { name: "put", rounds: 15, run: (rounds) => benchPut(bundle, rounds) },
+  ...storeKinds.map((kind) => ({
+    name: `store ${kind}`,
+    rounds: 5,
+    run: (rounds: number) => benchStore(bundle, { kind, rounds }),
+  })),
   { name: "nodes", rounds: 5, run: (rounds) => benchNodes(bundle, rounds) },
   ...imageNames.flatMap((image) =>
     compressions.map((compression) => ({

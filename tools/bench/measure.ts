@@ -69,6 +69,10 @@ export function inTurn(...costs: readonly Cost[]): Cost {
   };
 }
 
+let isInterrupted = false;
+// What is measured at that moment comes to its end, so that disks are unmounted and servers stopped.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => (isInterrupted = true));
+
 /** Runs all contenders in turn, round by round, so that whatever disturbs the machine disturbs all of them. */
 export async function compare(
   work: string,
@@ -78,6 +82,7 @@ export async function compare(
   const costs = new Map<Contender, Cost[]>([ours, ...peers].map((contender) => [contender, []]));
   for (let round = -1; round < rounds; round++) {
     for (const [contender, taken] of costs) {
+      if (isInterrupted) throw new Error("interrupted");
       const cost = await contender.run();
       // The first round warms caches and counts for nothing.
       if (round >= 0) taken.push(cost);

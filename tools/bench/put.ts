@@ -2,11 +2,11 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { startBuildkitd } from "../../test/support/buildkit.ts";
-import { checkout } from "../../test/support/host.ts";
+import type { Bundle } from "./bundle.ts";
 import { compare, type Result, timed } from "./measure.ts";
 
 /** A put whose every step is cached, against bare `buildctl build` of the same on the same daemon. */
-export async function benchPut(rounds: number): Promise<Result> {
+export async function benchPut({ main, env }: Bundle, rounds: number): Promise<Result> {
   await using folder = await createPrivateFolder("bench-put");
   await using daemon = await startBuildkitd();
   const app = join(folder.path, "put/app");
@@ -19,7 +19,7 @@ export async function benchPut(rounds: number): Promise<Result> {
   const locals = ["--local", `context=${app}`, "--local", `dockerfile=${app}`];
   const output = ["--output", `type=oci,tar=false,dest=${exported}`];
   return await compare("put with nothing to do", rounds, [
-    { name: "put", run: () => timed(join(checkout, "assets/out"), [join(folder.path, "put")], { input }) },
+    { name: "put", run: () => timed("node", [main, "out", join(folder.path, "put")], { input, env }) },
     {
       name: "buildctl",
       run: async () => {

@@ -7,17 +7,53 @@ import type { Bundle } from "./bundle.ts";
 import { mixedBytes } from "./images.ts";
 import { compare, inTurn, type Result, timed } from "./measure.ts";
 
+export const storeKinds = ["registry", "directory"] as const;
+export type StoreKind = (typeof storeKinds)[number];
+
 const layers = 4;
 const layerSize = 24 << 20;
 
+/** Where an image goes, and is fetched from. */
+interface Place extends AsyncDisposable {
+  /** Of ours, but for the daemon. */
+  readonly source: Readonly<Record<string, unknown>>;
+  /** As `buildctl build --output` takes it. */
+  readonly output: string;
+  /** What `skopeo copy` begins with. */
+  readonly from: readonly string[];
+}
+
+async function openPlace(kind: StoreKind, folder: string): Promise<Place> {
+  if (kind === "directory") {
+    const layout = join(folder, "layout");
+    return {
+      source: { directory: join(folder, "builds") },
+      output: `type=oci,tar=false,dest=${layout}`,
+      from: [`oci:${layout}`],
+      [Symbol.asyncDispose]: async () => {},
+    };
+  }
+  const registry = await startRegistry();
+  const peer = `${registry.host}/peer:latest`;
+  return {
+    source: { repository: `${registry.host}/ours`, insecure: true },
+    output: `type=image,name=${peer},push=true,registry.insecure=true,oci-mediatypes=true`,
+    from: ["--src-tls-verify=false", `docker://${peer}`],
+    [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose](),
+  };
+}
+
 /**
- * An image of four new layers of 24 MiB, built, pushed and fetched as an archive: a put and its get, against
- * `buildctl build` that pushes and `skopeo copy`, through the same daemon and registry.
+ * An image of four new layers of 24 MiB, built, stored and fetched as an archive: a put and its get, against
+ * `buildctl build` that pushes or writes a layout, and `skopeo copy` of that, through the same daemon and registry.
  */
-export async function benchRegistry({ main, env }: Bundle, rounds: number): Promise<Result> {
-  await using folder = await createPrivateFolder("bench-registry");
+export async function benchStore(
+  { main, env }: Bundle,
+  { kind, rounds }: { readonly kind: StoreKind; readonly rounds: number },
+): Promise<Result> {
+  await using folder = await createPrivateFolder("bench-store");
   await using daemon = await startBuildkitd();
-  await using registry = await startRegistry();
+  await using place = await openPlace(kind, folder.path);
   const app = join(folder.path, "put/app");
   await mkdir(app, { recursive: true });
   const names = Array.from({ length: layers }, (_, layer) => `layer-${layer}`);
@@ -27,7 +63,7 @@ export async function benchRegistry({ main, env }: Bundle, rounds: number): Prom
   );
   for (const [seed, name] of names.entries()) await writeFile(join(app, name), mixedBytes(seed, layerSize));
   let builds = 0;
-  /** The same files with another beginning each: neither daemon nor registry has the layers. */
+  /** The same files with another beginning each: neither daemon nor store has the layers. */
   const renew = async () => {
     const mark = Buffer.from(String(builds++).padStart(16, "0"));
     for (const name of names) {
@@ -35,20 +71,19 @@ export async function benchRegistry({ main, env }: Bundle, rounds: number): Prom
       await file.write(mark, 0, mark.length, 0);
     }
   };
-  const ours = { repository: `${registry.host}/ours`, insecure: true, buildkit: { address: daemon.address } };
+  const source = { ...place.source, buildkit: { address: daemon.address } };
   const to = join(folder.path, "got");
   const archive = join(folder.path, "image.tar");
-  const peer = `${registry.host}/peer:latest`;
-  return await compare("put and get through a registry, 96 MiB of new layers", rounds, [
+  return await compare(`put and get through a ${kind}, 96 MiB of new layers`, rounds, [
     {
       name: "put, get",
       run: async () => {
         await renew();
         await rm(to, { recursive: true, force: true });
-        const request = JSON.stringify({ source: ours, params: { context: "app" } });
+        const request = JSON.stringify({ source, params: { context: "app" } });
         const put = await timed("node", [main, "out", join(folder.path, "put")], { input: request, env });
         const { version } = JSON.parse(put.stdout) as { version: unknown };
-        const input = JSON.stringify({ source: ours, version });
+        const input = JSON.stringify({ source, version });
         return inTurn(put, await timed("node", [main, "in", to], { input, env }));
       },
     },
@@ -58,15 +93,9 @@ export async function benchRegistry({ main, env }: Bundle, rounds: number): Prom
         await renew();
         await rm(archive, { force: true });
         const locals = ["--local", `context=${app}`, "--local", `dockerfile=${app}`];
-        const output = `type=image,name=${peer},push=true,registry.insecure=true,oci-mediatypes=true`;
         const build = ["--addr", daemon.address, "build", "--frontend=dockerfile.v0", ...locals];
-        const built = await timed("buildctl", [...build, "--output", output]);
-        const copy = [
-          "copy",
-          "--src-tls-verify=false",
-          `docker://${peer}`,
-          `docker-archive:${archive}:peer:latest`,
-        ];
+        const built = await timed("buildctl", [...build, "--output", place.output]);
+        const copy = ["copy", ...place.from, `docker-archive:${archive}:peer:latest`];
         return inTurn(built, await timed("skopeo", copy));
       },
     },

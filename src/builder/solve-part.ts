@@ -10,7 +10,7 @@ import type { ProgressBoard, SolveSummary } from "./progress/follow.ts";
 import { formatSeconds } from "./progress/text.ts";
 import { type BuildctlOutcome, type BuildctlRun, runBuildctl } from "./run-buildctl.ts";
 import type { SolveAll } from "./solve.ts";
-import { type CacheTrouble, cacheTrouble, isPassingPush } from "./troubles.ts";
+import { type CacheTrouble, cacheTrouble, isPassingPush, isPushRace } from "./troubles.ts";
 
 /** What one solve on one daemon shall do. */
 export interface Part {
@@ -60,7 +60,10 @@ export async function solvePart(request: SolveAll, part: Part, board: ProgressBo
 const firstPause = 2_000;
 const longestPause = 15_000;
 
-/** Solves on one daemon: without a layer cache where that fails it, and again while the registry can't take the push. */
+/**
+ * Solves on one daemon: without a layer cache where that fails it, again while the registry can't take the push, and
+ * once more where only its layer cache got lost.
+ */
 async function solveOn(
   engine: Engine,
   request: SolveAll,
@@ -72,6 +75,8 @@ async function solveOn(
   let pause = firstPause;
   let until: number | undefined;
   const summaries: SolveSummary[] = [];
+  /** All that is wanted but for a layer cache. */
+  let built: BuildctlOutcome | undefined;
   for (;;) {
     const run: BuildctlRun = {
       host,
@@ -90,7 +95,14 @@ async function solveOn(
     const { summary, result } = await runBuildctl(run, board.follow(label));
     summaries.push(summary);
     const outcome = { summary: joined(summaries), result };
-    if ("descriptor" in result) return outcome;
+    if ("descriptor" in result) {
+      const isLost = run.exporter.kind === "push" && isPushRace(summary.unwrittenCache ?? "");
+      if (!isLost || built !== undefined) return outcome;
+      built = outcome;
+      host.log.line("writing the layer cache once more");
+      continue;
+    }
+    if (built !== undefined) return built;
     const { failure } = result;
     const trouble = cacheTrouble(failure, builder.cache);
     if (trouble !== undefined && caches.imports.length + caches.exports.length > 0) {

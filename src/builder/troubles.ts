@@ -26,15 +26,25 @@ export function cacheTrouble(
 /**
  * Whether a solve failed at the push for a reason that may pass: the registry is busy or begins anew, or the network
  * was cut. BuildKit has then tried for some seconds itself, and the store has proven before that it takes a push.
- * A registry that doesn't see a manifest's blobs, all of which it has just taken, will in a moment: the reference
- * implementation on a disk of its own misses one whose link another push is writing again, as an image's layers and
- * those of its layer cache are pushed side by side. Pure.
+ * One that misses a blob is in a race, see {@link isPushRace}. Pure.
  */
 export function isPassingPush(failure: string): boolean {
   if (!/^failed to push /m.test(failure)) return false;
-  return /(?:: |answers )(408|429|5\d\d)\b|toomanyrequests|blob unknown|connection re(set|fused)|broken pipe|\bEOF\b|i\/o timeout|TLS handshake timeout|no such host|server misbehaving|no route to host|network is unreachable/i.test(
-    failure,
+  return (
+    isPushRace(failure) ||
+    /(?:: |answers )(408|429|5\d\d)\b|toomanyrequests|connection re(set|fused)|broken pipe|\bEOF\b|i\/o timeout|TLS handshake timeout|no such host|server misbehaving|no route to host|network is unreachable/i.test(
+      failure,
+    )
   );
+}
+
+/**
+ * Whether a registry didn't see a manifest's blobs, all of which it had just taken. It will in a moment: the reference
+ * implementation on a disk of its own misses one whose link another push is writing again, as an image's layers and
+ * those of its layer cache are pushed side by side. Pure.
+ */
+export function isPushRace(failure: string): boolean {
+  return /blob unknown/i.test(failure);
 }
 
 /** A RUN that ended with a status said by itself what is wrong. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { asks, startFaultProxy } from "../support/fault-proxy.ts";
+import { answers, asks, startFaultProxy } from "../support/fault-proxy.ts";
 import { startRegistry } from "../support/registry.ts";
 import { assertFailedCleanly } from "../support/resource.ts";
 import { startSilentServer } from "../support/silent-server.ts";
@@ -20,6 +20,23 @@ test("the second put, on a worker whose daemon is new, runs no step: the layers 
   assert.equal(metadataOf(second, "steps"), "0 run, 4 cached");
   assert.deepEqual(JSON.parse(second.stdout).version, JSON.parse(first.stdout).version);
   assert.equal(await result(await site.get(second)), await result(await site.get(first)));
+});
+
+test("a layer cache whose blobs the registry doesn't see for a moment is written once more", async () => {
+  await using registry = await startRegistry();
+  await using proxy = await startFaultProxy(registry.url);
+  const store = { repository: `${proxy.host}/team/app`, insecure: true, cache: true };
+  await using site = await makeSite(dockerfile, store);
+  const errors = [{ code: "MANIFEST_BLOB_UNKNOWN", message: "blob unknown to registry" }];
+  const isCache = asks(/manifests\/buildcache/, "PUT");
+  proxy.inject({ when: isCache, times: 1, happens: answers(404, { body: JSON.stringify({ errors }) }) });
+  const first = await site.put({});
+  assert.match(first.stderr, /layer cache not used \(exporting .*blob unknown.*\n.*once more\n/);
+  assert.equal(metadataOf(first, "steps"), "4 run, 0 cached");
+  assert.equal(proxy.requests.filter(isCache).length, 2);
+  const second = await site.put({});
+  assert.equal(metadataOf(second, "steps"), "0 run, 4 cached");
+  assert.doesNotMatch(second.stderr, /warning/);
 });
 
 test("targets keep their steps apart, in a cache of a folder too", async () => {

@@ -20,6 +20,8 @@ export interface SolveSummary {
   readonly warnings: readonly string[];
   /** For the author of the Dockerfile, when the solve failed. */
   readonly failure?: string;
+  /** Why a layer cache wasn't written, in BuildKit's words. */
+  readonly unwrittenCache?: string;
   readonly seconds: number;
 }
 
@@ -80,6 +82,7 @@ class Board {
     const said: string[] = [];
     const running = new Map<string, StepName>();
     let failed: Step | undefined;
+    let unwrittenCache: string | undefined;
     const take = (line: string): void => {
       const event = parseEvent(line);
       if (event === undefined) {
@@ -89,6 +92,7 @@ class Board {
       for (const vertex of event.vertexes) {
         const step = this.#vertex(vertex, ended, label);
         if (isFailure(vertex)) failed ??= step;
+        if (isCacheTrouble(vertex) && exportingCache.test(vertex.name)) unwrittenCache = vertex.error;
         if (isSet(vertex.started) && !isSet(vertex.completed)) running.set(vertex.digest, step.name);
         else running.delete(vertex.digest);
       }
@@ -109,6 +113,7 @@ class Board {
           warnings,
           seconds,
           ...(failure === undefined ? {} : { failure }),
+          ...(unwrittenCache === undefined ? {} : { unwrittenCache }),
         };
       },
     };
@@ -130,11 +135,8 @@ class Board {
     if (!isSet(vertex.completed) || step.done) return step;
     step.done = true;
     for (const line of step.output.end()) this.#output(step, line);
-    if (vertex.error !== "") {
-      const isTrouble = !vertex.error.endsWith(": not found") && !isCanceled(vertex);
-      if (isAboutCache(vertex) && isTrouble) this.#cacheWarning(vertex);
-      return step;
-    }
+    if (isCacheTrouble(vertex)) this.#cacheWarning(vertex);
+    if (vertex.error !== "") return step;
     ended.add(step);
     this.#finished(step, vertex, label);
     return step;
@@ -211,6 +213,11 @@ function countSteps(ended: readonly Step[]): { run: number; cached: number } {
 
 function isFailure(vertex: Vertex): boolean {
   return vertex.error !== "" && !isAboutCache(vertex) && !isCanceled(vertex);
+}
+
+function isCacheTrouble(vertex: Vertex): boolean {
+  const { error } = vertex;
+  return error !== "" && isAboutCache(vertex) && !error.endsWith(": not found") && !isCanceled(vertex);
 }
 
 /** It ended because another step failed, or the build was aborted. */

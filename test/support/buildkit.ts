@@ -1,4 +1,4 @@
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import type { ServerCertificate } from "./certificates.ts";
@@ -39,6 +39,9 @@ export async function startBuildkitd(options: BuildkitOptions = {}): Promise<Bui
   await using resources = new AsyncDisposableStack();
   const folder = resources.use(await createPrivateFolder("test-buildkitd"));
   const root = options.root ?? join(folder.path, "root");
+  // A daemon that is killed leaves folders that secrets were mounted at.
+  const temporary = join(folder.path, "tmp");
+  await mkdir(temporary);
   const configFile = join(folder.path, "buildkitd.toml");
   await writeFile(configFile, config);
   const socket = join(folder.path, "buildkitd.sock");
@@ -56,7 +59,7 @@ export async function startBuildkitd(options: BuildkitOptions = {}): Promise<Bui
     await startServer({
       file: "unshare",
       args: [...namespaces, "--", ...daemon, ...otel, ...worker, ...certificates],
-      env: { BUILDKIT_STEP_LOG_MAX_SIZE: "-1", BUILDKIT_STEP_LOG_MAX_SPEED: "-1", ...env },
+      env: { BUILDKIT_STEP_LOG_MAX_SIZE: "-1", BUILDKIT_STEP_LOG_MAX_SPEED: "-1", TMPDIR: temporary, ...env },
       ready: /running server on ([^"\s]+)/,
       stop: async (pid, ended) => endPolitely((await childOf(pid)) ?? pid, ended),
     }),

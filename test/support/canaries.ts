@@ -79,6 +79,8 @@ export interface SeenProcess {
   /** Separated by blanks. */
   readonly command: string;
   readonly environment: string;
+  /** It is the run's own, which becomes one program after the other. */
+  readonly isFirst: boolean;
 }
 
 /**
@@ -102,7 +104,9 @@ export async function watchProcesses(
       const [environment = "", command = ""] = await Promise.all(
         ["environ", "cmdline"].map((name) => readFile(`/proc/${pid}/${name}`, "latin1").catch(() => "")),
       );
-      seen.set(`${command}\n${environment}`, { command: command.replaceAll("\0", " "), environment });
+      const shown = command.replaceAll("\0", " ");
+      const isFirst = pid === started.pid;
+      seen.set(`${isFirst}\n${command}\n${environment}`, { command: shown, environment, isFirst });
     }
   };
   const watching = (async () => {
@@ -122,11 +126,12 @@ export async function watchProcesses(
 export function assertProcessesHoldNone(
   seen: readonly SeenProcess[],
   canaries: readonly Canary[],
-  may: (command: string) => readonly Canary[] = () => [],
+  may: (process: SeenProcess) => readonly Canary[] = () => [],
 ): void {
-  for (const { command, environment } of seen) {
+  for (const process of seen) {
+    const { command, environment } = process;
     assertHoldsNone(`the arguments of ${command.slice(0, 200)}`, command, canaries);
-    const allowed = may(command);
+    const allowed = may(process);
     const others = canaries.filter((each) => !allowed.includes(each));
     assertHoldsNone(`the environment of ${command.slice(0, 200)}`, environment, others);
   }

@@ -57,6 +57,8 @@ const depthLimit = 10_000;
 /** Bytes of folders' extended attributes in an image, since they are kept until the end. Real images have few. */
 const notedLimit = 64 * 1024 * 1024;
 
+const noDevice = { major: 0, minor: 0 };
+
 /** A file that is being written. */
 type OpenFile = { readonly entry: TarEntry; readonly name: string } & (
   | { readonly fd: number }
@@ -240,7 +242,9 @@ export class TreeWriter implements TarHandler {
   #special(kind: "char" | "block" | "fifo", place: Place, entry: TarEntry): void {
     const { folder, name } = this.#makeRoom(place);
     const dirfd = this.#folders.fd(folder);
-    const isMade = makeNode(dirfd, name, kind, { major: entry.devMajor, minor: entry.devMinor });
+    const device = { major: entry.devMajor, minor: entry.devMinor };
+    // A FIFO's header may have any number: it means nothing, and the kernel refuses some.
+    const isMade = makeNode(dirfd, name, kind, kind === "fifo" ? noDevice : device);
     this.#model.put(folder, name, leaf(this.#layer, isMade ? "file" : "absent"));
     if (isMade) {
       this.#attributes.setNamed({ dirfd, name }, entry, { isLink: false });

@@ -154,6 +154,11 @@ test("unpacking makes devices and FIFOs with their numbers, modes, owners and ti
   });
 });
 
+test("a FIFO is made whatever device number its header has, for that means nothing", async () => {
+  const layers = [[{ flag: "6", path: "pipe", device: [4096, 2 ** 20] } as const]];
+  await unpackBothWays(layers, ({ root }) => assert.equal(readTree(root).get("pipe")?.type, "fifo"));
+});
+
 /** `u::rwx,u:7:rwx,g::rwx,m::rwx,o::rwx` (linux/posix_acl_xattr.h): little-endian version, then tag, bits and id each. */
 const rulesForAll = `02000000${[0x01, 0x02, 0x04, 0x10, 0x20]
   .map((tag) => `${tag.toString(16).padStart(2, "0")}000700${tag === 0x02 ? "07000000" : "ffffffff"}`)

@@ -52,10 +52,9 @@ async function publish(prepared: readonly Prepared[]): Promise<void> {
     for (const { partial, folder } of prepared) {
       const names = await readdir(partial);
       const replaced = join(partial, ".replaced");
-      for (const name of await replacedBy(names, folder)) {
-        await mkdir(replaced, { recursive: true });
-        await move(join(folder, name), join(replaced, name));
-      }
+      const earlier = await replacedBy(names, folder);
+      if (earlier.length > 0) await mkdir(replaced);
+      for (const name of earlier) await move(join(folder, name), join(replaced, name));
       for (const name of names) await move(join(partial, name), join(folder, name));
     }
   } catch (thrown) {

@@ -3,7 +3,14 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type BuildkitDaemon, startBuildkitd } from "../support/buildkit.ts";
-import { answers, asks, type Fault, type FaultProxy, startFaultProxy } from "../support/fault-proxy.ts";
+import {
+  answers,
+  asks,
+  type Fault,
+  type FaultProxy,
+  missesBlob,
+  startFaultProxy,
+} from "../support/fault-proxy.ts";
 import { randomBytes, randomFrom } from "../support/random.ts";
 import { type Registry, startRegistry } from "../support/registry.ts";
 import { assertFailedCleanly, type Run, versionOf } from "../support/resource.ts";
@@ -60,21 +67,7 @@ const passing: readonly (readonly [string, Fault])[] = [
   ["a reset of the manifest", { when: asks(/manifests\/sha256:/, "PUT"), times: 1, happens: reset }],
   [
     "a manifest whose blobs the registry doesn't see for a moment",
-    {
-      when: asks(/manifests\/sha256:/, "PUT"),
-      times: 1,
-      happens: answers(404, {
-        body: JSON.stringify({
-          errors: [
-            {
-              code: "MANIFEST_BLOB_UNKNOWN",
-              message: "blob unknown to registry",
-              detail: { Digest: "sha256:1" },
-            },
-          ],
-        }),
-      }),
-    },
+    { when: asks(/manifests\/sha256:/, "PUT"), times: 1, happens: missesBlob },
   ],
   ["503 to a tag", { when: asks(/manifests\/two/, "PUT"), times: 2, happens: answers(503) }],
   ["429 with Retry-After to a tag", { when: asks(/manifests\/two/, "PUT"), times: 1, happens: busy }],

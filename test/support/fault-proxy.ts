@@ -139,6 +139,15 @@ export function answers(
   };
 }
 
+/** To a manifest: a blob that it names isn't there (OCI distribution-spec, error code MANIFEST_BLOB_UNKNOWN). */
+export const missesBlob: Fault["happens"] = answers(404, {
+  body: JSON.stringify({
+    errors: [
+      { code: "MANIFEST_BLOB_UNKNOWN", message: "blob unknown to registry", detail: { Digest: "sha256:1" } },
+    ],
+  }),
+});
+
 /** The registry's answer with another body, whose length is told or not. */
 export function changesBody(
   change: (body: Buffer) => Uint8Array,

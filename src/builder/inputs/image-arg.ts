@@ -33,7 +33,7 @@ export interface OpenedImage {
 export async function openImageArg(arg: ImageArg): Promise<OpenedImage> {
   const { name, signal } = arg;
   const found = await findImage(arg);
-  const layout = found.kind === "layout" ? found.path : await layoutOf(found, arg);
+  const layout = await layoutOf(found, arg);
   const opened = await openLayout(layout, name);
   const top = onlyImage(opened.index.manifests, name);
   const tree = await readTree(opened, top, signal);
@@ -42,7 +42,9 @@ export async function openImageArg(arg: ImageArg): Promise<OpenedImage> {
   return { layout, digest: top.digest };
 }
 
-async function layoutOf({ path }: Found, arg: ImageArg): Promise<string> {
+async function layoutOf({ kind, path }: Found, arg: ImageArg): Promise<string> {
+  if (kind === "layout") return path;
+  // Most builds are given no archive, and don't wait for what reads one.
   const { openImageArchive } = await import("./image-archive.ts");
   return openImageArchive({ ...arg, path });
 }

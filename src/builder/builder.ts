@@ -1,7 +1,7 @@
 import { UserError } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
-import type { RegistryAccess } from "../image/registry-access.ts";
+import type { RegistryAccess } from "../registry/access.ts";
 import type { LayerCache } from "./cache.ts";
 import { cacheEnvironment } from "./cache-credentials.ts";
 import { startLocalDaemon } from "./engine/local-daemon.ts";

@@ -1,6 +1,6 @@
 import type { CacheLocation, LayerCache } from "../builder/cache.ts";
 import { parseReference } from "../image/reference.ts";
-import { type AnswersOptions, silenceOf } from "../store/registry/answers.ts";
+import { type AnswersOptions, silenceOf } from "../registry/probe.ts";
 
 /**
  * The layer cache without places whose registry takes a request and never answers, which is said. BuildKit would wait

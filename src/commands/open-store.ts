@@ -1,6 +1,6 @@
 import { UserError } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
-import { checkCertificates } from "../image/certificates.ts";
+import { checkCertificates } from "../registry/check-certificates.ts";
 import type { Source } from "../request/source.ts";
 import type { Store } from "../store/store.ts";
 

@@ -14,7 +14,7 @@ import { createPrivateFolder } from "../host/private-folder.ts";
 import { mediaTypes } from "../image/media-types.ts";
 import { mergedIndex } from "../image/merge-index.ts";
 import { formatPlatform, hostPlatform } from "../image/platform.ts";
-import type { RegistryAccess } from "../image/registry-access.ts";
+import type { RegistryAccess } from "../registry/access.ts";
 import { mirrorName } from "../request/source.ts";
 import type { Stage, Store } from "../store/store.ts";
 import { liveCache } from "./live-cache.ts";

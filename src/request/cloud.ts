@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { parseRepository } from "../image/reference.ts";
-import type { AwsAccess } from "../image/registry-access.ts";
+import type { AwsAccess } from "../registry/access.ts";
 import { present, word } from "./scalars.ts";
 
 /** Amazon ECR, by the names of the registry-image resource. */

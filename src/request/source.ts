@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { parseReferenceHost } from "../image/reference.ts";
-import type { AwsAccess, HostAccess, RegistryAccess } from "../image/registry-access.ts";
+import type { AwsAccess, HostAccess, RegistryAccess } from "../registry/access.ts";
 import { cloudFields, readCloud } from "./cloud.ts";
 import { daemonFields, readDaemons } from "./daemons.ts";
 import { cacheField, readLayerCache } from "./layer-cache.ts";

@@ -2,8 +2,8 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { writeSmallFile } from "../../host/durable.ts";
 import type { Environment } from "../../host/host.ts";
-import { systemCertificates } from "../../host/system-certificates.ts";
-import { type HostAccess, type RegistryAccess, writeCredentials } from "../../image/registry-access.ts";
+import { type HostAccess, type RegistryAccess, writeCredentials } from "../../registry/access.ts";
+import { systemCertificates } from "../../registry/system-certificates.ts";
 import type { RegistryBlock } from "./daemon-config.ts";
 
 /** How daemon and client reach the registries, as files in a private folder: nothing of it is ever an argument. */

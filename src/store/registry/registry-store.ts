@@ -8,16 +8,16 @@ import type { Descriptor } from "../../image/descriptor.ts";
 import { type Digest, digestOf } from "../../image/digest.ts";
 import { isIndexType, isManifestType, mediaTypes } from "../../image/media-types.ts";
 import { formatRepository, parseRepository } from "../../image/reference.ts";
-import { type RegistryAccess, writeCredentials } from "../../image/registry-access.ts";
 import { readTree, verifyVersion } from "../../image/resolve.ts";
 import { readDocument } from "../../image/verify.ts";
+import { type RegistryAccess, writeCredentials } from "../../registry/access.ts";
+import { RegistryClient } from "../../registry/client.ts";
+import { findCredentials } from "../../registry/credentials.ts";
+import { download } from "../../registry/download.ts";
+import { getManifest, listTags, proveWritable, putManifest } from "../../registry/manifests.ts";
+import { RegistryError } from "../../registry/registry-error.ts";
+import { defaultLimits, type Limits } from "../../registry/retry.ts";
 import type { Stage, Store, StoredBuild } from "../store.ts";
-import { RegistryClient } from "./client.ts";
-import { findCredentials } from "./credentials.ts";
-import { download } from "./download.ts";
-import { defaultLimits, type Limits } from "./patience.ts";
-import { RegistryError } from "./registry-error.ts";
-import { getManifest, listTags, proveWritable, putManifest } from "./repository.ts";
 
 export interface RegistryStoreOptions {
   /** `registry.example/team/app`. */

@@ -1,4 +1,4 @@
-import type { Descriptor } from "../../image/descriptor.ts";
+import type { Descriptor } from "../image/descriptor.ts";
 import { piecesOf } from "./body.ts";
 import type { Answer, RegistryClient } from "./client.ts";
 import { Failure } from "./registry-error.ts";

@@ -1,7 +1,7 @@
-import { startChild } from "../../host/child.ts";
-import { UserError } from "../../host/errors.ts";
-import type { Host } from "../../host/host.ts";
-import { dockerConfig, type RegistryAccess, serverNameOf } from "../../image/registry-access.ts";
+import { startChild } from "../host/child.ts";
+import { UserError } from "../host/errors.ts";
+import type { Host } from "../host/host.ts";
+import { dockerConfig, type RegistryAccess, serverNameOf } from "./access.ts";
 
 /** How a client shows who it is. */
 export type Credentials =

@@ -2,10 +2,10 @@ import type { IncomingMessage, Agent as PlainAgent } from "node:http";
 import type { Agent as TlsAgent } from "node:https";
 import { createRequire } from "node:module";
 import { createSecureContext, rootCertificates } from "node:tls";
-import type { Environment } from "../../host/host.ts";
-import { systemCertificates } from "../../host/system-certificates.ts";
-import type { HostAccess, RegistryAccess } from "../../image/registry-access.ts";
+import type { Environment } from "../host/host.ts";
+import type { HostAccess, RegistryAccess } from "./access.ts";
 import { Failure, networkFailure } from "./registry-error.ts";
+import { systemCertificates } from "./system-certificates.ts";
 
 // To import node:http would take Node 25 ms: it looks up all that the module has, and loads fetch for its WebSocket.
 const load = createRequire(import.meta.url);

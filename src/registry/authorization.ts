@@ -3,10 +3,10 @@ import { readAll } from "./body.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import type { Connections, Exchange } from "./connection.ts";
 import type { Credentials } from "./credentials.ts";
-import { checkDestination } from "./destination.ts";
-import type { Limits } from "./patience.ts";
-import { retryAfterOf } from "./patience.ts";
+import { checkDestination } from "./redirect-policy.ts";
 import { Failure, statusFailure } from "./registry-error.ts";
+import type { Limits } from "./retry.ts";
+import { retryAfterOf } from "./retry.ts";
 
 /** Bytes that a token server's answer may have. */
 const tokenLimit = 64 * 1024;

@@ -1,6 +1,6 @@
-import { type Digest, digestOf } from "../../image/digest.ts";
-import { mediaTypes } from "../../image/media-types.ts";
-import { documentLimit } from "../../image/verify.ts";
+import { type Digest, digestOf } from "../image/digest.ts";
+import { mediaTypes } from "../image/media-types.ts";
+import { documentLimit } from "../image/verify.ts";
 import type { RegistryClient } from "./client.ts";
 import { Failure } from "./registry-error.ts";
 

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { messageOf, UserError } from "../host/errors.ts";
-import type { RegistryAccess } from "./registry-access.ts";
+import type { RegistryAccess } from "./access.ts";
 
 /**
  * Looks at the certificates and keys that a source gives, before anything rests on them: TLS libraries pass over what

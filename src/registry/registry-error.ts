@@ -1,4 +1,4 @@
-import { errorCode, messageOf, UserError } from "../../host/errors.ts";
+import { errorCode, messageOf, UserError } from "../host/errors.ts";
 
 /** Why a registry didn't do what was asked. */
 export type RegistryFault =

@@ -1,14 +1,14 @@
 import type { IncomingMessage } from "node:http";
-import type { Host } from "../../host/host.ts";
-import type { Repository } from "../../image/reference.ts";
-import type { RegistryAccess } from "../../image/registry-access.ts";
+import type { Host } from "../host/host.ts";
+import type { Repository } from "../image/reference.ts";
+import type { RegistryAccess } from "./access.ts";
 import { Authorization } from "./authorization.ts";
 import { readAll } from "./body.ts";
 import { type Connections, type Exchange, openConnections } from "./connection.ts";
 import type { Credentials } from "./credentials.ts";
-import { checkDestination } from "./destination.ts";
-import { type Limits, Patience, retryAfterOf } from "./patience.ts";
+import { checkDestination } from "./redirect-policy.ts";
 import { Failure, statusFailure } from "./registry-error.ts";
+import { type Limits, Patience, retryAfterOf } from "./retry.ts";
 
 /** A request below `/v2/<repository>/`. */
 export interface RegistryRequest {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Log } from "../../host/log.ts";
+import type { Log } from "../host/log.ts";
 import { Failure } from "./registry-error.ts";
 
 /** How long a registry is borne with. Milliseconds. */

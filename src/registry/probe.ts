@@ -1,10 +1,10 @@
-import type { Host } from "../../host/host.ts";
-import type { Reference } from "../../image/reference.ts";
-import { formatReference } from "../../image/reference.ts";
-import type { RegistryAccess } from "../../image/registry-access.ts";
+import type { Host } from "../host/host.ts";
+import type { Reference } from "../image/reference.ts";
+import { formatReference } from "../image/reference.ts";
+import type { RegistryAccess } from "./access.ts";
 import { RegistryClient } from "./client.ts";
-import { defaultLimits } from "./patience.ts";
 import { Failure } from "./registry-error.ts";
+import { defaultLimits } from "./retry.ts";
 
 export interface AnswersOptions {
   readonly access: RegistryAccess;

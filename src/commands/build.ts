@@ -2,14 +2,14 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { noCache } from "../builder/cache.ts";
 import { keptCache } from "../builder/local-cache.ts";
+import { type DeliverTarget, deliverAll } from "../delivery/deliver.ts";
+import { checkTargetNames } from "../delivery/target-names.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import { readTree } from "../image/resolve.ts";
 import { readTaskParams, withoutTaskParams } from "../request/task-params.ts";
 import { openDirectoryStore } from "../store/directory/directory-store.ts";
-import { type DeliverTarget, deliverAll } from "./deliver.ts";
 import type { Invocation } from "./invocation.ts";
 import { runBuild } from "./run-build.ts";
-import { checkTargetNames } from "./target-names.ts";
 
 /** Not `cache` itself, which may be a folder of a source with a name that people like. */
 const keptFolder = "cache/oci-build";

@@ -1,5 +1,8 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { type DeliverTarget, deliverAll } from "../delivery/deliver.ts";
+import { checkTargetNames, deliveredNames } from "../delivery/target-names.ts";
+import { type Delivery, writePlace } from "../delivery/write-target.ts";
 import { writeSmallFile } from "../host/durable.ts";
 import { UserError } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
@@ -9,12 +12,9 @@ import { formatRepository, parseRepository } from "../image/reference.ts";
 import { readTree } from "../image/resolve.ts";
 import { type InRequest, readInRequest } from "../request/in-request.ts";
 import type { StoredBuild } from "../store/store.ts";
-import { type DeliverTarget, deliverAll } from "./deliver.ts";
 import { imageFields, type MetadataField } from "./image-fields.ts";
 import type { Invocation } from "./invocation.ts";
 import { openStore } from "./open-store.ts";
-import { checkTargetNames, deliveredNames } from "./target-names.ts";
-import { type Delivery, writePlace } from "./write-target.ts";
 
 /**
  * `in`: delivers a stored build into the folder that its argument names; the main target's files directly, each

@@ -1,4 +1,5 @@
 import { type InputFolder, readInputText } from "../builder/inputs/input-folder.ts";
+import { checkTargetNames, deliveredNames } from "../delivery/target-names.ts";
 import { UserError } from "../host/errors.ts";
 import { readTree, versionOf } from "../image/resolve.ts";
 import { planTags, type TagPlan } from "../image/tags.ts";
@@ -10,7 +11,6 @@ import type { Invocation } from "./invocation.ts";
 import { openStore } from "./open-store.ts";
 import { putMetadata } from "./put-metadata.ts";
 import { runBuild } from "./run-build.ts";
-import { checkTargetNames, deliveredNames } from "./target-names.ts";
 
 /**
  * `out`: builds what the params ask for, stores it, and answers with its version.

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { imageLabels, imageMetadata } from "../../src/delivery/metadata.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { ImageConfig, parseDocument, parseManifestOrIndex } from "../../src/image/documents.ts";
 import { mediaTypes } from "../../src/image/media-types.ts";
-import { imageLabels, imageMetadata } from "../../src/image/metadata.ts";
 
 const json = (value: unknown) => Buffer.from(JSON.stringify(value));
 const config = (value: unknown) => parseDocument(ImageConfig, json(value), "config");

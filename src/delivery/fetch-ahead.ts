@@ -2,10 +2,10 @@ import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { writeProblem } from "../host/durable.ts";
-import type { Blobs } from "./blobs.ts";
-import type { Descriptor } from "./descriptor.ts";
-import { type Digest, hexOf } from "./digest.ts";
-import { mapAtOnce } from "./map-at-once.ts";
+import type { Blobs } from "../image/blobs.ts";
+import type { Descriptor } from "../image/descriptor.ts";
+import { type Digest, hexOf } from "../image/digest.ts";
+import { mapAtOnce } from "../image/map-at-once.ts";
 
 export interface FetchAheadOptions {
   /** A folder to make for the bytes; it goes when what is answered is disposed of. */

@@ -1,4 +1,4 @@
-import type { ImageConfig } from "./documents.ts";
+import type { ImageConfig } from "../image/documents.ts";
 
 /**
  * `metadata.json` beside a `rootfs/`: Concourse reads `env` and `user` when a task names the folder as its `image`;

@@ -2,16 +2,16 @@ import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { type Header, pack } from "tar-stream";
 import { writeDurably } from "../host/durable.ts";
-import type { Blobs } from "./blobs.ts";
-import type { Descriptor } from "./descriptor.ts";
-import { type DiffId, type Digest, hexOf } from "./digest.ts";
-import { blobPath } from "./layout.ts";
-import { layoutIndex, layoutMarker } from "./layout-writer.ts";
-import { mediaTypes } from "./media-types.ts";
-import { familiarRepository, type Reference } from "./reference.ts";
-import type { Image } from "./resolve.ts";
-import { storedGzip, storedGzipSize } from "./stored-gzip.ts";
-import { verifiedPieces } from "./verify.ts";
+import type { Blobs } from "../image/blobs.ts";
+import type { Descriptor } from "../image/descriptor.ts";
+import { type DiffId, type Digest, hexOf } from "../image/digest.ts";
+import { blobPath } from "../image/layout.ts";
+import { layoutIndex, layoutMarker } from "../image/layout-writer.ts";
+import { mediaTypes } from "../image/media-types.ts";
+import { familiarRepository, type Reference } from "../image/reference.ts";
+import type { Image } from "../image/resolve.ts";
+import { storedGzip, storedGzipSize } from "../image/stored-gzip.ts";
+import { verifiedPieces } from "../image/verify.ts";
 
 export interface ImageTar {
   readonly image: Image;

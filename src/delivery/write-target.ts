@@ -6,14 +6,14 @@ import type { Host } from "../host/host.ts";
 import { reportProgress } from "../host/progress.ts";
 import type { Blobs } from "../image/blobs.ts";
 import type { Platform } from "../image/descriptor.ts";
-import { fetchAhead } from "../image/fetch-ahead.ts";
 import { layoutBlobs } from "../image/layout.ts";
 import { writeLayout } from "../image/layout-writer.ts";
-import { imageLabels, imageMetadata } from "../image/metadata.ts";
 import { choosePlatform, hostPlatform } from "../image/platform.ts";
 import { parseReference, type Reference } from "../image/reference.ts";
 import { type Image, type ImageTree, singleImage, versionOf } from "../image/resolve.ts";
 import { unpackRootfs } from "../rootfs/unpack.ts";
+import { fetchAhead } from "./fetch-ahead.ts";
+import { imageLabels, imageMetadata } from "./metadata.ts";
 
 /** What one target's folder shall hold. */
 export interface Delivery {
@@ -87,7 +87,7 @@ async function writeImage(target: TargetContent, folder: string): Promise<Blobs>
     return layoutBlobs(layout);
   }
   const file = join(folder, "image.tar");
-  const { writeImageTar } = await import("../image/archive.ts");
+  const { writeImageTar } = await import("./image-tar-writer.ts");
   return reported("image.tar", tree, host, (onBytes) => writeImageTar({ ...common, image, file, onBytes }));
 }
 

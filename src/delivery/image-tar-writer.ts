@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import { type Header, pack } from "tar-stream";
 import { writeDurably } from "../host/durable.ts";
 import type { Blobs } from "../image/blobs.ts";
+import { storedGzip, storedGzipSize } from "../image/compression/stored-gzip.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import { type DiffId, type Digest, hexOf } from "../image/digest.ts";
 import { blobPath } from "../image/layout.ts";
@@ -10,7 +11,6 @@ import { layoutIndex, layoutMarker } from "../image/layout-writer.ts";
 import { mediaTypes } from "../image/media-types.ts";
 import { familiarRepository, type Reference } from "../image/reference.ts";
 import type { Image } from "../image/resolve.ts";
-import { storedGzip, storedGzipSize } from "../image/stored-gzip.ts";
 import { verifiedPieces } from "../image/verify.ts";
 
 export interface ImageTar {

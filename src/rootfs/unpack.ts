@@ -3,7 +3,7 @@ import { writeProblem } from "../host/durable.ts";
 import { UserError } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
 import { removeFolder } from "../host/remove-folder.ts";
-import { findDecompressors } from "./layer/decompressors.ts";
+import { findDecompressors } from "../image/compression/decompressors.ts";
 import type { Layer } from "./layer/layer.ts";
 import { reportProgress } from "./progress.ts";
 import { removeInheritance } from "./system.ts";

@@ -1,11 +1,16 @@
 import type { Readable } from "node:stream";
 import { errorCode, messageOf, UserError } from "../../host/errors.ts";
+import {
+  type Compression,
+  compressionOf,
+  headLength,
+  undecompressed,
+} from "../../image/compression/compression.ts";
+import { gunzip } from "../../image/compression/gunzip.ts";
+import { unzstd } from "../../image/compression/zstd-frames.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import type { DiffId } from "../../image/digest.ts";
 import { verified } from "../../image/verify.ts";
-import { type Compression, compressionOf, headLength, undecompressed } from "./compression.ts";
-import { gunzip } from "./gunzip.ts";
-import { unzstd } from "./zstd-frames.ts";
 
 /** One layer of the image, lowest first in a list: its compressed blob and the digest of its plain bytes. */
 export interface Layer {

@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
+import { type Compression, compressionOf, headLength } from "../../image/compression/compression.ts";
 import { BlobCheck } from "../../image/verify.ts";
-import { type Compression, compressionOf, headLength } from "./compression.ts";
 import { type Layer, openCompressed } from "./layer.ts";
 
 /** A layer's compressed bytes. */

@@ -1,10 +1,10 @@
 import { readSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { UserError } from "../../host/errors.ts";
+import { undecompressed } from "../../image/compression/compression.ts";
+import { ZstdReader } from "../../image/compression/zstd-reader.ts";
 import type { Digest } from "../../image/digest.ts";
-import { undecompressed } from "../layer/compression.ts";
 import type { OpenBytes } from "../layer/open-layer.ts";
-import { ZstdReader } from "../layer/zstd-reader.ts";
 import { close } from "../system.ts";
 import { describeFailure, type Failure } from "./failure.ts";
 import { distance, type Loaded, type SharedMemory, share, waitUntil, wake, word } from "./shared.ts";

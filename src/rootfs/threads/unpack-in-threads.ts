@@ -1,5 +1,5 @@
 import type { Host } from "../../host/host.ts";
-import type { Decompressors } from "../layer/decompressors.ts";
+import type { Decompressors } from "../../image/compression/decompressors.ts";
 import { checkDiffId, type Layer } from "../layer/layer.ts";
 import { openLayer } from "../layer/open-layer.ts";
 import type { Progress } from "../progress.ts";

@@ -1,5 +1,5 @@
 import { UserError } from "../../host/errors.ts";
-import type { Digest } from "../../image/digest.ts";
+import type { Digest } from "../digest.ts";
 
 /** How a layer is compressed, by its first bytes: media types of layers are often wrong. */
 export type Compression = "gzip" | "zstd" | "none";

@@ -2,13 +2,13 @@ import { UserError } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import type { RegistryAccess } from "../registry/access.ts";
-import type { LayerCache } from "./cache.ts";
 import { cacheEnvironment } from "./cache-credentials.ts";
 import { startLocalDaemon } from "./engine/local-daemon.ts";
 import { type Nodes, openNodes } from "./engine/nodes.ts";
 import { type EnginePool, poolOf } from "./engine/pool.ts";
 import { type RegistryFiles, writeRegistryFiles } from "./engine/registry-files.ts";
 import { type RemoteBuildKit, reachRemoteDaemon } from "./engine/remote-daemon.ts";
+import type { LayerCache } from "./plan/layer-cache.ts";
 
 /** Where to build. */
 export type Daemons =

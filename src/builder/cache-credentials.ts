@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { writeSmallFile } from "../host/durable.ts";
 import type { Environment } from "../host/host.ts";
-import type { LayerCache } from "./cache.ts";
+import type { LayerCache } from "./plan/layer-cache.ts";
 
 /** AWS's variables, and the names of the same in its file of credentials. */
 const keys = {

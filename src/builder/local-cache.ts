@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { type Digest, hexOf } from "../image/digest.ts";
 import { Index, Manifest, parseDocument } from "../image/documents.ts";
 import { blobPath } from "../image/layout.ts";
-import { type LayerCache, localFolder, noCache } from "./cache.ts";
+import { type LayerCache, localFolder, noCache } from "./plan/layer-cache.ts";
 
 /**
  * A layer cache in a folder that is kept from one run to the next. It holds layers as blobs, not a daemon's state:

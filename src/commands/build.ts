@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { noCache } from "../builder/cache.ts";
 import { keptCache } from "../builder/local-cache.ts";
+import { noCache } from "../builder/plan/layer-cache.ts";
 import { type DeliverTarget, deliverAll } from "../delivery/deliver.ts";
 import { checkTargetNames } from "../delivery/target-names.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";

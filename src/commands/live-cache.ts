@@ -1,4 +1,4 @@
-import type { CacheLocation, LayerCache } from "../builder/cache.ts";
+import type { CacheLocation, LayerCache } from "../builder/plan/layer-cache.ts";
 import { parseReference } from "../image/reference.ts";
 import { type AnswersOptions, silenceOf } from "../registry/probe.ts";
 

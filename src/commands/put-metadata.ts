@@ -1,4 +1,4 @@
-import type { SolveResult } from "../builder/solve.ts";
+import type { SolveResult } from "../builder/solve/solve-all.ts";
 import type { ImageTree } from "../image/resolve.ts";
 import { imageFields, type MetadataField } from "./image-fields.ts";
 

@@ -1,12 +1,17 @@
 import { type Daemons, openBuilder } from "../builder/builder.ts";
-import type { LayerCache } from "../builder/cache.ts";
 import type { InputFolder } from "../builder/inputs/input-folder.ts";
 import { resolveInputs } from "../builder/inputs/resolve-inputs.ts";
 import type { BuildPlatforms } from "../builder/inputs/wanted-platforms.ts";
 import { dropUnused } from "../builder/local-cache.ts";
-import type { BuildOptions } from "../builder/options.ts";
-import { planBuild } from "../builder/plan.ts";
-import { defaultPatience, type SolvePatience, type SolveResult, solveAll } from "../builder/solve.ts";
+import type { LayerCache } from "../builder/plan/layer-cache.ts";
+import type { BuildOptions } from "../builder/plan/options.ts";
+import { planBuild } from "../builder/plan/plan.ts";
+import {
+  defaultPatience,
+  type SolvePatience,
+  type SolveResult,
+  solveAll,
+} from "../builder/solve/solve-all.ts";
 import { concurrently } from "../host/concurrently.ts";
 import { UserError } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { basename } from "node:path";
 import { parse } from "smol-toml";
-import { buildArguments } from "../../src/builder/arguments.ts";
-import { cacheAttributes } from "../../src/builder/cache.ts";
 import { daemonConfig, type RegistryBlock } from "../../src/builder/engine/daemon-config.ts";
 import type { Inputs, NamedContext } from "../../src/builder/inputs/inputs.ts";
 import { readRemoteContext } from "../../src/builder/inputs/remote-context.ts";
-import { planBuild } from "../../src/builder/plan.ts";
+import { buildArguments } from "../../src/builder/plan/arguments.ts";
+import { cacheAttributes } from "../../src/builder/plan/layer-cache.ts";
+import { planBuild } from "../../src/builder/plan/plan.ts";
 import { UserError } from "../../src/host/errors.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { familiarRepository, parseRepository } from "../../src/image/reference.ts";

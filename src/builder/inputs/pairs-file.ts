@@ -1,6 +1,6 @@
 import { isMap, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
 import { UserError } from "../../host/errors.ts";
-import type { Strings } from "../options.ts";
+import type { Strings } from "../plan/options.ts";
 
 /**
  * Reads `build_args_file` and `labels_file`: one `name=value` a line (empty lines and lines that start with `#`

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { openBuilder } from "../../../src/builder/builder.ts";
-import { noCache } from "../../../src/builder/cache.ts";
+import { noCache } from "../../../src/builder/plan/layer-cache.ts";
 import { startChild } from "../../../src/host/child.ts";
 import { createTestHost } from "../../support/host.ts";
 

@@ -1,16 +1,16 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { UserError } from "../host/errors.ts";
-import type { Descriptor } from "../image/descriptor.ts";
-import { cacheAttributes } from "./cache.ts";
-import type { Engine } from "./engine/engine.ts";
-import type { Share } from "./engine/pool.ts";
-import type { Solve } from "./plan.ts";
-import type { ProgressBoard, SolveSummary } from "./progress/follow.ts";
-import { formatSeconds } from "./progress/text.ts";
+import { UserError } from "../../host/errors.ts";
+import type { Descriptor } from "../../image/descriptor.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { Share } from "../engine/pool.ts";
+import { cacheAttributes } from "../plan/layer-cache.ts";
+import type { Solve } from "../plan/plan.ts";
+import type { ProgressBoard, SolveSummary } from "../progress/follow.ts";
+import { formatSeconds } from "../progress/text.ts";
+import { type CacheTrouble, cacheTrouble, isPassingPush, isPushRace } from "./failure-kinds.ts";
 import { type BuildctlOutcome, type BuildctlRun, runBuildctl } from "./run-buildctl.ts";
-import type { SolveAll } from "./solve.ts";
-import { type CacheTrouble, cacheTrouble, isPassingPush, isPushRace } from "./troubles.ts";
+import type { SolveAll } from "./solve-all.ts";
 
 /** What one solve on one daemon shall do. */
 export interface Part {

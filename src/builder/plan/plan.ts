@@ -1,4 +1,4 @@
-import type { Inputs } from "./inputs/inputs.ts";
+import type { Inputs } from "../inputs/inputs.ts";
 import type { BuildOptions } from "./options.ts";
 
 /** One solve that BuildKit is asked for, as data: names of options are those of BuildKit's Dockerfile frontend. */

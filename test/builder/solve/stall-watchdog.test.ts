@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
-import { reachRemoteDaemon } from "../../src/builder/engine/remote-daemon.ts";
-import type { StepName } from "../../src/builder/progress/step.ts";
-import { watchSolve } from "../../src/builder/watch.ts";
-import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { startBuildkitd } from "../support/buildkit.ts";
-import { createTestHost } from "../support/host.ts";
+import { reachRemoteDaemon } from "../../../src/builder/engine/remote-daemon.ts";
+import type { StepName } from "../../../src/builder/progress/step.ts";
+import { watchSolve } from "../../../src/builder/solve/stall-watchdog.ts";
+import { createPrivateFolder } from "../../../src/host/private-folder.ts";
+import { startBuildkitd } from "../../support/buildkit.ts";
+import { createTestHost } from "../../support/host.ts";
 
 const run: StepName = { place: "1/1", text: "RUN make", isInstruction: true };
 const push: StepName = { place: "", text: "exporting to image", isInstruction: false };

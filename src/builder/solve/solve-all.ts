@@ -1,13 +1,13 @@
-import { concurrently } from "../host/concurrently.ts";
-import type { Host } from "../host/host.ts";
-import type { Descriptor } from "../image/descriptor.ts";
-import type { Exporter } from "../image/exporter.ts";
-import type { Builder } from "./builder.ts";
-import type { DockerfileInput } from "./inputs/inputs.ts";
-import { forPlatforms, type Plan, type Solve } from "./plan.ts";
-import { createProgressBoard, type ProgressBoard, type SolveSummary } from "./progress/follow.ts";
-import { formatSeconds } from "./progress/text.ts";
-import { type Part, solvePart } from "./solve-part.ts";
+import { concurrently } from "../../host/concurrently.ts";
+import type { Host } from "../../host/host.ts";
+import type { Descriptor } from "../../image/descriptor.ts";
+import type { Exporter } from "../../image/exporter.ts";
+import type { Builder } from "../builder.ts";
+import type { DockerfileInput } from "../inputs/inputs.ts";
+import { forPlatforms, type Plan, type Solve } from "../plan/plan.ts";
+import { createProgressBoard, type ProgressBoard, type SolveSummary } from "../progress/follow.ts";
+import { formatSeconds } from "../progress/text.ts";
+import { type Part, solvePart } from "./solve-on-engines.ts";
 
 /** What one target's solves gave: its manifest or index, where the exporter put it. */
 export interface SolveResult {

@@ -1,4 +1,4 @@
-import type { LayerCache } from "./cache.ts";
+import type { LayerCache } from "../plan/layer-cache.ts";
 
 /** What a solve can do without. */
 export type CacheTrouble = "reading" | "writing";

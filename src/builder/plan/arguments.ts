@@ -1,4 +1,4 @@
-import type { Exporter } from "../image/exporter.ts";
+import type { Exporter } from "../../image/exporter.ts";
 import { csvAttributes } from "./csv.ts";
 import type { Solve } from "./plan.ts";
 

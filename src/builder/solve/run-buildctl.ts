@@ -1,15 +1,15 @@
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { z } from "zod";
-import { startChild, wayOfEnding } from "../host/child.ts";
-import { fullDisks } from "../host/durable.ts";
-import { UserError } from "../host/errors.ts";
-import type { Environment, Host } from "../host/host.ts";
-import { Descriptor } from "../image/descriptor.ts";
-import { buildArguments, type SolveRun } from "./arguments.ts";
-import type { Engine } from "./engine/engine.ts";
-import type { FollowedSolve, SolveSummary } from "./progress/follow.ts";
-import { type Silence, watchSolve } from "./watch.ts";
+import { startChild, wayOfEnding } from "../../host/child.ts";
+import { fullDisks } from "../../host/durable.ts";
+import { UserError } from "../../host/errors.ts";
+import type { Environment, Host } from "../../host/host.ts";
+import { Descriptor } from "../../image/descriptor.ts";
+import type { Engine } from "../engine/engine.ts";
+import { buildArguments, type SolveRun } from "../plan/arguments.ts";
+import type { FollowedSolve, SolveSummary } from "../progress/follow.ts";
+import { type Silence, watchSolve } from "./stall-watchdog.ts";
 
 /** One solve on one daemon. */
 export interface BuildctlRun extends SolveRun {

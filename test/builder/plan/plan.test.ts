@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { buildArguments } from "../../src/builder/arguments.ts";
-import type { Inputs } from "../../src/builder/inputs/inputs.ts";
-import type { BuildOptions } from "../../src/builder/options.ts";
-import { planBuild } from "../../src/builder/plan.ts";
-import { digestOf } from "../../src/image/digest.ts";
+import type { Inputs } from "../../../src/builder/inputs/inputs.ts";
+import { buildArguments } from "../../../src/builder/plan/arguments.ts";
+import type { BuildOptions } from "../../../src/builder/plan/options.ts";
+import { planBuild } from "../../../src/builder/plan/plan.ts";
+import { digestOf } from "../../../src/image/digest.ts";
 
 const options: BuildOptions = {
   context: "repo",

@@ -1,8 +1,8 @@
 import type { Command } from "./commands/invocation.ts";
-import { surfaceProblem } from "./host/durable.ts";
+import { surfaceProblem } from "./host/disk-errors.ts";
 import { AbortError, UserError } from "./host/errors.ts";
-import type { Host } from "./host/host.ts";
 import { createLog, styled } from "./host/log.ts";
+import type { Host } from "./host/step-context.ts";
 
 // Each command loads what it needs and no more: `check` runs often, and has little to do.
 const commands = new Map<string, () => Promise<Command>>([

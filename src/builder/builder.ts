@@ -1,6 +1,6 @@
 import { UserError } from "../host/errors.ts";
-import type { Host } from "../host/host.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
+import type { Host } from "../host/step-context.ts";
 import type { RegistryAccess } from "../registry/access.ts";
 import { cacheEnvironment } from "./cache-credentials.ts";
 import { startLocalDaemon } from "./engine/local-daemon.ts";

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { writeSmallFile } from "../host/durable.ts";
-import type { Environment } from "../host/host.ts";
+import { writeSmallFile } from "../host/atomic-write.ts";
+import type { Environment } from "../host/step-context.ts";
 import type { LayerCache } from "./plan/layer-cache.ts";
 
 /** AWS's variables, and the names of the same in its file of credentials. */

@@ -5,7 +5,7 @@ import { noCache } from "../builder/plan/layer-cache.ts";
 import { type DeliverTarget, deliverAll } from "../delivery/deliver.ts";
 import { checkTargetNames } from "../delivery/target-names.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
-import { readTree } from "../image/resolve.ts";
+import { readTree } from "../image/image-tree.ts";
 import { readTaskParams, withoutTaskParams } from "../request/task-params.ts";
 import { openDirectoryStore } from "../store/directory/directory-store.ts";
 import type { Invocation } from "./invocation.ts";

@@ -1,6 +1,6 @@
 import { formatBytes } from "../host/format.ts";
+import { configDigestOf, type ImageTree } from "../image/image-tree.ts";
 import { formatPlatform } from "../image/platform.ts";
-import { configDigestOf, type ImageTree } from "../image/resolve.ts";
 
 /** One row of what Concourse shows beside a version. */
 export interface MetadataField {

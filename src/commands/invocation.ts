@@ -1,4 +1,4 @@
-import type { Host } from "../host/host.ts";
+import type { Host } from "../host/step-context.ts";
 
 /** What a command is given by the outermost file. */
 export interface Invocation {

@@ -1,5 +1,5 @@
 import { UserError } from "../host/errors.ts";
-import type { Host } from "../host/host.ts";
+import type { Host } from "../host/step-context.ts";
 import { checkCertificates } from "../registry/check-certificates.ts";
 import type { Source } from "../request/source.ts";
 import type { Store } from "../store/store.ts";

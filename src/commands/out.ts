@@ -1,11 +1,11 @@
 import { type InputFolder, readInputText } from "../builder/inputs/input-folder.ts";
 import { checkTargetNames, deliveredNames } from "../delivery/target-names.ts";
 import { UserError } from "../host/errors.ts";
-import { readTree, versionOf } from "../image/resolve.ts";
-import { planTags, type TagPlan } from "../image/tags.ts";
+import { readTree, versionOf } from "../image/image-tree.ts";
 import { readOutRequest } from "../request/out-request.ts";
 import type { PutParams } from "../request/put-params.ts";
 import type { Source } from "../request/source.ts";
+import { planTags, type TagPlan } from "../store/tag-plan.ts";
 import type { MetadataField } from "./image-fields.ts";
 import type { Invocation } from "./invocation.ts";
 import { openStore } from "./open-store.ts";

@@ -1,5 +1,5 @@
 import type { SolveResult } from "../builder/solve/solve-all.ts";
-import type { ImageTree } from "../image/resolve.ts";
+import type { ImageTree } from "../image/image-tree.ts";
 import { imageFields, type MetadataField } from "./image-fields.ts";
 
 export interface DescribedPut {

@@ -14,15 +14,15 @@ import {
 } from "../builder/solve/solve-all.ts";
 import { concurrently } from "../host/concurrently.ts";
 import { UserError } from "../host/errors.ts";
-import type { Host } from "../host/host.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
+import type { Host } from "../host/step-context.ts";
 import { mediaTypes } from "../image/media-types.ts";
 import { mergedIndex } from "../image/merge-index.ts";
 import { formatPlatform, hostPlatform } from "../image/platform.ts";
 import type { RegistryAccess } from "../registry/access.ts";
 import { mirrorName } from "../request/source.ts";
 import type { Stage, Store } from "../store/store.ts";
-import { liveCache } from "./live-cache.ts";
+import { liveCache } from "./responsive-caches.ts";
 
 export interface RunBuild {
   readonly host: Host;

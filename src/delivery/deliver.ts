@@ -1,8 +1,8 @@
 import { mkdir, mkdtemp, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
-import { writeProblem } from "../host/durable.ts";
-import type { Host } from "../host/host.ts";
+import { writeProblem } from "../host/disk-errors.ts";
 import { removeFolder } from "../host/remove-folder.ts";
+import type { Host } from "../host/step-context.ts";
 import { deliveredNames } from "./target-names.ts";
 import { type TargetContent, writeTarget } from "./write-target.ts";
 

@@ -1,11 +1,11 @@
 import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import { writeProblem } from "../host/durable.ts";
+import { writeProblem } from "../host/disk-errors.ts";
+import { mapAtOnce } from "../host/map-at-once.ts";
 import type { Blobs } from "../image/blobs.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import { type Digest, hexOf } from "../image/digest.ts";
-import { mapAtOnce } from "../image/map-at-once.ts";
 
 export interface FetchAheadOptions {
   /** A folder to make for the bytes; it goes when what is answered is disposed of. */

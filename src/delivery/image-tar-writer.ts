@@ -1,16 +1,16 @@
 import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { type Header, pack } from "tar-stream";
-import { writeDurably } from "../host/durable.ts";
+import { writeDurably } from "../host/atomic-write.ts";
 import type { Blobs } from "../image/blobs.ts";
 import { storedGzip, storedGzipSize } from "../image/compression/stored-gzip.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import { type DiffId, type Digest, hexOf } from "../image/digest.ts";
+import type { Image } from "../image/image-tree.ts";
 import { blobPath } from "../image/layout.ts";
 import { layoutIndex, layoutMarker } from "../image/layout-writer.ts";
 import { mediaTypes } from "../image/media-types.ts";
 import { familiarRepository, type Reference } from "../image/reference.ts";
-import type { Image } from "../image/resolve.ts";
 import { verifiedPieces } from "../image/verify.ts";
 
 export interface ImageTar {

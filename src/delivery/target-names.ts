@@ -1,5 +1,5 @@
 import { UserError } from "../host/errors.ts";
-import { isTargetName } from "../image/build.ts";
+import { isTargetName } from "../image/target-name.ts";
 
 /** All that a target's delivery can hold, beside which the folders of additional targets lie. */
 export const deliveredNames: readonly string[] = [

@@ -1,7 +1,7 @@
 import { isAbsolute } from "node:path";
 import { execa, type Options } from "execa";
 import { errorCode } from "./errors.ts";
-import type { Host } from "./host.ts";
+import type { Host } from "./step-context.ts";
 
 /**
  * Starts a program that doesn't outlive this process: on abort it gets SIGTERM, then SIGKILL after two seconds;

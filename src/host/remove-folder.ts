@@ -1,7 +1,7 @@
 import { rmdir } from "node:fs/promises";
 import { startChild } from "./child.ts";
 import { errorCode } from "./errors.ts";
-import type { Host } from "./host.ts";
+import type { Host } from "./step-context.ts";
 
 /**
  * Removes a folder with all in it, by rm(1): Node's own takes several times as long over many files, and stops where

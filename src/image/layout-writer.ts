@@ -1,14 +1,15 @@
 import { constants, copyFile, link, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { besideOf, flushFolder, writeFlushed, writeFlushedBytes, writeProblem } from "../host/durable.ts";
+import { besideOf, flushFolder, writeFlushed, writeFlushedBytes } from "../host/atomic-write.ts";
+import { writeProblem } from "../host/disk-errors.ts";
+import { mapAtOnce } from "../host/map-at-once.ts";
 import type { Blobs } from "./blobs.ts";
 import type { Descriptor } from "./descriptor.ts";
+import type { ImageTree } from "./image-tree.ts";
 import { blobPath } from "./layout.ts";
-import { mapAtOnce } from "./map-at-once.ts";
 import { isManifestType, mediaTypes } from "./media-types.ts";
 import { type ReachableBlob, reachableBlobs } from "./reachable.ts";
 import { formatReference, type Reference } from "./reference.ts";
-import type { ImageTree } from "./resolve.ts";
 import { drain, verifiedFile, verifiedPieces } from "./verify.ts";
 
 export interface LayoutToWrite {

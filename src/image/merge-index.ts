@@ -2,8 +2,8 @@ import { UserError } from "../host/errors.ts";
 import type { Blobs } from "./blobs.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { parseManifestOrIndex } from "./documents.ts";
+import { readTree } from "./image-tree.ts";
 import { mediaTypes } from "./media-types.ts";
-import { readTree } from "./resolve.ts";
 import { readDocument } from "./verify.ts";
 
 /**

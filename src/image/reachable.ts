@@ -2,8 +2,8 @@ import type { Blobs } from "./blobs.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Digest } from "./digest.ts";
 import { parseManifestOrIndex } from "./documents.ts";
+import type { ImageTree } from "./image-tree.ts";
 import { isIndexType, isManifestType } from "./media-types.ts";
-import type { ImageTree } from "./resolve.ts";
 import { readDocument } from "./verify.ts";
 
 /** A blob to be delivered; the bytes are there when they were read and verified already. */

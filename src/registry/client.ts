@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import type { Host } from "../host/host.ts";
+import type { Host } from "../host/step-context.ts";
 import type { Repository } from "../image/reference.ts";
 import type { RegistryAccess } from "./access.ts";
 import { Authorization } from "./authorization.ts";

@@ -2,7 +2,7 @@ import type { IncomingMessage, Agent as PlainAgent } from "node:http";
 import type { Agent as TlsAgent } from "node:https";
 import { createRequire } from "node:module";
 import { createSecureContext, rootCertificates } from "node:tls";
-import type { Environment } from "../host/host.ts";
+import type { Environment } from "../host/step-context.ts";
 import type { HostAccess, RegistryAccess } from "./access.ts";
 import { Failure, networkFailure } from "./registry-error.ts";
 import { systemCertificates } from "./system-certificates.ts";

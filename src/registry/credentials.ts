@@ -1,7 +1,8 @@
 import { startChild } from "../host/child.ts";
 import { UserError } from "../host/errors.ts";
-import type { Host } from "../host/host.ts";
-import { dockerConfig, type RegistryAccess, serverNameOf } from "./access.ts";
+import type { Host } from "../host/step-context.ts";
+import type { RegistryAccess } from "./access.ts";
+import { dockerConfig, serverNameOf } from "./docker-config.ts";
 
 /** How a client shows who it is. */
 export type Credentials =

@@ -1,4 +1,4 @@
-import type { Host } from "../host/host.ts";
+import type { Host } from "../host/step-context.ts";
 import type { Reference } from "../image/reference.ts";
 import { formatReference } from "../image/reference.ts";
 import type { RegistryAccess } from "./access.ts";

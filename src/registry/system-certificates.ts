@@ -1,6 +1,6 @@
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
-import type { Environment } from "../host/host.ts";
+import type { Environment } from "../host/step-context.ts";
 
 /** Where Go's programs look for the system's certificates, and so BuildKit (Go, crypto/x509/root_linux.go). */
 const bundles = [

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { PutParams, upperCaseForms } from "./put-params.ts";
 import { readAs, readObject } from "./read-json.ts";
 import { Source } from "./source.ts";
-import { lowerCaseParams } from "./upper-case.ts";
+import { lowerCaseParams } from "./task-syntax.ts";
 
 const OutRequest = z.strictObject({
   source: z.unknown(),

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
-import { targetNamePattern } from "../image/build.ts";
+import { targetNamePattern } from "../image/target-name.ts";
 import {
   argName,
   argNamePattern,
@@ -23,7 +23,7 @@ import {
   sshPairs,
   type UpperCase,
   whole,
-} from "./upper-case.ts";
+} from "./task-syntax.ts";
 
 /** One param: its schema, the oci-build task's names for it, and the sentence that documents it. */
 interface ParamRow {

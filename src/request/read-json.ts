@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import { UserError } from "../host/errors.ts";
-import { nearestName } from "../host/nearest.ts";
-import { kindOf } from "./upper-case.ts";
+import { nearestName } from "../host/suggest.ts";
+import { kindOf } from "./task-syntax.ts";
 
 /**
  * Reads the JSON object that Concourse wrote to stdin.

@@ -1,6 +1,6 @@
 import { PutParams, upperCaseForms } from "./put-params.ts";
 import { readAs } from "./read-json.ts";
-import { findForm, lowerCaseParams } from "./upper-case.ts";
+import { findForm, lowerCaseParams } from "./task-syntax.ts";
 
 /**
  * Reads a task's params from its environment. They are there beside much else, so a variable counts only when its

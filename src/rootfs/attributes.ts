@@ -12,7 +12,7 @@ import {
   setNamedAttribute,
   setNamedTimes,
   setTimes,
-} from "./system.ts";
+} from "./syscalls.ts";
 import type { TarTime } from "./tar/entry.ts";
 
 /** What a file is besides its type and content. */

@@ -1,5 +1,5 @@
-import type { Folder } from "./model.ts";
-import { close, nameLimit, openFolder, pathLimit } from "./system.ts";
+import { close, nameLimit, openFolder, pathLimit } from "./syscalls.ts";
+import type { Folder } from "./tree-model.ts";
 
 /** Far below what a process may have open. */
 const limit = 256;

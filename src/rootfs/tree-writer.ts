@@ -1,18 +1,7 @@
 import { ftruncateSync, writeSync } from "node:fs";
 import { errorCode, UserError } from "../host/errors.ts";
 import { AttributeSetter, type Defaults, modeAtFirst } from "./attributes.ts";
-import { type Decision, decide, type Place, refused } from "./decision.ts";
-import {
-  type Child,
-  Folder,
-  impliedAttributes,
-  isAbsent,
-  isSymlink,
-  layerOf,
-  leaf,
-  noteLayer,
-  TreeModel,
-} from "./model.ts";
+import { type Decision, decide, type Place, refused } from "./classify-entry.ts";
 import { OpenFolders } from "./open-folders.ts";
 import {
   close,
@@ -27,10 +16,21 @@ import {
   symlink,
   unlink,
   writeAll,
-} from "./system.ts";
+} from "./syscalls.ts";
 import type { TarEntry } from "./tar/entry.ts";
 import { showName } from "./tar/error.ts";
 import type { TarHandler } from "./tar/reader.ts";
+import {
+  type Child,
+  Folder,
+  impliedAttributes,
+  isAbsent,
+  isSymlink,
+  layerOf,
+  leaf,
+  noteLayer,
+  TreeModel,
+} from "./tree-model.ts";
 
 /** Makes small files in another thread, soon. */
 export interface SmallFiles {

@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { readDefaults } from "./attributes.ts";
 import { checkDiffId, decompress, openCompressed } from "./layer/layer.ts";
-import { close, openHostFolder } from "./system.ts";
+import { close, openHostFolder } from "./syscalls.ts";
 import { TarReader } from "./tar/reader.ts";
 import type { Unpacking } from "./threads/unpack-in-threads.ts";
 import { TreeWriter } from "./tree-writer.ts";

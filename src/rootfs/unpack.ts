@@ -1,12 +1,12 @@
 import { chmod, mkdir } from "node:fs/promises";
-import { writeProblem } from "../host/durable.ts";
+import { writeProblem } from "../host/disk-errors.ts";
 import { UserError } from "../host/errors.ts";
-import type { Host } from "../host/host.ts";
 import { removeFolder } from "../host/remove-folder.ts";
+import type { Host } from "../host/step-context.ts";
 import { findDecompressors } from "../image/compression/decompressors.ts";
 import type { Layer } from "./layer/layer.ts";
 import { reportProgress } from "./progress.ts";
-import { removeInheritance } from "./system.ts";
+import { removeInheritance } from "./syscalls.ts";
 import { unpackInThreads } from "./threads/unpack-in-threads.ts";
 import { unpackHere } from "./unpack-here.ts";
 

@@ -1,9 +1,9 @@
 import type { Blobs } from "../image/blobs.ts";
-import type { Build } from "../image/build.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import type { Digest } from "../image/digest.ts";
 import type { Exporter } from "../image/exporter.ts";
-import type { ImageTree } from "../image/resolve.ts";
+import type { ImageTree } from "../image/image-tree.ts";
+import type { Build } from "./build.ts";
 
 /**
  * Keeps builds. A build is there whole or not at all: nothing can be fetched before {@link Stage.commit} has

@@ -6,11 +6,11 @@ import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import type { Blobs } from "../../src/image/blobs.ts";
 import type { Descriptor } from "../../src/image/descriptor.ts";
+import { readTree, singleImage } from "../../src/image/image-tree.ts";
 import { blobPath, layoutBlobs } from "../../src/image/layout.ts";
 import { writeLayout } from "../../src/image/layout-writer.ts";
 import { mediaTypes } from "../../src/image/media-types.ts";
 import { parseReference } from "../../src/image/reference.ts";
-import { readTree, singleImage } from "../../src/image/resolve.ts";
 import { toolEnvironment } from "../support/host.ts";
 import {
   type MadeLayout,

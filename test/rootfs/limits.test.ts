@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { removeFolder } from "../../src/host/remove-folder.ts";
-import { close, openFolder, openHostFolder } from "../../src/rootfs/system.ts";
+import { close, openFolder, openHostFolder } from "../../src/rootfs/syscalls.ts";
 import { unpackRootfs } from "../../src/rootfs/unpack.ts";
 import { createTestHost } from "../support/host.ts";
 import { rawTar } from "../support/raw-tar.ts";

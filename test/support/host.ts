@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
-import type { Host } from "../../src/host/host.ts";
 import { createLog } from "../../src/host/log.ts";
+import type { Host } from "../../src/host/step-context.ts";
 
 /** The checkout under test, without a slash at its end. */
 export const checkout = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");

@@ -1,10 +1,10 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import type { Build } from "../../src/image/build.ts";
-import { encodeBuildIndex } from "../../src/image/build-index.ts";
 import { type Digest, hexOf } from "../../src/image/digest.ts";
 import { mediaTypes } from "../../src/image/media-types.ts";
+import type { Build } from "../../src/store/build.ts";
+import { encodeBuildIndex } from "../../src/store/build-index.ts";
 import {
   type ImageRecipe,
   type LayerContent,

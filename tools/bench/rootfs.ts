@@ -1,10 +1,10 @@
 import { link, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { encodeBuildIndex } from "../../src/image/build-index.ts";
 import { type Digest, hexOf } from "../../src/image/digest.ts";
+import { readTree, versionOf } from "../../src/image/image-tree.ts";
 import { layoutBlobs, openLayout } from "../../src/image/layout.ts";
-import { readTree, versionOf } from "../../src/image/resolve.ts";
+import { encodeBuildIndex } from "../../src/store/build-index.ts";
 import { checkout } from "../../test/support/host.ts";
 import type { Bundle } from "./bundle.ts";
 import { onFreshDisk } from "./disk.ts";

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { getFields } from "../../src/request/get-params.ts";
 import { putParams } from "../../src/request/put-params.ts";
 import { sourceFields } from "../../src/request/source.ts";
-import type { Syntax } from "../../src/request/upper-case.ts";
+import type { Syntax } from "../../src/request/task-syntax.ts";
 
 type JsonSchema = Record<string, unknown>;
 

@@ -1,10 +1,10 @@
 import { access, constants, mkdtemp, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { writeSmallFile } from "../../host/atomic-write.ts";
 import { type Exit, signalProcess, startChild, wayOfEnding } from "../../host/child.ts";
-import { writeSmallFile } from "../../host/durable.ts";
 import { UserError } from "../../host/errors.ts";
-import type { Host } from "../../host/host.ts";
 import { removeFolder } from "../../host/remove-folder.ts";
+import type { Host } from "../../host/step-context.ts";
 import { type DaemonConfig, daemonConfig } from "./daemon-config.ts";
 import type { Engine } from "./engine.ts";
 import { LogTail } from "./log-tail.ts";

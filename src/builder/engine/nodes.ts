@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { UserError } from "../../host/errors.ts";
-import type { Host } from "../../host/host.ts";
+import type { Host } from "../../host/step-context.ts";
 import { formatPlatform, parsePlatform } from "../../image/platform.ts";
 import type { Engine } from "./engine.ts";
 import type { EnginePool, Share } from "./pool.ts";

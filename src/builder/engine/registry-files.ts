@@ -1,8 +1,9 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { writeSmallFile } from "../../host/durable.ts";
-import type { Environment } from "../../host/host.ts";
-import { type HostAccess, type RegistryAccess, writeCredentials } from "../../registry/access.ts";
+import { writeSmallFile } from "../../host/atomic-write.ts";
+import type { Environment } from "../../host/step-context.ts";
+import type { HostAccess, RegistryAccess } from "../../registry/access.ts";
+import { writeCredentials } from "../../registry/docker-config.ts";
 import { systemCertificates } from "../../registry/system-certificates.ts";
 import type { RegistryBlock } from "./daemon-config.ts";
 

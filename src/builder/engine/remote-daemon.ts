@@ -1,9 +1,9 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { writeSmallFile } from "../../host/atomic-write.ts";
 import { startChild } from "../../host/child.ts";
-import { writeSmallFile } from "../../host/durable.ts";
-import type { Host } from "../../host/host.ts";
+import type { Host } from "../../host/step-context.ts";
 import { formatPlatform, normalPlatform } from "../../image/platform.ts";
 import type { Engine } from "./engine.ts";
 import { oldVersion } from "./version.ts";

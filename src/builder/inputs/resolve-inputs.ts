@@ -1,9 +1,9 @@
 import { lstat, mkdir, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
-import { writeSmallFile } from "../../host/durable.ts";
+import { writeSmallFile } from "../../host/atomic-write.ts";
 import { errorCode, UserError } from "../../host/errors.ts";
+import { openImageArg } from "../../image/reader/open-image.ts";
 import type { BuildOptions, SecretSource, SshSource, Strings } from "../plan/options.ts";
-import { openImageArg } from "./image-arg.ts";
 import { type InputFolder, readInputFile, readInputText, resolveInput } from "./input-folder.ts";
 import type { ContextInput, DockerfileInput, Inputs, LayoutInput, NamedContext } from "./inputs.ts";
 import { type Login, readRemoteContext } from "./remote-context.ts";

@@ -1,5 +1,5 @@
 import { concurrently } from "../../host/concurrently.ts";
-import type { Host } from "../../host/host.ts";
+import type { Host } from "../../host/step-context.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import type { Exporter } from "../../image/exporter.ts";
 import type { Builder } from "../builder.ts";

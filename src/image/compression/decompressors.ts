@@ -1,7 +1,7 @@
 import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 import { absoluteFolders } from "../../host/child.ts";
-import type { Host } from "../../host/host.ts";
+import type { Host } from "../../host/step-context.ts";
 import type { Compression } from "./compression.ts";
 import { canReadZstd } from "./zstd-reader.ts";
 

@@ -1,10 +1,10 @@
 import { addAbortListener } from "node:events";
 import { Socket } from "node:net";
 import { startChild } from "../../host/child.ts";
-import type { Host } from "../../host/host.ts";
+import type { Host } from "../../host/step-context.ts";
 import { undecompressed } from "../../image/compression/compression.ts";
 import type { Decompressors, Program } from "../../image/compression/decompressors.ts";
-import { close, duplicate, openPipe } from "../system.ts";
+import { close, duplicate, openPipe } from "../syscalls.ts";
 import { decompress, type Layer, openCompressed } from "./layer.ts";
 import { openSource, type Source } from "./source.ts";
 

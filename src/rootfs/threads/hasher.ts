@@ -4,7 +4,7 @@ import { readDefaults } from "../attributes.ts";
 import { describeFailure, type Failure } from "./failure.ts";
 import { makeSmallFile } from "./make-small-file.ts";
 import { nextTask } from "./next-task.ts";
-import { Jobs, type Loaded, request, type SharedMemory, share, wake, word } from "./shared.ts";
+import { Jobs, type Loaded, request, type SharedMemory, share, wake, word } from "./ring-buffer.ts";
 
 export type HasherMessage = Loaded | { readonly kind: "failed"; readonly failure: Failure };
 

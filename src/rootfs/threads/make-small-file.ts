@@ -1,6 +1,6 @@
 import { type Defaults, finishFile, modeAtFirst } from "../attributes.ts";
-import { close, createFile, setTimes, writeAll } from "../system.ts";
-import type { Job } from "./shared.ts";
+import { close, createFile, setTimes, writeAll } from "../syscalls.ts";
+import type { Job } from "./ring-buffer.ts";
 
 /** Makes a small file, whose content is in the ring: four calls where owner and mode come out right by themselves. */
 export function makeSmallFile(job: Job, ring: Buffer, defaults: Defaults): void {

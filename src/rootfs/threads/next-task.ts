@@ -1,4 +1,4 @@
-import { distance, request, word } from "./shared.ts";
+import { distance, request, word } from "./ring-buffer.ts";
 
 /** What the hasher does next; `length` in bytes. */
 export type Task =

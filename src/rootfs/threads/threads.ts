@@ -1,12 +1,12 @@
 import { addAbortListener, once } from "node:events";
 import { Worker } from "node:worker_threads";
-import type { Host } from "../../host/host.ts";
+import type { Host } from "../../host/step-context.ts";
 import type { Digest } from "../../image/digest.ts";
 import type { OpenLayer } from "../layer/open-layer.ts";
 import { failureOf } from "./failure.ts";
-import type { FillerAnswer, FillerRequest } from "./filler.ts";
 import type { HasherMessage } from "./hasher.ts";
-import { type Loaded, request, type Shared, type SharedMemory, share, wake, word } from "./shared.ts";
+import type { FillerAnswer, FillerRequest } from "./producer.ts";
+import { type Loaded, request, type Shared, type SharedMemory, share, wake, word } from "./ring-buffer.ts";
 import type { WriterAnswer, WriterData, WriterRequest } from "./writer.ts";
 
 /** The threads of an unpacking: what each does is said at {@link Shared}. */
@@ -25,7 +25,7 @@ export class Threads implements AsyncDisposable {
   constructor(root: string, memory: SharedMemory, { log, signal }: Pick<Host, "log" | "signal">) {
     this.#shared = share(memory);
     const workerData: WriterData = { memory, root };
-    const filler = new Worker(new URL("./filler.ts", import.meta.url), { workerData: memory });
+    const filler = new Worker(new URL("./producer.ts", import.meta.url), { workerData: memory });
     const writer = new Worker(new URL("./writer.ts", import.meta.url), { workerData });
     const hasher = new Worker(new URL("./hasher.ts", import.meta.url), { workerData: memory });
     this.#workers = [filler, writer, hasher];

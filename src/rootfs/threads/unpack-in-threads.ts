@@ -1,9 +1,9 @@
-import type { Host } from "../../host/host.ts";
+import type { Host } from "../../host/step-context.ts";
 import type { Decompressors } from "../../image/compression/decompressors.ts";
 import { checkDiffId, type Layer } from "../layer/layer.ts";
 import { openLayer } from "../layer/open-layer.ts";
 import type { Progress } from "../progress.ts";
-import { allocate, counted, share } from "./shared.ts";
+import { allocate, counted, share } from "./ring-buffer.ts";
 import { Threads } from "./threads.ts";
 
 /** What an unpacking is given. */

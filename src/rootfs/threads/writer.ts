@@ -1,6 +1,6 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { type Defaults, readDefaults } from "../attributes.ts";
-import { close, openHostFolder } from "../system.ts";
+import { close, openHostFolder } from "../syscalls.ts";
 import type { TarEntry } from "../tar/entry.ts";
 import { TarReader } from "../tar/reader.ts";
 import { type SmallFiles, TreeWriter } from "../tree-writer.ts";
@@ -19,7 +19,7 @@ import {
   waitUntil,
   wake,
   word,
-} from "./shared.ts";
+} from "./ring-buffer.ts";
 
 /** What this worker is started with: the folder to write to, empty and owned by nobody else. */
 export interface WriterData {

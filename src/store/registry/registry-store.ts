@@ -1,22 +1,23 @@
 import { Readable } from "node:stream";
 import { UserError } from "../../host/errors.ts";
-import type { Host } from "../../host/host.ts";
 import { createPrivateFolder } from "../../host/private-folder.ts";
+import type { Host } from "../../host/step-context.ts";
 import type { Blobs } from "../../image/blobs.ts";
-import { buildTag, decodeBuildIndex, encodeBuildIndex } from "../../image/build-index.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import { type Digest, digestOf } from "../../image/digest.ts";
+import { readTree, verifyVersion } from "../../image/image-tree.ts";
 import { isIndexType, isManifestType, mediaTypes } from "../../image/media-types.ts";
 import { formatRepository, parseRepository } from "../../image/reference.ts";
-import { readTree, verifyVersion } from "../../image/resolve.ts";
 import { readDocument } from "../../image/verify.ts";
-import { type RegistryAccess, writeCredentials } from "../../registry/access.ts";
+import type { RegistryAccess } from "../../registry/access.ts";
 import { RegistryClient } from "../../registry/client.ts";
 import { findCredentials } from "../../registry/credentials.ts";
+import { writeCredentials } from "../../registry/docker-config.ts";
 import { download } from "../../registry/download.ts";
 import { getManifest, listTags, proveWritable, putManifest } from "../../registry/manifests.ts";
 import { RegistryError } from "../../registry/registry-error.ts";
 import { defaultLimits, type Limits } from "../../registry/retry.ts";
+import { buildTag, decodeBuildIndex, encodeBuildIndex } from "../build-index.ts";
 import type { Stage, Store, StoredBuild } from "../store.ts";
 
 export interface RegistryStoreOptions {

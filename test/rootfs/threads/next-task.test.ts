@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Done, nextTask, type Task } from "../../../src/rootfs/threads/next-task.ts";
-import { request, word } from "../../../src/rootfs/threads/shared.ts";
+import { request, word } from "../../../src/rootfs/threads/ring-buffer.ts";
 
 const backlog = 1024 * 1024;
 

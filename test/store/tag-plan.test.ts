@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { planTags, type TagWishes } from "../../src/image/tags.ts";
+import { planTags, type TagWishes } from "../../src/store/tag-plan.ts";
 
 const none: TagWishes = {
   tags: [],

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Build } from "../../src/image/build.ts";
-import { buildTag, decodeBuildIndex, encodeBuildIndex } from "../../src/image/build-index.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { mediaTypes } from "../../src/image/media-types.ts";
+import type { Build } from "../../src/store/build.ts";
+import { buildTag, decodeBuildIndex, encodeBuildIndex } from "../../src/store/build-index.ts";
 
 const digest = digestOf(Buffer.from("image"));
 const descriptor = { mediaType: mediaTypes.ociManifest, digest, size: 5 };

@@ -6,16 +6,17 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { z } from "zod";
-import { writeProblem, writeSmallFile } from "../../host/durable.ts";
+import { writeSmallFile } from "../../host/atomic-write.ts";
+import { writeProblem } from "../../host/disk-errors.ts";
 import { messageOf, UserError } from "../../host/errors.ts";
-import type { Descriptor } from "../../image/descriptor.ts";
-import { type DiffId, type Digest, digestOf, hexOf } from "../../image/digest.ts";
-import { ImageConfig, Index, parseDocument } from "../../image/documents.ts";
-import { blobPath } from "../../image/layout.ts";
-import { layoutIndex, layoutMarker } from "../../image/layout-writer.ts";
-import { mediaTypes } from "../../image/media-types.ts";
-import { configDigestOf, readTree } from "../../image/resolve.ts";
-import { type ArchiveIndex, documentOf, followName, indexArchive, visitMembers } from "./archive-index.ts";
+import type { Descriptor } from "../descriptor.ts";
+import { type DiffId, type Digest, digestOf, hexOf } from "../digest.ts";
+import { ImageConfig, Index, parseDocument } from "../documents.ts";
+import { configDigestOf, readTree } from "../image-tree.ts";
+import { blobPath } from "../layout.ts";
+import { layoutIndex, layoutMarker } from "../layout-writer.ts";
+import { mediaTypes } from "../media-types.ts";
+import { type ArchiveIndex, documentOf, followName, indexArchive, visitMembers } from "./tar-index.ts";
 
 export interface ImageArchive {
   /** The param, for messages. */

@@ -1,5 +1,5 @@
 import { UserError } from "../host/errors.ts";
-import { nearestName } from "../host/nearest.ts";
+import { nearestName } from "../host/suggest.ts";
 
 /**
  * How a param of the oci-build task is spelled, and how its string becomes the value of the snake_case form.

@@ -4,13 +4,13 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { execa } from "execa";
-import { openImageArg } from "../../../src/builder/inputs/image-arg.ts";
 import { UserError } from "../../../src/host/errors.ts";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
 import { digestOf, hexOf } from "../../../src/image/digest.ts";
+import { configDigestOf, readTree } from "../../../src/image/image-tree.ts";
 import { openLayout } from "../../../src/image/layout.ts";
 import { mediaTypes } from "../../../src/image/media-types.ts";
-import { configDigestOf, readTree } from "../../../src/image/resolve.ts";
+import { openImageArg } from "../../../src/image/reader/open-image.ts";
 import { type Entry, nativePlatform, packTar, writeLayout } from "../../support/images.ts";
 
 const signal = new AbortController().signal;

@@ -1,10 +1,11 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
-import { type Build, type BuiltTarget, isTargetName } from "./build.ts";
-import { Descriptor } from "./descriptor.ts";
-import { type Digest, hexOf, parseDigest } from "./digest.ts";
-import { parseDocument } from "./documents.ts";
-import { mediaTypes } from "./media-types.ts";
+import { Descriptor } from "../image/descriptor.ts";
+import { type Digest, hexOf, parseDigest } from "../image/digest.ts";
+import { parseDocument } from "../image/documents.ts";
+import { mediaTypes } from "../image/media-types.ts";
+import { isTargetName } from "../image/target-name.ts";
+import type { Build, BuiltTarget } from "./build.ts";
 
 /**
  * Annotations of a build index. They begin with Concourse's domain in reverse, as the OCI image-spec asks for

@@ -1,9 +1,9 @@
 import { UserError } from "../host/errors.ts";
+import { mapAtOnce } from "../host/map-at-once.ts";
 import type { Blobs } from "./blobs.ts";
 import type { Descriptor, Platform } from "./descriptor.ts";
 import type { ConfigDigest, Digest } from "./digest.ts";
 import { ImageConfig, type Manifest, parseDocument, parseManifestOrIndex } from "./documents.ts";
-import { mapAtOnce } from "./map-at-once.ts";
 import { isIndexType, isManifestType, mediaTypes } from "./media-types.ts";
 import { normalPlatform } from "./platform.ts";
 import { documentLimit, inlineData, readDocument } from "./verify.ts";

@@ -1,5 +1,5 @@
 import { UserError } from "../host/errors.ts";
-import { parseTag } from "./reference.ts";
+import { parseTag } from "../image/reference.ts";
 
 /** What a put's params (and the source's variant) ask for in tags; see the registry-image resource's README. */
 export interface TagWishes {

@@ -1,11 +1,11 @@
 import { lstat, realpath, stat } from "node:fs/promises";
 import { basename, join, sep } from "node:path";
 import { UserError } from "../../host/errors.ts";
-import type { Descriptor } from "../../image/descriptor.ts";
-import type { Digest } from "../../image/digest.ts";
-import { blobPath, type Layout, openLayout } from "../../image/layout.ts";
-import { formatPlatform, isSamePlatform, parsePlatform, runnablePlatforms } from "../../image/platform.ts";
-import { type ImageTree, readTree } from "../../image/resolve.ts";
+import type { Descriptor } from "../descriptor.ts";
+import type { Digest } from "../digest.ts";
+import { type ImageTree, readTree } from "../image-tree.ts";
+import { blobPath, type Layout, openLayout } from "../layout.ts";
+import { formatPlatform, isSamePlatform, parsePlatform, runnablePlatforms } from "../platform.ts";
 
 export interface ImageArg {
   /** The param, for messages: `image_args.base_image`. */
@@ -45,7 +45,7 @@ export async function openImageArg(arg: ImageArg): Promise<OpenedImage> {
 async function layoutOf({ kind, path }: Found, arg: ImageArg): Promise<string> {
   if (kind === "layout") return path;
   // Most builds are given no archive, and don't wait for what reads one.
-  const { openImageArchive } = await import("./image-archive.ts");
+  const { openImageArchive } = await import("./image-tar-reader.ts");
   return openImageArchive({ ...arg, path });
 }
 

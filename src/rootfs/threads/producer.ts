@@ -5,9 +5,9 @@ import { undecompressed } from "../../image/compression/compression.ts";
 import { ZstdReader } from "../../image/compression/zstd-reader.ts";
 import type { Digest } from "../../image/digest.ts";
 import type { OpenBytes } from "../layer/open-layer.ts";
-import { close } from "../system.ts";
+import { close } from "../syscalls.ts";
 import { describeFailure, type Failure } from "./failure.ts";
-import { distance, type Loaded, type SharedMemory, share, waitUntil, wake, word } from "./shared.ts";
+import { distance, type Loaded, type SharedMemory, share, waitUntil, wake, word } from "./ring-buffer.ts";
 
 /** The next layer's bytes, and the digest by which to call it. This worker closes the descriptor. */
 export interface FillerRequest extends OpenBytes {

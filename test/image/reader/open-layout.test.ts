@@ -3,13 +3,13 @@ import { mkdir, readdir, rename, symlink, truncate, writeFile } from "node:fs/pr
 import { join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
-import { openImageArg } from "../../../src/builder/inputs/image-arg.ts";
 import { UserError } from "../../../src/host/errors.ts";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
 import type { Descriptor } from "../../../src/image/descriptor.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { blobPath } from "../../../src/image/layout.ts";
 import { mediaTypes } from "../../../src/image/media-types.ts";
+import { openImageArg } from "../../../src/image/reader/open-image.ts";
 import {
   type MadeLayout,
   nativePlatform,

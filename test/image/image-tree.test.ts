@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import type { Descriptor } from "../../src/image/descriptor.ts";
+import { type ImageTree, readTree, versionOf } from "../../src/image/image-tree.ts";
 import { layoutBlobs } from "../../src/image/layout.ts";
 import { mediaTypes } from "../../src/image/media-types.ts";
 import { reachableBlobs } from "../../src/image/reachable.ts";
-import { type ImageTree, readTree, versionOf } from "../../src/image/resolve.ts";
 import { writeDocument, writeImage } from "../support/images.ts";
 
 const { signal } = new AbortController();

@@ -1,6 +1,6 @@
 import { UserError } from "../host/errors.ts";
-import { FileNames } from "./file-names.ts";
-import { FolderNumbers } from "./folder-numbers.ts";
+import { FolderNumbers } from "./folder-table.ts";
+import { FileNames } from "./name-filter.ts";
 
 /** A folder of the tree that is being unpacked. There may be a million of them, so what is a number lies elsewhere. */
 export class Folder {

@@ -1,0 +1,64 @@
+import { randomBytes } from "node:crypto";
+import { type FileHandle, open, rename, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { writeProblem } from "./disk-errors.ts";
+
+/**
+ * Writes a file whole or not at all: `write` fills a new file beside it, which is flushed to the disk and then
+ * takes the name, over whatever had it. The folder must be there.
+ * @param size what is to be written, in bytes, where that is known
+ * @throws UserError when the disk is full or can't be written
+ */
+export async function writeDurably(
+  path: string,
+  write: (file: FileHandle) => Promise<void>,
+  size?: number,
+): Promise<void> {
+  const beside = besideOf(path);
+  try {
+    await writeFlushed(beside, write);
+    await rename(beside, path);
+    await flushFolder(dirname(path));
+  } catch (error) {
+    const problem = await writeProblem(error, path, size);
+    await rm(beside, { force: true });
+    throw problem;
+  }
+}
+
+/**
+ * Writes a file that only this step reads, or that a later rename publishes; nothing is flushed to the disk.
+ * @throws UserError when the disk is full or can't be written, with the path, which Node's own error lacks
+ */
+export async function writeSmallFile(
+  path: string,
+  content: string | Uint8Array,
+  options: { readonly mode?: number; readonly flag?: "w" | "wx" } = {},
+): Promise<void> {
+  await writeFile(path, content, options).catch(async (thrown: unknown) => {
+    throw await writeProblem(thrown, path);
+  });
+}
+
+/** Fills a new file and flushes it to the disk. Its name may still be lost with the power: see {@link flushFolder}. */
+export async function writeFlushed(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
+  await using file = await open(path, "wx", 0o644);
+  await write(file);
+  await file.sync();
+}
+
+/** Writes bytes into a new file and flushes them to the disk. See {@link writeFlushed}. */
+export function writeFlushedBytes(path: string, bytes: Uint8Array): Promise<void> {
+  return writeFlushed(path, (file) => file.writeFile(bytes));
+}
+
+/** A name in the same folder, thus on the same filesystem, that no reader takes for the finished thing. */
+export function besideOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.part`);
+}
+
+/** Makes renames and new names in a folder outlast a power cut (fsync(2), on the folder itself). */
+export async function flushFolder(path: string): Promise<void> {
+  await using folder = await open(path, "r");
+  await folder.sync();
+}

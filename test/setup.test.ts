@@ -4,7 +4,7 @@ import { delimiter, join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../src/host/private-folder.ts";
-import { checkout, toolEnvironment } from "./support/host.ts";
+import { checkout, toolEnvironment } from "./support/runs/test-step.ts";
 
 const inherited = toolEnvironment();
 

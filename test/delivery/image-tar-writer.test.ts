@@ -15,11 +15,16 @@ import { blobPath, layoutBlobs } from "../../src/image/layout.ts";
 import { mediaTypes } from "../../src/image/media-types.ts";
 import { parseReference } from "../../src/image/reference.ts";
 import { openVerified } from "../../src/image/verify.ts";
-import { readMembers } from "../support/archives.ts";
-import { toolEnvironment } from "../support/host.ts";
-import { type Compression, type MadeLayer, writeImageOf, writeLayer } from "../support/images.ts";
-import { regctl } from "../support/regctl.ts";
-import { type Registry, startRegistry } from "../support/registry.ts";
+import {
+  type Compression,
+  type MadeLayer,
+  writeImageOf,
+  writeLayer,
+} from "../support/images/image-writer.ts";
+import { regctl } from "../support/images/regctl.ts";
+import { toolEnvironment } from "../support/runs/test-step.ts";
+import { type Registry, startRegistry } from "../support/servers/registry.ts";
+import { readMembers } from "../support/tar/archives.ts";
 
 const { signal } = new AbortController();
 let registry: Registry;

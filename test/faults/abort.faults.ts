@@ -3,23 +3,23 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { startAbortFuzzer } from "../support/abort-fuzzer.ts";
-import { startBuildkitd } from "../support/buildkit.ts";
-import { withDisk } from "../support/disks.ts";
-import { injecting } from "../support/injecting.ts";
-import { gone, killProcesses, newMark, processesOf } from "../support/processes.ts";
-import { randomBytes, randomFrom } from "../support/random.ts";
-import { startRegistry } from "../support/registry.ts";
+import { startAbortFuzzer } from "../support/runs/abort-fuzzer.ts";
+import { withDisk } from "../support/runs/disks.ts";
+import { gone, killProcesses, newMark, processesOf } from "../support/runs/processes.ts";
+import { makeSite } from "../support/runs/put-and-get.ts";
+import { randomBytes, randomFrom } from "../support/runs/random.ts";
 import {
   assertFailedCleanly,
   type Run,
   type StartedRun,
   startResource,
   versionOf,
-} from "../support/resource.ts";
-import { startSilentServer } from "../support/silent-server.ts";
-import { makeSite } from "../support/site.ts";
-import { until } from "../support/until.ts";
+} from "../support/runs/resource.ts";
+import { injecting } from "../support/runs/strace.ts";
+import { until } from "../support/runs/wait-until.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
+import { startRegistry } from "../support/servers/registry.ts";
+import { startSilentServer } from "../support/servers/silent-server.ts";
 
 /** For puts that are killed: the state of their daemon goes with them. */
 const ownDisk = withDisk("/var/lib", "size=100m");

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { copyFile, readdir, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { startBuildkitd } from "../support/buildkit.ts";
-import { injecting } from "../support/injecting.ts";
-import { assertFailedCleanly, runResource, versionOf } from "../support/resource.ts";
-import { makeSite, type Site } from "../support/site.ts";
+import { makeSite, type Site } from "../support/runs/put-and-get.ts";
+import { assertFailedCleanly, runResource, versionOf } from "../support/runs/resource.ts";
+import { injecting } from "../support/runs/strace.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
 
 const dockerfile = (content: string) => `FROM scratch\nCOPY Dockerfile /\nLABEL content=${content}\n`;
 

@@ -3,10 +3,10 @@ import { chmod, mkdir, readdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { checkout } from "../support/host.ts";
-import { gone, killProcesses, newMark, processesOf } from "../support/processes.ts";
-import { assertFailedCleanly, type Run } from "../support/resource.ts";
-import { makeSite } from "../support/site.ts";
+import { gone, killProcesses, newMark, processesOf } from "../support/runs/processes.ts";
+import { makeSite } from "../support/runs/put-and-get.ts";
+import { assertFailedCleanly, type Run } from "../support/runs/resource.ts";
+import { checkout } from "../support/runs/test-step.ts";
 
 /** Puts with a program in the place of buildkitd. */
 async function putWith(script: string): Promise<Run> {

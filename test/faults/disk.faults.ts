@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { startBuildkitd } from "../support/buildkit.ts";
-import { withDisk, withListedDisk } from "../support/disks.ts";
-import { randomBytes, randomFrom } from "../support/random.ts";
-import { startRegistry } from "../support/registry.ts";
-import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/resource.ts";
-import { makeSite, type Site } from "../support/site.ts";
+import { withDisk, withListedDisk } from "../support/runs/disks.ts";
+import { makeSite, type Site } from "../support/runs/put-and-get.ts";
+import { randomBytes, randomFrom } from "../support/runs/random.ts";
+import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
+import { startRegistry } from "../support/servers/registry.ts";
 
 const dockerfile = "FROM scratch\nCOPY noise /noise\nCOPY Dockerfile /\n";
 

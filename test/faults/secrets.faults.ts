@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { startBuildkitd } from "../support/buildkit.ts";
 import {
   assertFilesHoldNone,
   assertHoldsNone,
@@ -15,15 +14,16 @@ import {
   canary,
   keyCanary,
   watchProcesses,
-} from "../support/canaries.ts";
-import { createAuthority } from "../support/certificates.ts";
-import { makeRepository, startGitServer } from "../support/git-server.ts";
-import { toolEnvironment } from "../support/host.ts";
-import { startRegistry } from "../support/registry.ts";
-import { type StartedRun, startResource, versionOf } from "../support/resource.ts";
-import { shell } from "../support/site.ts";
-import { smallPut, startSmallPut } from "../support/small-put.ts";
-import { startTokenServer } from "../support/token-server.ts";
+} from "../support/runs/canaries.ts";
+import { shell } from "../support/runs/put-and-get.ts";
+import { type StartedRun, startResource, versionOf } from "../support/runs/resource.ts";
+import { smallPut, startSmallPut } from "../support/runs/small-put.ts";
+import { toolEnvironment } from "../support/runs/test-step.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
+import { createAuthority } from "../support/servers/certificates.ts";
+import { makeRepository, startGitServer } from "../support/servers/git-server.ts";
+import { startRegistry } from "../support/servers/registry.ts";
+import { startTokenServer } from "../support/servers/token-server.ts";
 
 const dockerfile = `${shell}
 COPY --from=repository /file /from-git

@@ -8,7 +8,7 @@ import { type ImageTree, readTree, versionOf } from "../../src/image/image-tree.
 import { layoutBlobs } from "../../src/image/layout.ts";
 import { mediaTypes } from "../../src/image/media-types.ts";
 import { reachableBlobs } from "../../src/image/reachable.ts";
-import { writeDocument, writeImage } from "../support/images.ts";
+import { writeDocument, writeImage } from "../support/images/image-writer.ts";
 
 const { signal } = new AbortController();
 const recipe = { layers: [[{ name: "file", content: "x" }]] };

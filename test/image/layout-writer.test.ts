@@ -11,14 +11,14 @@ import { blobPath, layoutBlobs } from "../../src/image/layout.ts";
 import { writeLayout } from "../../src/image/layout-writer.ts";
 import { mediaTypes } from "../../src/image/media-types.ts";
 import { parseReference } from "../../src/image/reference.ts";
-import { toolEnvironment } from "../support/host.ts";
 import {
   type MadeLayout,
   writeLayout as makeLayout,
   nativePlatform,
   writeDocument,
-} from "../support/images.ts";
-import { type Registry, startRegistry } from "../support/registry.ts";
+} from "../support/images/image-writer.ts";
+import { toolEnvironment } from "../support/runs/test-step.ts";
+import { type Registry, startRegistry } from "../support/servers/registry.ts";
 
 const { signal } = new AbortController();
 const own = { layers: [[{ name: "file", content: "x" }]] };

@@ -8,7 +8,7 @@ import { readOutRequest } from "../../src/request/out-request.ts";
 import { putParams } from "../../src/request/put-params.ts";
 import { Source, sourceFields } from "../../src/request/source.ts";
 import { readTaskParams } from "../../src/request/task-params.ts";
-import { assertPlanned } from "../support/pure-plan.ts";
+import { assertPlanned } from "../support/runs/pure-plan.ts";
 
 const upper = Object.values(putParams).flatMap((row) =>
   row.upper.map((form) => (form.kind === "whole" ? form.name : `${form.prefix}x`)),

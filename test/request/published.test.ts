@@ -10,8 +10,8 @@ import { readOutRequest } from "../../src/request/out-request.ts";
 import { putParams } from "../../src/request/put-params.ts";
 import { jsonSchemas } from "../../tools/params/schemas.ts";
 import { withTables } from "../../tools/params/tables.ts";
-import { checkout } from "../support/host.ts";
-import { type Part, schemaFault } from "../support/schemas.ts";
+import { type Part, schemaFault } from "../support/runs/schemas.ts";
+import { checkout } from "../support/runs/test-step.ts";
 
 const schemas = jsonSchemas();
 

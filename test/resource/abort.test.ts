@@ -3,9 +3,9 @@ import { copyFile, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { withDisk } from "../support/disks.ts";
-import { gone, newMark } from "../support/processes.ts";
-import { startResource, versionOf } from "../support/resource.ts";
+import { withDisk } from "../support/runs/disks.ts";
+import { gone, newMark } from "../support/runs/processes.ts";
+import { startResource, versionOf } from "../support/runs/resource.ts";
 
 const dockerfile = (marker: string) => `FROM scratch
 COPY busybox /bin/busybox

@@ -4,11 +4,11 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
 import { buildkitFloor, oldVersion } from "../../src/builder/engine/version.ts";
-import { startBuildkitd } from "../support/buildkit.ts";
-import { checkout, toolEnvironment } from "../support/host.ts";
-import { nativePlatform } from "../support/images.ts";
-import { assertFailedCleanly, versionOf } from "../support/resource.ts";
-import { makeSite } from "../support/site.ts";
+import { nativePlatform } from "../support/images/image-writer.ts";
+import { makeSite } from "../support/runs/put-and-get.ts";
+import { assertFailedCleanly, versionOf } from "../support/runs/resource.ts";
+import { checkout, toolEnvironment } from "../support/runs/test-step.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
 
 /** As `buildctl debug info` has it. */
 const info = (version: string) => `BuildKit:\tgithub.com/moby/buildkit ${version} 1234abcd\n`;

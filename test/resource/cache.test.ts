@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { asks, missesBlob, startFaultProxy } from "../support/fault-proxy.ts";
-import { startRegistry } from "../support/registry.ts";
-import { assertFailedCleanly } from "../support/resource.ts";
-import { startSilentServer } from "../support/silent-server.ts";
-import { makeSite, metadataOf, result, shell } from "../support/site.ts";
+import { makeSite, metadataOf, result, shell } from "../support/runs/put-and-get.ts";
+import { assertFailedCleanly } from "../support/runs/resource.ts";
+import { asks, missesBlob, startFaultProxy } from "../support/servers/fault-proxy.ts";
+import { startRegistry } from "../support/servers/registry.ts";
+import { startSilentServer } from "../support/servers/silent-server.ts";
 
 const dockerfile = "RUN echo one; date > /result\nFROM shell\nRUN (echo two; date) > /result\n";
 

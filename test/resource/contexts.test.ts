@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { startBuildkitd } from "../support/buildkit.ts";
-import { busyboxLayer, pushLayout, writeLayout } from "../support/images.ts";
-import { startRegistry } from "../support/registry.ts";
-import { runResource, versionOf } from "../support/resource.ts";
+import { busyboxLayer, pushLayout, writeLayout } from "../support/images/image-writer.ts";
+import { runResource, versionOf } from "../support/runs/resource.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
+import { startRegistry } from "../support/servers/registry.ts";
 
 interface Put {
   readonly folder: string;

@@ -7,11 +7,11 @@ import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { blobPath } from "../../src/image/layout.ts";
 import type { Build } from "../../src/store/build.ts";
 import { encodeBuildIndex } from "../../src/store/build-index.ts";
-import { type ImageRecipe, nativePlatform } from "../support/images.ts";
-import { startRegistry } from "../support/registry.ts";
-import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/resource.ts";
-import { smallPut } from "../support/small-put.ts";
-import { storeImage, storeInDirectory, type Targets } from "../support/stored-image.ts";
+import { type ImageRecipe, nativePlatform } from "../support/images/image-writer.ts";
+import { storeImage, storeInDirectory, type Targets } from "../support/images/stored-image.ts";
+import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
+import { smallPut } from "../support/runs/small-put.ts";
+import { startRegistry } from "../support/servers/registry.ts";
 
 const layer = (name: string) => [{ name, content: `${name}\n` }];
 const simple: ImageRecipe = { layers: [layer("file")], config: { Env: ["A=1"], Labels: { team: "web" } } };

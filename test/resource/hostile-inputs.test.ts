@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/resource.ts";
+import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
 
 /** What lies among the inputs: the bytes of a file (or `FIFO`, for one that nobody ever writes to), or a link. */
 type Input = string | Uint8Array | { readonly link: string };

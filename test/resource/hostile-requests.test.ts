@@ -3,9 +3,9 @@ import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { processesOf } from "../support/processes.ts";
-import { assertFailedCleanly, runResource, startResource, versionOf } from "../support/resource.ts";
-import { smallPut } from "../support/small-put.ts";
+import { processesOf } from "../support/runs/processes.ts";
+import { assertFailedCleanly, runResource, startResource, versionOf } from "../support/runs/resource.ts";
+import { smallPut } from "../support/runs/small-put.ts";
 
 /** Nobody's password, which no message may repeat. */
 const password = "hunter2";

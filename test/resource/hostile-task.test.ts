@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { assertFailedCleanly, type Run, runResource } from "../support/resource.ts";
+import { assertFailedCleanly, type Run, runResource } from "../support/runs/resource.ts";
 
 /** Runs a task in a folder with the input `app`; answers also what lies in the folder after it. */
 async function build(

@@ -5,9 +5,15 @@ import { after, test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { mediaTypes } from "../../src/image/media-types.ts";
-import { busyboxLayer, nativePlatform, writeDocument, writeIndex, writeLayout } from "../support/images.ts";
-import { assertFailedCleanly, runResource } from "../support/resource.ts";
-import { makeSite, result, shell } from "../support/site.ts";
+import {
+  busyboxLayer,
+  nativePlatform,
+  writeDocument,
+  writeIndex,
+  writeLayout,
+} from "../support/images/image-writer.ts";
+import { makeSite, result, shell } from "../support/runs/put-and-get.ts";
+import { assertFailedCleanly, runResource } from "../support/runs/resource.ts";
 
 /** Image layouts: of this machine's platform, with `/base` in it; and of another, without a program. */
 const bases = await createPrivateFolder("test-bases");

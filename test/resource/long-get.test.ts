@@ -3,11 +3,11 @@ import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { withDisk, withListedDisk } from "../support/disks.ts";
-import { type Fault, type FaultProxy, startFaultProxy } from "../support/fault-proxy.ts";
-import { type Registry, startRegistry } from "../support/registry.ts";
-import { runResource, type StartedRun, startResource, versionOf } from "../support/resource.ts";
-import { randomLayer, type StoredImage, storeImage } from "../support/stored-image.ts";
+import { randomLayer, type StoredImage, storeImage } from "../support/images/stored-image.ts";
+import { withDisk, withListedDisk } from "../support/runs/disks.ts";
+import { runResource, type StartedRun, startResource, versionOf } from "../support/runs/resource.ts";
+import { type Fault, type FaultProxy, startFaultProxy } from "../support/servers/fault-proxy.ts";
+import { type Registry, startRegistry } from "../support/servers/registry.ts";
 
 const size = 3_000_000;
 let registry: Registry;

@@ -6,9 +6,9 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
-import { startBuildkitd } from "../support/buildkit.ts";
-import { assertFailedCleanly, versionOf } from "../support/resource.ts";
-import { makeSite, metadataOf, result, shell } from "../support/site.ts";
+import { makeSite, metadataOf, result, shell } from "../support/runs/put-and-get.ts";
+import { assertFailedCleanly, versionOf } from "../support/runs/resource.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
 
 test("a Dockerfile is given in the params themselves", async () => {
   await using site = await makeSite("FROM nothing-such\n");

@@ -4,9 +4,9 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { startDockerHub } from "../support/debian.ts";
-import { checkout, toolEnvironment } from "../support/host.ts";
-import { runResource, versionOf } from "../support/resource.ts";
+import { startDockerHub } from "../support/images/debian.ts";
+import { runResource, versionOf } from "../support/runs/resource.ts";
+import { checkout, toolEnvironment } from "../support/runs/test-step.ts";
 
 /** The files that git tracks, and new ones it would: what a clone has. */
 async function copyCheckout(to: string): Promise<void> {

@@ -4,9 +4,9 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { startDockerHub } from "../support/debian.ts";
-import { nativePlatform } from "../support/images.ts";
-import { assertFailedCleanly, responseOf, runResource, versionOf } from "../support/resource.ts";
+import { startDockerHub } from "../support/images/debian.ts";
+import { nativePlatform } from "../support/images/image-writer.ts";
+import { assertFailedCleanly, responseOf, runResource, versionOf } from "../support/runs/resource.ts";
 
 /** A stage with a shell, from the context alone. */
 const shell = `FROM scratch AS shell

@@ -3,8 +3,8 @@ import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { buildArm64Program, emulateArm64 } from "../support/emulation.ts";
-import { runResource, versionOf } from "../support/resource.ts";
+import { buildArm64Program, emulateArm64 } from "../support/runs/emulation.ts";
+import { runResource, versionOf } from "../support/runs/resource.ts";
 
 /** Puts for linux/arm64 and gets the root filesystem. */
 async function putAndGet(folder: string): Promise<string> {

@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { type BuildkitDaemon, startBuildkitd } from "../support/buildkit.ts";
+import { makeSite } from "../support/runs/put-and-get.ts";
+import { randomBytes, randomFrom } from "../support/runs/random.ts";
+import { assertFailedCleanly, type Run, versionOf } from "../support/runs/resource.ts";
+import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
 import {
   answers,
   asks,
@@ -10,11 +13,8 @@ import {
   type FaultProxy,
   missesBlob,
   startFaultProxy,
-} from "../support/fault-proxy.ts";
-import { randomBytes, randomFrom } from "../support/random.ts";
-import { type Registry, startRegistry } from "../support/registry.ts";
-import { assertFailedCleanly, type Run, versionOf } from "../support/resource.ts";
-import { makeSite } from "../support/site.ts";
+} from "../support/servers/fault-proxy.ts";
+import { type Registry, startRegistry } from "../support/servers/registry.ts";
 
 let registry: Registry;
 let daemon: BuildkitDaemon;

@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { startDockerHub } from "../support/debian.ts";
-import { checkout, toolEnvironment } from "../support/host.ts";
-import { regctl } from "../support/regctl.ts";
-import { startRegistry } from "../support/registry.ts";
-import { runResource, versionOf } from "../support/resource.ts";
-import { assertSameTree, readTree } from "../support/trees.ts";
+import { startDockerHub } from "../support/images/debian.ts";
+import { regctl } from "../support/images/regctl.ts";
+import { runResource, versionOf } from "../support/runs/resource.ts";
+import { checkout, toolEnvironment } from "../support/runs/test-step.ts";
+import { startRegistry } from "../support/servers/registry.ts";
+import { assertSameTree, readTree } from "../support/tar/trees.ts";
 
 /** Nothing in it is about tests: it builds wherever Docker Hub's Debian and Debian's packages can be had. */
 const dockerfile = `FROM debian:bookworm-slim AS base

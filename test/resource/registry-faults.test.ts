@@ -3,6 +3,8 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { randomLayer, type StoredImage, storeImage } from "../support/images/stored-image.ts";
+import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
 import {
   answers,
   asks,
@@ -11,10 +13,8 @@ import {
   type Fault,
   type FaultProxy,
   startFaultProxy,
-} from "../support/fault-proxy.ts";
-import { type Registry, startRegistry } from "../support/registry.ts";
-import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/resource.ts";
-import { randomLayer, type StoredImage, storeImage } from "../support/stored-image.ts";
+} from "../support/servers/fault-proxy.ts";
+import { type Registry, startRegistry } from "../support/servers/registry.ts";
 
 const size = 3_000_000;
 let registry: Registry;

@@ -4,14 +4,20 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { type Authority, createAuthority } from "../support/certificates.ts";
-import { answers, asks, type FaultProxy, type Faulty, startFaultProxy } from "../support/fault-proxy.ts";
-import { startForwardProxy } from "../support/forward-proxy.ts";
-import { checkout } from "../support/host.ts";
-import { startRegistry } from "../support/registry.ts";
-import { assertFailedCleanly, runResource, versionOf } from "../support/resource.ts";
-import { randomLayer, type StoredImage, storeImage } from "../support/stored-image.ts";
-import { until } from "../support/until.ts";
+import { randomLayer, type StoredImage, storeImage } from "../support/images/stored-image.ts";
+import { assertFailedCleanly, runResource, versionOf } from "../support/runs/resource.ts";
+import { checkout } from "../support/runs/test-step.ts";
+import { until } from "../support/runs/wait-until.ts";
+import { type Authority, createAuthority } from "../support/servers/certificates.ts";
+import {
+  answers,
+  asks,
+  type FaultProxy,
+  type Faulty,
+  startFaultProxy,
+} from "../support/servers/fault-proxy.ts";
+import { startForwardProxy } from "../support/servers/forward-proxy.ts";
+import { startRegistry } from "../support/servers/registry.ts";
 
 const layerCount = 5;
 

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { assertHoldsNone, canary } from "../support/canaries.ts";
-import { makeRepository, startGitServer } from "../support/git-server.ts";
-import { assertFailedCleanly } from "../support/resource.ts";
-import { makeSite, result, shell } from "../support/site.ts";
+import { assertHoldsNone, canary } from "../support/runs/canaries.ts";
+import { makeSite, result, shell } from "../support/runs/put-and-get.ts";
+import { assertFailedCleanly } from "../support/runs/resource.ts";
+import { makeRepository, startGitServer } from "../support/servers/git-server.ts";
 
 const secret = canary("the password");
 const login = { user: "robot", password: `p@ss%2F:${secret.text}` };

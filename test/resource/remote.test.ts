@@ -4,14 +4,14 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { startBuildkitd } from "../support/buildkit.ts";
-import { createAuthority } from "../support/certificates.ts";
-import { checkout, toolEnvironment } from "../support/host.ts";
-import { nativePlatform } from "../support/images.ts";
-import { gone } from "../support/processes.ts";
-import { assertFailedCleanly, versionOf } from "../support/resource.ts";
-import { startSilentServer } from "../support/silent-server.ts";
-import { makeSite, shell } from "../support/site.ts";
+import { nativePlatform } from "../support/images/image-writer.ts";
+import { gone } from "../support/runs/processes.ts";
+import { makeSite, shell } from "../support/runs/put-and-get.ts";
+import { assertFailedCleanly, versionOf } from "../support/runs/resource.ts";
+import { checkout, toolEnvironment } from "../support/runs/test-step.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
+import { createAuthority } from "../support/servers/certificates.ts";
+import { startSilentServer } from "../support/servers/silent-server.ts";
 
 const native = `linux/${nativePlatform.architecture}`;
 

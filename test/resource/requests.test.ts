@@ -3,7 +3,7 @@ import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { assertFailedCleanly, type Executable, responseOf, runResource } from "../support/resource.ts";
+import { assertFailedCleanly, type Executable, responseOf, runResource } from "../support/runs/resource.ts";
 
 const nowhere = { directory: "/nonexistent/builds" };
 const noSuchVersion = { digest: `sha256:${"0".repeat(63)}1` };

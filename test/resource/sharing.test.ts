@@ -5,9 +5,9 @@ import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { blobPath } from "../../src/image/layout.ts";
-import { withFilesystem } from "../support/disks.ts";
-import { runResource, versionOf } from "../support/resource.ts";
-import { randomLayer, storeInDirectory } from "../support/stored-image.ts";
+import { randomLayer, storeInDirectory } from "../support/images/stored-image.ts";
+import { withFilesystem } from "../support/runs/disks.ts";
+import { runResource, versionOf } from "../support/runs/resource.ts";
 
 const params = { output_oci: true, unpack_rootfs: true };
 

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { regctl } from "../support/regctl.ts";
-import { startMemoryRegistry, startRegistry } from "../support/registry.ts";
-import { assertFailedCleanly, versionOf } from "../support/resource.ts";
-import { smallPut } from "../support/small-put.ts";
+import { regctl } from "../support/images/regctl.ts";
+import { assertFailedCleanly, versionOf } from "../support/runs/resource.ts";
+import { smallPut } from "../support/runs/small-put.ts";
+import { startMemoryRegistry, startRegistry } from "../support/servers/registry.ts";
 
 /** All tags of a repository but those that keep builds, sorted, with the digest each points at. */
 async function tagsOf(host: string, repository: string): Promise<Map<string, string>> {

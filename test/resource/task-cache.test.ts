@@ -4,8 +4,8 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { runResource } from "../support/resource.ts";
-import { shell } from "../support/site.ts";
+import { shell } from "../support/runs/put-and-get.ts";
+import { runResource } from "../support/runs/resource.ts";
 
 type Params = Readonly<Record<string, string>>;
 

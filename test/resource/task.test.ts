@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { createAuthority } from "../support/certificates.ts";
-import { pushLayout, writeLayout } from "../support/images.ts";
-import { startRegistry } from "../support/registry.ts";
-import { assertFailedCleanly, runResource } from "../support/resource.ts";
+import { pushLayout, writeLayout } from "../support/images/image-writer.ts";
+import { assertFailedCleanly, runResource } from "../support/runs/resource.ts";
+import { createAuthority } from "../support/servers/certificates.ts";
+import { startRegistry } from "../support/servers/registry.ts";
 
 const shell = `FROM scratch AS shell
 COPY busybox /bin/busybox

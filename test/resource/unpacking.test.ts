@@ -3,20 +3,20 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { withListedDisk } from "../support/disks.ts";
-import type { ImageRecipe } from "../support/images.ts";
-import { randomBytes, randomFrom } from "../support/random.ts";
-import { rawTar } from "../support/raw-tar.ts";
+import type { ImageRecipe } from "../support/images/image-writer.ts";
+import { storeInDirectory } from "../support/images/stored-image.ts";
+import { fifo, file, folder, hardlink, holding, symlink } from "../support/images/unpacking.ts";
+import { withListedDisk } from "../support/runs/disks.ts";
+import { randomBytes, randomFrom } from "../support/runs/random.ts";
 import {
   assertFailedCleanly,
   type Run,
   type RunOptions,
   runResource,
   versionOf,
-} from "../support/resource.ts";
-import { storeInDirectory } from "../support/stored-image.ts";
-import { assertSameTree, readTree } from "../support/trees.ts";
-import { fifo, file, folder, hardlink, holding, symlink } from "../support/unpacking.ts";
+} from "../support/runs/resource.ts";
+import { rawTar } from "../support/tar/raw-tar.ts";
+import { assertSameTree, readTree } from "../support/tar/trees.ts";
 
 /** So large an image is unpacked in several threads. */
 const large = { ...file("large"), content: randomBytes(randomFrom(1), 1_100_000) };

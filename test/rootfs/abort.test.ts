@@ -6,10 +6,10 @@ import { test } from "node:test";
 import { zstdCompressSync } from "node:zlib";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { type Layer, unpackRootfs } from "../../src/rootfs/unpack.ts";
-import { createTestHost } from "../support/host.ts";
-import { randomBytes, randomFrom } from "../support/random.ts";
-import { rawHeader, rawTar } from "../support/raw-tar.ts";
-import { file, layerOf } from "../support/unpacking.ts";
+import { file, layerOf } from "../support/images/unpacking.ts";
+import { randomBytes, randomFrom } from "../support/runs/random.ts";
+import { createTestHost } from "../support/runs/test-step.ts";
+import { rawHeader, rawTar } from "../support/tar/raw-tar.ts";
 
 const neverComing = async () => new Readable({ read() {} });
 

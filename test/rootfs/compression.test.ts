@@ -8,10 +8,10 @@ import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { type Decompressors, findDecompressors } from "../../src/image/compression/decompressors.ts";
 import { type DiffId, digestOf } from "../../src/image/digest.ts";
 import type { Layer } from "../../src/rootfs/unpack.ts";
-import { createTestHost } from "../support/host.ts";
-import { randomBytes, randomFrom } from "../support/random.ts";
-import { rawTar } from "../support/raw-tar.ts";
-import { file, holding, layerOf, type Unpacked, unpack } from "../support/unpacking.ts";
+import { file, holding, layerOf, type Unpacked, unpack } from "../support/images/unpacking.ts";
+import { randomBytes, randomFrom } from "../support/runs/random.ts";
+import { createTestHost } from "../support/runs/test-step.ts";
+import { rawTar } from "../support/tar/raw-tar.ts";
 
 const tar = rawTar([file("a", "content"), { ...file("b"), content: randomBytes(randomFrom(1), 20_000) }]);
 const [head, tail] = [tar.subarray(0, 9000), tar.subarray(9000)];

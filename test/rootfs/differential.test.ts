@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { startBuildkitd } from "../support/buildkit.ts";
-import { assertUnpackedAsByBuildkit } from "../support/buildkit-export.ts";
-import { assertUnpackedAsByUmoci } from "../support/umoci.ts";
+import { assertUnpackedAsByBuildkit } from "../support/images/buildkit-export.ts";
+import { assertUnpackedAsByUmoci } from "../support/images/umoci.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
 
 test("generated stacks of small layers unpack as umoci unpacks them", async () => {
   let entries = 0;

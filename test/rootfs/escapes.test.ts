@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { test } from "node:test";
 import type { Layer } from "../../src/rootfs/unpack.ts";
-import { type RawMember, rawTar } from "../support/raw-tar.ts";
 import {
   fifo,
   file,
@@ -19,7 +18,8 @@ import {
   unpack,
   unpackBothWays,
   ways,
-} from "../support/unpacking.ts";
+} from "../support/images/unpacking.ts";
+import { type RawMember, rawTar } from "../support/tar/raw-tar.ts";
 
 /** The path of the canary's namesake inside the root. */
 const inside = (canary: string) => canary.slice(1);

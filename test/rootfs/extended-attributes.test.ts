@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
-import { readExtendedAttributes } from "../support/extended-attributes.ts";
-import { fifo, file, folder, symlink, testRefusing, unpackBothWays } from "../support/unpacking.ts";
+import { readExtendedAttributes } from "../support/images/extended-attributes.ts";
+import { fifo, file, folder, symlink, testRefusing, unpackBothWays } from "../support/images/unpacking.ts";
 
 /** cap_net_raw+ep as setcap(8) writes it, and with bytes over 0x7f (linux/capability.h, struct vfs_cap_data). */
 const netRaw = Buffer.from("0100000200200000000000000000000000000000", "hex");

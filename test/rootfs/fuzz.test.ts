@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fuzzers } from "../support/fuzz.ts";
+import { fuzzers } from "../support/runs/fuzzers.ts";
 
 /** Tries as many cases; answers how many of them were whole. */
 async function tryCases(name: string, cases: number): Promise<number> {

@@ -12,7 +12,7 @@ import {
   testUnpacking,
   unpackBothWays,
   whiteout,
-} from "../support/unpacking.ts";
+} from "../support/images/unpacking.ts";
 
 testUnpacking([
   {

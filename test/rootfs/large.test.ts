@@ -6,9 +6,9 @@ import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { type DiffId, digestOf } from "../../src/image/digest.ts";
 import { unpackRootfs } from "../../src/rootfs/unpack.ts";
-import { createTestHost } from "../support/host.ts";
-import { type Entry, packTar } from "../support/images.ts";
-import { randomBytes, randomFrom } from "../support/random.ts";
+import { type Entry, packTar } from "../support/images/image-writer.ts";
+import { randomBytes, randomFrom } from "../support/runs/random.ts";
+import { createTestHost } from "../support/runs/test-step.ts";
 
 test("files beside empty ones keep their content however far behind the second thread is", async () => {
   const random = randomFrom(11);

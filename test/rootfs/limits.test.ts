@@ -6,9 +6,6 @@ import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { removeFolder } from "../../src/host/remove-folder.ts";
 import { close, openFolder, openHostFolder } from "../../src/rootfs/syscalls.ts";
 import { unpackRootfs } from "../../src/rootfs/unpack.ts";
-import { createTestHost } from "../support/host.ts";
-import { rawTar } from "../support/raw-tar.ts";
-import { readTree } from "../support/trees.ts";
 import {
   file,
   folder,
@@ -18,7 +15,10 @@ import {
   testRefusing,
   unpackBothWays,
   whiteout,
-} from "../support/unpacking.ts";
+} from "../support/images/unpacking.ts";
+import { createTestHost } from "../support/runs/test-step.ts";
+import { rawTar } from "../support/tar/raw-tar.ts";
+import { readTree } from "../support/tar/trees.ts";
 
 /** How many folders named `d` are within each other. */
 function depthOf(root: string): number {

@@ -5,9 +5,6 @@ import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { unpackRootfs } from "../../src/rootfs/unpack.ts";
-import { createTestHost } from "../support/host.ts";
-import { base256, endOfArchive, rawHeader, rawTar } from "../support/raw-tar.ts";
-import { readTree } from "../support/trees.ts";
 import {
   fifo,
   file,
@@ -17,7 +14,10 @@ import {
   symlink,
   testRefusing,
   unpackBothWays,
-} from "../support/unpacking.ts";
+} from "../support/images/unpacking.ts";
+import { createTestHost } from "../support/runs/test-step.ts";
+import { base256, endOfArchive, rawHeader, rawTar } from "../support/tar/raw-tar.ts";
+import { readTree } from "../support/tar/trees.ts";
 
 /** Mode, owner and time of a file, a link itself. */
 function attributesOf(root: string, name: string): (string | number | bigint)[] {

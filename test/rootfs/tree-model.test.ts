@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FileNames } from "../../src/rootfs/name-filter.ts";
 import { type Child, type Folder, isSymlink, layerOf, leaf, TreeModel } from "../../src/rootfs/tree-model.ts";
-import { randomFrom } from "../support/random.ts";
+import { randomFrom } from "../support/runs/random.ts";
 
 /** So many that dozens of them share a trace of 30 bits. */
 const many = 300_000;

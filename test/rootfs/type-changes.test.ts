@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readTree } from "../support/trees.ts";
-import { fifo, file, folder, symlink, testUnpacking, unpackBothWays } from "../support/unpacking.ts";
+import { fifo, file, folder, symlink, testUnpacking, unpackBothWays } from "../support/images/unpacking.ts";
+import { readTree } from "../support/tar/trees.ts";
 
 testUnpacking([
   {

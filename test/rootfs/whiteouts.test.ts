@@ -8,7 +8,7 @@ import {
   testRefusing,
   testUnpacking,
   whiteout,
-} from "../support/unpacking.ts";
+} from "../support/images/unpacking.ts";
 
 const lower = [file("d/x"), file("d/sub/x"), folder("d/full"), file("d/full/x")];
 /** Of a marker among three entries. */

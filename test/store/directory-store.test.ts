@@ -11,7 +11,7 @@ import { blobPath } from "../../src/image/layout.ts";
 import { openVerified } from "../../src/image/verify.ts";
 import { openDirectoryStore } from "../../src/store/directory/directory-store.ts";
 import { oldBuilds } from "../../src/store/directory/keep.ts";
-import { writeLayout } from "../support/images.ts";
+import { writeLayout } from "../support/images/image-writer.ts";
 
 const { signal } = new AbortController();
 

@@ -16,8 +16,8 @@ import { mediaTypes } from "../../src/image/media-types.ts";
 import { openVerified } from "../../src/image/verify.ts";
 import { encodeBuildIndex } from "../../src/store/build-index.ts";
 import { openDirectoryStore } from "../../src/store/directory/directory-store.ts";
-import { type MadeImage, writeDocument } from "../support/images.ts";
-import { storeInDirectory } from "../support/stored-image.ts";
+import { type MadeImage, writeDocument } from "../support/images/image-writer.ts";
+import { storeInDirectory } from "../support/images/stored-image.ts";
 
 const { signal } = new AbortController();
 

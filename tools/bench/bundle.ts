@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { execa } from "execa";
-import { checkout } from "../../test/support/host.ts";
+import { checkout } from "../../test/support/runs/test-step.ts";
 
 /** The program as the resource's image has it: the arguments of `node` that run it, and its environment. */
 export interface Bundle {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { checkout } from "../../test/support/host.ts";
+import { checkout } from "../../test/support/runs/test-step.ts";
 import type { Bundle } from "./bundle.ts";
 import { compare, type Result, timed } from "./measure.ts";
 

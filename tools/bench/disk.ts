@@ -2,7 +2,7 @@ import { mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { checkout } from "../../test/support/host.ts";
+import { checkout } from "../../test/support/runs/test-step.ts";
 
 const bytes = 16 * 2 ** 30;
 

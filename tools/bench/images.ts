@@ -12,11 +12,11 @@ import type { DiffId } from "../../src/image/digest.ts";
 import { hexOf } from "../../src/image/digest.ts";
 import { mediaTypes } from "../../src/image/media-types.ts";
 import { TarReader } from "../../src/rootfs/tar/reader.ts";
-import { debianRoot } from "../../test/support/debian.ts";
-import { checkout } from "../../test/support/host.ts";
-import { nativePlatform, writeDocument, writeIndex } from "../../test/support/images.ts";
-import { withLock } from "../../test/support/lock.ts";
-import { randomFrom } from "../../test/support/random.ts";
+import { debianRoot } from "../../test/support/images/debian.ts";
+import { nativePlatform, writeDocument, writeIndex } from "../../test/support/images/image-writer.ts";
+import { withLock } from "../../test/support/runs/lock.ts";
+import { randomFrom } from "../../test/support/runs/random.ts";
+import { checkout } from "../../test/support/runs/test-step.ts";
 import { digestStream } from "./digest-stream.ts";
 
 export const compressions = ["gzip", "zstd"] as const;

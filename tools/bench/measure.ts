@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { toolEnvironment } from "../../test/support/host.ts";
+import { toolEnvironment } from "../../test/support/runs/test-step.ts";
 
 /** What one run of some work took. */
 export interface Cost {

@@ -1,8 +1,8 @@
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { type BuildkitDaemon, startBuildkitd } from "../../test/support/buildkit.ts";
-import { shell } from "../../test/support/site.ts";
+import { shell } from "../../test/support/runs/put-and-get.ts";
+import { type BuildkitDaemon, startBuildkitd } from "../../test/support/servers/buildkit.ts";
 import type { Bundle } from "./bundle.ts";
 import { compare, type Result, timed } from "./measure.ts";
 

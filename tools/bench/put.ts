@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { startBuildkitd } from "../../test/support/buildkit.ts";
+import { startBuildkitd } from "../../test/support/servers/buildkit.ts";
 import type { Bundle } from "./bundle.ts";
 import { compare, type Result, timed } from "./measure.ts";
 

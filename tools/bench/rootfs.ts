@@ -5,7 +5,7 @@ import { type Digest, hexOf } from "../../src/image/digest.ts";
 import { readTree, versionOf } from "../../src/image/image-tree.ts";
 import { layoutBlobs, openLayout } from "../../src/image/layout.ts";
 import { encodeBuildIndex } from "../../src/store/build-index.ts";
-import { checkout } from "../../test/support/host.ts";
+import { checkout } from "../../test/support/runs/test-step.ts";
 import type { Bundle } from "./bundle.ts";
 import { onFreshDisk } from "./disk.ts";
 import { type BenchImage, benchImage, type Compression, type ImageName } from "./images.ts";

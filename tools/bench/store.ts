@@ -1,8 +1,8 @@
 import { mkdir, open, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { startBuildkitd } from "../../test/support/buildkit.ts";
-import { startRegistry } from "../../test/support/registry.ts";
+import { startBuildkitd } from "../../test/support/servers/buildkit.ts";
+import { startRegistry } from "../../test/support/servers/registry.ts";
 import type { Bundle } from "./bundle.ts";
 import { mixedBytes } from "./images.ts";
 import { compare, inTurn, type Result, timed } from "./measure.ts";

@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
-import { fuzzers } from "../../test/support/fuzz.ts";
+import { fuzzers } from "../../test/support/runs/fuzzers.ts";
 
 /**
  * `npm run fuzz -- [tar | unpack | trees | aborts] [--minutes 10] [--seed 1] [--cases 1000]`: tries cases, one seed after the

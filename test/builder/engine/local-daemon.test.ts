@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { openBuilder } from "../../../src/builder/builder.ts";
 import { noCache } from "../../../src/builder/plan/layer-cache.ts";
 import { startChild } from "../../../src/host/child.ts";
-import { createTestHost } from "../../support/host.ts";
+import { createTestHost } from "../../support/runs/test-step.ts";
 
 const defaults = {
   access: { hosts: new Map() },

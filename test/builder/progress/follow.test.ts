@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createProgressBoard } from "../../../src/builder/progress/follow.ts";
-import { createTestHost } from "../../support/host.ts";
+import { createTestHost } from "../../support/runs/test-step.ts";
 
 /** What is logged when BuildKit's import of a layer cache ends with this error. */
 function loggedFor(error: string): string {

@@ -5,8 +5,8 @@ import { reachRemoteDaemon } from "../../../src/builder/engine/remote-daemon.ts"
 import type { StepName } from "../../../src/builder/progress/step.ts";
 import { watchSolve } from "../../../src/builder/solve/stall-watchdog.ts";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
-import { startBuildkitd } from "../../support/buildkit.ts";
-import { createTestHost } from "../../support/host.ts";
+import { createTestHost } from "../../support/runs/test-step.ts";
+import { startBuildkitd } from "../../support/servers/buildkit.ts";
 
 const run: StepName = { place: "1/1", text: "RUN make", isInstruction: true };
 const push: StepName = { place: "", text: "exporting to image", isInstruction: false };

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { storedGzip, storedGzipSize } from "../../../src/image/compression/stored-gzip.ts";
-import { randomBytes, randomFrom } from "../../support/random.ts";
+import { randomBytes, randomFrom } from "../../support/runs/random.ts";
 
 async function* inPieces(bytes: Uint8Array, length: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += length) yield bytes.subarray(at, at + length);

@@ -11,7 +11,7 @@ import { configDigestOf, readTree } from "../../../src/image/image-tree.ts";
 import { openLayout } from "../../../src/image/layout.ts";
 import { mediaTypes } from "../../../src/image/media-types.ts";
 import { openImageArg } from "../../../src/image/reader/open-image.ts";
-import { type Entry, nativePlatform, packTar, writeLayout } from "../../support/images.ts";
+import { type Entry, nativePlatform, packTar, writeLayout } from "../../support/images/image-writer.ts";
 
 const signal = new AbortController().signal;
 const layer = await packTar([{ name: "a", content: "a" }]);

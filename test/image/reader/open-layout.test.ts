@@ -17,7 +17,7 @@ import {
   writeDocument,
   writeIndex,
   writeLayout,
-} from "../../support/images.ts";
+} from "../../support/images/image-writer.ts";
 
 const platform = `linux/${nativePlatform.architecture}`;
 const absent = digestOf(Buffer.from("absent"));

@@ -3,6 +3,14 @@ import { lstatSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
+  file,
+  hardlink,
+  symlink,
+  testRefusing,
+  testUnpacking,
+  unpackBothWays,
+} from "../../support/images/unpacking.ts";
+import {
   base256,
   endOfArchive,
   extension,
@@ -11,15 +19,7 @@ import {
   rawHeader,
   rawMember,
   rawTar,
-} from "../../support/raw-tar.ts";
-import {
-  file,
-  hardlink,
-  symlink,
-  testRefusing,
-  testUnpacking,
-  unpackBothWays,
-} from "../../support/unpacking.ts";
+} from "../../support/tar/raw-tar.ts";
 
 const archive = (...parts: readonly Buffer[]) => Buffer.concat([...parts, endOfArchive]);
 const pax = (...records: readonly (readonly [string, string])[]) =>

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readGoFixtures } from "../../support/go-fixtures.ts";
-import { readByOurs, startGoReader } from "../../support/go-tar.ts";
-import { randomFrom } from "../../support/random.ts";
+import { randomFrom } from "../../support/runs/random.ts";
+import { readGoFixtures } from "../../support/tar/go-fixtures.ts";
+import { readByOurs, startGoReader } from "../../support/tar/go-tar.ts";
 
 const fixtures = await readGoFixtures();
 

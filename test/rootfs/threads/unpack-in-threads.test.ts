@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
 import { type Layer, unpackRootfs } from "../../../src/rootfs/unpack.ts";
-import { createTestHost } from "../../support/host.ts";
-import { packTar } from "../../support/images.ts";
-import { randomBytes, randomFrom } from "../../support/random.ts";
-import { layerOf } from "../../support/unpacking.ts";
+import { packTar } from "../../support/images/image-writer.ts";
+import { layerOf } from "../../support/images/unpacking.ts";
+import { randomBytes, randomFrom } from "../../support/runs/random.ts";
+import { createTestHost } from "../../support/runs/test-step.ts";
 
 /** As much as makes unpacking use threads. */
 async function largeLayer(): Promise<Layer> {

@@ -2,7 +2,7 @@ import type { Command } from "./commands/invocation.ts";
 import { surfaceProblem } from "./host/disk-errors.ts";
 import { AbortError, UserError } from "./host/errors.ts";
 import { createLog, styled } from "./host/log.ts";
-import type { Host } from "./host/step-context.ts";
+import type { StepContext } from "./host/step-context.ts";
 
 // Each command loads what it needs and no more: `check` runs often, and has little to do.
 const commands = new Map<string, () => Promise<Command>>([
@@ -64,7 +64,7 @@ async function run(): Promise<number> {
         `expected one of ${[...commands.keys()].join(", ")}; found ${JSON.stringify(name)}`,
       );
     const command = await load();
-    const host: Host = {
+    const host: StepContext = {
       env: process.env,
       cwd: process.cwd(),
       arch: process.arch,

@@ -1,6 +1,6 @@
 import { UserError } from "../host/errors.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
-import type { Host } from "../host/step-context.ts";
+import type { StepContext } from "../host/step-context.ts";
 import type { RegistryAccess } from "../registry/access.ts";
 import { cacheEnvironment } from "./cache-credentials.ts";
 import { startLocalDaemon } from "./engine/local-daemon.ts";
@@ -20,7 +20,7 @@ export type Daemons =
   | { readonly kind: "nodes"; readonly nodes: Nodes };
 
 export interface BuilderOptions {
-  readonly host: Host;
+  readonly host: StepContext;
   readonly access: RegistryAccess;
   readonly daemons: Daemons;
   readonly cache: LayerCache;

@@ -31,7 +31,7 @@ export async function build({ host: started }: Invocation): Promise<undefined> {
     await runBuild({
       host,
       options: params,
-      folder: { path: host.cwd, step: "task" },
+      folder: { path: host.cwd, kind: "task" },
       access: { hosts: new Map() },
       daemons: { kind: "own" },
       cache: kept === undefined ? noCache : keptCache(kept),

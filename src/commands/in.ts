@@ -5,7 +5,7 @@ import { checkTargetNames, deliveredNames } from "../delivery/target-names.ts";
 import { type Delivery, writePlace } from "../delivery/write-target.ts";
 import { writeSmallFile } from "../host/atomic-write.ts";
 import { UserError } from "../host/errors.ts";
-import type { Host } from "../host/step-context.ts";
+import type { StepContext } from "../host/step-context.ts";
 import { readTree } from "../image/image-tree.ts";
 import { parsePlatform } from "../image/platform.ts";
 import { formatRepository, parseRepository } from "../image/reference.ts";
@@ -52,18 +52,18 @@ export async function get({ host, args, readInput }: Invocation): Promise<{
 }
 
 /** Where a registry has the build: known without asking it. */
-interface Place {
+interface RegistryPlace {
   readonly repository: string | undefined;
   readonly tag: string | undefined;
 }
 
-function placeOf({ source, version }: InRequest): Place {
+function placeOf({ source, version }: InRequest): RegistryPlace {
   if (source.repository === undefined) return { repository: undefined, tag: undefined };
   const repository = formatRepository(parseRepository(source.repository, "source.repository"));
   return { repository, tag: buildTag(version.digest) };
 }
 
-function placeFields({ repository, tag }: Place): MetadataField[] {
+function placeFields({ repository, tag }: RegistryPlace): MetadataField[] {
   return Object.entries({ repository, tag }).flatMap(([name, value]) =>
     value === undefined ? [] : [{ name, value }],
   );
@@ -71,9 +71,9 @@ function placeFields({ repository, tag }: Place): MetadataField[] {
 
 interface Wanted {
   readonly delivery: Delivery;
-  readonly place: Place;
+  readonly place: RegistryPlace;
   readonly folder: string;
-  readonly host: Host;
+  readonly host: StepContext;
 }
 
 async function targetsOf(build: StoredBuild, wanted: Wanted): Promise<DeliverTarget[]> {

@@ -1,8 +1,8 @@
-import type { Host } from "../host/step-context.ts";
+import type { StepContext } from "../host/step-context.ts";
 
 /** What a command is given by the outermost file. */
 export interface Invocation {
-  readonly host: Host;
+  readonly host: StepContext;
   /** Arguments after the command's name. */
   readonly args: readonly string[];
   /** All of stdin, as text. @throws UserError when it is larger than any request */

@@ -1,11 +1,11 @@
 import { UserError } from "../host/errors.ts";
-import type { Host } from "../host/step-context.ts";
+import type { StepContext } from "../host/step-context.ts";
 import { checkCertificates } from "../registry/check-certificates.ts";
 import type { Source } from "../request/source.ts";
 import type { Store } from "../store/store.ts";
 
 /** The one store that the source names. Only its own kind's modules are loaded: those of HTTP take Node a while. */
-export async function openStore(source: Source, host: Host): Promise<Store> {
+export async function openStore(source: Source, host: StepContext): Promise<Store> {
   checkCertificates(source.registryAccess);
   if (source.directory !== undefined) {
     const { openDirectoryStore } = await import("../store/directory/directory-store.ts");

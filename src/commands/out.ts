@@ -24,7 +24,7 @@ export async function put({ host, args, readInput }: Invocation): Promise<{
   const [folder] = args;
   if (folder === undefined)
     throw new UserError("expected the folder of the put's inputs as the first argument");
-  const inputs: InputFolder = { path: folder, step: "put" };
+  const inputs: InputFolder = { path: folder, kind: "put" };
   checkTargetNames(params.additionalTargets, deliveredNames, "params.additional_targets");
   const tags = await wantedTags(source, params, inputs);
   await using store = await openStore(source, host);

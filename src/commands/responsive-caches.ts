@@ -1,17 +1,17 @@
 import type { CacheLocation, LayerCache } from "../builder/plan/layer-cache.ts";
 import { parseReference } from "../image/reference.ts";
-import { type AnswersOptions, silenceOf } from "../registry/probe.ts";
+import { type ProbeOptions, probeRegistry } from "../registry/probe.ts";
 
 /**
  * The layer cache without places whose registry takes a request and never answers, which is said. BuildKit would wait
  * for one without end, and all other builds of that daemon with it: it can't be stopped from looking there.
  */
-export async function liveCache(cache: LayerCache, options: AnswersOptions): Promise<LayerCache> {
+export async function responsiveCaches(cache: LayerCache, options: ProbeOptions): Promise<LayerCache> {
   const live = await Promise.all(
     cache.locations.map(async (location): Promise<CacheLocation[]> => {
       const { ref } = location.attributes;
       if (location.type !== "registry" || ref === undefined) return [location];
-      const silence = await silenceOf(parseReference(ref, "source.cache.ref"), options);
+      const silence = await probeRegistry(parseReference(ref, "source.cache.ref"), options);
       if (silence === undefined) return [location];
       options.host.log.warn(`layer cache ${ref} not used: ${silence}`);
       return [];

@@ -15,17 +15,17 @@ import {
 import { concurrently } from "../host/concurrently.ts";
 import { UserError } from "../host/errors.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
-import type { Host } from "../host/step-context.ts";
+import type { StepContext } from "../host/step-context.ts";
 import { mediaTypes } from "../image/media-types.ts";
 import { mergedIndex } from "../image/merge-index.ts";
 import { formatPlatform, hostPlatform } from "../image/platform.ts";
 import type { RegistryAccess } from "../registry/access.ts";
 import { mirrorName } from "../request/source.ts";
 import type { Stage, Store } from "../store/store.ts";
-import { liveCache } from "./responsive-caches.ts";
+import { responsiveCaches } from "./responsive-caches.ts";
 
 export interface RunBuild {
-  readonly host: Host;
+  readonly host: StepContext;
   readonly options: BuildOptions;
   readonly folder: InputFolder;
   readonly access: RegistryAccess;
@@ -67,12 +67,12 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
         workspace,
         platforms: buildPlatforms(options.platforms, run),
         env: host.env,
-        keptOut: run.keptCache,
+        excluded: run.keptCache,
         signal,
       }),
     (signal) => store.prepare(signal),
     (signal) =>
-      liveCache(run.cache, { access: run.access, stall: patience.stall, host: { ...host, signal } }),
+      responsiveCaches(run.cache, { access: run.access, stall: patience.stall, host: { ...host, signal } }),
   ]);
   warnOfSecretArgs(inputs.buildArgs, host);
   const stage = held.use(await store.stage(host.signal));
@@ -113,7 +113,7 @@ function checkDaemonOptions({ options, daemons, access, host }: RunBuild): void 
 }
 
 /** Build args are in the image's history, where everybody who has the image reads them. */
-function warnOfSecretArgs(buildArgs: Readonly<Record<string, string>>, { log }: Host): void {
+function warnOfSecretArgs(buildArgs: Readonly<Record<string, string>>, { log }: StepContext): void {
   const secret =
     /(^|_)(password|passwd|passphrase|secret|token|api_?key|private_?key|access_?key|credentials?)(_|$)/i;
   for (const [name, value] of Object.entries(buildArgs)) {
@@ -137,7 +137,7 @@ function withPlatforms({ options, daemons }: RunBuild): BuildOptions {
   return { ...options, platforms: [daemons.nodes[0].platforms[0]] };
 }
 
-function builderOptions(run: RunBuild, host: Host): Parameters<typeof openBuilder>[0] {
+function builderOptions(run: RunBuild, host: StepContext): Parameters<typeof openBuilder>[0] {
   const { options } = run;
   const texts = { buildkit_config: run.buildkitConfig, buildkit_extra_config: options.buildkitExtraConfig };
   return {

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { writeProblem } from "../host/disk-errors.ts";
 import { removeFolder } from "../host/remove-folder.ts";
-import type { Host } from "../host/step-context.ts";
+import type { StepContext } from "../host/step-context.ts";
 import { deliveredNames } from "./target-names.ts";
 import { type TargetContent, writeTarget } from "./write-target.ts";
 
@@ -12,7 +12,7 @@ export interface DeliverTarget extends TargetContent {
 }
 
 interface Prepared {
-  readonly host: Host;
+  readonly host: StepContext;
   readonly folder: string;
   /** Lies in the folder, and so on the same disk, and holds what is to appear there. */
   readonly partial: string;
@@ -36,13 +36,13 @@ export async function deliverAll(targets: readonly DeliverTarget[]): Promise<voi
       throw await writeProblem(thrown, folder);
     });
   }
-  await publish(prepared);
+  await publishFolders(prepared);
   unfinished.move();
   for (const { host, partial } of prepared) await removeFolder(host, partial);
 }
 
 /** Moves what is prepared to where it belongs, and what it replaces to where that was. Either all of it is moved, or nothing. */
-async function publish(prepared: readonly Prepared[]): Promise<void> {
+async function publishFolders(prepared: readonly Prepared[]): Promise<void> {
   const moves: { readonly from: string; readonly to: string }[] = [];
   const move = async (from: string, to: string) => {
     await rename(from, to);

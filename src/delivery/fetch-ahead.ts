@@ -16,7 +16,7 @@ export interface FetchAheadOptions {
 const fetchedAtOnce = 4;
 /** Bytes of one call; the network brings them in much smaller pieces. */
 const writtenAtOnce = 256 * 1024;
-const readAtOnce = 512 * 1024;
+const fetchedReadSize = 512 * 1024;
 
 /**
  * The same blobs, of which some are fetched at once, several at the same time and the first ones first, into files.
@@ -31,9 +31,9 @@ export async function fetchAhead(
   await mkdir(folder, { mode: 0o700 });
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
-  const coming = new Map<Digest, Coming>();
+  const coming = new Map<Digest, PartialBlob>();
   for (const descriptor of wanted) {
-    coming.set(descriptor.digest, new Coming(descriptor, join(folder, hexOf(descriptor.digest))));
+    coming.set(descriptor.digest, new PartialBlob(descriptor, join(folder, hexOf(descriptor.digest))));
   }
   const fetching = mapAtOnce([...coming.values()], { limit: fetchedAtOnce, signal: either }, (blob) =>
     blob.fetch(blobs, either),
@@ -53,7 +53,7 @@ export async function fetchAhead(
 }
 
 /** A blob on its way into a file. */
-class Coming {
+class PartialBlob {
   readonly #descriptor: Descriptor;
   readonly #path: string;
   #received = 0;
@@ -122,7 +122,7 @@ class Coming {
       for (let at = 0; ; ) {
         if (at < this.#received) {
           file ??= await open(this.#path);
-          const length = Math.min(readAtOnce, this.#received - at);
+          const length = Math.min(fetchedReadSize, this.#received - at);
           const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(length), 0, length, at);
           at += bytesRead;
           yield buffer.subarray(0, bytesRead);

@@ -154,7 +154,7 @@ function dockerManifest(
   const path = (layer: Descriptor | undefined) =>
     layer && (isWrapped(layer) ? wrappedPath(layer.digest) : blobPath(layer.digest));
   const sources = [...layers].flatMap(([diffId, layer]) => {
-    if (isGzip(layer) || isWrapped(layer)) return [];
+    if (isGzipLayer(layer) || isWrapped(layer)) return [];
     return [[diffId, { mediaType: layer.mediaType, size: layer.size, digest: layer.digest }] as const];
   });
   const entry = {
@@ -175,7 +175,7 @@ function dockerManifest(
  */
 function layerToWrap({ manifest: { layers } }: Image): Descriptor | undefined {
   const [first] = layers;
-  return first !== undefined && isPlain(first) && !layers.every(isPlain) ? first : undefined;
+  return first !== undefined && isPlainLayer(first) && !layers.every(isPlainLayer) ? first : undefined;
 }
 
 /** As go-containerregistry names layers in its archives. */
@@ -183,10 +183,10 @@ function wrappedPath(digest: Digest): string {
   return `${hexOf(digest)}.tar.gz`;
 }
 
-function isGzip({ mediaType }: Descriptor): boolean {
+function isGzipLayer({ mediaType }: Descriptor): boolean {
   return mediaType === mediaTypes.ociLayerGzip || mediaType === mediaTypes.dockerLayerGzip;
 }
 
-function isPlain({ mediaType }: Descriptor): boolean {
+function isPlainLayer({ mediaType }: Descriptor): boolean {
   return mediaType === mediaTypes.ociLayer || mediaType === mediaTypes.dockerLayer;
 }

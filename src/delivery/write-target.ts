@@ -3,7 +3,7 @@ import { writeSmallFile } from "../host/atomic-write.ts";
 import { UserError } from "../host/errors.ts";
 import { formatBytes } from "../host/format.ts";
 import { reportProgress } from "../host/progress.ts";
-import type { Host } from "../host/step-context.ts";
+import type { StepContext } from "../host/step-context.ts";
 import type { Blobs } from "../image/blobs.ts";
 import type { Platform } from "../image/descriptor.ts";
 import { type Image, type ImageTree, singleImage, versionOf } from "../image/image-tree.ts";
@@ -32,7 +32,7 @@ export interface TargetContent extends Delivery {
   readonly tag: string | undefined;
   readonly tree: ImageTree;
   readonly blobs: Blobs;
-  readonly host: Host;
+  readonly host: StepContext;
 }
 
 /**
@@ -95,7 +95,7 @@ async function writeImage(target: TargetContent, folder: string): Promise<Blobs>
 async function reported<T>(
   what: string,
   { images }: ImageTree,
-  { log }: Host,
+  { log }: StepContext,
   write: (onBytes: (bytes: number) => void) => Promise<T>,
 ): Promise<T> {
   const layers = new Map(
@@ -123,7 +123,7 @@ function namesOf({ repository, tag }: TargetContent): readonly Reference[] {
 async function unpack(
   image: Image,
   blobs: Blobs,
-  { host, destination }: { readonly host: Host; readonly destination: string },
+  { host, destination }: { readonly host: StepContext; readonly destination: string },
 ): Promise<void> {
   const layers = image.manifest.layers.map((descriptor, index) => {
     const diffId = image.config.rootfs.diff_ids[index];

@@ -1,7 +1,7 @@
 import { isAbsolute } from "node:path";
 import { execa, type Options } from "execa";
 import { errorCode } from "./errors.ts";
-import type { Host } from "./step-context.ts";
+import type { StepContext } from "./step-context.ts";
 
 /**
  * Starts a program that doesn't outlive this process: on abort it gets SIGTERM, then SIGKILL after two seconds;
@@ -10,7 +10,7 @@ import type { Host } from "./step-context.ts";
  * might lead into what is being unpacked. A program that isn't there exits with status 127.
  */
 export function startChild<const O extends Options>(
-  host: Pick<Host, "env" | "signal">,
+  host: Pick<StepContext, "env" | "signal">,
   file: string,
   args: readonly string[],
   options: O,
@@ -32,25 +32,28 @@ export function startChild<const O extends Options>(
 }
 
 /** A child's end: with a status, or by a signal. */
-export interface Exit {
+export interface ChildExit {
   readonly exitCode?: number | undefined;
   readonly signal?: string | undefined;
 }
 
 /** How a child came to its end, to follow its name in an error. */
-export function wayOfEnding({ exitCode, signal }: Exit): string {
+export function describeExit({ exitCode, signal }: ChildExit): string {
   if (signal === undefined) return `ended with status ${exitCode}`;
   if (signal === "SIGKILL") return "was killed (SIGKILL), as a rule for want of memory on this worker";
   return `was ended by ${signal}`;
 }
 
 /** The folders of PATH in which programs are looked for: the absolute ones. */
-export function absoluteFolders(env: Host["env"]): string[] {
+export function absoluteFolders(env: StepContext["env"]): string[] {
   return (env["PATH"] ?? "").split(":").filter(isAbsolute);
 }
 
 /** Sends a signal to a process that is none of our direct children; one that is gone already is no error. */
-export function signalProcess({ kill }: Pick<Host, "kill">, ...target: Parameters<Host["kill"]>): void {
+export function signalProcess(
+  { kill }: Pick<StepContext, "kill">,
+  ...target: Parameters<StepContext["kill"]>
+): void {
   try {
     kill(...target);
   } catch (thrown) {

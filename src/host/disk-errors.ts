@@ -17,7 +17,7 @@ export async function writeProblem(
   switch (errorCode(error) ?? "") {
     case "ENOSPC":
       return new UserError(
-        `${what}: the disk is full${path === undefined ? "" : `, ${await room(dirname(path))}`}${size}. Make room on it or use another`,
+        `${what}: the disk is full${path === undefined ? "" : `, ${await roomOn(dirname(path))}`}${size}. Make room on it or use another`,
         { cause: error },
       );
     case "EDQUOT":
@@ -36,7 +36,7 @@ export async function writeProblem(
   }
 }
 
-async function room(folder: string): Promise<string> {
+async function roomOn(folder: string): Promise<string> {
   const disk = await diskOf(folder);
   if (disk === undefined) return "its size isn't known";
   const { free, size, files, freeFiles } = disk;
@@ -82,7 +82,9 @@ export async function fullDisks(
       const isFull =
         isNamed(path) ||
         (disk !== undefined && (disk.free < nearlyNothing || (disk.files > 0 && disk.freeFiles === 0)));
-      return isFull ? [`${path}: the disk is full, ${await room(path)}. Make room on it or use another`] : [];
+      return isFull
+        ? [`${path}: the disk is full, ${await roomOn(path)}. Make room on it or use another`]
+        : [];
     }),
   );
   return found.flat().join("\n") || undefined;

@@ -55,7 +55,7 @@ export async function lockFolder(
  * Exchanges two names on one filesystem at once: at no moment is either missing.
  * @returns whether it is done; not so where the filesystem (9p, FUSE, NFS …) or the kernel can't
  */
-export function exchange(one: string, other: string): boolean {
+export function exchangeNames(one: string, other: string): boolean {
   if (renameat2(currentFolder, one, currentFolder, other, renameExchange) === 0) return true;
   const errno = koffi.errno();
   const { EINVAL, ENOSYS, EOPNOTSUPP } = constants.errno;

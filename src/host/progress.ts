@@ -1,7 +1,7 @@
 import type { Log } from "./log.ts";
 
 /** Tells a person, now and then, how far something is that takes long. */
-export interface Progress extends Disposable {
+export interface ProgressReport extends Disposable {
   /** Whether it said anything so far. */
   readonly spoke: () => boolean;
 }
@@ -11,7 +11,7 @@ const firstAfter = 1000;
 const leastWait = 2000;
 
 /** Logs what `describe` answers once a second has passed, and then ever more rarely, until it is disposed of. */
-export function reportProgress(log: Pick<Log, "line">, describe: () => string): Progress {
+export function reportProgress(log: Pick<Log, "line">, describe: () => string): ProgressReport {
   const begun = performance.now();
   let next = firstAfter;
   const timer = setInterval(() => {

@@ -1,14 +1,17 @@
 import { rmdir } from "node:fs/promises";
 import { startChild } from "./child.ts";
 import { errorCode } from "./errors.ts";
-import type { Host } from "./step-context.ts";
+import type { StepContext } from "./step-context.ts";
 
 /**
  * Removes a folder with all in it, by rm(1): Node's own takes several times as long over many files, and stops where
  * a path gets longer than Linux allows. An empty one isn't worth a process. What can't be removed, or not in the time
  * that an abort leaves, is told.
  */
-export async function removeFolder(host: Pick<Host, "env" | "log" | "late">, path: string): Promise<void> {
+export async function removeFolder(
+  host: Pick<StepContext, "env" | "log" | "late">,
+  path: string,
+): Promise<void> {
   if (await removeEmpty(path)) return;
   const { exitCode, stderr } = await startChild(
     { env: host.env, signal: host.late },

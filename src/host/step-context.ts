@@ -1,7 +1,7 @@
 import type { Log } from "./log.ts";
 
 /** What one run of a command gets from the outermost file: nothing below `main` touches `process`. */
-export interface Host {
+export interface StepContext {
   readonly env: Environment;
   /** The folder that the command was started in. */
   readonly cwd: string;

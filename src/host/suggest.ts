@@ -3,7 +3,7 @@
  * Distance: Damerau-Levenshtein in its restricted form (optimal string alignment); case is ignored, so that
  * `Context` finds `context`.
  */
-export function nearestName(name: string, known: Iterable<string>): string | undefined {
+export function suggestName(name: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Number.POSITIVE_INFINITY;
   for (const candidate of known) {

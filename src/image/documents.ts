@@ -10,13 +10,13 @@ const listOf = <T extends z.ZodType>(item: T) =>
     .array(item)
     .nullish()
     .transform((list) => list ?? []);
-const strings = z
+const stringMap = z
   .record(z.string(), z.string())
   .nullish()
   .transform((map) => map ?? {});
 /** Images of the first Docker versions have a string where a list is expected. */
-const words = z.union([z.string().transform((word) => [word]), z.array(z.string())]).nullish();
-const text = z
+const stringOrList = z.union([z.string().transform((word) => [word]), z.array(z.string())]).nullish();
+const nullableText = z
   .string()
   .nullish()
   .transform((value) => value ?? "");
@@ -29,7 +29,7 @@ export const Manifest = z.looseObject({
   config: Descriptor,
   /** The lowest layer first. */
   layers: listOf(Descriptor),
-  annotations: strings,
+  annotations: stringMap,
 });
 export type Manifest = z.infer<typeof Manifest>;
 
@@ -38,18 +38,18 @@ export const Index = z.looseObject({
   schemaVersion: z.literal(2),
   mediaType: z.string().optional(),
   manifests: listOf(Descriptor),
-  annotations: strings,
+  annotations: stringMap,
 });
 export type Index = z.infer<typeof Index>;
 
 /** OCI image-spec, config.md#properties, `config`: how a container of the image is run. */
 export const RunConfig = z.looseObject({
-  User: text,
+  User: nullableText,
   Env: listOf(z.string()),
-  Entrypoint: words,
-  Cmd: words,
-  WorkingDir: text,
-  Labels: strings,
+  Entrypoint: stringOrList,
+  Cmd: stringOrList,
+  WorkingDir: nullableText,
+  Labels: stringMap,
 });
 export type RunConfig = z.infer<typeof RunConfig>;
 

@@ -68,7 +68,7 @@ export function verifyVersion(tree: ImageTree, version: Digest, where: string): 
 }
 
 // No real index comes near these; they bound time and memory when someone makes one that does.
-const depthLimit = 8;
+const nestedIndexLimit = 8;
 const documentCountLimit = 1000;
 const documentBytesLimit = 64 * 1024 * 1024;
 const readsAtOnce = 4;
@@ -90,14 +90,14 @@ export async function readTree(
 }
 
 /** What one descriptor leads to, each thing once, in the order in which the documents name it. */
-interface Found extends Pick<ImageTree, "attestations" | "indexes"> {
+interface TreePart extends Pick<ImageTree, "attestations" | "indexes"> {
   readonly images: readonly Image[];
 }
 
-const nothing: Found = { images: [], attestations: [], indexes: [] };
+const nothing: TreePart = { images: [], attestations: [], indexes: [] };
 
 class Walk {
-  readonly #found = new Map<Digest, Promise<Found>>();
+  readonly #found = new Map<Digest, Promise<TreePart>>();
   readonly #blobs: Pick<Blobs, "where" | "open">;
   readonly #signal: AbortSignal;
   #documents = 0;
@@ -108,12 +108,12 @@ class Walk {
     this.#signal = signal;
   }
 
-  async descend(descriptor: Descriptor, above: readonly Digest[]): Promise<Found> {
+  async descend(descriptor: Descriptor, above: readonly Digest[]): Promise<TreePart> {
     const subject = this.#subject(descriptor);
     if (above.includes(descriptor.digest)) throw new UserError(`${subject}: the index holds itself`);
-    if (above.length >= depthLimit) {
+    if (above.length >= nestedIndexLimit) {
       throw new UserError(
-        `${subject}: indexes nest more than ${depthLimit} deep; expected an index of manifests`,
+        `${subject}: indexes nest more than ${nestedIndexLimit} deep; expected an index of manifests`,
       );
     }
     const aside = above.length > 0 && !isImageOrIndex(descriptor);
@@ -124,7 +124,7 @@ class Walk {
     return found;
   }
 
-  async #open(descriptor: Descriptor, above: readonly Digest[]): Promise<Found> {
+  async #open(descriptor: Descriptor, above: readonly Digest[]): Promise<TreePart> {
     const bytes = await this.#read(descriptor);
     const document = parseManifestOrIndex(descriptor.mediaType, bytes, this.#subject(descriptor));
     if (document.kind === "manifest") return this.#image(descriptor, bytes, document.manifest);
@@ -150,7 +150,7 @@ class Walk {
     };
   }
 
-  async #image(descriptor: Descriptor, manifestBytes: Uint8Array, manifest: Manifest): Promise<Found> {
+  async #image(descriptor: Descriptor, manifestBytes: Uint8Array, manifest: Manifest): Promise<TreePart> {
     if (!isImageConfig(manifest)) return { ...nothing, attestations: [descriptor] };
     const { where } = this.#blobs;
     for (const layer of manifest.layers) inlineData(layer, where);

@@ -27,7 +27,7 @@ export interface LayoutToWrite {
 /** `oci-layout` (OCI image-spec, image-layout.md#oci-layout-file). */
 export const layoutMarker: Uint8Array = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
 
-const blobsAtOnce = 4;
+const placedAtOnce = 4;
 
 /**
  * Writes an OCI image layout with everything below the tree's top, attestations included. `index.json` has one
@@ -41,7 +41,7 @@ export async function writeLayout(layout: LayoutToWrite): Promise<void> {
   const beside = besideOf(folder);
   try {
     await mkdir(join(beside, "blobs/sha256"), { recursive: true });
-    await mapAtOnce(all, { limit: blobsAtOnce, signal }, (blob, either) =>
+    await mapAtOnce(all, { limit: placedAtOnce, signal }, (blob, either) =>
       placeBlob(blob, join(beside, blobPath(blob.descriptor.digest)), { ...layout, signal: either }),
     );
     await writeFlushedBytes(join(beside, "oci-layout"), layoutMarker);

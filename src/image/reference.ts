@@ -20,7 +20,7 @@ const hostForm =
   /^(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*)(?::[0-9]{1,5})?$/i;
 const pathPart = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
 const tagForm = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
-const nameLimit = 255;
+const nameLengthLimit = 255;
 
 /**
  * Reads `[host[:port]/]path[:tag][@digest]`. Without a host it is docker.io's, where a path of one part lies under
@@ -32,14 +32,18 @@ export function parseReference(text: string, subject: string): Reference {
   // The text isn't repeated: what looks like a URL may hold a password.
   if (scheme !== undefined) throw new UserError(`${subject}: an image name has no scheme; remove ${scheme}`);
   const at = text.indexOf("@");
-  if (text.indexOf("@", at + 1) !== -1) throw refused(subject, text, 'it has more than one "@"');
+  if (text.indexOf("@", at + 1) !== -1) throw invalidReference(subject, text, 'it has more than one "@"');
   const beforeDigest = at === -1 ? text : text.slice(0, at);
   const digest = at === -1 ? undefined : parseDigest(text.slice(at + 1), subject);
   const colon = beforeDigest.lastIndexOf(":");
   // A colon before the last slash is that of a port or of an IPv6 address.
   const hasTag = colon > beforeDigest.lastIndexOf("/");
   const tag = hasTag ? parseTag(beforeDigest.slice(colon + 1), subject) : undefined;
-  return { ...parseName(hasTag ? beforeDigest.slice(0, colon) : beforeDigest, subject), tag, digest };
+  return {
+    ...parseRepositoryName(hasTag ? beforeDigest.slice(0, colon) : beforeDigest, subject),
+    tag,
+    digest,
+  };
 }
 
 /**
@@ -48,8 +52,8 @@ export function parseReference(text: string, subject: string): Reference {
  */
 export function parseRepository(text: string, subject: string): Repository {
   const { host, path, tag, digest } = parseReference(text, subject);
-  if (tag !== undefined) throw refused(subject, text, `leave out the tag ${JSON.stringify(tag)}`);
-  if (digest !== undefined) throw refused(subject, text, "leave out the digest");
+  if (tag !== undefined) throw invalidReference(subject, text, `leave out the tag ${JSON.stringify(tag)}`);
+  if (digest !== undefined) throw invalidReference(subject, text, "leave out the digest");
   return { host, path };
 }
 
@@ -81,9 +85,10 @@ export function familiarRepository({ host, path }: Repository): string {
   return path.startsWith("library/") && name.includes("/") ? path : name;
 }
 
-function parseName(text: string, subject: string): Repository {
-  if (text === "") throw refused(subject, text, "expected host/path");
-  if (text.length > nameLimit) throw refused(subject, text, `a name has at most ${nameLimit} characters`);
+function parseRepositoryName(text: string, subject: string): Repository {
+  if (text === "") throw invalidReference(subject, text, "expected host/path");
+  if (text.length > nameLengthLimit)
+    throw invalidReference(subject, text, `a name has at most ${nameLengthLimit} characters`);
   const slash = text.indexOf("/");
   const first = slash === -1 ? "" : text.slice(0, slash);
   const named = /[.:[\]A-Z]/.test(first) || first === "localhost";
@@ -91,7 +96,7 @@ function parseName(text: string, subject: string): Repository {
   const path = named ? text.slice(slash + 1) : text;
   checkPath(path, text, subject);
   if (!named && slash === -1 && /^[0-9a-f]{64}$/.test(path)) {
-    throw refused(subject, text, "64 hex digits alone are an image's ID, not a name");
+    throw invalidReference(subject, text, "64 hex digits alone are an image's ID, not a name");
   }
   return { host, path: host === "docker.io" && !path.includes("/") ? `library/${path}` : path };
 }
@@ -105,7 +110,7 @@ function parseHost(host: string, text: string, subject: string): string {
   const port = /:([0-9]+)$/.exec(host)?.[1];
   if (!hostForm.test(host) || (port !== undefined && Number(port) > 65535)) {
     const shown = host.includes("@") ? "what has a user and a password" : JSON.stringify(host);
-    throw refused(subject, text, `${shown} is no host[:port]`);
+    throw invalidReference(subject, text, `${shown} is no host[:port]`);
   }
   return host.toLowerCase() === "index.docker.io" ? "docker.io" : host;
 }
@@ -114,20 +119,20 @@ function checkPath(path: string, text: string, subject: string): void {
   const wrong = path.split("/").find((part) => !pathPart.test(part));
   if (wrong === undefined) return;
   if (pathPart.test(wrong.toLowerCase())) {
-    throw refused(
+    throw invalidReference(
       subject,
       text,
       `write ${JSON.stringify(wrong)} in lower case: ${JSON.stringify(wrong.toLowerCase())}`,
     );
   }
-  throw refused(
+  throw invalidReference(
     subject,
     text,
     `the part ${JSON.stringify(wrong)} must be lower-case letters and digits, with single ".", "_", "__" or "-" between them`,
   );
 }
 
-function refused(subject: string, text: string, what: string): UserError {
+function invalidReference(subject: string, text: string, what: string): UserError {
   // Who writes a user and a password there isn't told so by showing them.
   const shown = /@(?!sha256:[^@]*$)/.test(text) ? "what stands there" : JSON.stringify(text.slice(0, 300));
   return new UserError(`${subject}: ${shown} is no image name: ${what}`);

@@ -78,7 +78,7 @@ export class BlobCheck {
 }
 
 /** Bytes of a file that are read at once. */
-const readAtOnce = 512 * 1024;
+const verifiedReadSize = 512 * 1024;
 
 export interface VerifiedReading {
   /** Names the source in messages. */
@@ -118,7 +118,7 @@ export async function* verifiedFile(
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   await using file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   const blob = new BlobCheck(descriptor, where);
-  const size = Math.max(1, Math.min(descriptor.size, readAtOnce));
+  const size = Math.max(1, Math.min(descriptor.size, verifiedReadSize));
   let [buffer, other] = [Buffer.allocUnsafeSlow(size), Buffer.allocUnsafeSlow(size)];
   const next = (into: Buffer) => nextPiece(file, { blob, into, signal });
   let coming = next(buffer);

@@ -3,8 +3,8 @@ import { readAll } from "./body.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import type { Connections, Exchange } from "./connection.ts";
 import type { Credentials } from "./credentials.ts";
-import { checkDestination } from "./redirect-policy.ts";
-import { Failure, statusFailure } from "./registry-error.ts";
+import { checkRedirect } from "./redirect-policy.ts";
+import { RegistryFailure, statusFailure } from "./registry-error.ts";
 import type { Limits } from "./retry.ts";
 import { retryAfterOf } from "./retry.ts";
 
@@ -66,10 +66,16 @@ export class Authorization {
     if (bearer !== undefined) return `Bearer ${await this.#token(bearer, credentials, exchange, signal)}`;
     const wanted = challenges.map(({ scheme }) => scheme).join(", ") || "nothing it names";
     if (!challenges.some(({ scheme }) => scheme === "basic")) {
-      throw new Failure(`${host} answers 401 and wants ${wanted}; expected Basic or Bearer`, "unauthorized");
+      throw new RegistryFailure(
+        `${host} answers 401 and wants ${wanted}; expected Basic or Bearer`,
+        "unauthorized",
+      );
     }
     if (credentials.kind !== "password") {
-      throw new Failure(`${host} wants a user name and a password, and none is given for it`, "unauthorized");
+      throw new RegistryFailure(
+        `${host} wants a user name and a password, and none is given for it`,
+        "unauthorized",
+      );
     }
     return basic(credentials);
   }
@@ -84,10 +90,10 @@ export class Authorization {
     const { connections, limits } = this.#options;
     const realm = params.get("realm") ?? "";
     if (!URL.canParse(realm)) {
-      throw new Failure(`${url.host} names no server of tokens that is a URL`, "unauthorized");
+      throw new RegistryFailure(`${url.host} names no server of tokens that is a URL`, "unauthorized");
     }
     const server = new URL(realm);
-    await checkDestination(url, server, `the token server of ${url.host},`);
+    await checkRedirect(url, server, `the token server of ${url.host},`);
     for (const scope of (params.get("scope") ?? this.#options.scope(method)).split(" ").filter(Boolean)) {
       this.#scopes.add(scope);
     }
@@ -104,7 +110,7 @@ export class Authorization {
       const retryAfter = retryAfterOf(answer.headers["retry-after"], Date.now());
       // It answers in many ways to a wrong password; its words might repeat it.
       if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
-        throw new Failure(`${asked} refuses to give a token (${status})`, "unauthorized");
+        throw new RegistryFailure(`${asked} refuses to give a token (${status})`, "unauthorized");
       }
       throw statusFailure(status, { asked, said: "", retryAfter });
     }
@@ -145,7 +151,7 @@ function tokenIn(body: Buffer, asked: string): string {
   } catch {
     // The text isn't repeated: it may hold a token.
   }
-  throw new Failure(`${asked} answers with no token; expected JSON with "token"`, "other");
+  throw new RegistryFailure(`${asked} answers with no token; expected JSON with "token"`, "other");
 }
 
 function basic({ username, password }: { username: string; password: string }): string {

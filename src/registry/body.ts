@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { Failure, networkFailure } from "./registry-error.ts";
+import { networkFailure, RegistryFailure } from "./registry-error.ts";
 
 /** Bytes that must come within the time after which a transfer counts as stalled. Less is a server that trickles. */
 const leastBytes = 16 * 1024;
@@ -37,8 +37,10 @@ export async function* piecesOf(
   }
 }
 
-function stalled(asked: string, stall: number): Failure {
-  return new Failure(`${asked}: next to nothing came within ${stall / 1000} s`, "cut", { passing: true });
+function stalled(asked: string, stall: number): RegistryFailure {
+  return new RegistryFailure(`${asked}: next to nothing came within ${stall / 1000} s`, "cut", {
+    passing: true,
+  });
 }
 
 /**
@@ -52,7 +54,7 @@ export async function readAll(
   const { asked, limit } = options;
   const tooLong = () => {
     body.destroy();
-    return new Failure(`${asked}: the answer has more than ${limit} bytes`, "other");
+    return new RegistryFailure(`${asked}: the answer has more than ${limit} bytes`, "other");
   };
   if (Number(body.headers["content-length"] ?? 0) > limit) throw tooLong();
   const pieces: Buffer[] = [];

@@ -1,13 +1,13 @@
 import type { IncomingMessage } from "node:http";
-import type { Host } from "../host/step-context.ts";
+import type { StepContext } from "../host/step-context.ts";
 import type { Repository } from "../image/reference.ts";
 import type { RegistryAccess } from "./access.ts";
 import { Authorization } from "./authorization.ts";
 import { readAll } from "./body.ts";
 import { type Connections, type Exchange, openConnections } from "./connection.ts";
 import type { Credentials } from "./credentials.ts";
-import { checkDestination } from "./redirect-policy.ts";
-import { Failure, statusFailure } from "./registry-error.ts";
+import { checkRedirect } from "./redirect-policy.ts";
+import { RegistryFailure, statusFailure } from "./registry-error.ts";
 import { type Limits, Patience, retryAfterOf } from "./retry.ts";
 
 /** A request below `/v2/<repository>/`. */
@@ -38,7 +38,7 @@ export interface ClientOptions {
   readonly repository: Repository;
   readonly where: string;
   readonly access: RegistryAccess;
-  readonly host: Host;
+  readonly host: StepContext;
   readonly limits: Limits;
   readonly credentials: (signal: AbortSignal) => Promise<Credentials>;
 }
@@ -116,7 +116,7 @@ export class RegistryClient implements Disposable {
     if (answer.status !== 401 || answer.url.origin !== exchange.url.origin) return answer;
     const isTooLittle = (answer.headers["www-authenticate"] ?? "").includes("insufficient_scope");
     const failure = await this.#failure(answer);
-    throw isTooLittle ? new Failure(failure.message, "forbidden") : failure;
+    throw isTooLittle ? new RegistryFailure(failure.message, "forbidden") : failure;
   }
 
   async #follow(start: Exchange, signal: AbortSignal): Promise<Answer> {
@@ -134,17 +134,18 @@ export class RegistryClient implements Disposable {
       const isRedirect = redirects.has(status) && location !== undefined && isReading(exchange.method);
       if (!isRedirect) return { status, headers: body.headers, body, asked, url: exchange.url, shown };
       body.resume();
-      if (hops >= redirectLimit) throw new Failure(`${asked}: more than ${redirectLimit} redirects`, "other");
+      if (hops >= redirectLimit)
+        throw new RegistryFailure(`${asked}: more than ${redirectLimit} redirects`, "other");
       if (!URL.canParse(location, exchange.url.href))
-        throw new Failure(`${asked}: redirected to what is no URL`, "other");
+        throw new RegistryFailure(`${asked}: redirected to what is no URL`, "other");
       const next = new URL(location, exchange.url);
-      await checkDestination(exchange.url, next, `${asked}: the redirect to`);
+      await checkRedirect(exchange.url, next, `${asked}: the redirect to`);
       exchange = { ...exchange, url: next };
     }
   }
 
   /** Reads the registry's words: `{"errors": [{code, message}]}` (distribution-spec, error codes). */
-  async #failure(answer: Answer): Promise<Failure> {
+  async #failure(answer: Answer): Promise<RegistryFailure> {
     const { status, headers, asked } = answer;
     const text = await this.read(answer, errorLimit).catch(() => Buffer.alloc(0));
     const retryAfter = retryAfterOf(headers["retry-after"], Date.now());

@@ -4,13 +4,13 @@ import { createRequire } from "node:module";
 import { createSecureContext, rootCertificates } from "node:tls";
 import type { Environment } from "../host/step-context.ts";
 import type { HostAccess, RegistryAccess } from "./access.ts";
-import { Failure, networkFailure } from "./registry-error.ts";
+import { networkFailure, RegistryFailure } from "./registry-error.ts";
 import { systemCertificates } from "./system-certificates.ts";
 
 // To import node:http would take Node 25 ms: it looks up all that the module has, and loads fetch for its WebSocket.
-const load = createRequire(import.meta.url);
-const http = load("node:http") as typeof import("node:http");
-const https = load("node:https") as typeof import("node:https");
+const requireModule = createRequire(import.meta.url);
+const http = requireModule("node:http") as typeof import("node:http");
+const https = requireModule("node:https") as typeof import("node:https");
 
 /** One HTTP exchange. */
 export interface Exchange {
@@ -76,7 +76,9 @@ function send(
     const options = { method, agent, signal, headers: { ...headers, "content-length": body?.length ?? 0 } };
     const request = url.protocol === "https:" ? https.request(url, options) : http.request(url, options);
     const late = () =>
-      request.destroy(new Failure(`${asked}: no answer within ${stall / 1000} s`, "cut", { passing: true }));
+      request.destroy(
+        new RegistryFailure(`${asked}: no answer within ${stall / 1000} s`, "cut", { passing: true }),
+      );
     const timer = setTimeout(late, stall);
     request.once("response", (response) => {
       clearTimeout(timer);

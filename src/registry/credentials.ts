@@ -1,6 +1,6 @@
 import { startChild } from "../host/child.ts";
 import { UserError } from "../host/errors.ts";
-import type { Host } from "../host/step-context.ts";
+import type { StepContext } from "../host/step-context.ts";
 import type { RegistryAccess } from "./access.ts";
 import { dockerConfig, serverNameOf } from "./docker-config.ts";
 
@@ -23,7 +23,7 @@ const helperDeadline = 30_000;
 export async function findCredentials(
   access: RegistryAccess,
   registry: string,
-  host: Pick<Host, "env" | "signal">,
+  host: Pick<StepContext, "env" | "signal">,
 ): Promise<Credentials> {
   const config = dockerConfig(access);
   const server = serverNameOf(registry);
@@ -58,7 +58,7 @@ function fromEntry(entry: Readonly<Record<string, unknown>>): Credentials {
 async function askHelper(
   name: string,
   server: string,
-  host: Pick<Host, "env" | "signal">,
+  host: Pick<StepContext, "env" | "signal">,
 ): Promise<Credentials> {
   const subject = `credential helper ${JSON.stringify(name)} for ${server}`;
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name))

@@ -2,7 +2,7 @@ import { type Digest, digestOf } from "../image/digest.ts";
 import { mediaTypes } from "../image/media-types.ts";
 import { documentLimit } from "../image/verify.ts";
 import type { RegistryClient } from "./client.ts";
-import { Failure } from "./registry-error.ts";
+import { RegistryFailure } from "./registry-error.ts";
 
 const manifestTypes = [
   mediaTypes.ociIndex,
@@ -30,7 +30,7 @@ export function getManifest(client: RegistryClient, reference: string, signal: A
     const bytes = await client.read(answer, documentLimit);
     const told = answer.headers["docker-content-digest"];
     if (typeof told === "string" && told.startsWith("sha256:") && told !== digestOf(bytes)) {
-      throw new Failure(
+      throw new RegistryFailure(
         `${answer.asked}: the registry gives it digest ${told}, but its bytes have ${digestOf(bytes)}; it was damaged on the way or there`,
         "other",
       );
@@ -81,7 +81,7 @@ export function putManifest(
       );
       answer.body.resume();
     } catch (thrown) {
-      if (!(thrown instanceof Failure) || !thrown.passing) throw thrown;
+      if (!(thrown instanceof RegistryFailure) || !thrown.passing) throw thrown;
       const stored = await digestAt(client, reference, signal).catch(() => undefined);
       if (stored !== digest) throw thrown;
     }
@@ -94,7 +94,7 @@ export async function listTags(client: RegistryClient, signal: AbortSignal): Pro
   let path: string | URL | undefined = "tags/list";
   for (let page = 0; path !== undefined && page < pagesLimit; page++) {
     const next: string | URL = path;
-    const { names, link }: Page = await client.patience.persevere(signal, () =>
+    const { names, link }: TagPage = await client.patience.persevere(signal, () =>
       tagPage(client, next, signal),
     );
     tags.push(...names);
@@ -103,12 +103,12 @@ export async function listTags(client: RegistryClient, signal: AbortSignal): Pro
   return tags;
 }
 
-interface Page {
+interface TagPage {
   readonly names: readonly string[];
   readonly link: URL | undefined;
 }
 
-async function tagPage(client: RegistryClient, path: string | URL, signal: AbortSignal): Promise<Page> {
+async function tagPage(client: RegistryClient, path: string | URL, signal: AbortSignal): Promise<TagPage> {
   const answer = await client.attempt({ method: "GET", path, expected: [200, 404] }, signal);
   const bytes = await client.read(answer, pageLimit);
   if (answer.status === 404) return { names: [], link: undefined };
@@ -116,7 +116,10 @@ async function tagPage(client: RegistryClient, path: string | URL, signal: Abort
   const target = /<([^>]*)>\s*;\s*rel="?next"?/.exec(String(answer.headers["link"] ?? ""))?.[1];
   const link = target === undefined ? undefined : new URL(target, answer.url);
   if (link !== undefined && link.origin !== answer.url.origin)
-    throw new Failure(`${answer.asked}: the next page of tags is at another place, ${link.origin}`, "other");
+    throw new RegistryFailure(
+      `${answer.asked}: the next page of tags is at another place, ${link.origin}`,
+      "other",
+    );
   return { names: tagsIn(bytes, answer.asked), link };
 }
 
@@ -125,7 +128,7 @@ function tagsIn(bytes: Buffer, asked: string): string[] {
     const { tags } = JSON.parse(bytes.toString("utf8")) as { tags?: readonly unknown[] | null };
     return (tags ?? []).filter((tag): tag is string => typeof tag === "string");
   } catch (cause) {
-    throw new Failure(`${asked}: expected JSON with "tags"`, "other", { cause });
+    throw new RegistryFailure(`${asked}: expected JSON with "tags"`, "other", { cause });
   }
 }
 

@@ -1,23 +1,23 @@
-import type { Host } from "../host/step-context.ts";
+import type { StepContext } from "../host/step-context.ts";
 import type { Reference } from "../image/reference.ts";
 import { formatReference } from "../image/reference.ts";
 import type { RegistryAccess } from "./access.ts";
 import { RegistryClient } from "./client.ts";
-import { Failure } from "./registry-error.ts";
+import { RegistryFailure } from "./registry-error.ts";
 import { defaultLimits } from "./retry.ts";
 
-export interface AnswersOptions {
+export interface ProbeOptions {
   readonly access: RegistryAccess;
   /** Milliseconds that it may take. */
   readonly stall: number;
-  readonly host: Host;
+  readonly host: StepContext;
 }
 
 /**
  * Why a registry can't be talked to, in words: it takes a request and never answers, or hangs up. Undefined when it
  * answers, whatever that is, and for what every program finds out soon by itself.
  */
-export async function silenceOf(image: Reference, options: AnswersOptions): Promise<string | undefined> {
+export async function probeRegistry(image: Reference, options: ProbeOptions): Promise<string | undefined> {
   const { access, stall, host } = options;
   using client = new RegistryClient({
     repository: image,
@@ -34,7 +34,7 @@ export async function silenceOf(image: Reference, options: AnswersOptions): Prom
     answer.body.resume();
     return undefined;
   } catch (thrown) {
-    if (!(thrown instanceof Failure)) throw thrown;
+    if (!(thrown instanceof RegistryFailure)) throw thrown;
     return thrown.fault === "cut" ? thrown.message : undefined;
   }
 }

@@ -1,61 +1,67 @@
 import { lookup } from "node:dns/promises";
 import { BlockList, isIPv6 } from "node:net";
-import { Failure } from "./registry-error.ts";
+import { RegistryFailure } from "./registry-error.ts";
 
 /** How far inside an address is. A registry may send its clients to places as far out as itself, never further in. */
 const depths = { public: 0, private: 1, local: 2 } as const;
 type Depth = keyof typeof depths;
 
-const local = new BlockList();
-const internal = new BlockList();
+const localNetworks = new BlockList();
+const privateNetworks = new BlockList();
 // This host and this link (RFC 6890), where metadata services of clouds are; then the private networks.
 for (const [address, bits] of [
   ["0.0.0.0", 8],
   ["127.0.0.0", 8],
   ["169.254.0.0", 16],
 ] as const) {
-  local.addSubnet(address, bits, "ipv4");
+  localNetworks.addSubnet(address, bits, "ipv4");
 }
-local.addSubnet("::", 127, "ipv6");
-local.addSubnet("fe80::", 10, "ipv6");
+localNetworks.addSubnet("::", 127, "ipv6");
+localNetworks.addSubnet("fe80::", 10, "ipv6");
 for (const [address, bits] of [
   ["10.0.0.0", 8],
   ["172.16.0.0", 12],
   ["192.168.0.0", 16],
   ["100.64.0.0", 10],
 ] as const) {
-  internal.addSubnet(address, bits, "ipv4");
+  privateNetworks.addSubnet(address, bits, "ipv4");
 }
-internal.addSubnet("fc00::", 7, "ipv6");
+privateNetworks.addSubnet("fc00::", 7, "ipv6");
 
 /** Where an IP address is. An IPv4 address within IPv6 counts as the former. Pure. */
 export function depthOf(address: string): Depth {
   const family = isIPv6(address) ? "ipv6" : "ipv4";
-  if (local.check(address, family)) return "local";
-  return internal.check(address, family) ? "private" : "public";
+  if (localNetworks.check(address, family)) return "local";
+  return privateNetworks.check(address, family) ? "private" : "public";
 }
 
 /**
  * Checks a place that a registry sends us to: a redirect's target, or the server of its tokens.
  * @throws Failure when it leads from https to http, or from outside to a private network or this very machine
  */
-export async function checkDestination(from: URL, to: URL, what: string): Promise<void> {
+export async function checkRedirect(from: URL, to: URL, what: string): Promise<void> {
   const scheme = to.protocol;
   if (scheme !== "https:" && !(scheme === "http:" && from.protocol === "http:")) {
-    throw new Failure(`${what} ${to.origin} is refused: ${scheme}// from ${from.protocol}//`, "other");
+    throw new RegistryFailure(
+      `${what} ${to.origin} is refused: ${scheme}// from ${from.protocol}//`,
+      "other",
+    );
   }
   if (to.username !== "" || to.password !== "") {
-    throw new Failure(`${what} ${to.host} is refused: the URL holds credentials`, "other");
+    throw new RegistryFailure(`${what} ${to.host} is refused: the URL holds credentials`, "other");
   }
   if (to.hostname === from.hostname) return;
-  const [here, there] = await Promise.all([deepest(from.hostname), deepest(to.hostname)]);
+  const [here, there] = await Promise.all([innermostDepth(from.hostname), innermostDepth(to.hostname)]);
   if (depths[there] > depths[here]) {
-    throw new Failure(`${what} ${to.origin} is refused: a ${there} address named by a ${here} one`, "other");
+    throw new RegistryFailure(
+      `${what} ${to.origin} is refused: a ${there} address named by a ${here} one`,
+      "other",
+    );
   }
 }
 
 /** A name that can't be looked up here is one for a proxy to look up, or fails when it is asked. */
-async function deepest(hostname: string): Promise<Depth> {
+async function innermostDepth(hostname: string): Promise<Depth> {
   const found = await lookup(hostname.replace(/^\[|\]$/g, ""), { all: true }).catch(() => []);
   const all = found.map(({ address }) => depthOf(address));
   if (all.includes("local")) return "local";

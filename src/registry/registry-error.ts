@@ -24,7 +24,7 @@ export class RegistryError extends UserError {
 }
 
 /** What went wrong in one attempt, and whether another may go better. */
-export class Failure extends Error {
+export class RegistryFailure extends Error {
   readonly fault: RegistryFault;
   /** A later attempt may succeed. */
   readonly passing: boolean;
@@ -48,13 +48,13 @@ export class Failure extends Error {
 
   /** The same for the pipeline's author, with what to do. */
   toError(where: string, tried = ""): RegistryError {
-    return new RegistryError(`${where}: ${this.message}; ${advice[this.fault]}${tried}`, this.fault, {
+    return new RegistryError(`${where}: ${this.message}; ${faultAdvice[this.fault]}${tried}`, this.fault, {
       cause: this.cause ?? this,
     });
   }
 }
 
-const advice: Readonly<Record<RegistryFault, string>> = {
+const faultAdvice: Readonly<Record<RegistryFault, string>> = {
   "not found": "check the name in source.repository",
   unauthorized: "check username and password in the source (or docker_config)",
   forbidden: "this user may not do that: it needs the rights to pull and push there",
@@ -75,13 +75,13 @@ const passingStatuses = new Set([408, 429, 500, 502, 503, 504]);
 export function statusFailure(
   status: number,
   { asked, said, retryAfter }: { asked: string; said: string; retryAfter?: number | undefined },
-): Failure {
+): RegistryFailure {
   const what = `${asked} was answered with ${status}${said === "" ? "" : ` (${said})`}`;
-  if (status === 401) return new Failure(what, "unauthorized");
-  if (status === 403) return new Failure(what, "forbidden");
-  if (status === 404) return new Failure(what, "not found");
-  if (passingStatuses.has(status)) return new Failure(what, "busy", { passing: true, retryAfter });
-  return new Failure(what, "other");
+  if (status === 401) return new RegistryFailure(what, "unauthorized");
+  if (status === 403) return new RegistryFailure(what, "forbidden");
+  if (status === 404) return new RegistryFailure(what, "not found");
+  if (passingStatuses.has(status)) return new RegistryFailure(what, "busy", { passing: true, retryAfter });
+  return new RegistryFailure(what, "other");
 }
 
 const networkFaults: Readonly<Record<string, readonly [RegistryFault, string]>> = {
@@ -97,22 +97,22 @@ const networkFaults: Readonly<Record<string, readonly [RegistryFault, string]>> 
 };
 
 /** What an error of Node's http and tls modules means. */
-export function networkFailure(thrown: unknown, asked: string): Failure {
-  if (thrown instanceof Failure) return thrown;
+export function networkFailure(thrown: unknown, asked: string): RegistryFailure {
+  if (thrown instanceof RegistryFailure) return thrown;
   const code = errorCode(thrown) ?? "";
   const [fault, words] = networkFaults[code] ?? [];
   if (fault !== undefined) {
-    return new Failure(`${asked}: ${words}`, fault, { passing: true, cause: thrown });
+    return new RegistryFailure(`${asked}: ${words}`, fault, { passing: true, cause: thrown });
   }
   const message = messageOf(thrown);
   if (/wrong version number|packet length too long|ERR_SSL_WRONG_VERSION/i.test(`${code} ${message}`)) {
-    return new Failure(`${asked}: it doesn't speak TLS`, "plain http", { cause: thrown });
+    return new RegistryFailure(`${asked}: it doesn't speak TLS`, "plain http", { cause: thrown });
   }
   // RFC 8446 6.2: what a server says of the client's certificate.
   const alert =
     /alert (bad|unsupported|revoked|expired|unknown) ?certificate|alert certificate (required|revoked|expired|unknown)/i;
   if (alert.test(message) || code === "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED")
-    return new Failure(
+    return new RegistryFailure(
       `${asked}: the registry refuses this client's certificate, or misses one`,
       "client certificate",
       { cause: thrown },
@@ -120,9 +120,9 @@ export function networkFailure(thrown: unknown, asked: string): Failure {
   if (/CERT|TLS|SSL|EPROTO|^UNABLE_TO_/.test(code)) {
     // Node's own hint names an option of its command line.
     const said = message.replace(/; if the root CA .*$/s, "");
-    return new Failure(`${asked}: ${said}`, "tls", { cause: thrown });
+    return new RegistryFailure(`${asked}: ${said}`, "tls", { cause: thrown });
   }
   if (code.startsWith("HPE_"))
-    return new Failure(`${asked}: the answer is no HTTP (${code})`, "other", { cause: thrown });
-  return new Failure(`${asked}: ${message}`, "other", { cause: thrown });
+    return new RegistryFailure(`${asked}: the answer is no HTTP (${code})`, "other", { cause: thrown });
+  return new RegistryFailure(`${asked}: ${message}`, "other", { cause: thrown });
 }

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Log } from "../host/log.ts";
-import { Failure } from "./registry-error.ts";
+import { RegistryFailure } from "./registry-error.ts";
 
 /** How long a registry is borne with. Milliseconds. */
 export interface Limits {
@@ -58,7 +58,7 @@ export class Patience {
       },
       again: async (thrown) => {
         signal.throwIfAborted();
-        if (!(thrown instanceof Failure)) throw thrown;
+        if (!(thrown instanceof RegistryFailure)) throw thrown;
         if (!thrown.passing) throw thrown.toError(this.#where);
         const asked = thrown.retryAfter ?? 0;
         const pause = Math.min(Math.max(asked, firstPause * 2 ** tries++), longestPause);

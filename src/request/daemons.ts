@@ -1,12 +1,12 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { formatPlatform, parsePlatform } from "../image/platform.ts";
-import { filled, pem, present } from "./scalars.ts";
+import { nonEmpty, pem, present } from "./scalars.ts";
 
 const tls = z.strictObject({
   ca: pem.optional().describe("PEM certificate of the authority that signed the daemon's."),
   cert: pem.optional().describe("PEM certificate of this client."),
-  key: filled.optional().describe("PEM key of `cert`."),
+  key: nonEmpty.optional().describe("PEM key of `cert`."),
   server_name: z
     .string()
     .regex(/^[A-Za-z0-9*][A-Za-z0-9.:*_-]*$/, { error: "expected a host name or an IP address" })
@@ -14,7 +14,7 @@ const tls = z.strictObject({
     .describe("Name to look for in the daemon's certificate."),
 });
 
-const address = z
+const daemonAddress = z
   .string()
   // It is an argument, and shown: no password; and what is behind the scheme becomes an argument of ssh(1) or docker(1).
   .regex(
@@ -26,7 +26,7 @@ const address = z
   );
 
 const daemon = {
-  address: address.describe("Address of a running buildkitd: `tcp://host:1234`, `unix:///path` …"),
+  address: daemonAddress.describe("Address of a running buildkitd: `tcp://host:1234`, `unix:///path` …"),
   tls: tls.optional().describe("Certificates for a daemon that wants TLS."),
 };
 
@@ -35,7 +35,7 @@ const buildkit = z.strictObject(daemon);
 const node = z.strictObject({
   ...daemon,
   platforms: z
-    .array(filled)
+    .array(nonEmpty)
     .min(1, { error: "expected the platforms that the node's machine runs, as in [linux/arm64]" })
     .describe("What the node's machine runs by itself: `[linux/arm64]`."),
 });
@@ -52,15 +52,15 @@ export const daemonFields = {
     .describe(
       "Several BuildKits, each with the `platforms` of its machine: each platform is built where it is native, all at the same time. Of nodes of equal platforms another takes over when one doesn't answer.",
     ),
-  buildkit_config: filled
+  buildkit_config: nonEmpty
     .optional()
     .describe("TOML, merged into the configuration of the step's own buildkitd."),
 };
 
-type Given = z.output<ReturnType<typeof z.strictObject<typeof daemonFields>>>;
+type DaemonFields = z.output<ReturnType<typeof z.strictObject<typeof daemonFields>>>;
 
 /** Where to build, and the configuration of a daemon that the step starts. @throws UserError for what excludes each other */
-export function readDaemons(given: Given) {
+export function readDaemons(given: DaemonFields) {
   const elsewhere = given.buildkit === undefined ? "nodes" : "buildkit";
   if (given.buildkit !== undefined && given.nodes !== undefined) {
     throw new UserError("source: buildkit names one daemon, nodes several: remove one of the two");

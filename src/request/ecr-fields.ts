@@ -2,7 +2,7 @@ import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { parseRepository } from "../image/reference.ts";
 import type { AwsAccess } from "../registry/access.ts";
-import { present, word } from "./scalars.ts";
+import { present, singleWord } from "./scalars.ts";
 
 /** Amazon ECR, by the names of the registry-image resource. */
 export const cloudFields = {
@@ -11,11 +11,11 @@ export const cloudFields = {
     .regex(/^[a-z]{2}(-[a-z]+)+-\d+$/, { error: "expected a region such as eu-west-1" })
     .optional()
     .describe("Region of the repository in Amazon ECR, which docker-credential-ecr-login then logs in to."),
-  aws_access_key_id: word.optional().describe("AWS access key. Default: the worker's own identity."),
-  aws_secret_access_key: word.optional().describe("Secret of the access key."),
-  aws_session_token: word.optional().describe("Session token of temporary access keys."),
-  aws_role_arn: word.optional().describe("Role to assume before logging in to ECR."),
-  aws_role_arns: z.array(word).default([]).describe("Roles to assume one after the other."),
+  aws_access_key_id: singleWord.optional().describe("AWS access key. Default: the worker's own identity."),
+  aws_secret_access_key: singleWord.optional().describe("Secret of the access key."),
+  aws_session_token: singleWord.optional().describe("Session token of temporary access keys."),
+  aws_role_arn: singleWord.optional().describe("Role to assume before logging in to ECR."),
+  aws_role_arns: z.array(singleWord).default([]).describe("Roles to assume one after the other."),
   aws_account_id: z
     .union([z.string().regex(/^\d{12}$/), z.number().int()], {
       error: "expected the twelve digits of an account",
@@ -24,7 +24,7 @@ export const cloudFields = {
     .optional()
     .describe("Account of the registry, for a `repository` without a host: `app`."),
 };
-type Given = z.output<ReturnType<typeof z.strictObject<typeof cloudFields>>> & {
+type EcrFields = z.output<ReturnType<typeof z.strictObject<typeof cloudFields>>> & {
   readonly repository?: string | undefined;
   readonly username?: string | undefined;
 };
@@ -33,7 +33,7 @@ type Given = z.output<ReturnType<typeof z.strictObject<typeof cloudFields>>> & {
  * The repository by its full name, and how to log in there.
  * @throws UserError for fields that don't go together
  */
-export function readCloud(given: Given): { repository: string | undefined; aws: AwsAccess | undefined } {
+export function readCloud(given: EcrFields): { repository: string | undefined; aws: AwsAccess | undefined } {
   const { repository, aws_region: region } = given;
   if (region === undefined) {
     const stray = Object.entries(given).find(

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { filled, flag } from "./scalars.ts";
+import { flag, nonEmpty } from "./scalars.ts";
 
 /** A get's params: field → schema; what is left out is as the put recorded it. */
 export const getFields = {
@@ -14,7 +14,7 @@ export const getFields = {
     .describe(
       "Deliver only `digest`, `repository` and `tag`, and ask no store; for the get that follows a put when no step needs the image.",
     ),
-  platform: filled.optional().describe("The one image of several to deliver, such as `linux/arm64`."),
+  platform: nonEmpty.optional().describe("The one image of several to deliver, such as `linux/arm64`."),
   image_tar: flag.default(true).describe("`false`: deliver no image itself, only the other files."),
 };
 

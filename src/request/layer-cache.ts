@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { parseReference } from "../image/reference.ts";
-import { filled, flag, text, word } from "./scalars.ts";
+import { flag, nonEmpty, singleWord, text } from "./scalars.ts";
 
 const common = {
   mode: z
@@ -16,18 +16,20 @@ const url = z.string().regex(/^https?:\/\/[^\s@?#]+$/, {
   error: "expected a URL without user, password and query",
 });
 
-const registry = z.strictObject({
+const registryCache = z.strictObject({
   type: z.literal("registry").default("registry"),
-  ref: filled.optional().describe("Image name; by default the tag `buildcache` of the source's repository."),
+  ref: nonEmpty
+    .optional()
+    .describe("Image name; by default the tag `buildcache` of the source's repository."),
   compression: z.enum(["gzip", "zstd", "estargz", "uncompressed"]).optional(),
   "compression-level": value,
   "force-compression": value,
   ...common,
 });
-const s3 = z.strictObject({
+const s3Cache = z.strictObject({
   type: z.literal("s3"),
-  bucket: filled,
-  region: filled,
+  bucket: nonEmpty,
+  region: nonEmpty,
   name: value,
   prefix: value,
   manifests_prefix: value,
@@ -36,12 +38,12 @@ const s3 = z.strictObject({
   use_path_style: value,
   upload_parallelism: value,
   touch_refresh: value,
-  access_key_id: word.optional(),
-  secret_access_key: word.optional(),
-  session_token: word.optional(),
+  access_key_id: singleWord.optional(),
+  secret_access_key: singleWord.optional(),
+  session_token: singleWord.optional(),
   ...common,
 });
-const azblob = z.strictObject({
+const azblobCache = z.strictObject({
   type: z.literal("azblob"),
   account_url: url,
   account_name: value,
@@ -50,27 +52,27 @@ const azblob = z.strictObject({
   prefix: value,
   manifests_prefix: value,
   blobs_prefix: value,
-  tenant_id: filled.optional(),
-  client_id: filled.optional(),
-  client_secret: filled.optional(),
+  tenant_id: nonEmpty.optional(),
+  client_id: nonEmpty.optional(),
+  client_secret: nonEmpty.optional(),
   ...common,
 });
-const gha = z.strictObject({
+const ghaCache = z.strictObject({
   type: z.literal("gha"),
   url,
-  token: filled,
+  token: nonEmpty,
   scope: value,
   timeout: value,
   version: value,
   ...common,
 });
-const local = z.strictObject({
+const localCache = z.strictObject({
   type: z.literal("local"),
-  directory: filled.regex(/^\//, { error: "expected an absolute path" }),
+  directory: nonEmpty.regex(/^\//, { error: "expected an absolute path" }),
   ...common,
 });
 
-const location = z.union([registry, s3, azblob, gha, local], {
+const location = z.union([registryCache, s3Cache, azblobCache, ghaCache, localCache], {
   error:
     "expected {ref: …}, or {type: s3, azblob, gha or local} with that type's own fields (see docs/caching.md)",
 });
@@ -113,7 +115,7 @@ export interface CacheContext {
  * @throws UserError when there is no repository to keep it in, or credentials can't get to the daemon
  */
 export function readLayerCache(given: z.output<typeof cacheField>, context: CacheContext) {
-  const wanted = given === true ? [registry.parse({})] : given === false ? [] : [given].flat();
+  const wanted = given === true ? [registryCache.parse({})] : given === false ? [] : [given].flat();
   const daemonEnv: Record<string, string> = {};
   const clientEnv: Record<string, string> = {};
   const locations = wanted.map((each) => {
@@ -129,7 +131,7 @@ export function readLayerCache(given: z.output<typeof cacheField>, context: Cach
       type: type as Location["type"],
       mode: mode as Location["mode"],
       export: isExported === true,
-      attributes: type === "registry" ? registryAttributes(fields, context) : strings(fields),
+      attributes: type === "registry" ? registryAttributes(fields, context) : stringFields(fields),
     };
   });
   return { locations, daemonEnv, clientEnv };
@@ -172,9 +174,9 @@ function registryAttributes(fields: Record<string, unknown>, context: CacheConte
   }
   const tagged = parsed.tag === undefined ? `${ref}:buildcache` : ref;
   const insecure = context.isInsecure(parsed.host) ? { "registry.insecure": "true" } : {};
-  return { ref: tagged, ...insecure, ...strings(others) };
+  return { ref: tagged, ...insecure, ...stringFields(others) };
 }
 
-function strings(fields: Readonly<Record<string, unknown>>): Record<string, string> {
+function stringFields(fields: Readonly<Record<string, unknown>>): Record<string, string> {
   return Object.fromEntries(Object.entries(fields).map(([key, content]) => [key, String(content)]));
 }

@@ -5,12 +5,12 @@ import {
   argName,
   argNamePattern,
   bytes,
-  filled,
   flag,
   id,
   idPattern,
   labelName,
   labelNamePattern,
+  nonEmpty,
   text,
 } from "./scalars.ts";
 import {
@@ -21,24 +21,24 @@ import {
   prefix,
   something,
   sshPairs,
-  type UpperCase,
+  type TaskForm,
   whole,
 } from "./task-syntax.ts";
 
 /** One param: its schema, the oci-build task's names for it, and the sentence that documents it. */
 interface ParamRow {
   readonly schema: z.ZodType;
-  readonly upper: readonly UpperCase[];
+  readonly upper: readonly TaskForm[];
   readonly doc: string;
 }
 
-const secret = z.union(
-  [z.strictObject({ file: filled }), z.strictObject({ text }), z.strictObject({ env: filled })],
+const secretSource = z.union(
+  [z.strictObject({ file: nonEmpty }), z.strictObject({ text }), z.strictObject({ env: nonEmpty })],
   { error: "expected one of {file: path}, {text: the secret}, {env: NAME}" },
 );
 
 const sshKey = z
-  .union([filled, z.strictObject({ path: filled }), z.strictObject({ key: filled })])
+  .union([nonEmpty, z.strictObject({ path: nonEmpty }), z.strictObject({ key: nonEmpty })])
   .transform((given) => {
     if (typeof given !== "string") return given;
     return given.includes("PRIVATE KEY") ? { key: given } : { path: given };
@@ -54,11 +54,11 @@ const ssh = z
 const hostName = z
   .string()
   .regex(/^[^\s,="]+$/, { error: 'expected a host name, without blanks, commas, quotes and "="' });
-const address = z
+const ipAddress = z
   .string()
   .regex(/^[^\s,="]+$/, { error: 'expected an IP address, without blanks, commas, quotes and "="' });
-const addresses = z
-  .union([address, z.array(address).min(1)], { error: "expected an IP address, or a list of them" })
+const ipAddresses = z
+  .union([ipAddress, z.array(ipAddress).min(1)], { error: "expected an IP address, or a list of them" })
   .transform((given) => (Array.isArray(given) ? given : [given]));
 
 const limitWords = { error: 'expected a number, or a soft and a hard limit such as "1024:2048"' };
@@ -121,17 +121,17 @@ const compression = z
  */
 export const putParams = {
   context: {
-    schema: filled.default("."),
+    schema: nonEmpty.default("."),
     upper: [whole("CONTEXT")],
     doc: "Folder with the build context, or a git URL.",
   },
   dockerfile: {
-    schema: filled.optional(),
+    schema: nonEmpty.optional(),
     upper: [whole("DOCKERFILE")],
     doc: "Path of the Dockerfile. Default: `Dockerfile` in the context.",
   },
   dockerfile_inline: {
-    schema: filled.optional(),
+    schema: nonEmpty.optional(),
     upper: [],
     doc: "The Dockerfile itself, instead of a path.",
   },
@@ -141,7 +141,7 @@ export const putParams = {
     doc: "Build args, by name.",
   },
   build_args_file: {
-    schema: filled.optional(),
+    schema: nonEmpty.optional(),
     upper: [whole("BUILD_ARGS_FILE")],
     doc: "File with one `name=value` a line, or a map when its name ends in `.yml`, `.yaml` or `.json`. `build_args` win.",
   },
@@ -151,17 +151,17 @@ export const putParams = {
     doc: "Image labels, by name.",
   },
   labels_file: {
-    schema: filled.optional(),
+    schema: nonEmpty.optional(),
     upper: [whole("LABELS_FILE")],
     doc: "File with one `name=value` a line, or a map, as with `build_args_file`. `labels` win.",
   },
   target: {
-    schema: filled.optional(),
+    schema: nonEmpty.optional(),
     upper: [whole("TARGET")],
     doc: "Build stage to build. Default: the last.",
   },
   target_file: {
-    schema: filled.optional(),
+    schema: nonEmpty.optional(),
     upper: [whole("TARGET_FILE")],
     doc: "File that holds the name of the build stage.",
   },
@@ -171,12 +171,12 @@ export const putParams = {
     doc: "More build stages to build at the same time; each is delivered into a folder of its name.",
   },
   image_args: {
-    schema: z.record(argName, filled).default({}),
+    schema: z.record(argName, nonEmpty).default({}),
     upper: [prefix("IMAGE_ARG_", something, argNamePattern)],
     doc: "Build arg name → path of an image (docker save tar, OCI layout, or the folder of a get) that `FROM $name` then uses.",
   },
   contexts: {
-    schema: z.record(contextName, filled).default({}),
+    schema: z.record(contextName, nonEmpty).default({}),
     upper: [],
     doc: "Named contexts: folder, image layout, `docker-image://` reference or git URL.",
   },
@@ -186,7 +186,7 @@ export const putParams = {
     doc: "Platforms to build for. Several give an OCI layout.",
   },
   secrets: {
-    schema: z.record(id, secret).default({}),
+    schema: z.record(id, secretSource).default({}),
     upper: [
       prefix("BUILDKIT_SECRETTEXT_", { read: (given) => ({ text: given }) }, idPattern),
       prefix("BUILDKIT_SECRET_", { ...something, read: (given) => ({ file: given }) }, idPattern),
@@ -199,12 +199,12 @@ export const putParams = {
     doc: "Keys for `RUN --mount=type=ssh`, by id: path of a private key, or the key itself; or a list of them.",
   },
   add_hosts: {
-    schema: z.record(hostName, addresses).default({}),
+    schema: z.record(hostName, ipAddresses).default({}),
     upper: [whole("BUILDKIT_ADD_HOSTS", hostPairs)],
     doc: "Host names and their IP addresses (one, or a list), for RUN.",
   },
   registry_mirrors: {
-    schema: z.array(filled).default([]),
+    schema: z.array(nonEmpty).default([]),
     upper: [whole("REGISTRY_MIRRORS", commaList("[^,]+"))],
     doc: "Mirrors of docker.io, asked first.",
   },
@@ -301,7 +301,7 @@ export const putParams = {
     doc: "Tags that point at the image in the repository.",
   },
   tags_file: {
-    schema: filled.optional(),
+    schema: nonEmpty.optional(),
     upper: [],
     doc: "File with more tags, separated by white space.",
   },
@@ -330,7 +330,7 @@ export const putParams = {
 type Rows = typeof putParams;
 
 /** The upper-case forms of each param. */
-export const upperCaseForms: Readonly<Record<string, readonly UpperCase[]>> = Object.fromEntries(
+export const taskForms: Readonly<Record<string, readonly TaskForm[]>> = Object.fromEntries(
   Object.entries(putParams).map(([name, { upper }]) => [name, upper]),
 );
 

@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import { UserError } from "../host/errors.ts";
-import { nearestName } from "../host/suggest.ts";
-import { kindOf } from "./task-syntax.ts";
+import { suggestName } from "../host/suggest.ts";
+import { jsonKindOf } from "./task-syntax.ts";
 
 /**
  * Reads the JSON object that Concourse wrote to stdin.
@@ -12,14 +12,16 @@ export function readObject(text: string): Record<string, unknown> {
     throw new UserError('stdin is empty; expected the request as JSON: {"source": {…}, …}');
   const value = parse(text);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new UserError(`the request on stdin is ${kindOf(value)}; expected an object: {"source": {…}, …}`);
+    throw new UserError(
+      `the request on stdin is ${jsonKindOf(value)}; expected an object: {"source": {…}, …}`,
+    );
   }
   refuseUnusable(value);
   return value as Record<string, unknown>;
 }
 
 /** Lists and maps in one another; a pipeline needs less than ten, and what recurses into them has a stack. */
-const deepest = 100;
+const nestingLimit = 100;
 
 /**
  * Refuses what is JSON but good for nothing, wherever it is: NUL, which no path, argument or variable can have, and the
@@ -38,9 +40,9 @@ export function refuseUnusable(given: unknown, subject: readonly string[] = []):
       throw new UserError(`${place}: holds a NUL character (\\u0000): remove it`);
     }
     if (typeof value !== "object" || value === null) continue;
-    if (path.length > deepest) {
+    if (path.length > nestingLimit) {
       throw new UserError(
-        `${path.slice(0, 3).join(".")}: is nested over ${deepest} levels deep; expected less than ten`,
+        `${path.slice(0, 3).join(".")}: is nested over ${nestingLimit} levels deep; expected less than ten`,
       );
     }
     for (const [name, content] of Object.entries(value)) {
@@ -83,22 +85,22 @@ function describe(issue: z.core.$ZodIssue, root: unknown, subject: string, schem
   const found = valueAt(root, issue.path);
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => {
-      const near = nearestName(key, knownKeys(schema, issue.path));
+      const near = suggestName(key, knownKeys(schema, issue.path));
       const hint = near === undefined ? "" : `; did you mean ${JSON.stringify(near)}?`;
       return `${place}: there is no ${JSON.stringify(key)}${hint}`;
     });
   }
-  return [`${place}: ${whatIsWrong(issue)}, found ${kindOf(found)}`];
+  return [`${place}: ${whatIsWrong(issue)}, found ${jsonKindOf(found)}`];
 }
 
 function whatIsWrong(issue: z.core.$ZodIssue): string {
-  if (issue.code === "invalid_type") return `expected ${article(issue.expected)}`;
+  if (issue.code === "invalid_type") return `expected ${withArticle(issue.expected)}`;
   if (issue.code === "invalid_value") return `expected ${issue.values.map(String).join(", ")}`;
   if (issue.code === "invalid_key") return issue.issues.map(({ message }) => message).join("; ");
   return issue.message;
 }
 
-function article(expected: string): string {
+function withArticle(expected: string): string {
   const names: Readonly<Record<string, string>> = {
     array: "a list",
     object: "a map",

@@ -19,14 +19,14 @@ export const labelName = z.string().regex(new RegExp(`^${labelNamePattern}`), {
 export const flag = z.boolean();
 
 /** A string with something in it. */
-export const filled = z.string().min(1, { error: "expected a string with something in it" });
+export const nonEmpty = z.string().min(1, { error: "expected a string with something in it" });
 
 /** What ends up in a configuration file of AWS's: one word on one line. */
-export const word = filled.regex(/^[^\s\p{Cc}]+$/u, { error: "expected text without blanks" });
+export const singleWord = nonEmpty.regex(/^[^\s\p{Cc}]+$/u, { error: "expected text without blanks" });
 
 /** PEM text, or a list of them. */
 export const pem = z
-  .union([filled, z.array(filled)], { error: "expected PEM text, or a list of PEM texts" })
+  .union([nonEmpty, z.array(nonEmpty)], { error: "expected PEM text, or a list of PEM texts" })
   .transform((given) => (Array.isArray(given) ? given.join("\n") : given));
 
 export const idPattern = "(?!.*\\.\\.)[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$";

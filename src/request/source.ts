@@ -6,12 +6,12 @@ import { daemonFields, readDaemons } from "./daemons.ts";
 import { cloudFields, readCloud } from "./ecr-fields.ts";
 import { cacheField, readLayerCache } from "./layer-cache.ts";
 import { refuseUnusable } from "./read-json.ts";
-import { filled, flag, pem, present, text } from "./scalars.ts";
+import { flag, nonEmpty, pem, present, text } from "./scalars.ts";
 
 /** How to reach one registry, as `registries:` says it for a host and the source's own fields for its store. */
 const accessFields = {
-  username: filled.optional().describe("User name for the registry."),
-  password: filled.optional().describe("Password or token of the user."),
+  username: nonEmpty.optional().describe("User name for the registry."),
+  password: nonEmpty.optional().describe("Password or token of the user."),
   insecure: flag.default(false).describe("Plain http, or https whose certificate isn't checked."),
   ca_certs: pem
     .optional()
@@ -20,21 +20,21 @@ const accessFields = {
 
 const seconds = z.number().positive().max(3600);
 
-const mirrors = z.array(filled).default([]);
+const mirrors = z.array(nonEmpty).default([]);
 
-const registry = z.strictObject({
+const registryFields = z.strictObject({
   ...accessFields,
   client_cert: pem.optional().describe("PEM certificate that the registry asks of its clients."),
-  client_key: filled.optional().describe("PEM key of `client_cert`."),
+  client_key: nonEmpty.optional().describe("PEM key of `client_cert`."),
   mirrors: mirrors.describe("Hosts to ask first, in this order: `host[:port][/path]` or a URL."),
 });
 
 /** `source`: field → schema; the one place that knows their names. */
 export const sourceFields = {
-  repository: filled
+  repository: nonEmpty
     .optional()
     .describe("Repository of a registry that keeps the builds: `registry.example/app`."),
-  directory: filled
+  directory: nonEmpty
     .regex(/^\//, { error: "expected an absolute path" })
     .optional()
     .describe(
@@ -55,11 +55,11 @@ export const sourceFields = {
       "PEM certificates to trust besides the system's, for every registry: text, or a list of texts.",
     ),
   docker_config: z
-    .union([z.record(z.string(), z.unknown()), filled])
+    .union([z.record(z.string(), z.unknown()), nonEmpty])
     .optional()
     .describe("A Docker client's config.json (`auths`, `credHelpers`), as a map or as its JSON."),
   registries: z
-    .record(z.string(), registry)
+    .record(z.string(), registryFields)
     .default({})
     .describe("By host: the same fields for other registries (FROM, mirrors), and `mirrors` of that host."),
   registry_mirrors: mirrors.describe("Mirrors of docker.io."),
@@ -107,13 +107,13 @@ export const Source = z.strictObject(sourceFields).transform((given, { issues })
   };
 });
 export type Source = z.infer<typeof Source>;
-type Given = z.output<ReturnType<typeof z.strictObject<typeof sourceFields>>>;
+type SourceFields = z.output<ReturnType<typeof z.strictObject<typeof sourceFields>>>;
 
 function milliseconds(given: number | undefined): number | undefined {
   return given === undefined ? undefined : given * 1000;
 }
 
-function checkStore({ repository, directory, username, password, keep }: Given): void {
+function checkStore({ repository, directory, username, password, keep }: SourceFields): void {
   if (repository === undefined && directory === undefined) {
     throw new UserError(
       "source: names no store; expected repository (registry.example/app) or directory (/path)",
@@ -141,7 +141,7 @@ function checkStore({ repository, directory, username, password, keep }: Given):
   }
 }
 
-function registryAccess(given: Given, aws: AwsAccess | undefined): RegistryAccess {
+function registryAccess(given: SourceFields, aws: AwsAccess | undefined): RegistryAccess {
   const hosts = new Map<string, HostAccess>();
   for (const [host, fields] of Object.entries(given.registries)) {
     const name = parseReferenceHost(host, `source.registries.${host}`);
@@ -164,7 +164,7 @@ function registryAccess(given: Given, aws: AwsAccess | undefined): RegistryAcces
 
 function hostAccess(
   name: string,
-  fields: z.output<typeof registry>,
+  fields: z.output<typeof registryFields>,
   hosts: Map<string, HostAccess>,
 ): HostAccess {
   if ((fields.username === undefined) !== (fields.password === undefined)) {

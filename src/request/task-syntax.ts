@@ -1,11 +1,11 @@
 import { UserError } from "../host/errors.ts";
-import { nearestName } from "../host/suggest.ts";
+import { suggestName } from "../host/suggest.ts";
 
 /**
  * How a param of the oci-build task is spelled, and how its string becomes the value of the snake_case form.
  * `prefix` forms carry a name in their own name: `BUILD_ARG_version: 1` is the entry `version` of `build_args`.
  */
-export type UpperCase = { readonly syntax: Syntax } & (
+export type TaskForm = { readonly syntax: Syntax } & (
   | { readonly kind: "whole"; readonly name: string }
   | { readonly kind: "prefix"; readonly prefix: string; readonly names: string }
 );
@@ -23,12 +23,12 @@ export const plain: Syntax = { read: (text) => text };
 /** A path, or another string that is of no use when it is empty. */
 export const something: Syntax = { pattern: /./, read: (text) => text };
 
-export function whole(name: string, syntax = plain): UpperCase {
+export function whole(name: string, syntax = plain): TaskForm {
   return { kind: "whole", name, syntax };
 }
 
 /** @param names what may stand behind the prefix, as a regular expression for the published JSON Schema */
-export function prefix(start: string, syntax = plain, names = "."): UpperCase {
+export function prefix(start: string, syntax = plain, names = "."): TaskForm {
   return { kind: "prefix", prefix: start, syntax, names };
 }
 
@@ -103,14 +103,14 @@ function readBoolean(text: string, name: string): boolean {
   throw new UserError(`${name}: expected true or false; found another text`);
 }
 
-type Forms = Readonly<Record<string, readonly UpperCase[]>>;
+type Forms = Readonly<Record<string, readonly TaskForm[]>>;
 
 /**
  * Params with every upper-case name replaced by its snake_case form.
  * @param forms the upper-case forms of each snake_case name
  * @throws UserError when both forms of one param are given, or for a name that is neither
  */
-export function lowerCaseParams(
+export function fromTaskForms(
   given: Readonly<Record<string, unknown>>,
   forms: Forms,
 ): Record<string, unknown> {
@@ -137,13 +137,13 @@ export function lowerCaseParams(
   return Object.fromEntries(Array.from(lowered, ([name, { value }]) => [name, value]));
 }
 
-interface Found {
+interface MatchedForm {
   readonly param: string;
-  readonly form: UpperCase;
+  readonly form: TaskForm;
 }
 
 /** The param that an upper-case name belongs to. */
-export function findForm(name: string, forms: Forms): Found | undefined {
+export function findForm(name: string, forms: Forms): MatchedForm | undefined {
   for (const [param, candidates] of Object.entries(forms)) {
     for (const form of candidates) {
       const fits =
@@ -157,13 +157,13 @@ export function findForm(name: string, forms: Forms): Found | undefined {
 }
 
 /** In a task's environment a param without a value is one that isn't given; pasted into a put, it is no more than that. */
-function isNotGiven(value: unknown, form: UpperCase): boolean {
+function isNotGiven(value: unknown, form: TaskForm): boolean {
   return form.kind === "whole" && (value === null || value === "");
 }
 
-function readForm({ form }: Found, name: string, value: unknown): unknown {
+function readForm({ form }: MatchedForm, name: string, value: unknown): unknown {
   const isScalar = typeof value === "string" || typeof value === "number" || typeof value === "boolean";
-  if (!isScalar) throw new UserError(`params.${name}: expected a string; found ${kindOf(value)}`);
+  if (!isScalar) throw new UserError(`params.${name}: expected a string; found ${jsonKindOf(value)}`);
   const read = form.syntax.read(String(value), name);
   if (form.kind === "whole") return read;
   const entry = name.slice(form.prefix.length);
@@ -175,13 +175,13 @@ function unknownName(name: string, forms: Forms): UserError {
   const upper = Object.values(forms)
     .flat()
     .map((form) => (form.kind === "whole" ? form.name : `${form.prefix}*`));
-  const near = nearestName(name, [...Object.keys(forms), ...upper]);
+  const near = suggestName(name, [...Object.keys(forms), ...upper]);
   const hint = near === undefined ? "" : `; did you mean ${JSON.stringify(near)}?`;
   return new UserError(`params: there is no param ${JSON.stringify(name)}${hint}`);
 }
 
 /** What kind of JSON value this is, for messages that must not show the value itself. */
-export function kindOf(value: unknown): string {
+export function jsonKindOf(value: unknown): string {
   if (value === null || value === undefined) return "nothing (null)";
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object") return "a map";

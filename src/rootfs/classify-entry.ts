@@ -3,16 +3,16 @@ import type { TarEntry } from "./tar/entry.ts";
 import { showName } from "./tar/error.ts";
 
 /** What a layer's entry asks for. Names are bytes as latin1; paths are lists of names below the root. */
-export type Decision =
+export type EntryMeaning =
   | { readonly kind: "root" }
   | { readonly kind: "ignore" }
   | { readonly kind: "opaque"; readonly folder: readonly string[] }
   | { readonly kind: "whiteout"; readonly folder: readonly string[]; readonly name: string }
-  | { readonly kind: "hardlink"; readonly place: Place; readonly target: Place }
-  | { readonly kind: "file" | "folder" | "symlink" | "char" | "block" | "fifo"; readonly place: Place };
+  | { readonly kind: "hardlink"; readonly place: TreePlace; readonly target: TreePlace }
+  | { readonly kind: "file" | "folder" | "symlink" | "char" | "block" | "fifo"; readonly place: TreePlace };
 
 /** A name, and the folder that it is in. */
-export interface Place {
+export interface TreePlace {
   readonly folder: readonly string[];
   readonly name: string;
 }
@@ -33,30 +33,31 @@ const opaqueName = ".wh..wh..opq";
  * Decides what an entry of a layer means (OCI image-spec, layer.md). Pure.
  * @throws UserError for what no layer may hold
  */
-export function decide(entry: TarEntry): Decision {
+export function classifyEntry(entry: TarEntry): EntryMeaning {
   const parts = partsOf(entry.path);
   const name = parts.pop();
   if (name === undefined) {
-    if (entry.kind !== "folder") throw refused(entry, "names the root itself, which must be a folder");
+    if (entry.kind !== "folder") throw refusedEntry(entry, "names the root itself, which must be a folder");
     checkLimits(entry, []);
     return { kind: "root" };
   }
   if (parts.some((part) => part.startsWith(reservedPrefix))) return { kind: "ignore" };
   if (parts.some((part) => part.startsWith(whiteoutPrefix))) {
-    throw refused(entry, "lies below a whiteout, which is no folder");
+    throw refusedEntry(entry, "lies below a whiteout, which is no folder");
   }
   if (name === opaqueName) return { kind: "opaque", folder: parts };
   if (name.startsWith(reservedPrefix)) return { kind: "ignore" };
   checkLimits(entry, [name, ...parts]);
   if (name.startsWith(whiteoutPrefix)) {
     const hidden = name.slice(whiteoutPrefix.length);
-    if (hidden === "" || hidden === "." || hidden === "..") throw refused(entry, "hides no name of a folder");
+    if (hidden === "" || hidden === "." || hidden === "..")
+      throw refusedEntry(entry, "hides no name of a folder");
     return { kind: "whiteout", folder: parts, name: hidden };
   }
   const place = { folder: parts, name };
   if (entry.kind === "hardlink") return { kind: "hardlink", place, target: targetOf(entry) };
   if (entry.kind === "unknown") {
-    throw refused(entry, `has type ${JSON.stringify(entry.flag)}, which no layer may have`);
+    throw refusedEntry(entry, `has type ${JSON.stringify(entry.flag)}, which no layer may have`);
   }
   return { kind: entry.kind, place };
 }
@@ -65,37 +66,37 @@ export function decide(entry: TarEntry): Decision {
 function checkLimits(entry: TarEntry, names: readonly string[]): void {
   for (const part of names) {
     if (part.length > nameLimit)
-      throw refused(entry, `has a name of ${part.length} bytes; Linux takes ${nameLimit}`);
+      throw refusedEntry(entry, `has a name of ${part.length} bytes; Linux takes ${nameLimit}`);
   }
   for (const id of [entry.uid, entry.gid]) {
-    if (!isWithin(id, idLimit))
-      throw refused(entry, `has owner ${id}, which is no user or group id of Linux`);
+    if (!isInRange(id, idLimit))
+      throw refusedEntry(entry, `has owner ${id}, which is no user or group id of Linux`);
   }
   for (const [key, value] of entry.xattrs ?? []) {
     if (key.length > attributeNameLimit || value.length > attributeLimit)
-      throw refused(
+      throw refusedEntry(
         entry,
         `has an extended attribute whose name and value have ${key.length} and ${value.length} bytes; Linux takes ${attributeNameLimit} and ${attributeLimit}`,
       );
   }
   if (entry.kind === "symlink") {
-    if (entry.link === "") throw refused(entry, "is a symlink to nothing");
+    if (entry.link === "") throw refusedEntry(entry, "is a symlink to nothing");
     if (entry.link.length > targetLimit)
-      throw refused(entry, `is a symlink to ${entry.link.length} bytes; Linux takes ${targetLimit}`);
+      throw refusedEntry(entry, `is a symlink to ${entry.link.length} bytes; Linux takes ${targetLimit}`);
   }
   const isDevice = entry.kind === "char" || entry.kind === "block";
-  if (isDevice && !(isWithin(entry.devMajor, majorLimit) && isWithin(entry.devMinor, minorLimit)))
-    throw refused(entry, `is device ${entry.devMajor}:${entry.devMinor}, which Linux has no number for`);
+  if (isDevice && !(isInRange(entry.devMajor, majorLimit) && isInRange(entry.devMinor, minorLimit)))
+    throw refusedEntry(entry, `is device ${entry.devMajor}:${entry.devMinor}, which Linux has no number for`);
 }
 
-function isWithin(value: number, limit: number): boolean {
+function isInRange(value: number, limit: number): boolean {
   return value >= 0 && value <= limit;
 }
 
-function targetOf(entry: TarEntry): Place {
+function targetOf(entry: TarEntry): TreePlace {
   const folder = partsOf(entry.link);
   const name = folder.pop();
-  if (name === undefined) throw refused(entry, "is a hard link to the root");
+  if (name === undefined) throw refusedEntry(entry, "is a hard link to the root");
   return { folder, name };
 }
 
@@ -110,6 +111,6 @@ export function partsOf(path: string): string[] {
 }
 
 /** An error about an entry. */
-export function refused({ path }: Pick<TarEntry, "path">, what: string): UserError {
+export function refusedEntry({ path }: Pick<TarEntry, "path">, what: string): UserError {
   return new UserError(`layer entry ${showName(path)} ${what}; the image can't be unpacked`);
 }

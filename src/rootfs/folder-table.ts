@@ -12,7 +12,7 @@ export const noted = {
 const width = 8;
 
 /** Numbers of folders, by the folders' ids, in 40 bytes each; as properties of objects they would be a hundred more. */
-export class FolderNumbers {
+export class FolderTable {
   #whole = new Uint32Array(width * 256);
   /** Since 1970; may be negative, and of 53 bits. */
   #seconds = new Float64Array(256);

@@ -7,9 +7,9 @@ export interface NotedFile {
   readonly isFresh: boolean;
 }
 
-const fresh = 1;
-const link = 2;
-const flags = fresh | link;
+const freshFlag = 1;
+const linkFlag = 2;
+const flags = freshFlag | linkFlag;
 
 /**
  * Which files there are, by folder and name, in five to eleven bytes each, however long the names are. Of a name only
@@ -18,7 +18,7 @@ const flags = fresh | link;
  * like can have one trace, and `add` says when a name has another's. Nobody who doesn't know this process's key can
  * make such names, or names that are slow to find.
  */
-export class FileNames {
+export class NameFilter {
   /** Open addressing, linear probing: a trace with its two flags, or 0. */
   #slots = new Uint32Array(1024);
   #used = 0;
@@ -27,7 +27,7 @@ export class FileNames {
   /** What is noted of the file with this name's trace, which another name may have left. */
   find(folder: number, name: string): NotedFile | undefined {
     const slot = this.#slots[this.#at(this.#trace(folder, name))] ?? 0;
-    return slot === 0 ? undefined : { isLink: (slot & link) !== 0, isFresh: (slot & fresh) !== 0 };
+    return slot === 0 ? undefined : { isLink: (slot & linkFlag) !== 0, isFresh: (slot & freshFlag) !== 0 };
   }
 
   /**
@@ -39,7 +39,7 @@ export class FileNames {
     const trace = this.#trace(folder, name);
     const at = this.#at(trace);
     if (this.#slots[at] !== 0) return false;
-    this.#slots[at] = trace | fresh | (isLink ? link : 0);
+    this.#slots[at] = trace | freshFlag | (isLink ? linkFlag : 0);
     this.#used++;
     return true;
   }
@@ -64,7 +64,7 @@ export class FileNames {
   /** The next layer begins: nothing is of that one. */
   startLayer(): void {
     const slots = this.#slots;
-    for (let at = 0; at < slots.length; at++) slots[at] = (slots[at] as number) & ~fresh;
+    for (let at = 0; at < slots.length; at++) slots[at] = (slots[at] as number) & ~freshFlag;
   }
 
   /** Where a trace is, or would be. */

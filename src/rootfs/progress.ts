@@ -9,7 +9,7 @@ export interface Counts {
 }
 
 /** Tells a person how far an unpacking is. */
-export interface Progress extends Disposable {
+export interface UnpackProgress extends Disposable {
   /** Where to read how much is written. */
   watch(counts: () => Counts): void;
   /** A layer begins, counted from 0. */
@@ -20,7 +20,7 @@ export interface Progress extends Disposable {
 
 const nothingYet = (): Counts => ({ entries: 0, bytes: 0 });
 
-export function reportProgress(layers: number, log: Pick<Log, "line">): Progress {
+export function reportUnpacking(layers: number, log: Pick<Log, "line">): UnpackProgress {
   let read: () => Counts = nothingYet;
   let layer = 0;
   const counted = () => {

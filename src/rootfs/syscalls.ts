@@ -141,7 +141,7 @@ export function unlink(dirfd: number, name: string): void {
   done("unlinkat", name, calls.unlinkat(dirfd, ended(name, first), 0));
 }
 
-export function removeFolder(dirfd: number, name: string): void {
+export function removeEmptyFolder(dirfd: number, name: string): void {
   done("unlinkat", name, calls.unlinkat(dirfd, ended(name, first), removeDirectory));
 }
 
@@ -222,7 +222,7 @@ export function changeMode(fd: number, mode: number): void {
 
 /** Sets modification and access time, to the nanosecond. */
 export function setTimes(fd: number, mtime: TarTime, atime: TarTime = mtime): void {
-  done("futimens", "", calls.futimens(fd, timesOf(mtime, atime)));
+  done("futimens", "", calls.futimens(fd, timespecsOf(mtime, atime)));
 }
 
 /** What of a file is set by its name: links, FIFOs and devices can't be opened without a consequence. */
@@ -251,7 +251,7 @@ export function changeNamedMode(dirfd: number, name: string, mode: number): void
 }
 
 export function setNamedTimes(dirfd: number, name: string, mtime: TarTime, atime: TarTime = mtime): void {
-  done("utimensat", name, calls.utimensat(dirfd, ended(name, first), timesOf(mtime, atime), ofLink));
+  done("utimensat", name, calls.utimensat(dirfd, ended(name, first), timespecsOf(mtime, atime), ofLink));
 }
 
 /** Sets an extended attribute. Answers the error's code where it can't be set, else undefined. */
@@ -299,7 +299,7 @@ export function openPipe(): { readEnd: number; writeEnd: number } {
   return { readEnd, writeEnd };
 }
 
-function timesOf(mtime: TarTime, atime: TarTime): BigInt64Array {
+function timespecsOf(mtime: TarTime, atime: TarTime): BigInt64Array {
   times[0] = BigInt(atime.seconds); // struct timespec[2]
   times[1] = BigInt(atime.nanoseconds);
   times[2] = BigInt(mtime.seconds);

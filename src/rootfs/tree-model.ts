@@ -1,6 +1,6 @@
 import { UserError } from "../host/errors.ts";
-import { FolderNumbers } from "./folder-table.ts";
-import { FileNames } from "./name-filter.ts";
+import { FolderTable } from "./folder-table.ts";
+import { NameFilter } from "./name-filter.ts";
 
 /** A folder of the tree that is being unpacked. There may be a million of them, so what is a number lies elsewhere. */
 export class Folder {
@@ -89,7 +89,7 @@ export class Folder {
 
 /** What the folders of a tree have, by their ids. */
 interface FolderNotes {
-  readonly numbers: FolderNumbers;
+  readonly numbers: FolderTable;
   readonly xattrs: Map<number, ReadonlyMap<string, Buffer>>;
 }
 
@@ -149,9 +149,9 @@ export type Look = (folder: Folder, name: string) => { readonly target: string |
  * which may be millions, only traces of their names are kept, and the disk says the rest.
  */
 export class TreeModel {
-  readonly #notes: FolderNotes = { numbers: new FolderNumbers(), xattrs: new Map() };
+  readonly #notes: FolderNotes = { numbers: new FolderTable(), xattrs: new Map() };
   readonly root = new Folder(undefined, "", { id: 0, layer: 0, notes: this.#notes });
-  readonly #files = new FileNames();
+  readonly #files = new NameFilter();
   readonly #look: Look;
   readonly #settle: () => void;
   #lastId = 0;

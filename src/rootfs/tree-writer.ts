@@ -1,7 +1,7 @@
 import { ftruncateSync, writeSync } from "node:fs";
 import { errorCode, UserError } from "../host/errors.ts";
 import { AttributeSetter, type Defaults, modeAtFirst } from "./attributes.ts";
-import { type Decision, decide, type Place, refused } from "./classify-entry.ts";
+import { classifyEntry, type EntryMeaning, refusedEntry, type TreePlace } from "./classify-entry.ts";
 import { OpenFolders } from "./open-folders.ts";
 import {
   close,
@@ -12,7 +12,7 @@ import {
   makeFolder,
   makeNode,
   nameLimit,
-  removeFolder,
+  removeEmptyFolder,
   symlink,
   unlink,
   writeAll,
@@ -53,7 +53,7 @@ export interface TreeWriterOptions {
 }
 
 /** Deeper folders nobody could use (a path has at most 4095 bytes), and a few bytes of a layer would make thousands. */
-const depthLimit = 10_000;
+const folderDepthLimit = 10_000;
 /** Bytes of folders' extended attributes in an image, since they are kept until the end. Real images have few. */
 const notedLimit = 64 * 1024 * 1024;
 
@@ -93,7 +93,7 @@ export class TreeWriter implements TarHandler {
 
   entry(entry: TarEntry): void {
     this.written.entries++;
-    this.#act(decide(entry), entry);
+    this.#act(classifyEntry(entry), entry);
   }
 
   content(bytes: Buffer, position: number): void {
@@ -143,7 +143,7 @@ export class TreeWriter implements TarHandler {
     this.#folders.closeAll();
   }
 
-  #act(decision: Decision, entry: TarEntry): void {
+  #act(decision: EntryMeaning, entry: TarEntry): void {
     switch (decision.kind) {
       case "ignore":
         return;
@@ -179,7 +179,7 @@ export class TreeWriter implements TarHandler {
     }
   }
 
-  #file(place: Place, entry: TarEntry): void {
+  #file(place: TreePlace, entry: TarEntry): void {
     const { folder, name } = this.#claim(place, leaf(this.#layer, "file"));
     if (this.#smallFiles?.takes(entry)) {
       this.#open = { fd: undefined, folder, name, entry };
@@ -190,7 +190,7 @@ export class TreeWriter implements TarHandler {
     if (entry.runs !== undefined) stretch(fd, entry);
   }
 
-  #folder({ folder, name }: Place, entry: TarEntry): void {
+  #folder({ folder, name }: TreePlace, entry: TarEntry): void {
     const parent = this.#parent(folder);
     const existing = parent.children?.get(name);
     const node = existing instanceof Folder ? existing : this.#makeFolder(parent, name);
@@ -201,25 +201,25 @@ export class TreeWriter implements TarHandler {
     const { mode, uid, gid, mtime, xattrs } = entry;
     for (const [key, value] of xattrs ?? []) this.#noted += key.length + value.length;
     if (this.#noted > notedLimit)
-      throw refused(entry, `is one of folders with over ${notedLimit} bytes of extended attributes`);
+      throw refusedEntry(entry, `is one of folders with over ${notedLimit} bytes of extended attributes`);
     folder.layer = this.#layer;
     noteLayer(folder, this.#layer);
     folder.attributes = { mode, uid, gid, ...mtime, xattrs };
   }
 
-  #hardlink(place: Place, target: Place, entry: TarEntry): void {
+  #hardlink(place: TreePlace, target: TreePlace, entry: TarEntry): void {
     const from = this.#model.resolve(target.folder);
     const child = from && this.#model.find(from, target.name);
     if (from === undefined || child === undefined)
-      throw refused(entry, `is a hard link to ${showName(entry.link)}, which isn't there`);
-    if (child instanceof Folder) throw refused(entry, "is a hard link to a folder");
+      throw refusedEntry(entry, `is a hard link to ${showName(entry.link)}, which isn't there`);
+    if (child instanceof Folder) throw refusedEntry(entry, "is a hard link to a folder");
     const parent = this.#parent(place.folder);
-    if (parent === from && place.name === target.name) throw refused(entry, "is a hard link to itself");
+    if (parent === from && place.name === target.name) throw refusedEntry(entry, "is a hard link to itself");
     // Making the parent may have replaced what is linked to.
     if (from.children?.get(target.name) instanceof Folder)
-      throw refused(entry, "lies below the file it links to");
-    if (isWithin(from, parent.children?.get(place.name)))
-      throw refused(entry, "replaces the folder of the file it links to");
+      throw refusedEntry(entry, "lies below the file it links to");
+    if (isFolderWithin(from, parent.children?.get(place.name)))
+      throw refusedEntry(entry, "replaces the folder of the file it links to");
     this.#remove(parent, place.name);
     const kind = isAbsent(child) ? "absent" : isSymlink(child) ? "symlink" : "file";
     this.#model.put(parent, place.name, leaf(this.#layer, kind));
@@ -235,11 +235,11 @@ export class TreeWriter implements TarHandler {
       link(this.#folders.fd(from), name, toFd, to.name);
     } catch (thrown) {
       if (errorCode(thrown) !== "EMLINK") throw thrown;
-      throw refused(to.entry, "is one hard link more than the filesystem allows a file to have");
+      throw refusedEntry(to.entry, "is one hard link more than the filesystem allows a file to have");
     }
   }
 
-  #special(kind: "char" | "block" | "fifo", place: Place, entry: TarEntry): void {
+  #special(kind: "char" | "block" | "fifo", place: TreePlace, entry: TarEntry): void {
     const { folder, name } = this.#makeRoom(place);
     const dirfd = this.#folders.fd(folder);
     const device = { major: entry.devMajor, minor: entry.devMinor };
@@ -256,13 +256,13 @@ export class TreeWriter implements TarHandler {
   }
 
   /** Makes room for something under a name, and notes it. */
-  #claim(place: Place, child: Child): { folder: Folder; name: string } {
+  #claim(place: TreePlace, child: Child): { folder: Folder; name: string } {
     const { folder, name } = this.#makeRoom(place);
     this.#model.put(folder, name, child);
     return { folder, name };
   }
 
-  #makeRoom({ folder, name }: Place): { folder: Folder; name: string } {
+  #makeRoom({ folder, name }: TreePlace): { folder: Folder; name: string } {
     const parent = this.#parent(folder);
     this.#remove(parent, name);
     return { folder: parent, name };
@@ -274,8 +274,10 @@ export class TreeWriter implements TarHandler {
   }
 
   #makeFolder(parent: Folder, name: string): Folder {
-    if (parent.depth >= depthLimit)
-      throw new UserError(`a layer has folders more than ${depthLimit} deep; the image can't be unpacked`);
+    if (parent.depth >= folderDepthLimit)
+      throw new UserError(
+        `a layer has folders more than ${folderDepthLimit} deep; the image can't be unpacked`,
+      );
     // Those of a symlink's target, which is only followed when something comes below it.
     if (name.length > nameLimit)
       throw new UserError(
@@ -307,7 +309,7 @@ export class TreeWriter implements TarHandler {
     }
     for (let next = emptied.pop(); next !== undefined; next = emptied.pop()) {
       this.#folders.forget(next);
-      if (next.parent !== undefined) removeFolder(this.#folders.fd(next.parent), next.name);
+      if (next.parent !== undefined) removeEmptyFolder(this.#folders.fd(next.parent), next.name);
     }
   }
 
@@ -365,7 +367,7 @@ function writeAt(fd: number, bytes: Buffer, position: number): void {
 }
 
 /** Whether a folder is another one or somewhere in it. */
-function isWithin(folder: Folder, other: Child | undefined): boolean {
+function isFolderWithin(folder: Folder, other: Child | undefined): boolean {
   if (!(other instanceof Folder)) return false;
   let at: Folder | undefined = folder;
   while (at !== undefined && at !== other) at = at.parent;
@@ -379,6 +381,6 @@ function stretch(fd: number, entry: TarEntry): void {
   } catch (thrown) {
     const code = errorCode(thrown) ?? "";
     if (code !== "EFBIG" && code !== "EINVAL") throw thrown;
-    throw refused(entry, `is a file of ${entry.size} bytes, larger than the filesystem takes (${code})`);
+    throw refusedEntry(entry, `is a file of ${entry.size} bytes, larger than the filesystem takes (${code})`);
   }
 }

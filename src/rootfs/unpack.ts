@@ -2,10 +2,10 @@ import { chmod, mkdir } from "node:fs/promises";
 import { writeProblem } from "../host/disk-errors.ts";
 import { UserError } from "../host/errors.ts";
 import { removeFolder } from "../host/remove-folder.ts";
-import type { Host } from "../host/step-context.ts";
+import type { StepContext } from "../host/step-context.ts";
 import { findDecompressors } from "../image/compression/decompressors.ts";
 import type { Layer } from "./layer/layer.ts";
-import { reportProgress } from "./progress.ts";
+import { reportUnpacking } from "./progress.ts";
 import { removeInheritance } from "./syscalls.ts";
 import { unpackInThreads } from "./threads/unpack-in-threads.ts";
 import { unpackHere } from "./unpack-here.ts";
@@ -16,7 +16,7 @@ export interface UnpackOptions {
   readonly layers: readonly Layer[];
   /** Must not exist, or be empty; it is removed again if anything fails. */
   readonly destination: string;
-  readonly host: Pick<Host, "env" | "late" | "log" | "signal">;
+  readonly host: Pick<StepContext, "env" | "late" | "log" | "signal">;
 }
 
 /** To start threads takes as long as to unpack about so many compressed bytes in this one. */
@@ -36,7 +36,7 @@ export async function unpackRootfs(
   await mkdir(destination, { recursive: true, mode: 0o755 });
   removeInheritance(destination);
   await chmod(destination, 0o755);
-  using progress = reportProgress(layers.length, host.log);
+  using progress = reportUnpacking(layers.length, host.log);
   try {
     const size = layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
     const options = { layers, destination, host, progress, decompressors };

@@ -30,7 +30,7 @@ export function buildTag(version: Digest): string {
   return `build-${hexOf(version)}`;
 }
 
-const flag = z.enum(["true", "false"]).transform((text) => text === "true");
+const booleanText = z.enum(["true", "false"]).transform((text) => text === "true");
 
 const BuildIndex = z.looseObject({
   schemaVersion: z.literal(2),
@@ -43,8 +43,8 @@ const BuildIndex = z.looseObject({
   ),
   annotations: z.looseObject({
     [buildAnnotations.version]: z.string(),
-    [buildAnnotations.unpackRootfs]: flag,
-    [buildAnnotations.outputOci]: flag,
+    [buildAnnotations.unpackRootfs]: booleanText,
+    [buildAnnotations.outputOci]: booleanText,
   }),
 });
 

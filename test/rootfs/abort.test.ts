@@ -8,7 +8,7 @@ import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { type Layer, unpackRootfs } from "../../src/rootfs/unpack.ts";
 import { file, layerOf } from "../support/images/unpacking.ts";
 import { randomBytes, randomFrom } from "../support/runs/random.ts";
-import { createTestHost } from "../support/runs/test-step.ts";
+import { createTestStep } from "../support/runs/test-step.ts";
 import { rawHeader, rawTar } from "../support/tar/raw-tar.ts";
 
 const neverComing = async () => new Readable({ read() {} });
@@ -35,7 +35,7 @@ test("an abort at any moment of a start ends the unpacking, and not the process"
   const layer = layerOf(rawTar([file("a", "x".repeat(3_000_000))]));
   const layers = [{ ...layer, open: neverComing }, endlessLayer(join(place.path, "blob"))];
   for (let delay = 0; delay < 200; delay += 3) {
-    const host = createTestHost();
+    const host = createTestStep();
     const destination = join(place.path, "rootfs");
     const unpacking = unpackRootfs({ layers: layers.slice(delay % 2).slice(0, 1), destination, host });
     setTimeout(() => host.abort(), delay);
@@ -47,7 +47,7 @@ test("an abort at any moment of a start ends the unpacking, and not the process"
 test("an abort in the middle ends the unpacking and removes what is there", async () => {
   for (const size of [1000, 3_000_000]) {
     await using place = await createPrivateFolder("test-unpack");
-    const host = createTestHost();
+    const host = createTestStep();
     const layer = layerOf(rawTar([file("a", "x".repeat(size))]));
     const open = async () => {
       host.abort();
@@ -62,7 +62,7 @@ test("an abort in the middle ends the unpacking and removes what is there", asyn
 
 test("an abort ends the unpacking of Zstandard whose next bytes don't come", async () => {
   await using place = await createPrivateFolder("test-unpack");
-  const host = createTestHost();
+  const host = createTestStep();
   const tar = rawTar([{ flag: "0", path: "a", content: randomBytes(randomFrom(1), 3_000_000) }]);
   const blob = zstdCompressSync(tar);
   let given = 0;

@@ -10,7 +10,7 @@ import { type DiffId, digestOf } from "../../src/image/digest.ts";
 import type { Layer } from "../../src/rootfs/unpack.ts";
 import { file, holding, layerOf, type Unpacked, unpack } from "../support/images/unpacking.ts";
 import { randomBytes, randomFrom } from "../support/runs/random.ts";
-import { createTestHost } from "../support/runs/test-step.ts";
+import { createTestStep } from "../support/runs/test-step.ts";
 import { rawTar } from "../support/tar/raw-tar.ts";
 
 const tar = rawTar([file("a", "content"), { ...file("b"), content: randomBytes(randomFrom(1), 20_000) }]);
@@ -19,7 +19,7 @@ const zeros = Buffer.alloc(700);
 /** Frames of other data, which readers skip (RFC 8878, 3.1.2). */
 const skippable = Buffer.from("502a4d1803000000616263", "hex");
 
-const all = findDecompressors(createTestHost().env);
+const all = findDecompressors(createTestStep().env);
 const programsAlone: Decompressors = { ...all, zstdInThread: false };
 const none: Decompressors = { programs: new Map(), zstdInThread: false };
 

@@ -8,7 +8,7 @@ import { type DiffId, digestOf } from "../../src/image/digest.ts";
 import { unpackRootfs } from "../../src/rootfs/unpack.ts";
 import { type Entry, packTar } from "../support/images/image-writer.ts";
 import { randomBytes, randomFrom } from "../support/runs/random.ts";
-import { createTestHost } from "../support/runs/test-step.ts";
+import { createTestStep } from "../support/runs/test-step.ts";
 
 test("files beside empty ones keep their content however far behind the second thread is", async () => {
   const random = randomFrom(11);
@@ -37,7 +37,7 @@ test("files beside empty ones keep their content however far behind the second t
       },
     ],
     destination,
-    host: createTestHost(),
+    host: createTestStep(),
   });
   const wrong = members.filter(
     ({ name, content = "" }) => !readFileSync(join(destination, name)).equals(Buffer.from(content)),

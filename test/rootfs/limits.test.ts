@@ -16,7 +16,7 @@ import {
   unpackBothWays,
   whiteout,
 } from "../support/images/unpacking.ts";
-import { createTestHost } from "../support/runs/test-step.ts";
+import { createTestStep } from "../support/runs/test-step.ts";
 import { rawTar } from "../support/tar/raw-tar.ts";
 import { readTree } from "../support/tar/trees.ts";
 
@@ -49,18 +49,18 @@ test("folders 5,000 deep, whose paths are over Linux's limit, are made, changed 
       rawTar([whiteout(`${deep}a`), file(`${deep}c`), opaque(deep.slice(0, -1))]),
     ];
     const made = layers.map((layer) => layerOf(layer));
-    await unpackRootfs({ layers: made, destination, host: createTestHost() });
+    await unpackRootfs({ layers: made, destination, host: createTestStep() });
     assert.equal(depthOf(destination), 5000);
-    await removeFolder(createTestHost(), destination);
+    await removeFolder(createTestStep(), destination);
     const hidden = [...made, layerOf(rawTar([whiteout("d")]))];
-    await unpackRootfs({ layers: hidden, destination, host: createTestHost() });
+    await unpackRootfs({ layers: hidden, destination, host: createTestStep() });
     assert.ok(!existsSync(join(destination, "d")));
-    await removeFolder(createTestHost(), destination);
+    await removeFolder(createTestStep(), destination);
     // A failure after they are made removes them.
     const failing = unpackRootfs({
       layers: [...made, layerOf(Buffer.alloc(600, 1))],
       destination,
-      host: createTestHost(),
+      host: createTestStep(),
     });
     await assert.rejects(failing, { name: "UserError" });
     assert.ok(!existsSync(destination));

@@ -15,7 +15,7 @@ import {
   testRefusing,
   unpackBothWays,
 } from "../support/images/unpacking.ts";
-import { createTestHost } from "../support/runs/test-step.ts";
+import { createTestStep } from "../support/runs/test-step.ts";
 import { base256, endOfArchive, rawHeader, rawTar } from "../support/tar/raw-tar.ts";
 import { readTree } from "../support/tar/trees.ts";
 
@@ -173,7 +173,7 @@ test("a folder whose group and rules new files inherit changes nothing in what i
   await execa("setfattr", ["--name=system.posix_acl_default", `--value=0x${rulesForAll}`, parent]);
   const root = join(parent, "rootfs");
   const layers = [layerOf(rawTar([folder("d"), file("d/a"), file("b")]))];
-  await unpackRootfs({ layers, destination: root, host: createTestHost() });
+  await unpackRootfs({ layers, destination: root, host: createTestStep() });
   for (const [path, { mode, uid, gid, xattrs }] of readTree(root)) {
     assert.deepEqual(
       [mode.slice(-3), uid, gid, xattrs],

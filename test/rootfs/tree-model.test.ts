@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FileNames } from "../../src/rootfs/name-filter.ts";
+import { NameFilter } from "../../src/rootfs/name-filter.ts";
 import { type Child, type Folder, isSymlink, layerOf, leaf, TreeModel } from "../../src/rootfs/tree-model.ts";
 import { randomFrom } from "../support/runs/random.ts";
 
@@ -60,7 +60,7 @@ test("a model knows which files there are, and of which layer, though many names
 });
 
 test("a million names of files take at most eleven bytes each", () => {
-  const names = new FileNames();
+  const names = new NameFilter();
   const before = process.memoryUsage().arrayBuffers;
   for (let at = 0; at < 1_000_000; at++) names.add(at % 1000, `a-name-of-some-length-${at}`, false);
   const taken = process.memoryUsage().arrayBuffers - before;

@@ -1,10 +1,10 @@
 import { access, constants, mkdtemp, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeSmallFile } from "../../host/atomic-write.ts";
-import { type Exit, signalProcess, startChild, wayOfEnding } from "../../host/child.ts";
+import { type ChildExit, describeExit, signalProcess, startChild } from "../../host/child.ts";
 import { UserError } from "../../host/errors.ts";
 import { removeFolder } from "../../host/remove-folder.ts";
-import type { Host } from "../../host/step-context.ts";
+import type { StepContext } from "../../host/step-context.ts";
 import { type DaemonConfig, daemonConfig } from "./daemon-config.ts";
 import type { Engine } from "./engine.ts";
 import { LogTail } from "./log-tail.ts";
@@ -12,12 +12,12 @@ import { requirePrivileges } from "./privileges.ts";
 import { oldVersion } from "./version.ts";
 
 export interface LocalDaemon extends Pick<DaemonConfig, "entitlements" | "registries" | "extra"> {
-  readonly host: Host;
+  readonly host: StepContext;
   /** A private folder for the socket and the configuration. */
   readonly workspace: string;
   /** The daemon's state goes into a fresh folder, made under the first of these that can be written. */
   readonly stateParents: readonly string[];
-  readonly env: Host["env"];
+  readonly env: StepContext["env"];
 }
 
 /** Milliseconds. A daemon on a busy worker needs a few seconds to open its databases. */
@@ -59,7 +59,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     // A process group of its own, to be ended as one.
     { stdout: "ignore", buffer: false, reject: false, env: options.env, detached: true },
   );
-  let exit: Exit | undefined;
+  let exit: ChildExit | undefined;
   const exited = child.then((result) => {
     exit = result;
     return result;
@@ -106,14 +106,14 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
 }
 
 /** Asks the program, which costs no time beside a daemon that starts. */
-async function tellOldVersion(env: Host["env"], signal: AbortSignal): Promise<string | undefined> {
+async function tellOldVersion(env: StepContext["env"], signal: AbortSignal): Promise<string | undefined> {
   const options = { reject: false, timeout: stopDeadline } as const;
   const { stdout } = await startChild({ env, signal }, "buildkitd", ["--version"], options);
   const old = oldVersion(stdout);
   return old === undefined ? undefined : `buildkitd ${old}: use the resource's own image, or install it`;
 }
 
-async function answers(socket: string, host: Host): Promise<boolean> {
+async function answers(socket: string, host: StepContext): Promise<boolean> {
   const question = ["--addr", `unix://${socket}`, "--timeout", "5", "debug", "info"];
   const options = { reject: false, timeout: stopDeadline, stdout: "ignore" } as const;
   return (await startChild(host, "buildctl", question, options)).exitCode === 0;
@@ -128,8 +128,8 @@ async function endedSoon(exited: Promise<unknown>): Promise<void> {
 /** unshare(1) ends as its child did, but can't give itself SIGKILL: it fails at that, and says so last of all. */
 const unshareCantFollow = /^\s*unshare: sigprocmask unblock failed.*$/m;
 
-function wayOfDaemonsEnding(exit: Exit | undefined, lastWords: string): string {
-  return wayOfEnding(unshareCantFollow.test(lastWords) ? { signal: "SIGKILL" } : (exit ?? {}));
+function wayOfDaemonsEnding(exit: ChildExit | undefined, lastWords: string): string {
+  return describeExit(unshareCantFollow.test(lastWords) ? { signal: "SIGKILL" } : (exit ?? {}));
 }
 
 function missing(said: string): string {
@@ -157,7 +157,7 @@ async function stateFolder(
  * Ends the daemon and waits until nothing of it is left. The namespace's first process is buildkitd; when it is
  * gone the kernel has ended all others in there (pid_namespaces(7)), and then unshare(1) ends.
  */
-async function stop(host: Host, pid: number | undefined, exited: Promise<unknown>): Promise<void> {
+async function stop(host: StepContext, pid: number | undefined, exited: Promise<unknown>): Promise<void> {
   if (pid === undefined) return;
   // Nothing of its state is used again, so nothing has to be closed in order. Where there is no first process yet, the
   // group's signal also ends the one that unshare(1) may make at this very moment, and which nobody would wait for.

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { UserError } from "../../host/errors.ts";
-import type { Host } from "../../host/step-context.ts";
+import type { StepContext } from "../../host/step-context.ts";
 import { formatPlatform, parsePlatform } from "../../image/platform.ts";
 import type { Engine } from "./engine.ts";
 import type { EnginePool, Share } from "./pool.ts";
@@ -15,7 +15,7 @@ export interface Node extends RemoteBuildKit {
 export type Nodes = readonly [Node, ...Node[]];
 
 export interface OpenNodes {
-  readonly host: Host;
+  readonly host: StepContext;
   readonly workspace: string;
   /** Names what is built, so that equal nodes are always tried in the same order for it. */
   readonly subject: string;
@@ -61,7 +61,7 @@ export async function openNodes(nodes: Nodes, { host, workspace, subject }: Open
 async function ableNodes(
   nodes: readonly OpenNode[],
   platform: string,
-  host: Host,
+  host: StepContext,
 ): Promise<readonly OpenNode[]> {
   const native = nodes.filter(({ node }) => node.platforms.includes(platform));
   if (native.length > 0) return native;

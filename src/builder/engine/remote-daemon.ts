@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { writeSmallFile } from "../../host/atomic-write.ts";
 import { startChild } from "../../host/child.ts";
-import type { Host } from "../../host/step-context.ts";
+import type { StepContext } from "../../host/step-context.ts";
 import { formatPlatform, normalPlatform } from "../../image/platform.ts";
 import type { Engine } from "./engine.ts";
 import { oldVersion } from "./version.ts";
@@ -24,7 +24,7 @@ export interface RemoteBuildKit {
 /** Prepares the way to a daemon; nothing is asked of it before the first solve. */
 export async function reachRemoteDaemon(
   remote: RemoteBuildKit,
-  { host, workspace, name }: { host: Host; workspace: string; name: string },
+  { host, workspace, name }: { host: StepContext; workspace: string; name: string },
 ): Promise<Engine> {
   const connection = ["--addr", remote.address, ...(await tlsArguments(remote, join(workspace, name)))];
   return {
@@ -60,7 +60,7 @@ const Workers = z.array(
 );
 
 /** The platforms that a daemon builds, emulated ones included; none when it doesn't answer. */
-export async function daemonPlatforms({ connection }: Engine, host: Host): Promise<readonly string[]> {
+export async function daemonPlatforms({ connection }: Engine, host: StepContext): Promise<readonly string[]> {
   const question = ["--timeout", "5", "debug", "workers", "--format", "{{json .}}"];
   const asked = await startChild(host, "buildctl", [...connection, ...question], {
     reject: false,
@@ -80,7 +80,7 @@ const answerDeadline = 8_000;
 async function unreachable(
   { address, tls }: RemoteBuildKit,
   connection: readonly string[],
-  host: Host,
+  host: StepContext,
 ): Promise<string | undefined> {
   const asked = await startChild(host, "buildctl", [...connection, "--timeout", "5", "debug", "info"], {
     reject: false,
@@ -94,10 +94,10 @@ async function unreachable(
   if (asked.exitCode === 127) return undefined; // buildctl itself is missing, which the solve tells.
   const words = asked.stderr.replaceAll(/\s+/g, " ").trim();
   const said = words || `no answer within ${answerDeadline / 1000} s`;
-  return `BuildKit at ${address} can't be used: ${said}. ${advice(address, tls !== undefined, said)}`;
+  return `BuildKit at ${address} can't be used: ${said}. ${connectionAdvice(address, tls !== undefined, said)}`;
 }
 
-function advice(address: string, withTls: boolean, said: string): string {
+function connectionAdvice(address: string, withTls: boolean, said: string): string {
   // A daemon that refuses our certificate, or misses it, hangs up: what is heard of that depends on the moment.
   if (/certificate|tls|handshake|authority/i.test(said) || (withTls && /broken pipe|reset|EOF/.test(said))) {
     return withTls

@@ -9,7 +9,7 @@ import { errorCode, UserError } from "../../host/errors.ts";
  */
 export interface InputFolder {
   readonly path: string;
-  readonly step: "put" | "task";
+  readonly kind: "put" | "task";
 }
 
 type Expected = "file" | "folder" | "file or folder";
@@ -36,13 +36,13 @@ export async function resolveInput(
   if (path === "" || path.includes("\0")) throw new UserError(`${subject}: ${shown} is no path`);
   const root = await realpath(folder.path).catch((thrown: unknown) => {
     if (errorCode(thrown) !== "ENOENT") throw thrown;
-    throw new UserError(`the ${folder.step}'s folder ${folder.path} isn't there`);
+    throw new UserError(`the ${folder.kind}'s folder ${folder.path} isn't there`);
   });
-  const outside = isAbsolute(path) && folder.step === "task";
-  const wanted = outside ? normalize(path) : within(root, path);
+  const outside = isAbsolute(path) && folder.kind === "task";
+  const wanted = outside ? normalize(path) : pathWithin(root, path);
   if (wanted === undefined) {
     throw new UserError(
-      `${subject}: ${shown} leads out of the ${folder.step}'s folder; paths are relative to it and start with the name of an input`,
+      `${subject}: ${shown} leads out of the ${folder.kind}'s folder; paths are relative to it and start with the name of an input`,
     );
   }
   const real = await realpath(wanted).catch(async (thrown: unknown) => {
@@ -55,7 +55,7 @@ export async function resolveInput(
   });
   if (!outside && real !== root && !real.startsWith(root + sep)) {
     throw new UserError(
-      `${subject}: ${shown} goes through a symlink that leads out of the ${folder.step}'s folder`,
+      `${subject}: ${shown} goes through a symlink that leads out of the ${folder.kind}'s folder`,
     );
   }
   const found = await stat(real);
@@ -99,7 +99,7 @@ export async function readInputFile(
   return readFile(file);
 }
 
-function within(root: string, path: string): string | undefined {
+function pathWithin(root: string, path: string): string | undefined {
   const absolute = isAbsolute(path) ? normalize(path) : join(root, path);
   const inside = relative(root, absolute);
   return inside === ".." || inside.startsWith(`..${sep}`) ? undefined : absolute;
@@ -113,8 +113,8 @@ async function whyMissing(
 ): Promise<string> {
   const path = relative(root, wanted);
   const [artifact = path] = path.split(sep);
-  const artifacts = await names(root);
-  if (!artifacts.includes(artifact) && folder.step === "put" && !wanted.startsWith(`..${sep}`)) {
+  const artifacts = await namesIn(root);
+  if (!artifacts.includes(artifact) && folder.kind === "put" && !wanted.startsWith(`..${sep}`)) {
     const there = artifacts.length === 0 ? "there are none" : `there are: ${artifacts.join(", ")}`;
     return `artifact ${JSON.stringify(artifact)} is not among the put's inputs (${there}): add "inputs: [${artifact}]" to the put step, or correct the path ${JSON.stringify(path)}`;
   }
@@ -124,13 +124,13 @@ async function whyMissing(
     if ((await stat(next).catch(() => undefined))?.isDirectory() !== true) break;
     deepest = next;
   }
-  const there = await names(deepest);
+  const there = await namesIn(deepest);
   const listed = there.slice(0, 20).join(", ") + (there.length > 20 ? ", …" : "");
   const place = relative(root, deepest) || ".";
   return `there is no ${expected} ${JSON.stringify(path)}; ${JSON.stringify(place)} holds: ${listed || "nothing"}`;
 }
 
-async function names(folder: string): Promise<string[]> {
+async function namesIn(folder: string): Promise<string[]> {
   const found: string[] = await readdir(folder).catch(() => []);
   return found.toSorted();
 }

@@ -46,7 +46,7 @@ function fromYaml(text: string, path: string, subject: string): Strings {
     const string = scalarText(value);
     if (string === undefined) {
       throw new UserError(
-        `${subject}: ${path}: ${name}: expected a string, a number or a boolean, found ${kindOf(value)}`,
+        `${subject}: ${path}: ${name}: expected a string, a number or a boolean, found ${yamlKindOf(value)}`,
       );
     }
     pairs.set(name, string);
@@ -59,7 +59,7 @@ function scalarText(node: unknown): string | undefined {
   return typeof node.value === "string" ? node.value : node.source;
 }
 
-function kindOf(node: unknown): string {
+function yamlKindOf(node: unknown): string {
   if (isMap(node)) return "a map";
   if (isSeq(node)) return "a list";
   return "nothing (null)";

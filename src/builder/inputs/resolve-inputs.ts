@@ -19,7 +19,7 @@ export interface ResolveInputs {
   /** The step's own environment, which `secrets: {id: {env: NAME}}` reads. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** A folder that is no part of the context, should it lie in there: a task's cache. */
-  readonly keptOut: string | undefined;
+  readonly excluded: string | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -46,7 +46,7 @@ export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
     inOrder(options.contexts, (name, value) =>
       namedContext(request, name, { value, dockerfile: dockerfile?.text }),
     ),
-    inOrder(options.secrets, (id, source) => secret(request, id, source)),
+    inOrder(options.secrets, (id, source) => resolveSecret(request, id, source)),
     inOrder(options.ssh, (id, sources) => sshKeys(request, id, sources)),
   ]);
   const gitDockerfile = dockerfile === undefined ? options.dockerfile : undefined;
@@ -115,7 +115,7 @@ async function findDockerfile(
     if (options.dockerfile !== undefined) {
       throw new UserError("dockerfile and dockerfile_inline are both given: remove one");
     }
-    const ignore = await ignoreFile(folder, undefined, keptOutOf(context, request));
+    const ignore = await ignoreFile(folder, undefined, excludedFolderOf(context, request));
     return privateDockerfile(workspace, "inline Dockerfile", Buffer.from(options.dockerfileInline), ignore);
   }
   if (context.kind === "git" && !(await isInput(folder, options.dockerfile))) return undefined;
@@ -126,13 +126,13 @@ async function findDockerfile(
     const there = (await readdir(context.path)).filter((name) => /dockerfile|containerfile/i.test(name));
     const hint = there.length > 0 ? `; the context holds ${there.join(", ")}` : "";
     throw new UserError(
-      `the context ${JSON.stringify(options.context)} holds no file named Dockerfile: name yours with "dockerfile", as a path from the ${folder.step}'s folder${hint}`,
+      `the context ${JSON.stringify(options.context)} holds no file named Dockerfile: name yours with "dockerfile", as a path from the ${folder.kind}'s folder${hint}`,
     );
   });
   const content = await readInputFile(folder, shown, "dockerfile", dockerfileLimit);
   const lexical = join(folder.path, shown);
   const named = shown.startsWith("/") ? shown : lexical;
-  const keptOut = keptOutOf(context, request);
+  const keptOut = excludedFolderOf(context, request);
   if (keptOut === undefined && !(await lstat(named)).isSymbolicLink()) {
     return { folder: dirname(file), name: basename(file), shown, text: content.toString("utf8") };
   }
@@ -142,16 +142,16 @@ async function findDockerfile(
   return privateDockerfile(workspace, shown, content, ignore);
 }
 
-interface KeptOut {
+interface ExcludedFolder {
   /** The context's folder. */
   readonly context: string;
   /** In it, with slashes. */
   readonly path: string;
 }
 
-function keptOutOf(context: ContextInput, { keptOut }: ResolveInputs): KeptOut | undefined {
-  if (keptOut === undefined || context.kind === "git") return undefined;
-  const path = relative(context.path, keptOut);
+function excludedFolderOf(context: ContextInput, { excluded }: ResolveInputs): ExcludedFolder | undefined {
+  if (excluded === undefined || context.kind === "git") return undefined;
+  const path = relative(context.path, excluded);
   return path === "" || path.startsWith("..") ? undefined : { context: context.path, path };
 }
 
@@ -162,7 +162,7 @@ function keptOutOf(context: ContextInput, { keptOut }: ResolveInputs): KeptOut |
 async function ignoreFile(
   folder: InputFolder,
   own: string | undefined,
-  keptOut: KeptOut | undefined,
+  keptOut: ExcludedFolder | undefined,
 ): Promise<string | undefined> {
   const given = own === undefined ? undefined : await readIgnored(folder, own);
   if (keptOut === undefined) return given;
@@ -175,7 +175,7 @@ async function ignoreFile(
 async function readIgnored(folder: InputFolder, file: string): Promise<string | undefined> {
   const isThere = (await lstat(file).catch(noSuchFile)) !== undefined;
   if (!isThere) return undefined;
-  const path = folder.step === "task" ? file : relative(folder.path, file);
+  const path = folder.kind === "task" ? file : relative(folder.path, file);
   const bytes = await readInputFile(folder, path, "the Dockerfile's ignore file", dockerfileLimit);
   return bytes.toString("utf8");
 }
@@ -264,7 +264,7 @@ async function holdsImage(folder: string, value: string): Promise<boolean> {
   return (await stat(join(folder, "oci-layout")).catch(noSuchFile)) !== undefined;
 }
 
-async function secret(
+async function resolveSecret(
   request: ResolveInputs,
   id: string,
   source: SecretSource,
@@ -273,17 +273,17 @@ async function secret(
   if ("file" in source) {
     const file = await resolveInput(request.folder, source.file, subject, "file");
     const { size } = await stat(file);
-    if (size > secretLimit) throw tooLarge(subject, size);
+    if (size > secretLimit) throw secretTooLarge(subject, size);
     return { id, file };
   }
   const text = "text" in source ? source.text : request.env[source.env];
   if (text === undefined) throw new UserError(`${subject}: the step's environment holds no such variable`);
   const size = Buffer.byteLength(text);
-  if (size > secretLimit) throw tooLarge(subject, size);
+  if (size > secretLimit) throw secretTooLarge(subject, size);
   return { id, file: await privateFile(request.workspace, `secret-${id}`, "value", text) };
 }
 
-function tooLarge(subject: string, size: number): UserError {
+function secretTooLarge(subject: string, size: number): UserError {
   return new UserError(`${subject}: a secret of ${size} bytes; BuildKit takes at most ${secretLimit}`);
 }
 

@@ -30,13 +30,13 @@ export interface CacheScope {
   readonly platform: string | undefined;
 }
 
-type Attributes = readonly (readonly [string, string])[];
+type AttributePairs = readonly (readonly [string, string])[];
 
 /** The attributes of each `--import-cache` and `--export-cache` of a solve. Pure. */
 export function cacheAttributes(
   { locations }: Pick<LayerCache, "locations">,
   scope: CacheScope,
-): { readonly imports: readonly Attributes[]; readonly exports: readonly Attributes[] } {
+): { readonly imports: readonly AttributePairs[]; readonly exports: readonly AttributePairs[] } {
   const own = suffix(scope);
   // Stages that targets share are found in the main one's cache too.
   const looked = own === "" ? [""] : [own, ""];
@@ -59,7 +59,7 @@ function suffix({ target, platform }: CacheScope): string {
     .join("");
 }
 
-function importing({ type, attributes }: CacheLocation, name: string): Attributes {
+function importing({ type, attributes }: CacheLocation, name: string): AttributePairs {
   if (type === "local")
     return [
       ["type", type],
@@ -68,7 +68,7 @@ function importing({ type, attributes }: CacheLocation, name: string): Attribute
   return [["type", type], ...scoped(type, attributes, name)];
 }
 
-function exporting({ type, attributes, mode }: CacheLocation, name: string): Attributes {
+function exporting({ type, attributes, mode }: CacheLocation, name: string): AttributePairs {
   return [
     ["type", type],
     ...(type === "local"
@@ -88,7 +88,7 @@ function exporting({ type, attributes, mode }: CacheLocation, name: string): Att
 }
 
 /** By which attribute caches in one place are told apart, and what BuildKit takes where it isn't given. */
-const names = {
+const scopeAttributes = {
   registry: ["ref", ""],
   s3: ["name", "buildkit"],
   azblob: ["name", "buildkit"],
@@ -99,8 +99,8 @@ function scoped(
   type: Exclude<CacheType, "local">,
   attributes: Readonly<Record<string, string>>,
   suffixed: string,
-): Attributes {
-  const [key, byDefault] = names[type];
+): AttributePairs {
+  const [key, byDefault] = scopeAttributes[type];
   const name = attributes[key] ?? byDefault;
   return Object.entries(suffixed === "" ? attributes : { ...attributes, [key]: `${name}${suffixed}` });
 }

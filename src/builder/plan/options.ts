@@ -41,7 +41,7 @@ export interface BuildOptions {
   /** Attestations, off by default: they turn a manifest into an index, which breaks some consumers. */
   readonly provenance: false | "min" | "max";
   readonly sbom: boolean | { readonly generator: string };
-  readonly compression: Compression | undefined;
+  readonly compression: CompressionOptions | undefined;
   /** Seconds since the epoch; also rewrites the times in layers. */
   readonly sourceDateEpoch: number | undefined;
   readonly failOnWarnings: boolean;
@@ -53,7 +53,7 @@ export type SecretSource = { readonly file: string } | { readonly text: string }
 /** A private key file, or the key itself. */
 export type SshSource = { readonly path: string } | { readonly key: string };
 export type Entitlement = "network.host" | "security.insecure" | "device";
-export interface Compression {
+export interface CompressionOptions {
   readonly type: "gzip" | "zstd" | "estargz" | "uncompressed";
   readonly level: number | undefined;
   /** Also recompress the layers of base images. */

@@ -64,7 +64,7 @@ function frontendOptions(options: BuildOptions): Pairs {
     options.pull && ["image-resolve-mode", "pull"],
     options.network !== "default" && ["force-network-mode", options.network],
     options.shmSize !== undefined && ["shm-size", String(options.shmSize)],
-    Object.keys(options.ulimits).length > 0 && ["ulimit", joined(options.ulimits)],
+    Object.keys(options.ulimits).length > 0 && ["ulimit", joinPairs(options.ulimits)],
     options.provenance !== false && ["attest:provenance", `mode=${options.provenance}`],
     options.sbom !== false && [
       "attest:sbom",
@@ -188,7 +188,7 @@ function hosts(addresses: BuildOptions["addHosts"]): string {
     .join(",");
 }
 
-function joined(record: Readonly<Record<string, string>>): string {
+function joinPairs(record: Readonly<Record<string, string>>): string {
   return Object.entries(record)
     .map(([name, value]) => `${name}=${value}`)
     .join(",");

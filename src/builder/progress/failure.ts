@@ -1,4 +1,4 @@
-import type { Step } from "./step.ts";
+import type { BuildStep } from "./step.ts";
 import { maskCredentials } from "./text.ts";
 
 /** The Dockerfile of the build, to name it as the author does. */
@@ -14,7 +14,7 @@ export interface ShownDockerfile {
  * @param said buildctl's own words on stderr: an excerpt of the Dockerfile, then `error: …`
  */
 export function failureMessage(
-  failed: Step | undefined,
+  failed: BuildStep | undefined,
   said: readonly string[],
   dockerfile: ShownDockerfile | undefined,
 ): string | undefined {

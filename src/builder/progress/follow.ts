@@ -2,7 +2,7 @@ import { type Log, styled } from "../../host/log.ts";
 import { type ProgressEvent, parseEvent, type Vertex, type Warning } from "./events.ts";
 import { failureMessage, type ShownDockerfile } from "./failure.ts";
 import { followPlainText } from "./plain.ts";
-import { Step, type StepName } from "./step.ts";
+import { BuildStep, type StepName } from "./step.ts";
 import {
   formatSeconds,
   isClientLog,
@@ -65,7 +65,7 @@ export function createProgressBoard(options: ProgressBoardOptions): ProgressBoar
 class Board {
   readonly #log: Log;
   readonly #dockerfile: ShownDockerfile | undefined;
-  readonly #steps = new Map<string, Step>();
+  readonly #steps = new Map<string, BuildStep>();
   readonly #warnings = new Set<string>();
 
   constructor({ log, dockerfile }: ProgressBoardOptions) {
@@ -77,11 +77,11 @@ class Board {
     const begun = performance.now();
     const lines = new LineSplitter();
     /** The steps that this solve was the first to bring to an end. */
-    const ended = new Set<Step>();
+    const ended = new Set<BuildStep>();
     const warnings: string[] = [];
     const said: string[] = [];
     const running = new Map<string, StepName>();
-    let failed: Step | undefined;
+    let failed: BuildStep | undefined;
     let unwrittenCache: string | undefined;
     const take = (line: string): void => {
       const event = parseEvent(line);
@@ -119,8 +119,8 @@ class Board {
     };
   }
 
-  #vertex(vertex: Vertex, ended: Set<Step>, label: string | undefined): Step {
-    const step = this.#steps.get(vertex.digest) ?? new Step(vertex.name);
+  #vertex(vertex: Vertex, ended: Set<BuildStep>, label: string | undefined): BuildStep {
+    const step = this.#steps.get(vertex.digest) ?? new BuildStep(vertex.name);
     this.#steps.set(vertex.digest, step);
     if (isSet(vertex.started) && !vertex.cached && !step.announced && step.name.isInstruction) {
       step.announced = true;
@@ -146,7 +146,7 @@ class Board {
    * Steps that follow a COPY from the context have another digest in each solve, as the context is sent anew: what one
    * of them has run is "cached" for the others, though it is one step that was run. It counts once.
    */
-  #isCountedAlready(step: Step): boolean {
+  #isCountedAlready(step: BuildStep): boolean {
     if (!step.cached) return false;
     const alike = [...this.#steps.values()].filter(
       ({ name, done }) => done && name.place === step.name.place && name.text === step.name.text,
@@ -162,7 +162,7 @@ class Board {
     this.#log.warn(text);
   }
 
-  #finished({ name }: Step, vertex: Vertex, label: string | undefined): void {
+  #finished({ name }: BuildStep, vertex: Vertex, label: string | undefined): void {
     const { started, completed, cached } = vertex;
     if (!isSet(started) || !isSet(completed) || cached) return;
     const took = Date.parse(completed) - Date.parse(started);
@@ -179,7 +179,7 @@ class Board {
     }
   }
 
-  #output(step: Step, line: string): void {
+  #output(step: BuildStep, line: string): void {
     const state = maskCredentials(lastState(line));
     // A program's output is shown as it is.
     const text = step.name.isInstruction ? state : withoutQueries(state);
@@ -187,7 +187,7 @@ class Board {
     this.#log.line(`${this.#place(step, "quiet")} ${text}`);
   }
 
-  #place({ name }: Step, style: "title" | "quiet"): string {
+  #place({ name }: BuildStep, style: "title" | "quiet"): string {
     // BuildKit's own doings have brackets of their own: `[internal] load git source …`.
     const text = name.isInstruction ? `[${name.place}]` : name.text;
     return styled(this.#log, style, text.startsWith("[") ? text : `[${text}]`);
@@ -205,7 +205,7 @@ class Board {
   }
 }
 
-function countSteps(ended: readonly Step[]): { run: number; cached: number } {
+function countSteps(ended: readonly BuildStep[]): { run: number; cached: number } {
   const instructions = ended.filter(({ name }) => name.isInstruction);
   const cached = instructions.filter((step) => step.cached).length;
   return { run: instructions.length - cached, cached };

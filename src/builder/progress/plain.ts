@@ -1,7 +1,7 @@
 import { type Log, styled } from "../../host/log.ts";
 import { failureMessage } from "./failure.ts";
 import type { FollowedSolve } from "./follow.ts";
-import { parseName } from "./step.ts";
+import { parseVertexName } from "./step.ts";
 import { isClientLog, LineSplitter, maskCredentials } from "./text.ts";
 
 /** Passes on what `buildctl build --progress=plain` writes, and counts its steps. */
@@ -17,7 +17,7 @@ export function followPlainText(log: Log, label: string | undefined): FollowedSo
     if (isClientLog(line)) return;
     const text = maskCredentials(line);
     const [, id, rest = ""] = /^#(\d+) (.*)$/.exec(text) ?? [];
-    if (id !== undefined && parseName(rest).isInstruction) instructions.add(id);
+    if (id !== undefined && parseVertexName(rest).isInstruction) instructions.add(id);
     if (id !== undefined && rest === "CACHED") cached.add(id);
     const [, warning] = /^ - (\w+: .* \(line \d+\))$/.exec(text) ?? [];
     if (warning !== undefined) warnings.push(warning);

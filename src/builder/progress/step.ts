@@ -9,7 +9,7 @@ export interface StepName {
   readonly isInstruction: boolean;
 }
 
-export function parseName(name: string): StepName {
+export function parseVertexName(name: string): StepName {
   const plain = maskCredentials(name.replaceAll(/\s+/g, " ").trim());
   const [, place, text] = /^\[((?!internal\b|auth\b|context\b)[^\]]*\b\d+\/\d+)\] (.*)$/.exec(plain) ?? [];
   if (place === undefined || text === undefined) return { place: "", text: plain, isInstruction: false };
@@ -17,7 +17,7 @@ export function parseName(name: string): StepName {
 }
 
 /** A step as far as it has come; kept for all solves of a build, which share steps by their digest. */
-export class Step {
+export class BuildStep {
   readonly name: StepName;
   readonly output = new LineSplitter();
   /** The last lines of its output, for the message when it fails. */
@@ -29,7 +29,7 @@ export class Step {
   error = "";
 
   constructor(name: string) {
-    this.name = parseName(name);
+    this.name = parseVertexName(name);
   }
 
   keep(line: string): void {

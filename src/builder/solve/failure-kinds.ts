@@ -1,17 +1,17 @@
 import type { LayerCache } from "../plan/layer-cache.ts";
 
 /** What a solve can do without. */
-export type CacheTrouble = "reading" | "writing";
+export type CacheFailure = "reading" | "writing";
 
 /**
  * Whether a solve's failure is that of a layer cache, and so to be overcome by building without one. Layers of a cache
  * are fetched only when a step needs them, so a damaged one shows as that step's failure; and BuildKit forgives a
  * cache that can't be written, but not one that it can't even begin with. Pure.
  */
-export function cacheTrouble(
+export function cacheFailureIn(
   failure: string,
   { locations }: Pick<LayerCache, "locations">,
-): CacheTrouble | undefined {
+): CacheFailure | undefined {
   if (locations.length === 0 || isOfProgram(failure)) return undefined;
   if (/^failed to configure \w+ cache exporter|^exporting cache to \S/m.test(failure)) return "writing";
   if (/^failed to configure \w+ cache importer/m.test(failure)) return "reading";

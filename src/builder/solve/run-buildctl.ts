@@ -1,23 +1,23 @@
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { z } from "zod";
-import { startChild, wayOfEnding } from "../../host/child.ts";
+import { describeExit, startChild } from "../../host/child.ts";
 import { fullDisks } from "../../host/disk-errors.ts";
 import { UserError } from "../../host/errors.ts";
-import type { Environment, Host } from "../../host/step-context.ts";
+import type { Environment, StepContext } from "../../host/step-context.ts";
 import { Descriptor } from "../../image/descriptor.ts";
 import type { Engine } from "../engine/engine.ts";
 import { buildArguments, type SolveRun } from "../plan/arguments.ts";
 import type { FollowedSolve, SolveSummary } from "../progress/follow.ts";
-import { type Silence, watchSolve } from "./stall-watchdog.ts";
+import { type StallLimits, watchForStalls } from "./stall-watchdog.ts";
 
 /** One solve on one daemon. */
 export interface BuildctlRun extends SolveRun {
-  readonly host: Host;
+  readonly host: StepContext;
   readonly engine: Engine;
   /** Credentials are in files and variables of it. */
   readonly env: Environment;
-  readonly silence: Silence;
+  readonly silence: StallLimits;
 }
 
 /** What one run of buildctl came to. */
@@ -30,7 +30,7 @@ export interface BuildctlOutcome {
 /** Runs `buildctl build`. */
 export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Promise<BuildctlOutcome> {
   const { host, engine, env, silence } = run;
-  using watch = watchSolve({ engine, progress, silence, log: host.log });
+  using watch = watchForStalls({ engine, progress, silence, log: host.log });
   const signal = AbortSignal.any([host.signal, watch.signal]);
   const args = [...engine.connection, ...buildArguments(run)];
   const child = startChild({ env, signal }, "buildctl", args, {
@@ -52,8 +52,8 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
     throw new UserError(
       "buildctl is not on PATH: use the resource's own image, or install BuildKit 0.28.1 or newer",
     );
-  if (ended.code === "E2BIG") throw new UserError(tooLarge(args));
-  const failure = summary.failure ?? `buildctl ${wayOfEnding(ended)}`;
+  if (ended.code === "E2BIG") throw new UserError(argumentsTooLarge(args));
+  const failure = summary.failure ?? `buildctl ${describeExit(ended)}`;
   const words = [failure, await diskTrouble(failure, run)].filter(Boolean).join("\n");
   return { summary, result: { failure: words } };
 }
@@ -61,7 +61,7 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
 /** Bytes of one argument (execve(2), MAX_ARG_STRLEN, less the NUL at its end). */
 const argumentLimit = 128 * 1024 - 1;
 
-function tooLarge(args: readonly string[]): string {
+function argumentsTooLarge(args: readonly string[]): string {
   const one = args.find((arg) => Buffer.byteLength(arg) > argumentLimit);
   const advice = "give what is so large as a file of the context, or of a named one";
   if (one === undefined)

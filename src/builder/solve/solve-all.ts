@@ -1,5 +1,5 @@
 import { concurrently } from "../../host/concurrently.ts";
-import type { Host } from "../../host/step-context.ts";
+import type { StepContext } from "../../host/step-context.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import type { Exporter } from "../../image/exporter.ts";
 import type { Builder } from "../builder.ts";
@@ -7,7 +7,7 @@ import type { DockerfileInput } from "../inputs/inputs.ts";
 import { forPlatforms, type Plan, type Solve } from "../plan/plan.ts";
 import { createProgressBoard, type ProgressBoard, type SolveSummary } from "../progress/follow.ts";
 import { formatSeconds } from "../progress/text.ts";
-import { type Part, solvePart } from "./solve-on-engines.ts";
+import { type EngineSolve, solveOnEngines } from "./solve-on-engines.ts";
 
 /** What one target's solves gave: its manifest or index, where the exporter put it. */
 export interface SolveResult {
@@ -17,7 +17,7 @@ export interface SolveResult {
 }
 
 export interface SolveAll {
-  readonly host: Host;
+  readonly host: StepContext;
   readonly builder: Builder;
   readonly plan: Plan;
   readonly dockerfile: DockerfileInput | undefined;
@@ -76,7 +76,7 @@ async function solveTarget(request: SolveAll, solve: Solve, board: ProgressBoard
     host.signal,
     shares.map((share) => (signal: AbortSignal) => {
       const [platform] = share.platforms;
-      const part: Part = {
+      const part: EngineSolve = {
         solve: isShared ? forPlatforms(solve, share.platforms) : solve,
         share,
         scope: { target: solve === plan.solves[0] ? "" : target, platform: isShared ? platform : undefined },
@@ -84,7 +84,7 @@ async function solveTarget(request: SolveAll, solve: Solve, board: ProgressBoard
           (name) => typeof name === "string",
         ),
       };
-      return solvePart({ ...request, host: { ...host, signal } }, part, board);
+      return solveOnEngines({ ...request, host: { ...host, signal } }, part, board);
     }),
   );
   const descriptors = parts.map(({ descriptor }) => descriptor);

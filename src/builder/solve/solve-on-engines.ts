@@ -8,12 +8,12 @@ import { cacheAttributes } from "../plan/layer-cache.ts";
 import type { Solve } from "../plan/plan.ts";
 import type { ProgressBoard, SolveSummary } from "../progress/follow.ts";
 import { formatSeconds } from "../progress/text.ts";
-import { type CacheTrouble, cacheTrouble, isPassingPush, isPushRace } from "./failure-kinds.ts";
+import { type CacheFailure, cacheFailureIn, isPassingPush, isPushRace } from "./failure-kinds.ts";
 import { type BuildctlOutcome, type BuildctlRun, runBuildctl } from "./run-buildctl.ts";
 import type { SolveAll } from "./solve-all.ts";
 
 /** What one solve on one daemon shall do. */
-export interface Part {
+export interface EngineSolve {
   readonly solve: Solve;
   readonly share: Share;
   readonly scope: { readonly target: string; readonly platform: string | undefined };
@@ -30,7 +30,11 @@ interface Solved {
  * Tries the share's daemons: one that can't be reached is passed over; one that dies is replaced once.
  * @throws UserError for the failing step, or for all daemons that can't be used
  */
-export async function solvePart(request: SolveAll, part: Part, board: ProgressBoard): Promise<Solved> {
+export async function solveOnEngines(
+  request: SolveAll,
+  part: EngineSolve,
+  board: ProgressBoard,
+): Promise<Solved> {
   const { host } = request;
   const { engines } = part.share;
   const what = part.names.length === 0 ? "" : ` ${part.names.join(" for ")}`;
@@ -67,7 +71,7 @@ const longestPause = 15_000;
 async function solveOn(
   engine: Engine,
   request: SolveAll,
-  { solve, scope, names }: Part,
+  { solve, scope, names }: EngineSolve,
   board: ProgressBoard,
 ): Promise<BuildctlOutcome> {
   const { host, builder, patience } = request;
@@ -94,7 +98,7 @@ async function solveOn(
     const label = names.length === 0 ? undefined : names.join(" ");
     const { summary, result } = await runBuildctl(run, board.follow(label));
     summaries.push(summary);
-    const outcome = { summary: joined(summaries), result };
+    const outcome = { summary: joinSummaries(summaries), result };
     if ("descriptor" in result) {
       const isLost = run.exporter.kind === "push" && isPushRace(summary.unwrittenCache ?? "");
       if (!isLost || built !== undefined) return outcome;
@@ -104,7 +108,7 @@ async function solveOn(
     }
     if (built !== undefined) return built;
     const { failure } = result;
-    const trouble = cacheTrouble(failure, builder.cache);
+    const trouble = cacheFailureIn(failure, builder.cache);
     if (trouble !== undefined && caches.imports.length + caches.exports.length > 0) {
       host.log.warn(
         `${failure}\nThe layer cache may be damaged or out of reach: building once more without it`,
@@ -125,14 +129,14 @@ async function solveOn(
 type Caches = ReturnType<typeof cacheAttributes>;
 
 /** A cache that can't be read may still be written, and so mended; when that fails too, there is none. */
-function without(trouble: CacheTrouble, { imports, exports }: Caches): Caches {
+function without(trouble: CacheFailure, { imports, exports }: Caches): Caches {
   if (trouble === "reading" && imports.length > 0) return { imports: [], exports };
   if (trouble === "writing" && exports.length > 0) return { imports, exports: [] };
   return { imports: [], exports: [] };
 }
 
 /** What several runs of the same solve came to: what one has run, the daemon has for the next. */
-function joined(summaries: readonly SolveSummary[]): SolveSummary {
+function joinSummaries(summaries: readonly SolveSummary[]): SolveSummary {
   const total = Math.max(...summaries.map(({ steps }) => steps.run + steps.cached));
   const run = Math.min(
     total,

@@ -4,7 +4,7 @@ import { exportingCache, type FollowedSolve } from "../progress/follow.ts";
 import { formatSeconds } from "../progress/text.ts";
 
 /** How long a solve may be silent, in milliseconds. */
-export interface Silence {
+export interface StallLimits {
   /** A layer cache that can't be written within so long is done without. */
   readonly cache: number;
   /** The daemon is asked whether it is still there, and the log says what the solve is at. */
@@ -14,11 +14,11 @@ export interface Silence {
 export interface WatchedSolve {
   readonly engine: Engine;
   readonly progress: Pick<FollowedSolve, "running">;
-  readonly silence: Silence;
+  readonly silence: StallLimits;
   readonly log: Log;
 }
 
-export interface Watch extends Disposable {
+export interface StallWatch extends Disposable {
   /** Something was heard. */
   heard(): void;
   /** Aborted, with a message as its reason, when there is nothing to wait for any more. */
@@ -29,7 +29,7 @@ export interface Watch extends Disposable {
  * Watches over a solve's silences. BuildKit waits without end for a registry that takes a request and never answers,
  * and buildctl for a daemon that has frozen, or whose network is gone.
  */
-export function watchSolve({ engine, progress, silence, log }: WatchedSolve): Watch {
+export function watchForStalls({ engine, progress, silence, log }: WatchedSolve): StallWatch {
   const stop = new AbortController();
   let heard = performance.now();
   let asked = heard;

@@ -24,6 +24,6 @@ export function isSkippable(magic: number): boolean {
   return (magic & 0xfffffff0) >>> 0 === skippable;
 }
 
-export function undecompressed(digest: Digest, reason: string): UserError {
+export function undecompressable(digest: Digest, reason: string): UserError {
   return new UserError(`layer ${digest} can't be decompressed: ${reason}; store the image again`);
 }

@@ -1,7 +1,7 @@
 import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 import { absoluteFolders } from "../../host/child.ts";
-import type { Host } from "../../host/step-context.ts";
+import type { StepContext } from "../../host/step-context.ts";
 import type { Compression } from "./compression.ts";
 import { canReadZstd } from "./zstd-reader.ts";
 
@@ -22,15 +22,15 @@ export interface Decompressors {
  * igzip takes half the time of Node's zlib. zstd(1) is for where a thread can't do it: it reads any number of frames,
  * and limits its memory.
  */
-const programs = [
+const knownPrograms = [
   ["gzip", "igzip", "-dc"],
   ["zstd", "zstd", "-dcq"],
 ] as const;
 
 /** Looks for the programs in the absolute folders of PATH, and for libzstd in Node. */
-export function findDecompressors(env: Host["env"]): Decompressors {
+export function findDecompressors(env: StepContext["env"]): Decompressors {
   const folders = absoluteFolders(env);
-  const found = programs.flatMap(([compression, name, flags]): [Compression, Program][] => {
+  const found = knownPrograms.flatMap(([compression, name, flags]): [Compression, Program][] => {
     const path = folders.map((folder) => join(folder, name)).find(isExecutable);
     return path === undefined ? [] : [[compression, { path, flags }]];
   });

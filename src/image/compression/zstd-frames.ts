@@ -17,12 +17,12 @@ export async function* unzstd(source: AsyncIterable<Buffer>): AsyncGenerator<Buf
       const length = (await input.peek(8)).readUInt32LE(4);
       for await (const _ of input.take(8 + length));
     } else {
-      yield* decompress(frame(input));
+      yield* decompressFrame(frame(input));
     }
   }
 }
 
-async function* decompress(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+async function* decompressFrame(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const plain = createZstdDecompress({ chunkSize: 1024 * 1024 });
   // An error arrives at the reader of `plain`, which destroys both when it stops.
   const fed = pipeline(bytes, plain).catch(() => {});

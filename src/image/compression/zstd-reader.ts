@@ -8,7 +8,7 @@ import { isZstd } from "./compression.ts";
  * would be bound to Node's, which is of another version, for both have the same names and Node's come first.
  * @throws Error where Node keeps it to itself
  */
-function load() {
+function loadLibzstd() {
   const zstd = koffi.load(null);
   return {
     create: zstd.func("void *ZSTD_createDStream()"),
@@ -22,7 +22,7 @@ function load() {
 /** Whether a {@link ZstdReader} can be made here. */
 export function canReadZstd(): boolean {
   try {
-    load();
+    loadLibzstd();
     return true;
   } catch {
     return false;
@@ -30,7 +30,7 @@ export function canReadZstd(): boolean {
 }
 
 /** Bytes of compressed input that are read at once. */
-const readAtOnce = 256 * 1024;
+const zstdInputSize = 256 * 1024;
 
 /**
  * Reads Zstandard (RFC 8878) of any number of frames from a descriptor, and decompresses it to where it is wanted:
@@ -38,10 +38,10 @@ const readAtOnce = 256 * 1024;
  * The library's default limits a frame's window to 128 MiB, as it does for zstd(1).
  */
 export class ZstdReader implements Disposable {
-  readonly #zstd = load();
+  readonly #zstd = loadLibzstd();
   readonly #fd: number;
   readonly #stream: unknown;
-  readonly #bytes = Buffer.allocUnsafeSlow(readAtOnce);
+  readonly #bytes = Buffer.allocUnsafeSlow(zstdInputSize);
   /** ZSTD_inBuffer and ZSTD_outBuffer: an address, the bytes there, and how many of them are taken or made. */
   readonly #input = new BigUint64Array(3);
   readonly #output = new BigUint64Array(3);
@@ -112,7 +112,7 @@ export class ZstdReader implements Disposable {
   #readMore(): boolean {
     const left = this.#left();
     this.#bytes.copyWithin(0, Number(this.#input[2]), Number(this.#input[1]));
-    const length = readSync(this.#fd, this.#bytes, left, readAtOnce - left, null);
+    const length = readSync(this.#fd, this.#bytes, left, zstdInputSize - left, null);
     this.#input[1] = BigInt(left + length);
     this.#input[2] = 0n;
     return length > 0;

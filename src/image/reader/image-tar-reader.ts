@@ -140,11 +140,11 @@ async function checkLayoutAgrees(
   throw new UserError(`${name}: its manifest.json and its index.json name different images; write it anew`);
 }
 
-type Place = ImageArchive & { readonly folder: string };
+type LayoutTarget = ImageArchive & { readonly folder: string };
 
 /** Writes a layer as a blob, in the compression it has, once its plain bytes have proved to be the diff ID's. */
 async function takeLayer(
-  { name, folder, signal }: Place,
+  { name, folder, signal }: LayoutTarget,
   content: Readable,
   diffId: DiffId,
 ): Promise<Descriptor> {

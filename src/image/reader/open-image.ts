@@ -42,21 +42,21 @@ export async function openImageArg(arg: ImageArg): Promise<OpenedImage> {
   return { layout, digest: top.digest };
 }
 
-async function layoutOf({ kind, path }: Found, arg: ImageArg): Promise<string> {
+async function layoutOf({ kind, path }: FoundImage, arg: ImageArg): Promise<string> {
   if (kind === "layout") return path;
   // Most builds are given no archive, and don't wait for what reads one.
   const { openImageArchive } = await import("./image-tar-reader.ts");
   return openImageArchive({ ...arg, path });
 }
 
-interface Found {
+interface FoundImage {
   readonly kind: "layout" | "archive";
   readonly path: string;
 }
 
-async function findImage({ path, name }: ImageArg): Promise<Found> {
+async function findImage({ path, name }: ImageArg): Promise<FoundImage> {
   if (!(await stat(path)).isDirectory()) return { kind: "archive", path };
-  const candidates: readonly Found[] = [
+  const candidates: readonly FoundImage[] = [
     { kind: "layout", path },
     { kind: "layout", path: join(path, "image") },
     // As the registry-image resource's get delivers it with `format: oci-layout`.

@@ -14,11 +14,11 @@ const memberLimit = 100_000;
 
 /** What an archive holds, by cleaned name; the content of what is small enough to be a document. */
 export interface ArchiveIndex {
-  readonly members: ReadonlyMap<string, Member>;
+  readonly members: ReadonlyMap<string, ArchiveMember>;
   readonly documents: ReadonlyMap<string, Buffer>;
 }
 
-export interface Member {
+export interface ArchiveMember {
   readonly kind: "file" | "link" | "other";
   readonly size: number;
   /** Of a link: the cleaned name it leads to; empty when that is outside of the archive. */
@@ -69,7 +69,7 @@ export async function indexArchive(
   subject: string,
   signal: AbortSignal,
 ): Promise<ArchiveIndex> {
-  const members = new Map<string, Member>();
+  const members = new Map<string, ArchiveMember>();
   const documents = new Map<string, Buffer>();
   let total = 0;
   const visit: Visit = async (name, header, content) => {
@@ -96,7 +96,7 @@ function mayBeDocument(name: string): boolean {
   return name.endsWith(".json") || name === "oci-layout" || /(^|\/)[0-9a-f]{64}$/.test(name);
 }
 
-function memberOf(name: string, { type, size, linkname }: Header): Member {
+function memberOf(name: string, { type, size, linkname }: Header): ArchiveMember {
   if (type === "file" || type === "contiguous-file") return { kind: "file", size, target: "" };
   if (type !== "symlink" && type !== "link") return { kind: "other", size: 0, target: "" };
   const target = linkname ?? "";

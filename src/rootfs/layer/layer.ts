@@ -4,7 +4,7 @@ import {
   type Compression,
   compressionOf,
   headLength,
-  undecompressed,
+  undecompressable,
 } from "../../image/compression/compression.ts";
 import { gunzip } from "../../image/compression/gunzip.ts";
 import { unzstd } from "../../image/compression/zstd-frames.ts";
@@ -63,7 +63,7 @@ export async function* decompress(
     else yield* bytes;
   } catch (thrown) {
     const isZlib = /^(Z_|ZSTD_|ERR_ZSTD)/.test(errorCode(thrown) ?? "");
-    throw isZlib ? undecompressed(digest, messageOf(thrown)) : thrown;
+    throw isZlib ? undecompressable(digest, messageOf(thrown)) : thrown;
   }
 }
 

@@ -1,12 +1,12 @@
 import { addAbortListener } from "node:events";
 import { Socket } from "node:net";
 import { startChild } from "../../host/child.ts";
-import type { Host } from "../../host/step-context.ts";
-import { undecompressed } from "../../image/compression/compression.ts";
+import type { StepContext } from "../../host/step-context.ts";
+import { undecompressable } from "../../image/compression/compression.ts";
 import type { Decompressors, Program } from "../../image/compression/decompressors.ts";
 import { close, duplicate, openPipe } from "../syscalls.ts";
 import { decompress, type Layer, openCompressed } from "./layer.ts";
-import { openSource, type Source } from "./source.ts";
+import { type LayerSource, openLayerSource } from "./source.ts";
 
 /** A layer's bytes, where a thread can read them synchronously: plain, or for that thread to decompress. */
 export interface OpenBytes {
@@ -27,11 +27,11 @@ export interface OpenLayer extends AsyncDisposable {
    * The layer made no sense, and isn't read on; its descriptor is closed.
    * @throws UserError if that is because it isn't what its descriptor says, or can't be decompressed
    */
-  blamed(): Promise<void>;
+  throwIfDamaged(): Promise<void>;
 }
 
 export interface OpenLayerOptions {
-  readonly host: Pick<Host, "env" | "signal">;
+  readonly host: Pick<StepContext, "env" | "signal">;
   readonly decompressors: Decompressors;
 }
 
@@ -43,7 +43,7 @@ export async function openLayer(layer: Layer, options: OpenLayerOptions): Promis
     signal: AbortSignal.any([options.host.signal, stop.signal]),
   };
   await using resources = new AsyncDisposableStack();
-  const source = resources.use(await openSource(layer, host.signal));
+  const source = resources.use(await openLayerSource(layer, host.signal));
   const { programs, zstdInThread } = options.decompressors;
   const isReadAsItIs = source.compression === "none" || (source.compression === "zstd" && zstdInThread);
   const program = isReadAsItIs ? undefined : programs.get(source.compression);
@@ -73,7 +73,7 @@ export async function openLayer(layer: Layer, options: OpenLayerOptions): Promis
       if (isLooseEnded && (await source.lastNumber()) !== plainSize % 2 ** 32)
         await checkInFull(layer, host.signal);
     },
-    blamed: check,
+    throwIfDamaged: check,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -89,9 +89,13 @@ interface Started {
  * reading, which the page cache serves: what is unpacked is what the diff ID is taken of, so nothing rests on both
  * reading the same.
  */
-function readAsItIs(source: Source, compression: OpenBytes["compression"], signal: AbortSignal): Started {
+function readAsItIs(
+  source: LayerSource,
+  compression: OpenBytes["compression"],
+  signal: AbortSignal,
+): Started {
   if (source.fd !== undefined) {
-    return { bytes: { fd: duplicate(source.fd), compression }, running: [drain(source.read())] };
+    return { bytes: { fd: duplicate(source.fd), compression }, running: [readToEnd(source.read())] };
   }
   const { readEnd, writeEnd } = openPipe();
   return { bytes: { fd: readEnd, compression }, running: [feed(source.read(), writeEnd, signal)] };
@@ -99,12 +103,12 @@ function readAsItIs(source: Source, compression: OpenBytes["compression"], signa
 
 interface DecompressOptions {
   readonly layer: Layer;
-  readonly host: Pick<Host, "env" | "signal">;
+  readonly host: Pick<StepContext, "env" | "signal">;
   /** Node's zlib if there is none. */
   readonly program: Program | undefined;
 }
 
-function decompressed(source: Source, { layer, host, program }: DecompressOptions): Started {
+function decompressed(source: LayerSource, { layer, host, program }: DecompressOptions): Started {
   const { readEnd, writeEnd } = openPipe();
   const bytes = { fd: readEnd, compression: "none" } as const;
   if (program !== undefined)
@@ -116,8 +120,8 @@ function decompressed(source: Source, { layer, host, program }: DecompressOption
 /** Starts a program. It reads a blob's file by itself, see {@link readAsItIs}. */
 function decompressBy(
   { path, flags }: Program,
-  source: Source,
-  { layer, host, output }: { layer: Layer; host: Pick<Host, "env" | "signal">; output: number },
+  source: LayerSource,
+  { layer, host, output }: { layer: Layer; host: Pick<StepContext, "env" | "signal">; output: number },
 ): Promise<void>[] {
   const input = source.fd === undefined ? openPipe() : undefined;
   const run = async () => {
@@ -127,16 +131,16 @@ function decompressBy(
     host.signal.throwIfAborted();
     if (!ended.failed || ended.signal === "SIGPIPE") return;
     const reason = (ended.stderr ?? "").slice(0, 300) || `status ${ended.exitCode ?? ended.signal}`;
-    throw undecompressed(layer.descriptor.digest, reason);
+    throw undecompressable(layer.descriptor.digest, reason);
   };
   const ended = run();
   close(output);
-  if (input === undefined) return [drain(source.read()), ended];
+  if (input === undefined) return [readToEnd(source.read()), ended];
   close(input.readEnd);
   return [feed(source.read(), input.writeEnd, host.signal), ended];
 }
 
-async function drain(bytes: AsyncIterable<Buffer>): Promise<void> {
+async function readToEnd(bytes: AsyncIterable<Buffer>): Promise<void> {
   for await (const _ of bytes);
 }
 
@@ -168,5 +172,5 @@ async function feed(bytes: AsyncIterable<Buffer>, fd: number, signal: AbortSigna
 
 /** Several members, padding or what should not be there: only decompressing it once more tells. */
 async function checkInFull(layer: Layer, signal: AbortSignal): Promise<void> {
-  await drain(decompress(await openCompressed(layer, signal), layer.descriptor));
+  await readToEnd(decompress(await openCompressed(layer, signal), layer.descriptor));
 }

@@ -5,7 +5,7 @@ import { BlobCheck } from "../../image/verify.ts";
 import { type Layer, openCompressed } from "./layer.ts";
 
 /** A layer's compressed bytes. */
-export interface Source extends AsyncDisposable {
+export interface LayerSource extends AsyncDisposable {
   readonly compression: Compression;
   /** Where a program or a thread can read them by itself, from the start. */
   readonly fd: number | undefined;
@@ -15,15 +15,15 @@ export interface Source extends AsyncDisposable {
   lastNumber(): Promise<number>;
 }
 
-const readAtOnce = 512 * 1024;
+const layerReadSize = 512 * 1024;
 
 /** Opens a layer where its bytes are. */
-export function openSource(layer: Layer, signal: AbortSignal): Promise<Source> {
+export function openLayerSource(layer: Layer, signal: AbortSignal): Promise<LayerSource> {
   const { file } = layer;
   return file === undefined ? openStream(layer, signal) : openFile(layer, file, signal);
 }
 
-async function openStream(layer: Layer, signal: AbortSignal): Promise<Source> {
+async function openStream(layer: Layer, signal: AbortSignal): Promise<LayerSource> {
   const { compression, bytes } = await openCompressed(layer, signal);
   let last = Buffer.alloc(0);
   async function* read() {
@@ -32,12 +32,12 @@ async function openStream(layer: Layer, signal: AbortSignal): Promise<Source> {
       yield chunk;
     }
   }
-  const lastNumber = async () => numberOf(last);
+  const lastNumber = async () => littleEndianNumber(last);
   return { compression, fd: undefined, read, lastNumber, [Symbol.asyncDispose]: async () => {} };
 }
 
 /** A regular file and nothing else: it may be in a folder that others write to. */
-async function openFile({ descriptor }: Layer, path: string, signal: AbortSignal): Promise<Source> {
+async function openFile({ descriptor }: Layer, path: string, signal: AbortSignal): Promise<LayerSource> {
   await using resources = new AsyncDisposableStack();
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   const file = resources.use(await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
@@ -47,10 +47,10 @@ async function openFile({ descriptor }: Layer, path: string, signal: AbortSignal
   async function* read() {
     const check = new BlobCheck(descriptor, "layer");
     // One buffer, since a new one for each piece would be more work for the garbage collector than the hashing is.
-    const buffer = Buffer.allocUnsafe(readAtOnce);
+    const buffer = Buffer.allocUnsafe(layerReadSize);
     for (let at = 0; ; ) {
       signal.throwIfAborted();
-      const { bytesRead: length } = await file.read(buffer, 0, readAtOnce, at);
+      const { bytesRead: length } = await file.read(buffer, 0, layerReadSize, at);
       if (length === 0) break;
       at += length;
       check.add(buffer.subarray(0, length));
@@ -66,12 +66,12 @@ async function openFile({ descriptor }: Layer, path: string, signal: AbortSignal
     async lastNumber() {
       const last = Buffer.alloc(4);
       await file.read(last, 0, 4, Math.max(0, descriptor.size - 4));
-      return numberOf(last);
+      return littleEndianNumber(last);
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
-function numberOf(last: Buffer): number {
+function littleEndianNumber(last: Buffer): number {
   return last.length < 4 ? 0 : last.readUInt32LE(0);
 }

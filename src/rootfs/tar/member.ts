@@ -36,8 +36,8 @@ export function joinMember(header: RawHeader, extensions: Extensions): Member {
   const { pax } = extensions;
   const path = nameOf(header.path, pax.get("path"), extensions.longPath);
   const link = nameOf(header.link, pax.get("linkpath"), extensions.longLink);
-  const kind = kindOf(header.flag, path);
-  const size = numberOf(header.size, pax, "size");
+  const kind = kindOfFlag(header.flag, path);
+  const size = paxNumber(header.size, pax, "size");
   if (hasContent(kind) && size < 0) throw new FieldError("negative size");
   return {
     kind,
@@ -45,10 +45,10 @@ export function joinMember(header: RawHeader, extensions: Extensions): Member {
     path,
     link,
     mode: header.mode,
-    uid: numberOf(header.uid, pax, "uid"),
-    gid: numberOf(header.gid, pax, "gid"),
+    uid: paxNumber(header.uid, pax, "uid"),
+    gid: paxNumber(header.gid, pax, "gid"),
     mtime: timeOf(pax, "mtime") ?? { seconds: header.mtime, nanoseconds: 0 },
-    atime: timesOf(pax) ?? header.atime,
+    atime: accessTimeOf(pax) ?? header.atime,
     size: hasContent(kind) ? size : 0,
     devMajor: header.devMajor,
     devMinor: header.devMinor,
@@ -63,7 +63,7 @@ function nameOf(plain: string, pax: string | undefined, gnu: string): string {
   return pax;
 }
 
-function kindOf(flag: string, path: string): TarKind {
+function kindOfFlag(flag: string, path: string): TarKind {
   switch (flag) {
     case "\0":
       return path.endsWith("/") ? "folder" : "file"; // v7 has no type for folders
@@ -88,7 +88,7 @@ function kindOf(flag: string, path: string): TarKind {
   }
 }
 
-function numberOf(plain: number, pax: PaxRecords, key: string): number {
+function paxNumber(plain: number, pax: PaxRecords, key: string): number {
   const text = pax.get(key);
   return text === undefined || text === "" ? plain : decimal(text, `PAX ${key}`);
 }
@@ -98,7 +98,7 @@ function timeOf(pax: PaxRecords, key: string) {
   return text === undefined || text === "" ? undefined : paxTime(text, `PAX ${key}`);
 }
 
-function timesOf(pax: PaxRecords) {
+function accessTimeOf(pax: PaxRecords) {
   timeOf(pax, "ctime"); // nobody can set it, but a broken one is an error
   return timeOf(pax, "atime");
 }

@@ -36,7 +36,7 @@ export function parsePax(body: Buffer): PaxRecords {
     if (middle < 0 || middle >= end - 1) throw new FieldError("PAX record without =");
     const key = body.toString("latin1", gap + 1, middle);
     const value = body.toString("latin1", middle + 1, end - 1);
-    check(key, value);
+    checkRecord(key, value);
     if (key === "GNU.sparse.offset" || key === "GNU.sparse.numbytes") {
       const expected = pairs.length % 2 === 0 ? "GNU.sparse.offset" : "GNU.sparse.numbytes";
       if (key !== expected || value.includes(",")) throw new FieldError("bad GNU sparse map");
@@ -50,7 +50,7 @@ export function parsePax(body: Buffer): PaxRecords {
   return records;
 }
 
-function check(key: string, value: string): void {
+function checkRecord(key: string, value: string): void {
   if (key === "") throw new FieldError("PAX record without a key");
   const isName = key === "path" || key === "linkpath" || key === "uname" || key === "gname";
   // Go's archive/tar allows NUL in any other value, and file capabilities need it.

@@ -20,7 +20,7 @@ export interface TarHandler {
 }
 
 /** What the bytes that come next are. */
-type Part =
+type ArchivePart =
   | "header"
   | "extended header" // the body of a member of type x, g, L or K
   | "old sparse map" // extension blocks of GNU's old sparse format
@@ -44,7 +44,7 @@ export class TarReader {
   readonly #handler: TarHandler;
   #failure: { readonly error: unknown } | undefined;
 
-  #part: Part = "header";
+  #part: ArchivePart = "header";
   /** Bytes of the part at hand that are still to come. */
   #left = blockSize;
   /** Bytes read so far. */
@@ -334,14 +334,14 @@ export class TarReader {
     else this.#expect("header", blockSize);
   }
 
-  #expect(part: Part, bytes: number): void {
+  #expect(part: ArchivePart, bytes: number): void {
     this.#part = part;
     this.#left = bytes;
   }
 }
 
 /** Whether an archive may stop here: as Go has it, even in the padding after the last member. */
-function isPause(part: Part): boolean {
+function isPause(part: ArchivePart): boolean {
   return part === "padding" || part === "nothing";
 }
 

@@ -2,7 +2,7 @@ import { errorCode, messageOf, UserError } from "../../host/errors.ts";
 import { TarError } from "../tar/error.ts";
 
 /** What a thread has thrown, as it goes to another one: classes don't survive that. */
-export interface Failure {
+export interface ThreadFailure {
   readonly kind: "user" | "tar" | "other";
   readonly message: string;
   readonly stack: string | undefined;
@@ -11,7 +11,7 @@ export interface Failure {
   readonly offset: number;
 }
 
-export function describeFailure(thrown: unknown): Failure {
+export function describeFailure(thrown: unknown): ThreadFailure {
   return {
     kind: thrown instanceof UserError ? "user" : thrown instanceof TarError ? "tar" : "other",
     message: messageOf(thrown),
@@ -22,7 +22,7 @@ export function describeFailure(thrown: unknown): Failure {
 }
 
 /** The error that a thread has thrown. */
-export function failureOf({ kind, message, stack, code }: Failure): Error {
+export function errorOfThread({ kind, message, stack, code }: ThreadFailure): Error {
   if (kind === "user") return new UserError(message);
   const error = new Error(message);
   if (stack !== undefined) error.stack = stack;

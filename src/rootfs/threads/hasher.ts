@@ -1,28 +1,28 @@
 import { createHash } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
 import { readDefaults } from "../attributes.ts";
-import { describeFailure, type Failure } from "./failure.ts";
+import { describeFailure, type ThreadFailure } from "./failure.ts";
 import { makeSmallFile } from "./make-small-file.ts";
 import { nextTask } from "./next-task.ts";
-import { Jobs, type Loaded, request, type SharedMemory, share, wake, word } from "./ring-buffer.ts";
+import { JobQueue, type Loaded, request, type SharedMemory, share, wake, word } from "./ring-buffer.ts";
 
-export type HasherMessage = Loaded | { readonly kind: "failed"; readonly failure: Failure };
+export type HasherMessage = Loaded | { readonly kind: "failed"; readonly failure: ThreadFailure };
 
 /** Worker: hashes the ring's bytes and makes small files, as the writer asks. It blocks when there is nothing to do. */
 const shared = share(workerData as SharedMemory);
 const { words, ring } = shared;
-const jobs = new Jobs(shared.jobs);
+const jobs = new JobQueue(shared.jobs);
 const defaults = readDefaults();
 const backlog = ring.length / 4;
-const load = (index: number) => Atomics.load(words, index);
+const readWord = (index: number) => Atomics.load(words, index);
 
 let hash = createHash("sha256");
 
 function work(): void {
   for (;;) {
-    const before = load(word.wakeHasher);
+    const before = readWord(word.wakeHasher);
     const done = { hashed: words[word.hashed] ?? 0, jobs: words[word.done] ?? 0 };
-    const task = nextTask(load, done, backlog);
+    const task = nextTask(readWord, done, backlog);
     switch (task.kind) {
       case "hash":
         hashSome(done.hashed, task.length);
@@ -51,7 +51,7 @@ function hashSome(position: number, length: number): void {
   const taken = Math.min(length, ring.length - start);
   hash.update(ring.subarray(start, start + taken));
   Atomics.store(words, word.hashed, (position + taken) | 0);
-  wake(shared, word.wakeFiller);
+  wake(shared, word.wakeProducer);
 }
 
 const tell = (message: HasherMessage) => parentPort?.postMessage(message);
@@ -62,5 +62,5 @@ try {
   tell({ kind: "failed", failure: describeFailure(thrown) });
   Atomics.store(words, word.failed, 1);
   wake(shared, word.wakeWriter);
-  wake(shared, word.wakeFiller);
+  wake(shared, word.wakeProducer);
 }

@@ -1,24 +1,24 @@
 import { readSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { UserError } from "../../host/errors.ts";
-import { undecompressed } from "../../image/compression/compression.ts";
+import { undecompressable } from "../../image/compression/compression.ts";
 import { ZstdReader } from "../../image/compression/zstd-reader.ts";
 import type { Digest } from "../../image/digest.ts";
 import type { OpenBytes } from "../layer/open-layer.ts";
 import { close } from "../syscalls.ts";
-import { describeFailure, type Failure } from "./failure.ts";
+import { describeFailure, type ThreadFailure } from "./failure.ts";
 import { distance, type Loaded, type SharedMemory, share, waitUntil, wake, word } from "./ring-buffer.ts";
 
 /** The next layer's bytes, and the digest by which to call it. This worker closes the descriptor. */
-export interface FillerRequest extends OpenBytes {
+export interface ProducerRequest extends OpenBytes {
   readonly digest: Digest;
 }
 
-export type FillerAnswer =
+export type ProducerAnswer =
   | Loaded
   /** All of the layer's plain bytes were in the ring, unless another thread has failed. */
   | { readonly kind: "filled" }
-  | { readonly kind: "failed"; readonly failure: Failure };
+  | { readonly kind: "failed"; readonly failure: ThreadFailure };
 
 /** Plain bytes that are brought at once, at most, and then told to the others: little, so that they are still hot. */
 const filledAtOnce = 256 * 1024;
@@ -31,10 +31,10 @@ const shared = share(workerData as SharedMemory);
 const { words, ring } = shared;
 const port = parentPort;
 if (port === null) throw new Error("this is a worker's file");
-const answer = (message: FillerAnswer) => port.postMessage(message);
+const answer = (message: ProducerAnswer) => port.postMessage(message);
 answer({ kind: "loaded" });
 
-let filled = 0;
+let produced = 0;
 
 function fill({ fd, compression }: OpenBytes): void {
   if (compression === "none") {
@@ -48,35 +48,35 @@ function fill({ fd, compression }: OpenBytes): void {
 /** @param read reads into a buffer and answers how many bytes, 0 at the end */
 function fillBy(read: (into: Buffer) => number): void {
   // Not for less room, so that nobody is woken for every little bit of it.
-  while (waitUntil(shared, word.wakeFiller, () => room() >= filledAtOnce)) {
-    const start = filled & (ring.length - 1);
+  while (waitUntil(shared, word.wakeProducer, () => freeBytes() >= filledAtOnce)) {
+    const start = produced & (ring.length - 1);
     const length = read(ring.subarray(start, Math.min(start + filledAtOnce, ring.length)));
     if (length === 0) return;
-    filled = (filled + length) | 0;
-    Atomics.store(words, word.filled, filled);
+    produced = (produced + length) | 0;
+    Atomics.store(words, word.filled, produced);
     wake(shared, word.wakeHasher);
     wake(shared, word.wakeWriter);
   }
 }
 
 /** Bytes of the ring that nobody needs any more. */
-function room(): number {
-  const unhashed = distance(Atomics.load(words, word.hashed), filled);
-  const needed = distance(Atomics.load(words, word.needed), filled);
+function freeBytes(): number {
+  const unhashed = distance(Atomics.load(words, word.hashed), produced);
+  const needed = distance(Atomics.load(words, word.needed), produced);
   return ring.length - Math.max(unhashed, needed);
 }
 
 /** What can't be decompressed is told as such. */
-function failureOf(thrown: unknown, { digest }: FillerRequest): Failure {
-  return describeFailure(thrown instanceof UserError ? undecompressed(digest, thrown.message) : thrown);
+function readingFailure(thrown: unknown, { digest }: ProducerRequest): ThreadFailure {
+  return describeFailure(thrown instanceof UserError ? undecompressable(digest, thrown.message) : thrown);
 }
 
-port.on("message", (request: FillerRequest) => {
-  let failure: Failure | undefined;
+port.on("message", (request: ProducerRequest) => {
+  let failure: ThreadFailure | undefined;
   try {
     fill(request);
   } catch (thrown) {
-    failure = failureOf(thrown, request);
+    failure = readingFailure(thrown, request);
   } finally {
     close(request.fd);
   }

@@ -44,7 +44,7 @@ export const word = {
   /** Count what happens, for the other threads to wait for. */
   wakeHasher: 6,
   wakeWriter: 7,
-  wakeFiller: 8,
+  wakeProducer: 8,
   /** Position up to which the writer needs nothing, for itself or for the jobs it has given. */
   needed: 9,
   /** Layers whose bytes were all brought. */
@@ -116,7 +116,7 @@ export interface Job {
 }
 
 /** The queue of jobs: numbers and a name each, in a place of fixed size. */
-export class Jobs {
+export class JobQueue {
   readonly #numbers: Float64Array[] = [];
   readonly #names: Buffer[] = [];
 

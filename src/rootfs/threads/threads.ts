@@ -1,11 +1,11 @@
 import { addAbortListener, once } from "node:events";
 import { Worker } from "node:worker_threads";
-import type { Host } from "../../host/step-context.ts";
+import type { StepContext } from "../../host/step-context.ts";
 import type { Digest } from "../../image/digest.ts";
 import type { OpenLayer } from "../layer/open-layer.ts";
-import { failureOf } from "./failure.ts";
+import { errorOfThread } from "./failure.ts";
 import type { HasherMessage } from "./hasher.ts";
-import type { FillerAnswer, FillerRequest } from "./producer.ts";
+import type { ProducerAnswer, ProducerRequest } from "./producer.ts";
 import { type Loaded, request, type Shared, type SharedMemory, share, wake, word } from "./ring-buffer.ts";
 import type { WriterAnswer, WriterData, WriterRequest } from "./writer.ts";
 
@@ -13,7 +13,7 @@ import type { WriterAnswer, WriterData, WriterRequest } from "./writer.ts";
 export class Threads implements AsyncDisposable {
   readonly #shared: Shared;
   readonly #workers: readonly Worker[];
-  readonly #filler: Questions<FillerRequest, FillerAnswer>;
+  readonly #filler: Questions<ProducerRequest, ProducerAnswer>;
   readonly #writer: Questions<WriterRequest, Exclude<WriterAnswer, { kind: "warning" }>>;
   readonly #failed = Promise.withResolvers<never>();
   /** Each thread has said its first word, or is gone. */
@@ -22,7 +22,7 @@ export class Threads implements AsyncDisposable {
   readonly #untilAborted: Disposable;
 
   /** @param root the folder to write to */
-  constructor(root: string, memory: SharedMemory, { log, signal }: Pick<Host, "log" | "signal">) {
+  constructor(root: string, memory: SharedMemory, { log, signal }: Pick<StepContext, "log" | "signal">) {
     this.#shared = share(memory);
     const workerData: WriterData = { memory, root };
     const filler = new Worker(new URL("./producer.ts", import.meta.url), { workerData: memory });
@@ -40,9 +40,9 @@ export class Threads implements AsyncDisposable {
       if (answer.kind === "warning") log.warn(answer.text);
       else this.#writer.answered(answer);
     });
-    filler.on("message", (answer: FillerAnswer) => this.#filler.answered(answer));
+    filler.on("message", (answer: ProducerAnswer) => this.#filler.answered(answer));
     hasher.on("message", (message: HasherMessage) => {
-      if (message.kind === "failed") this.#failed.reject(failureOf(message.failure));
+      if (message.kind === "failed") this.#failed.reject(errorOfThread(message.failure));
     });
     for (const worker of this.#workers) worker.on("error", (error) => this.#fail(error));
     // A file's bytes go on coming, so nothing else would end the threads' work on it.
@@ -60,14 +60,14 @@ export class Threads implements AsyncDisposable {
       if (Atomics.load(this.#shared.words, word.failed) !== 0) await this.#failed.promise;
       this.#end(); // Nobody takes what the filler would still bring.
       // Such as a full disk: no byte of the layer is to blame, so none is waited for.
-      if (written.failure.kind === "other") throw failureOf(written.failure);
+      if (written.failure.kind === "other") throw errorOfThread(written.failure);
     }
     const filled = await filling;
     // What was wrong with the bytes is the cause of what is wrong with the archive.
     const failed = [filled, written].find(({ kind }) => kind === "failed");
     if (failed?.kind === "failed") {
-      if (failed.failure.kind !== "other") await layer.blamed();
-      throw failureOf(failed.failure);
+      if (failed.failure.kind !== "other") await layer.throwIfDamaged();
+      throw errorOfThread(failed.failure);
     }
     if (written.kind === "layer") return written.size;
     throw new Error("the writer's thread answers something else than was asked");
@@ -76,7 +76,7 @@ export class Threads implements AsyncDisposable {
   /** Waits until all is written. */
   async finish(): Promise<void> {
     const answer = await this.#writer.ask("finish");
-    if (answer.kind === "failed") throw failureOf(answer.failure);
+    if (answer.kind === "failed") throw errorOfThread(answer.failure);
   }
 
   #fail(error: unknown): void {
@@ -88,7 +88,7 @@ export class Threads implements AsyncDisposable {
   #end(): void {
     Atomics.store(this.#shared.words, word.request, request.end);
     Atomics.store(this.#shared.words, word.failed, 1);
-    for (const index of [word.wakeHasher, word.wakeWriter, word.wakeFiller]) wake(this.#shared, index);
+    for (const index of [word.wakeHasher, word.wakeWriter, word.wakeProducer]) wake(this.#shared, index);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,8 +1,8 @@
-import type { Host } from "../../host/step-context.ts";
+import type { StepContext } from "../../host/step-context.ts";
 import type { Decompressors } from "../../image/compression/decompressors.ts";
 import { checkDiffId, type Layer } from "../layer/layer.ts";
 import { openLayer } from "../layer/open-layer.ts";
-import type { Progress } from "../progress.ts";
+import type { UnpackProgress } from "../progress.ts";
 import { allocate, counted, share } from "./ring-buffer.ts";
 import { Threads } from "./threads.ts";
 
@@ -11,9 +11,9 @@ export interface Unpacking {
   readonly layers: readonly Layer[];
   /** An empty folder. */
   readonly destination: string;
-  readonly host: Pick<Host, "env" | "log" | "signal">;
+  readonly host: Pick<StepContext, "env" | "log" | "signal">;
   readonly decompressors: Decompressors;
-  readonly progress: Progress;
+  readonly progress: UnpackProgress;
 }
 
 /**

@@ -4,13 +4,13 @@ import { close, openHostFolder } from "../syscalls.ts";
 import type { TarEntry } from "../tar/entry.ts";
 import { TarReader } from "../tar/reader.ts";
 import { type SmallFiles, TreeWriter } from "../tree-writer.ts";
-import { describeFailure, type Failure } from "./failure.ts";
+import { describeFailure, type ThreadFailure } from "./failure.ts";
 import { makeSmallFile } from "./make-small-file.ts";
 import {
   counted,
   distance,
   type Job,
-  Jobs,
+  JobQueue,
   jobsLimit,
   type Loaded,
   request,
@@ -37,7 +37,7 @@ export type WriterAnswer =
   /** All is written and closed. */
   | { readonly kind: "finished" }
   | { readonly kind: "warning"; readonly text: string }
-  | { readonly kind: "failed"; readonly failure: Failure };
+  | { readonly kind: "failed"; readonly failure: ThreadFailure };
 
 /** Files up to so many bytes can be left to the hasher's thread: it needs their content in the ring, whole. */
 const smallest = 128 * 1024;
@@ -50,7 +50,7 @@ const takenAtOnce = 512 * 1024;
  */
 class Ring implements SmallFiles {
   readonly #shared;
-  readonly #jobs: Jobs;
+  readonly #jobs: JobQueue;
   readonly #defaults: Defaults;
   /** Layers read to their ends. */
   #layers = 0;
@@ -64,7 +64,7 @@ class Ring implements SmallFiles {
 
   constructor(memory: SharedMemory, defaults: Defaults) {
     this.#shared = share(memory);
-    this.#jobs = new Jobs(memory.jobs);
+    this.#jobs = new JobQueue(memory.jobs);
     this.#defaults = defaults;
   }
 
@@ -146,7 +146,7 @@ class Ring implements SmallFiles {
     const needed = (this.#read - this.#kept()) | 0;
     if (needed === words[word.needed]) return;
     Atomics.store(words, word.needed, needed);
-    wake(this.#shared, word.wakeFiller);
+    wake(this.#shared, word.wakeProducer);
   }
 
   /** Bytes before the end of what was read that are still needed. */

@@ -32,14 +32,14 @@ export function openDirectoryStore({ directory, keep }: DirectoryStoreOptions): 
     },
     tags: async () => [],
     stage: (signal) => openDirectoryStage({ directory, where, signal, keep }),
-    fetch: (version, signal) => fetchBuild(directory, version, signal),
+    fetch: (version, signal) => openStoredFolder(directory, version, signal),
     [Symbol.asyncDispose]: async () => {},
   };
 }
 
 async function writable(directory: string, where: string): Promise<void> {
   try {
-    await makeFolder(directory);
+    await makeStoreFolder(directory);
     await access(directory, constants.W_OK | constants.X_OK);
   } catch (cause) {
     const code = errorCode(cause) ?? "";
@@ -51,20 +51,24 @@ async function writable(directory: string, where: string): Promise<void> {
 }
 
 /** Node's own recursive mkdir never ends where a parent is there and has no room for folders, as /proc. */
-async function makeFolder(path: string): Promise<void> {
+async function makeStoreFolder(path: string): Promise<void> {
   const missing = await mkdir(path).catch((thrown: unknown) => {
     if (errorCode(thrown) === "EEXIST") return false;
     if (errorCode(thrown) !== "ENOENT" || dirname(path) === path) throw thrown;
     return true;
   });
   if (missing !== true) return;
-  await makeFolder(dirname(path));
+  await makeStoreFolder(dirname(path));
   await mkdir(path).catch((thrown: unknown) => {
     if (errorCode(thrown) !== "EEXIST") throw thrown;
   });
 }
 
-async function fetchBuild(directory: string, version: Digest, signal: AbortSignal): Promise<StoredBuild> {
+async function openStoredFolder(
+  directory: string,
+  version: Digest,
+  signal: AbortSignal,
+): Promise<StoredBuild> {
   const folder = join(directory, hexOf(version));
   const where = `directory ${folder}`;
   await using held = new AsyncDisposableStack();

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { flushFolder, writeFlushedBytes, writeSmallFile } from "../../host/atomic-write.ts";
 import { writeProblem } from "../../host/disk-errors.ts";
 import { errorCode, UserError } from "../../host/errors.ts";
-import { exchange } from "../../host/file-lock.ts";
+import { exchangeNames } from "../../host/file-lock.ts";
 import { mapAtOnce } from "../../host/map-at-once.ts";
 import type { Blobs } from "../../image/blobs.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
@@ -21,7 +21,7 @@ import { createStaging, retire } from "./folders.ts";
 import { type Keep, removeOldBuilds } from "./keep.ts";
 
 /** Blobs checked and flushed at once: one that is hashed, one that waits for the disk. */
-const blobsAtOnce = 2;
+const flushedAtOnce = 2;
 
 export interface DirectoryStageOptions {
   readonly directory: string;
@@ -107,7 +107,7 @@ interface Gathering {
 
 async function store(gathering: Gathering, directory: string): Promise<void> {
   await gather(gathering);
-  await publish(directory, gathering.layout, gathering.build.version);
+  await publishLayout(directory, gathering.layout, gathering.build.version);
 }
 
 /** Moves what the build's targets lead to into one layout: every blob checked, and flushed to the disk. */
@@ -120,7 +120,7 @@ async function gather({ build, blobs, layout, signal }: Gathering): Promise<void
     for (const { descriptor: blob } of await reachableBlobs(blobs, tree, signal))
       needed.set(blob.digest, blob);
   }
-  await mapAtOnce([...needed.values()], { limit: blobsAtOnce, signal }, async (blob) => {
+  await mapAtOnce([...needed.values()], { limit: flushedAtOnce, signal }, async (blob) => {
     const from = blobs.file(blob);
     await drain(verifiedPieces(blobs, blob, { signal }));
     if (from === undefined) throw new Error(`blob ${blob.digest} has no file`);
@@ -133,7 +133,7 @@ async function gather({ build, blobs, layout, signal }: Gathering): Promise<void
 }
 
 /** Gives the finished layout its name. A build of the same version is replaced at once: a get sees the old or the new. */
-async function publish(directory: string, layout: string, version: Digest): Promise<void> {
+async function publishLayout(directory: string, layout: string, version: Digest): Promise<void> {
   const final = join(directory, hexOf(version));
   try {
     await rename(layout, final);
@@ -141,7 +141,7 @@ async function publish(directory: string, layout: string, version: Digest): Prom
     const code = errorCode(thrown);
     if (code !== "ENOTEMPTY" && code !== "EEXIST") throw thrown;
     // A get may still read the old one: then it keeps its files under another name until a later put clears it.
-    if (exchange(layout, final)) await retire(directory, layout);
+    if (exchangeNames(layout, final)) await retire(directory, layout);
     else {
       // For a moment there is neither. A put that is killed in it is run again, and stores the same build.
       await retire(directory, final);

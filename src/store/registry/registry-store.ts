@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { UserError } from "../../host/errors.ts";
 import { createPrivateFolder } from "../../host/private-folder.ts";
-import type { Host } from "../../host/step-context.ts";
+import type { StepContext } from "../../host/step-context.ts";
 import type { Blobs } from "../../image/blobs.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import { type Digest, digestOf } from "../../image/digest.ts";
@@ -25,7 +25,7 @@ export interface RegistryStoreOptions {
   readonly repository: string;
   readonly access: RegistryAccess;
   readonly limits?: Partial<Limits>;
-  readonly host: Host;
+  readonly host: StepContext;
 }
 
 /**
@@ -48,7 +48,7 @@ export async function openRegistryStore(options: RegistryStoreOptions): Promise<
     limits: { ...defaultLimits, ...options.limits },
     credentials: (signal) => findCredentials(access, repository.host, { env, signal }),
   });
-  const opened: Repository = { client, name, blobs: repositoryBlobs(client, where) };
+  const opened: OpenedRepository = { client, name, blobs: repositoryBlobs(client, where) };
   const insecure = access.hosts.get(repository.host)?.insecure === true;
   prepared.defer(() => client[Symbol.dispose]());
   const owned = prepared.move();
@@ -59,7 +59,7 @@ export async function openRegistryStore(options: RegistryStoreOptions): Promise<
     async stage(signal) {
       return registryStage(opened, insecure, signal);
     },
-    fetch: (version, signal) => fetchBuild(opened, version, signal),
+    fetch: (version, signal) => fetchTaggedBuild(opened, version, signal),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -98,13 +98,17 @@ function isConfigType(mediaType: string): boolean {
   return mediaType === mediaTypes.ociConfig || mediaType === mediaTypes.dockerConfig;
 }
 
-interface Repository {
+interface OpenedRepository {
   readonly client: RegistryClient;
   readonly name: string;
   readonly blobs: Blobs;
 }
 
-function registryStage({ client, name, blobs }: Repository, insecure: boolean, signal: AbortSignal): Stage {
+function registryStage(
+  { client, name, blobs }: OpenedRepository,
+  insecure: boolean,
+  signal: AbortSignal,
+): Stage {
   return {
     blobs,
     async exporter() {
@@ -128,8 +132,8 @@ function registryStage({ client, name, blobs }: Repository, insecure: boolean, s
   };
 }
 
-async function fetchBuild(
-  { client, blobs }: Repository,
+async function fetchTaggedBuild(
+  { client, blobs }: OpenedRepository,
   version: Digest,
   signal: AbortSignal,
 ): Promise<StoredBuild> {

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { openBuilder } from "../../../src/builder/builder.ts";
 import { noCache } from "../../../src/builder/plan/layer-cache.ts";
 import { startChild } from "../../../src/host/child.ts";
-import { createTestHost } from "../../support/runs/test-step.ts";
+import { createTestStep } from "../../support/runs/test-step.ts";
 
 const defaults = {
   access: { hosts: new Map() },
@@ -26,7 +26,7 @@ async function processesWith(text: string): Promise<number[]> {
 }
 
 test("a daemon of the step's own answers buildctl, and ends with all its processes, mounts and files", async () => {
-  const host = createTestHost();
+  const host = createTestStep();
   const builder = await openBuilder({ ...defaults, host });
   const { workspace, pool } = builder;
   const { stdout } = await startChild(
@@ -45,7 +45,7 @@ test("a daemon of the step's own answers buildctl, and ends with all its process
 
 test("a daemon that ends before it listens is answered with the end of its log", async () => {
   const text = "[worker.oci]\nsnapshotter = 'no-such-snapshotter'";
-  const host = createTestHost();
+  const host = createTestStep();
   await assert.rejects(
     openBuilder({ ...defaults, host, daemonConfig: [{ subject: "buildkit_config", text }] }),
     {
@@ -56,14 +56,14 @@ test("a daemon that ends before it listens is answered with the end of its log",
 });
 
 test("an abort while the daemon starts leaves nothing behind", async () => {
-  const host = createTestHost();
+  const host = createTestStep();
   const opening = openBuilder({ ...defaults, host });
   host.abort();
   await assert.rejects(opening);
 });
 
 test("a missing buildkitd is named, with what to install", async () => {
-  const host = { ...createTestHost(), env: { PATH: "/usr/bin:/bin" } };
+  const host = { ...createTestStep(), env: { PATH: "/usr/bin:/bin" } };
   await assert.rejects(openBuilder({ ...defaults, host }), {
     name: "UserError",
     message: /^buildkitd can't be started: .*install BuildKit 0\.28\.1/,

@@ -18,7 +18,7 @@ async function inputs(): Promise<AsyncDisposable & { path: string }> {
 
 test("a path among the inputs is found, through symlinks that stay inside", async () => {
   await using folder = await inputs();
-  const put = { path: folder.path, step: "put" } as const;
+  const put = { path: folder.path, kind: "put" } as const;
   assert.equal(await resolveInput(put, "repo/src", "context", "folder"), join(folder.path, "repo/src"));
   assert.equal(
     await resolveInput(put, "./repo//link", "dockerfile", "file"),
@@ -29,7 +29,7 @@ test("a path among the inputs is found, through symlinks that stay inside", asyn
 
 test("a first part that is no input is answered with the inputs: line to add", async () => {
   await using folder = await inputs();
-  await assert.rejects(resolveInput({ path: folder.path, step: "put" }, "app/src", "context", "folder"), {
+  await assert.rejects(resolveInput({ path: folder.path, kind: "put" }, "app/src", "context", "folder"), {
     name: "UserError",
     message:
       'context: artifact "app" is not among the put\'s inputs (there are: repo): add "inputs: [app]" to the put step, or correct the path "app/src"',
@@ -39,7 +39,7 @@ test("a first part that is no input is answered with the inputs: line to add", a
 test("a path missing further down is answered with what there is", async () => {
   await using folder = await inputs();
   await assert.rejects(
-    resolveInput({ path: folder.path, step: "put" }, "repo/docker/x", "dockerfile", "file"),
+    resolveInput({ path: folder.path, kind: "put" }, "repo/docker/x", "dockerfile", "file"),
     {
       name: "UserError",
       message:
@@ -50,7 +50,7 @@ test("a path missing further down is answered with what there is", async () => {
 
 test("nothing outside the put's folder can be named, neither by .. nor absolutely nor through a symlink", async () => {
   await using folder = await inputs();
-  const put = { path: folder.path, step: "put" } as const;
+  const put = { path: folder.path, kind: "put" } as const;
   for (const path of ["../x", "repo/../../x", "/etc/passwd", "/"]) {
     await assert.rejects(resolveInput(put, path, "context", "file"), {
       name: "UserError",
@@ -71,12 +71,12 @@ test("a task may name absolute paths, since its inputs can be mounted anywhere",
   await using folder = await inputs();
   await using other = await inputs();
   const file = join(other.path, "repo/Dockerfile");
-  assert.equal(await resolveInput({ path: folder.path, step: "task" }, file, "secrets.ca", "file"), file);
+  assert.equal(await resolveInput({ path: folder.path, kind: "task" }, file, "secrets.ca", "file"), file);
 });
 
 test("a file where a folder is expected is refused, and the other way round", async () => {
   await using folder = await inputs();
-  const put = { path: folder.path, step: "put" } as const;
+  const put = { path: folder.path, kind: "put" } as const;
   await assert.rejects(resolveInput(put, "repo/Dockerfile", "context", "folder"), {
     message: 'context: "repo/Dockerfile" is a file; expected a folder',
   });

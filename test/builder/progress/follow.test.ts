@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createProgressBoard } from "../../../src/builder/progress/follow.ts";
-import { createTestHost } from "../../support/runs/test-step.ts";
+import { createTestStep } from "../../support/runs/test-step.ts";
 
 /** What is logged when BuildKit's import of a layer cache ends with this error. */
 function loggedFor(error: string): string {
-  const { log, logged } = createTestHost();
+  const { log, logged } = createTestStep();
   const following = createProgressBoard({ log, style: "steps" }).follow(undefined);
   const [started, completed] = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"];
   const name = "importing cache manifest from registry.example/app:cache";

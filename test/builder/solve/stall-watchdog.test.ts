@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { test } from "node:test";
 import { reachRemoteDaemon } from "../../../src/builder/engine/remote-daemon.ts";
 import type { StepName } from "../../../src/builder/progress/step.ts";
-import { watchSolve } from "../../../src/builder/solve/stall-watchdog.ts";
+import { watchForStalls } from "../../../src/builder/solve/stall-watchdog.ts";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
-import { createTestHost } from "../../support/runs/test-step.ts";
+import { createTestStep } from "../../support/runs/test-step.ts";
 import { startBuildkitd } from "../../support/servers/buildkit.ts";
 
 const run: StepName = { place: "1/1", text: "RUN make", isInstruction: true };
@@ -15,7 +15,7 @@ const silence = { cache: 60_000, daemon: 500 };
 test("a daemon that freezes in a silence is found out, and one that answers is waited for, with words", async () => {
   await using daemon = await startBuildkitd();
   await using folder = await createPrivateFolder("test-watch");
-  const host = createTestHost();
+  const host = createTestStep();
   const engine = await reachRemoteDaemon(
     { address: daemon.address },
     { host, workspace: folder.path, name: "remote" },
@@ -30,7 +30,7 @@ test("a daemon that freezes in a silence is found out, and one that answers is w
       return problem;
     },
   };
-  using watch = watchSolve({
+  using watch = watchForStalls({
     engine: counted,
     progress: { running: () => [run, push] },
     silence,

@@ -7,7 +7,7 @@ import { type Layer, unpackRootfs } from "../../../src/rootfs/unpack.ts";
 import { packTar } from "../../support/images/image-writer.ts";
 import { layerOf } from "../../support/images/unpacking.ts";
 import { randomBytes, randomFrom } from "../../support/runs/random.ts";
-import { createTestHost } from "../../support/runs/test-step.ts";
+import { createTestStep } from "../../support/runs/test-step.ts";
 
 /** As much as makes unpacking use threads. */
 async function largeLayer(): Promise<Layer> {
@@ -25,7 +25,7 @@ test("127 layers, each with a file over one of the layer before, become the last
   process.on("warning", note);
   await using place = await createPrivateFolder("test-layers");
   const destination = join(place.path, "rootfs");
-  await unpackRootfs({ layers, destination, host: createTestHost() });
+  await unpackRootfs({ layers, destination, host: createTestStep() });
   // Node emits warnings at the end of the tick.
   await new Promise(setImmediate);
   process.off("warning", note);

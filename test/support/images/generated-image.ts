@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { unpackRootfs } from "../../../src/rootfs/unpack.ts";
-import { createTestHost } from "../runs/test-step.ts";
+import { createTestStep } from "../runs/test-step.ts";
 import { type RawMember, rawTar } from "../tar/raw-tar.ts";
 import { readTree, type Tree } from "../tar/trees.ts";
 import { type MadeLayout, writeLayout } from "./image-writer.ts";
@@ -21,7 +21,7 @@ export async function generateImage(folder: string, options: StackOptions): Prom
   const archives = layers.map(rawTar);
   const destination = join(folder, "ours");
   const made = archives.map((archive) => layerOf(archive));
-  await unpackRootfs({ layers: made, destination, host: createTestHost() });
+  await unpackRootfs({ layers: made, destination, host: createTestStep() });
   const tree = readTree(destination);
   assert.ok(tree.size > 1, `seed ${options.seed} made an empty tree`);
   const layout = await writeLayout(join(folder, "layout"), { layers: archives });

@@ -8,7 +8,7 @@ import { createPrivateFolder } from "../../../src/host/private-folder.ts";
 import type { Decompressors } from "../../../src/image/compression/decompressors.ts";
 import { type DiffId, digestOf } from "../../../src/image/digest.ts";
 import { type Layer, unpackRootfs } from "../../../src/rootfs/unpack.ts";
-import { createTestHost } from "../runs/test-step.ts";
+import { createTestStep } from "../runs/test-step.ts";
 import { type RawMember, rawTar } from "../tar/raw-tar.ts";
 import { readTree, type TreeEntry } from "../tar/trees.ts";
 
@@ -97,7 +97,7 @@ export async function unpack(layers: Layers, way: Way, decompressors?: Decompres
     for (const name of ["victim", "folder/inner"]) writeFileSync(join(path, name), "untouched");
   }
   const before = watched.map(stateOf);
-  const host = createTestHost();
+  const host = createTestStep();
   const chosen = typeof layers === "function" ? layers(outside) : layers;
   const made = chosen.map((layer) => {
     if ("diffId" in layer) return layer;

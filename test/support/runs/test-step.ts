@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { createLog } from "../../../src/host/log.ts";
-import type { Host } from "../../../src/host/step-context.ts";
+import type { StepContext } from "../../../src/host/step-context.ts";
 
 /** The checkout under test, without a slash at its end. */
 export const checkout = fileURLToPath(new URL("../../..", import.meta.url)).replace(/\/$/, "");
@@ -14,7 +14,7 @@ export function toolEnvironment(more: Readonly<Record<string, string>> = {}): Re
   return { ...Object.fromEntries(defined), PATH: `${checkout}/.tools/bin:${path}`, ...more };
 }
 
-export interface TestHost extends Host {
+export interface TestStep extends StepContext {
   /** What was logged so far, as one text. */
   readonly logged: () => string;
   /** What Concourse's SIGTERM does. */
@@ -22,7 +22,7 @@ export interface TestHost extends Host {
 }
 
 /** A host whose log is kept in memory and whose signal the test can abort. */
-export function createTestHost(env: Readonly<Record<string, string>> = {}): TestHost {
+export function createTestStep(env: Readonly<Record<string, string>> = {}): TestStep {
   const controller = new AbortController();
   let text = "";
   const append = (written: string) => {

@@ -64,7 +64,7 @@ async function run(): Promise<number> {
         `expected one of ${[...commands.keys()].join(", ")}; found ${JSON.stringify(name)}`,
       );
     const command = await load();
-    const host: StepContext = {
+    const step: StepContext = {
       env: process.env,
       cwd: process.cwd(),
       arch: process.arch,
@@ -73,7 +73,7 @@ async function run(): Promise<number> {
       late: late.signal,
       kill: (pid, signal) => process.kill(pid, signal),
     };
-    const response = await command({ host, args, readInput });
+    const response = await command({ step, args, readInput });
     if (response !== undefined) await print(`${JSON.stringify(response)}\n`);
     return status.done;
   } catch (thrown) {

@@ -20,7 +20,7 @@ export type Daemons =
   | { readonly kind: "nodes"; readonly nodes: Nodes };
 
 export interface BuilderOptions {
-  readonly host: StepContext;
+  readonly step: StepContext;
   readonly access: RegistryAccess;
   readonly daemons: Daemons;
   readonly cache: LayerCache;
@@ -49,10 +49,10 @@ const stateParents = ["/scratch", "/var/lib", "/tmp"];
  * @throws UserError when no build can work here
  */
 export async function openBuilder(options: BuilderOptions): Promise<Builder> {
-  const { host, access, cache } = options;
+  const { step, access, cache } = options;
   await using opened = new AsyncDisposableStack();
   const { path: workspace } = opened.use(await createPrivateFolder("build"));
-  const registries = await writeRegistryFiles(access, workspace, host.env);
+  const registries = await writeRegistryFiles(access, workspace, step.env);
   const pool = opened.use(await openPool(options, workspace, registries));
   const owned = opened.move();
   return { pool, registries, cache, workspace, [Symbol.asyncDispose]: () => owned.disposeAsync() };
@@ -63,10 +63,10 @@ async function openPool(
   workspace: string,
   registries: RegistryFiles,
 ): Promise<EnginePool> {
-  const { host, daemons, cache, subject } = options;
-  if (daemons.kind === "nodes") return openNodes(daemons.nodes, { host, workspace, subject });
+  const { step, daemons, cache, subject } = options;
+  if (daemons.kind === "nodes") return openNodes(daemons.nodes, { step, workspace, subject });
   if (daemons.kind === "remote") {
-    const engine = await reachRemoteDaemon(daemons.remote, { host, workspace, name: "remote" });
+    const engine = await reachRemoteDaemon(daemons.remote, { step, workspace, name: "remote" });
     const problem = await engine.diagnose();
     if (problem !== undefined) throw new UserError(problem);
     return poolOf(engine);
@@ -74,7 +74,7 @@ async function openPool(
   const cacheEnv = await cacheEnvironment(cache, workspace);
   return poolOf(
     await startLocalDaemon({
-      host,
+      step,
       workspace,
       stateParents,
       entitlements: options.entitlements,

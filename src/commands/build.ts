@@ -19,19 +19,19 @@ const keptFolder = "cache/oci-build";
  * goes into `image/`, each additional target into a folder of its name, and `cache/`, where the task's config has
  * it, keeps the layers of this run's steps for the next one.
  */
-export async function build({ host: started }: Invocation): Promise<undefined> {
+export async function build({ step: started }: Invocation): Promise<undefined> {
   const params = readTaskParams(started.env);
-  const host = { ...started, env: withoutTaskParams(started.env) };
+  const step = { ...started, env: withoutTaskParams(started.env) };
   checkTargetNames(params.additionalTargets, ["image", "cache"], "ADDITIONAL_TARGETS");
   await using held = new AsyncDisposableStack();
   const { path: folder } = held.use(await createPrivateFolder("task"));
   const store = held.use(openDirectoryStore({ directory: folder }));
-  const kept = (await isFolder(join(host.cwd, "cache"))) ? join(host.cwd, keptFolder) : undefined;
+  const kept = (await isFolder(join(step.cwd, "cache"))) ? join(step.cwd, keptFolder) : undefined;
   const { stage, results } = held.use(
     await runBuild({
-      host,
+      step,
       options: params,
-      folder: { path: host.cwd, kind: "task" },
+      folder: { path: step.cwd, kind: "task" },
       access: { hosts: new Map() },
       daemons: { kind: "own" },
       cache: kept === undefined ? noCache : keptCache(kept),
@@ -51,10 +51,10 @@ export async function build({ host: started }: Invocation): Promise<undefined> {
       platform: undefined,
       repository: undefined,
       tag: undefined,
-      tree: await readTree(blobs, descriptor, host.signal),
+      tree: await readTree(blobs, descriptor, step.signal),
       blobs,
-      folder: join(host.cwd, index === 0 ? "image" : target),
-      host,
+      folder: join(step.cwd, index === 0 ? "image" : target),
+      step,
     });
   }
   await deliverAll(targets);

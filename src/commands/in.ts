@@ -22,7 +22,7 @@ import { openStore } from "./open-store.ts";
  *
  * The metadata is what a put tells of the image, for Concourse shows it in place of the put's.
  */
-export async function get({ host, args, readInput }: Invocation): Promise<{
+export async function get({ step, args, readInput }: Invocation): Promise<{
   readonly version: { readonly digest: string };
   readonly metadata: readonly MetadataField[];
 }> {
@@ -39,15 +39,15 @@ export async function get({ host, args, readInput }: Invocation): Promise<{
     await writePlace(place, folder);
     return { version, metadata: placeFields(place) };
   }
-  await using store = await openStore(source, host);
-  await using build = await store.fetch(version.digest, host.signal);
+  await using store = await openStore(source, step);
+  await using build = await store.fetch(version.digest, step.signal);
   const delivery = {
     outputOci: params.outputOci ?? build.delivery.outputOci,
     unpackRootfs: params.unpackRootfs ?? build.delivery.unpackRootfs,
     imageTar: params.imageTar,
     platform,
   };
-  await deliverAll(await targetsOf(build, { delivery, place, folder, host }));
+  await deliverAll(await targetsOf(build, { delivery, place, folder, step }));
   return { version, metadata: [...placeFields(place), ...imageFields(build.tree)] };
 }
 
@@ -73,22 +73,22 @@ interface Wanted {
   readonly delivery: Delivery;
   readonly place: RegistryPlace;
   readonly folder: string;
-  readonly host: StepContext;
+  readonly step: StepContext;
 }
 
 async function targetsOf(build: StoredBuild, wanted: Wanted): Promise<DeliverTarget[]> {
   const { blobs, tree, targets, version } = build;
-  const { delivery, place, folder, host } = wanted;
+  const { delivery, place, folder, step } = wanted;
   const [, ...others] = targets;
   const names = others.map(({ name }) => name);
   checkTargetNames(names, deliveredNames, `${blobs.where}: build ${version}`);
-  const common = { ...delivery, blobs, host };
+  const common = { ...delivery, blobs, step };
   const additional: DeliverTarget[] = [];
   for (const { name, descriptor } of others) {
     // The tag leads to the main target's image, so it isn't theirs.
     const { repository } = place;
     const rest = { repository, tag: undefined, folder: join(folder, name) };
-    additional.push({ ...common, ...rest, tree: await readTree(blobs, descriptor, host.signal) });
+    additional.push({ ...common, ...rest, tree: await readTree(blobs, descriptor, step.signal) });
   }
   return [{ ...common, ...place, folder, tree }, ...additional];
 }

@@ -2,7 +2,7 @@ import type { StepContext } from "../host/step-context.ts";
 
 /** What a command is given by the outermost file. */
 export interface Invocation {
-  readonly host: StepContext;
+  readonly step: StepContext;
   /** Arguments after the command's name. */
   readonly args: readonly string[];
   /** All of stdin, as text. @throws UserError when it is larger than any request */

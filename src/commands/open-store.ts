@@ -5,7 +5,7 @@ import type { Source } from "../request/source.ts";
 import type { Store } from "../store/store.ts";
 
 /** The one store that the source names. Only its own kind's modules are loaded: those of HTTP take Node a while. */
-export async function openStore(source: Source, host: StepContext): Promise<Store> {
+export async function openStore(source: Source, step: StepContext): Promise<Store> {
   checkCertificates(source.registryAccess);
   if (source.directory !== undefined) {
     const { openDirectoryStore } = await import("../store/directory/directory-store.ts");
@@ -17,7 +17,7 @@ export async function openStore(source: Source, host: StepContext): Promise<Stor
       repository: source.repository,
       access: source.registryAccess,
       limits: source.patience,
-      host,
+      step,
     });
   }
   throw new UserError("source: expected repository or directory");

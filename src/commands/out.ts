@@ -16,7 +16,7 @@ import { runBuild } from "./run-build.ts";
  * `out`: builds what the params ask for, stores it, and answers with its version.
  * Argument: the put's folder, in which each input lies by its name.
  */
-export async function put({ host, args, readInput }: Invocation): Promise<{
+export async function put({ step, args, readInput }: Invocation): Promise<{
   readonly version: { readonly digest: string };
   readonly metadata: readonly MetadataField[];
 }> {
@@ -27,9 +27,9 @@ export async function put({ host, args, readInput }: Invocation): Promise<{
   const inputs: InputFolder = { path: folder, kind: "put" };
   checkTargetNames(params.additionalTargets, deliveredNames, "params.additional_targets");
   const tags = await wantedTags(source, params, inputs);
-  await using store = await openStore(source, host);
+  await using store = await openStore(source, step);
   await using built = await runBuild({
-    host,
+    step,
     options: params,
     folder: inputs,
     access: source.registryAccess,
@@ -43,13 +43,13 @@ export async function put({ host, args, readInput }: Invocation): Promise<{
   const { stage, results } = built;
   const [main, ...others] = results.map(({ target, descriptor }) => ({ name: target, descriptor }));
   if (main === undefined) throw new Error("a build gave no result");
-  const tree = await readTree(stage.blobs, main.descriptor, host.signal);
+  const tree = await readTree(stage.blobs, main.descriptor, step.signal);
   const version = versionOf(tree);
   const delivery = { unpackRootfs: params.unpackRootfs, outputOci: params.outputOci };
-  const aliases = tags.aliases?.(await store.tags(host.signal)) ?? [];
+  const aliases = tags.aliases?.(await store.tags(step.signal)) ?? [];
   const all = [...new Set([...tags.tags, ...aliases])];
   await stage.commit({ version, targets: [main, ...others], delivery }, all);
-  host.log.line(`stored ${version} in ${store.where}${all.length === 0 ? "" : `, tagged ${all.join(", ")}`}`);
+  step.log.line(`stored ${version} in ${store.where}${all.length === 0 ? "" : `, tagged ${all.join(", ")}`}`);
   return {
     version: { digest: version },
     metadata: putMetadata({ tree, results, tags: all, repository: source.repository }),

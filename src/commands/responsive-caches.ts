@@ -13,7 +13,7 @@ export async function responsiveCaches(cache: LayerCache, options: ProbeOptions)
       if (location.type !== "registry" || ref === undefined) return [location];
       const silence = await probeRegistry(parseReference(ref, "source.cache.ref"), options);
       if (silence === undefined) return [location];
-      options.host.log.warn(`layer cache ${ref} not used: ${silence}`);
+      options.step.log.warn(`layer cache ${ref} not used: ${silence}`);
       return [];
     }),
   );

@@ -25,7 +25,7 @@ import type { Stage, Store } from "../store/store.ts";
 import { responsiveCaches } from "./responsive-caches.ts";
 
 export interface RunBuild {
-  readonly host: StepContext;
+  readonly step: StepContext;
   readonly options: BuildOptions;
   readonly folder: InputFolder;
   readonly access: RegistryAccess;
@@ -50,7 +50,7 @@ export interface RanBuild extends AsyncDisposable {
  * @throws UserError for whatever in options, inputs, Dockerfile or surroundings stands in the way
  */
 export async function runBuild(run: RunBuild): Promise<RanBuild> {
-  const { host, store } = run;
+  const { step, store } = run;
   const options = withPlatforms(run);
   checkDaemonOptions(run);
   await using held = new AsyncDisposableStack();
@@ -58,26 +58,26 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   const { path: workspace } = tools.use(await createPrivateFolder("inputs"));
   // The daemon needs a moment to start: inputs are read and the store is tried meanwhile.
   const patience = { ...defaultPatience, ...run.patience };
-  const [builder, inputs, , cache] = await concurrently(host.signal, [
-    async (signal) => tools.use(await openBuilder(builderOptions(run, { ...host, signal }))),
+  const [builder, inputs, , cache] = await concurrently(step.signal, [
+    async (signal) => tools.use(await openBuilder(builderOptions(run, { ...step, signal }))),
     (signal) =>
       resolveInputs({
         options,
         folder: run.folder,
         workspace,
         platforms: buildPlatforms(options.platforms, run),
-        env: host.env,
+        env: step.env,
         excluded: run.keptCache,
         signal,
       }),
     (signal) => store.prepare(signal),
     (signal) =>
-      responsiveCaches(run.cache, { access: run.access, stall: patience.stall, host: { ...host, signal } }),
+      responsiveCaches(run.cache, { access: run.access, stall: patience.stall, step: { ...step, signal } }),
   ]);
-  warnOfSecretArgs(inputs.buildArgs, host);
-  const stage = held.use(await store.stage(host.signal));
+  warnOfSecretArgs(inputs.buildArgs, step);
+  const stage = held.use(await store.stage(step.signal));
   const results = await solveAll({
-    host,
+    step,
     builder: { ...builder, cache },
     plan: planBuild(options, inputs),
     dockerfile: inputs.dockerfile,
@@ -85,7 +85,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
     patience,
     exporter: (target) => stage.exporter(target),
     merge: async (built) =>
-      stage.add(await mergedIndex(stage.blobs, built, host.signal), mediaTypes.ociIndex),
+      stage.add(await mergedIndex(stage.blobs, built, step.signal), mediaTypes.ociIndex),
   });
   if (run.keptCache !== undefined) await dropUnused(run.keptCache, ["", ...options.additionalTargets]);
   const owned = held.move();
@@ -93,7 +93,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
 }
 
 /** A daemon elsewhere has a configuration of its own, which no step can change. */
-function checkDaemonOptions({ options, daemons, access, host }: RunBuild): void {
+function checkDaemonOptions({ options, daemons, access, step }: RunBuild): void {
   if (daemons.kind === "own") return;
   const elsewhere = daemons.kind === "nodes" ? "nodes" : "buildkit";
   if (options.buildkitExtraConfig !== undefined) {
@@ -107,7 +107,7 @@ function checkDaemonOptions({ options, daemons, access, host }: RunBuild): void 
     ...(options.registryMirrors.length > 0 ? ["registry_mirrors"] : []),
   ];
   if (idle.length === 0) return;
-  host.log.warn(
+  step.log.warn(
     `${idle.join("; ")}: not used, for the BuildKit that the source's ${elsewhere} names asks the mirrors of its own configuration, buildkitd.toml`,
   );
 }
@@ -126,8 +126,8 @@ function warnOfSecretArgs(buildArgs: Readonly<Record<string, string>>, { log }: 
 }
 
 /** A daemon of our own builds for the worker's platform by itself; of one elsewhere it isn't known here. */
-function buildPlatforms(given: readonly string[], { daemons, host }: RunBuild): BuildPlatforms {
-  const own = daemons.kind === "own" ? formatPlatform(hostPlatform(host.arch)) : undefined;
+function buildPlatforms(given: readonly string[], { daemons, step }: RunBuild): BuildPlatforms {
+  const own = daemons.kind === "own" ? formatPlatform(hostPlatform(step.arch)) : undefined;
   return { targets: given.length === 0 && own !== undefined ? [own] : given, own };
 }
 
@@ -137,11 +137,11 @@ function withPlatforms({ options, daemons }: RunBuild): BuildOptions {
   return { ...options, platforms: [daemons.nodes[0].platforms[0]] };
 }
 
-function builderOptions(run: RunBuild, host: StepContext): Parameters<typeof openBuilder>[0] {
+function builderOptions(run: RunBuild, step: StepContext): Parameters<typeof openBuilder>[0] {
   const { options } = run;
   const texts = { buildkit_config: run.buildkitConfig, buildkit_extra_config: options.buildkitExtraConfig };
   return {
-    host,
+    step,
     access: withMirrors(run.access, options.registryMirrors),
     daemons: run.daemons,
     cache: run.cache,

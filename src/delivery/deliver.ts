@@ -12,7 +12,7 @@ export interface DeliverTarget extends TargetContent {
 }
 
 interface Prepared {
-  readonly host: StepContext;
+  readonly step: StepContext;
   readonly folder: string;
   /** Lies in the folder, and so on the same disk, and holds what is to appear there. */
   readonly partial: string;
@@ -30,15 +30,15 @@ export async function deliverAll(targets: readonly DeliverTarget[]): Promise<voi
     const { folder } = target;
     const made = await mkdir(folder, { recursive: true });
     const partial = await mkdtemp(join(folder, ".partial-"));
-    prepared.push({ host: target.host, partial, folder });
-    unfinished.defer(() => removeFolder(target.host, made ?? partial));
+    prepared.push({ step: target.step, partial, folder });
+    unfinished.defer(() => removeFolder(target.step, made ?? partial));
     await writeTarget(target, partial).catch(async (thrown: unknown) => {
       throw await writeProblem(thrown, folder);
     });
   }
   await publishFolders(prepared);
   unfinished.move();
-  for (const { host, partial } of prepared) await removeFolder(host, partial);
+  for (const { step, partial } of prepared) await removeFolder(step, partial);
 }
 
 /** Moves what is prepared to where it belongs, and what it replaces to where that was. Either all of it is moved, or nothing. */

@@ -32,7 +32,7 @@ export interface TargetContent extends Delivery {
   readonly tag: string | undefined;
   readonly tree: ImageTree;
   readonly blobs: Blobs;
-  readonly host: StepContext;
+  readonly step: StepContext;
 }
 
 /**
@@ -42,8 +42,8 @@ export interface TargetContent extends Delivery {
  * @throws UserError when the image isn't what its digests say, or has no such platform
  */
 export async function writeTarget(target: TargetContent, folder: string): Promise<void> {
-  const { blobs, host, platform } = target;
-  const own = hostPlatform(host.arch);
+  const { blobs, step, platform } = target;
+  const own = hostPlatform(step.arch);
   const { images } = target.tree;
   const tree = platform === undefined ? target.tree : singleImage(choosePlatform(images, platform, own));
   const isDescribed = tree.images.length === 1 || target.unpackRootfs;
@@ -57,10 +57,10 @@ export async function writeTarget(target: TargetContent, folder: string): Promis
   if (!target.unpackRootfs) return;
   const { layers } = image.manifest;
   const isHere = layers.every((layer) => blobs.file(layer) !== undefined);
-  const rootfs = { host, destination: join(folder, "rootfs") };
+  const rootfs = { step, destination: join(folder, "rootfs") };
   // What came from a registry for the image is here now, and isn't fetched twice.
   if (isHere || written !== undefined) return unpack(image, isHere ? blobs : (written ?? blobs), rootfs);
-  const fetching = { folder: join(folder, ".layers"), signal: host.signal };
+  const fetching = { folder: join(folder, ".layers"), signal: step.signal };
   await using fetched = await fetchAhead(blobs, layers, fetching);
   await unpack(image, fetched, rootfs);
 }
@@ -76,19 +76,19 @@ export async function writePlace(
 
 /** Writes the image itself. @returns its layers, where they lie now */
 async function writeImage(target: TargetContent, folder: string): Promise<Blobs> {
-  const { tree, blobs, host } = target;
-  const common = { blobs, tags: namesOf(target), signal: host.signal };
+  const { tree, blobs, step } = target;
+  const common = { blobs, tags: namesOf(target), signal: step.signal };
   const [image, ...others] = tree.images;
   if (target.outputOci || others.length > 0) {
     const layout = join(folder, "image");
-    await reported("image/", tree, host, (onBytes) =>
+    await reported("image/", tree, step, (onBytes) =>
       writeLayout({ ...common, tree, folder: layout, onBytes }),
     );
     return layoutBlobs(layout);
   }
   const file = join(folder, "image.tar");
   const { writeImageTar } = await import("./image-tar-writer.ts");
-  return reported("image.tar", tree, host, (onBytes) => writeImageTar({ ...common, image, file, onBytes }));
+  return reported("image.tar", tree, step, (onBytes) => writeImageTar({ ...common, image, file, onBytes }));
 }
 
 /** Does what writes an image, and tells how far it is when that takes long. */
@@ -123,7 +123,7 @@ function namesOf({ repository, tag }: TargetContent): readonly Reference[] {
 async function unpack(
   image: Image,
   blobs: Blobs,
-  { host, destination }: { readonly host: StepContext; readonly destination: string },
+  { step, destination }: { readonly step: StepContext; readonly destination: string },
 ): Promise<void> {
   const layers = image.manifest.layers.map((descriptor, index) => {
     const diffId = image.config.rootfs.diff_ids[index];
@@ -139,5 +139,5 @@ async function unpack(
       open: (signal: AbortSignal) => blobs.open(descriptor, signal),
     };
   });
-  await unpackRootfs({ layers, destination, host });
+  await unpackRootfs({ layers, destination, step });
 }

@@ -10,18 +10,18 @@ import type { StepContext } from "./step-context.ts";
  * might lead into what is being unpacked. A program that isn't there exits with status 127.
  */
 export function startChild<const O extends Options>(
-  host: Pick<StepContext, "env" | "signal">,
+  step: Pick<StepContext, "env" | "signal">,
   file: string,
   args: readonly string[],
   options: O,
 ) {
   // execa refuses `input` beside an ignored stdin.
   const hasInput = "input" in options || "inputFile" in options;
-  const env = options.env ?? host.env;
+  const env = options.env ?? step.env;
   const defaults: Options = {
     ...(hasInput ? {} : { stdin: "ignore" }),
     forceKillAfterDelay: 2000,
-    cancelSignal: host.signal,
+    cancelSignal: step.signal,
   };
   return execa("setpriv", ["--pdeathsig", "KILL", "--", file, ...args], {
     ...defaults,

@@ -9,19 +9,19 @@ import type { StepContext } from "./step-context.ts";
  * that an abort leaves, is told.
  */
 export async function removeFolder(
-  host: Pick<StepContext, "env" | "log" | "late">,
+  step: Pick<StepContext, "env" | "log" | "late">,
   path: string,
 ): Promise<void> {
   if (await removeEmpty(path)) return;
   const { exitCode, stderr } = await startChild(
-    { env: host.env, signal: host.late },
+    { env: step.env, signal: step.late },
     "rm",
     ["-rf", "--", path],
     { stdout: "ignore", reject: false },
   );
   if (exitCode === 0) return;
-  const reason = host.late.aborted ? "an abort leaves no time for it" : stderr.trim().split("\n").at(-1);
-  host.log.warn(`${path} could not be removed: ${reason}`);
+  const reason = step.late.aborted ? "an abort leaves no time for it" : stderr.trim().split("\n").at(-1);
+  step.log.warn(`${path} could not be removed: ${reason}`);
 }
 
 /** Whether it was empty, and is removed, or wasn't there at all. */

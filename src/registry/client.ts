@@ -38,7 +38,7 @@ export interface ClientOptions {
   readonly repository: Repository;
   readonly where: string;
   readonly access: RegistryAccess;
-  readonly host: StepContext;
+  readonly step: StepContext;
   readonly limits: Limits;
   readonly credentials: (signal: AbortSignal) => Promise<Credentials>;
 }
@@ -59,15 +59,15 @@ export class RegistryClient implements Disposable {
   #credentials: Promise<Credentials> | undefined;
 
   constructor(options: ClientOptions) {
-    const { repository, access, host, limits, where } = options;
+    const { repository, access, step, limits, where } = options;
     this.#options = options;
     this.limits = limits;
-    this.patience = new Patience({ limits, where, log: host.log });
-    this.#connections = openConnections(access, repository.host, host.env);
+    this.patience = new Patience({ limits, where, log: step.log });
+    this.#connections = openConnections(access, repository.host, step.env);
     this.#authorization = new Authorization({
       connections: this.#connections,
       limits,
-      credentials: () => (this.#credentials ??= options.credentials(host.signal)),
+      credentials: () => (this.#credentials ??= options.credentials(step.signal)),
       scope: (method) => `repository:${repository.path}:${isReading(method) ? "pull" : "pull,push"}`,
     });
   }

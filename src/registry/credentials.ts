@@ -23,13 +23,13 @@ const helperDeadline = 30_000;
 export async function findCredentials(
   access: RegistryAccess,
   registry: string,
-  host: Pick<StepContext, "env" | "signal">,
+  step: Pick<StepContext, "env" | "signal">,
 ): Promise<Credentials> {
   const config = dockerConfig(access);
   const server = serverNameOf(registry);
   const helpers = asObject(config["credHelpers"]);
   const helper = Object.hasOwn(helpers, server) ? helpers[server] : config["credsStore"];
-  if (typeof helper === "string" && helper !== "") return askHelper(helper, server, host);
+  if (typeof helper === "string" && helper !== "") return askHelper(helper, server, step);
   const entries = Object.entries(asObject(config["auths"]));
   const exact = entries.find(([name]) => name === server);
   const [, entry] = exact ?? entries.find(([name]) => hostOf(name) === hostOf(server)) ?? [];
@@ -58,17 +58,17 @@ function fromEntry(entry: Readonly<Record<string, unknown>>): Credentials {
 async function askHelper(
   name: string,
   server: string,
-  host: Pick<StepContext, "env" | "signal">,
+  step: Pick<StepContext, "env" | "signal">,
 ): Promise<Credentials> {
   const subject = `credential helper ${JSON.stringify(name)} for ${server}`;
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name))
     throw new UserError(`${subject}: expected the end of a program's name: docker-credential-…`);
-  const asked = await startChild(host, `docker-credential-${name}`, ["get"], {
+  const asked = await startChild(step, `docker-credential-${name}`, ["get"], {
     input: server,
     reject: false,
     timeout: helperDeadline,
   });
-  host.signal.throwIfAborted();
+  step.signal.throwIfAborted();
   if (asked.exitCode === 127)
     throw new UserError(`${subject}: there is no docker-credential-${name} on PATH of this image`);
   if (asked.exitCode !== 0) {

@@ -10,7 +10,7 @@ export interface ProbeOptions {
   readonly access: RegistryAccess;
   /** Milliseconds that it may take. */
   readonly stall: number;
-  readonly host: StepContext;
+  readonly step: StepContext;
 }
 
 /**
@@ -18,19 +18,19 @@ export interface ProbeOptions {
  * answers, whatever that is, and for what every program finds out soon by itself.
  */
 export async function probeRegistry(image: Reference, options: ProbeOptions): Promise<string | undefined> {
-  const { access, stall, host } = options;
+  const { access, stall, step } = options;
   using client = new RegistryClient({
     repository: image,
     where: formatReference(image),
     access,
-    host,
+    step,
     limits: { ...defaultLimits, stall },
     // Who we are matters nothing here: a refusal is an answer.
     credentials: async () => ({ kind: "none" }),
   });
   const request = { method: "HEAD", path: `manifests/${image.tag ?? "latest"}`, expected: [200] } as const;
   try {
-    const answer = await client.attempt(request, host.signal);
+    const answer = await client.attempt(request, step.signal);
     answer.body.resume();
     return undefined;
   } catch (thrown) {

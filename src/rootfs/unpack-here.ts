@@ -9,9 +9,9 @@ import type { Unpacking } from "./threads/unpack-in-threads.ts";
 import { TreeWriter } from "./tree-writer.ts";
 
 /** Unpacks in this thread, with nothing but Node: for images so small that starting anything would take longer. */
-export async function unpackHere({ layers, destination, host, progress }: Unpacking): Promise<void> {
+export async function unpackHere({ layers, destination, step, progress }: Unpacking): Promise<void> {
   const root = openHostFolder(destination);
-  const writer = new TreeWriter({ root, defaults: readDefaults(), warn: (text) => host.log.warn(text) });
+  const writer = new TreeWriter({ root, defaults: readDefaults(), warn: (text) => step.log.warn(text) });
   progress.watch(() => writer.written);
   try {
     for (const [index, layer] of layers.entries()) {
@@ -19,7 +19,7 @@ export async function unpackHere({ layers, destination, host, progress }: Unpack
       writer.startLayer();
       const tar = new TarReader(writer);
       const hash = createHash("sha256");
-      const { compression, bytes } = await openCompressed(layer, host.signal);
+      const { compression, bytes } = await openCompressed(layer, step.signal);
       // All of it first, so that nothing is made of a layer that is damaged.
       const whole = Readable.from([await buffer(bytes)], { objectMode: false });
       for await (const plain of decompress({ compression, bytes: whole }, layer.descriptor)) {

@@ -16,7 +16,7 @@ export interface UnpackOptions {
   readonly layers: readonly Layer[];
   /** Must not exist, or be empty; it is removed again if anything fails. */
   readonly destination: string;
-  readonly host: Pick<StepContext, "env" | "late" | "log" | "signal">;
+  readonly step: Pick<StepContext, "env" | "late" | "log" | "signal">;
 }
 
 /** To start threads takes as long as to unpack about so many compressed bytes in this one. */
@@ -30,22 +30,22 @@ const smallImage = 1024 * 1024;
  * @throws UserError when a layer is damaged or holds what no layer may; the destination is removed then
  */
 export async function unpackRootfs(
-  { layers, destination, host }: UnpackOptions,
-  decompressors = findDecompressors(host.env),
+  { layers, destination, step }: UnpackOptions,
+  decompressors = findDecompressors(step.env),
 ): Promise<void> {
   await mkdir(destination, { recursive: true, mode: 0o755 });
   removeInheritance(destination);
   await chmod(destination, 0o755);
-  using progress = reportUnpacking(layers.length, host.log);
+  using progress = reportUnpacking(layers.length, step.log);
   try {
     const size = layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
-    const options = { layers, destination, host, progress, decompressors };
+    const options = { layers, destination, step, progress, decompressors };
     await (size <= smallImage ? unpackHere(options) : unpackInThreads(options));
     progress.done();
   } catch (thrown) {
     const problem = await writeProblem(thrown, destination);
-    await removeFolder(host, destination);
-    host.signal.throwIfAborted();
+    await removeFolder(step, destination);
+    step.signal.throwIfAborted();
     if (thrown instanceof Error && thrown.name === "TarError") {
       throw new UserError(`a layer is no whole tar archive: ${thrown.message}`, { cause: thrown });
     }

@@ -35,10 +35,10 @@ test("an abort at any moment of a start ends the unpacking, and not the process"
   const layer = layerOf(rawTar([file("a", "x".repeat(3_000_000))]));
   const layers = [{ ...layer, open: neverComing }, endlessLayer(join(place.path, "blob"))];
   for (let delay = 0; delay < 200; delay += 3) {
-    const host = createTestStep();
+    const step = createTestStep();
     const destination = join(place.path, "rootfs");
-    const unpacking = unpackRootfs({ layers: layers.slice(delay % 2).slice(0, 1), destination, host });
-    setTimeout(() => host.abort(), delay);
+    const unpacking = unpackRootfs({ layers: layers.slice(delay % 2).slice(0, 1), destination, step });
+    setTimeout(() => step.abort(), delay);
     await assert.rejects(unpacking, { name: "AbortError" });
     assert.ok(!existsSync(destination));
   }
@@ -47,14 +47,14 @@ test("an abort at any moment of a start ends the unpacking, and not the process"
 test("an abort in the middle ends the unpacking and removes what is there", async () => {
   for (const size of [1000, 3_000_000]) {
     await using place = await createPrivateFolder("test-unpack");
-    const host = createTestStep();
+    const step = createTestStep();
     const layer = layerOf(rawTar([file("a", "x".repeat(size))]));
     const open = async () => {
-      host.abort();
+      step.abort();
       return new Readable({ read() {} });
     };
     const root = join(place.path, "rootfs");
-    const unpacking = unpackRootfs({ layers: [{ ...layer, open }], destination: root, host });
+    const unpacking = unpackRootfs({ layers: [{ ...layer, open }], destination: root, step });
     await assert.rejects(unpacking, { name: "AbortError" });
     assert.ok(!existsSync(root));
   }
@@ -62,7 +62,7 @@ test("an abort in the middle ends the unpacking and removes what is there", asyn
 
 test("an abort ends the unpacking of Zstandard whose next bytes don't come", async () => {
   await using place = await createPrivateFolder("test-unpack");
-  const host = createTestStep();
+  const step = createTestStep();
   const tar = rawTar([{ flag: "0", path: "a", content: randomBytes(randomFrom(1), 3_000_000) }]);
   const blob = zstdCompressSync(tar);
   let given = 0;
@@ -70,11 +70,11 @@ test("an abort ends the unpacking of Zstandard whose next bytes don't come", asy
     new Readable({
       read() {
         if (given++ === 0) this.push(blob.subarray(0, 2_000_000));
-        else host.abort();
+        else step.abort();
       },
     });
   const root = join(place.path, "rootfs");
-  const unpacking = unpackRootfs({ layers: [{ ...layerOf(tar, blob), open }], destination: root, host });
+  const unpacking = unpackRootfs({ layers: [{ ...layerOf(tar, blob), open }], destination: root, step });
   await assert.rejects(unpacking, { name: "AbortError" });
   assert.ok(!existsSync(root));
 });

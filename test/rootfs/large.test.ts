@@ -37,7 +37,7 @@ test("files beside empty ones keep their content however far behind the second t
       },
     ],
     destination,
-    host: createTestStep(),
+    step: createTestStep(),
   });
   const wrong = members.filter(
     ({ name, content = "" }) => !readFileSync(join(destination, name)).equals(Buffer.from(content)),

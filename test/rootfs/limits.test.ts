@@ -49,18 +49,18 @@ test("folders 5,000 deep, whose paths are over Linux's limit, are made, changed 
       rawTar([whiteout(`${deep}a`), file(`${deep}c`), opaque(deep.slice(0, -1))]),
     ];
     const made = layers.map((layer) => layerOf(layer));
-    await unpackRootfs({ layers: made, destination, host: createTestStep() });
+    await unpackRootfs({ layers: made, destination, step: createTestStep() });
     assert.equal(depthOf(destination), 5000);
     await removeFolder(createTestStep(), destination);
     const hidden = [...made, layerOf(rawTar([whiteout("d")]))];
-    await unpackRootfs({ layers: hidden, destination, host: createTestStep() });
+    await unpackRootfs({ layers: hidden, destination, step: createTestStep() });
     assert.ok(!existsSync(join(destination, "d")));
     await removeFolder(createTestStep(), destination);
     // A failure after they are made removes them.
     const failing = unpackRootfs({
       layers: [...made, layerOf(Buffer.alloc(600, 1))],
       destination,
-      host: createTestStep(),
+      step: createTestStep(),
     });
     await assert.rejects(failing, { name: "UserError" });
     assert.ok(!existsSync(destination));

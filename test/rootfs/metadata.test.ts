@@ -173,7 +173,7 @@ test("a folder whose group and rules new files inherit changes nothing in what i
   await execa("setfattr", ["--name=system.posix_acl_default", `--value=0x${rulesForAll}`, parent]);
   const root = join(parent, "rootfs");
   const layers = [layerOf(rawTar([folder("d"), file("d/a"), file("b")]))];
-  await unpackRootfs({ layers, destination: root, host: createTestStep() });
+  await unpackRootfs({ layers, destination: root, step: createTestStep() });
   for (const [path, { mode, uid, gid, xattrs }] of readTree(root)) {
     assert.deepEqual(
       [mode.slice(-3), uid, gid, xattrs],

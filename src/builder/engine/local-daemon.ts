@@ -12,7 +12,7 @@ import { requirePrivileges } from "./privileges.ts";
 import { oldVersion } from "./version.ts";
 
 export interface LocalDaemon extends Pick<DaemonConfig, "entitlements" | "registries" | "extra"> {
-  readonly host: StepContext;
+  readonly step: StepContext;
   /** A private folder for the socket and the configuration. */
   readonly workspace: string;
   /** The daemon's state goes into a fresh folder, made under the first of these that can be written. */
@@ -33,7 +33,7 @@ const stopDeadline = 5_000;
  *   listens
  */
 export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
-  const { host, workspace } = options;
+  const { step, workspace } = options;
   await requirePrivileges();
   await using started = new AsyncDisposableStack();
   const root = await stateFolder(options, started);
@@ -69,7 +69,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     return words.trim() === "" ? "" : `; the end of its log:\n${words}`;
   };
   const died = () => `buildkitd ${wayOfDaemonsEnding(exit, log.tail(1))}${endOfLog()}`;
-  started.defer(() => stop(host, child.pid, exited));
+  started.defer(() => stop(step, child.pid, exited));
   child.stderr.on("data", (bytes: Buffer) => log.write(bytes));
 
   const asking = new AbortController();
@@ -79,7 +79,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     await tooOld;
   });
   await log.until(/running server on/, {
-    signal: host.signal,
+    signal: step.signal,
     deadline: startDeadline,
     stopped: exited.then(() => {
       throw new UserError(exit?.exitCode === 127 ? missing(log.tail(1)) : died());
@@ -95,10 +95,10 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     folders: [root],
     async diagnose() {
       if (exit !== undefined) return died();
-      if (await answers(socket, host)) return undefined;
+      if (await answers(socket, step)) return undefined;
       // A client hears of a daemon's death before its parent does.
       await endedSoon(exited);
-      host.signal.throwIfAborted();
+      step.signal.throwIfAborted();
       return exit === undefined ? `buildkitd no longer answers${endOfLog()}` : died();
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -113,10 +113,10 @@ async function tellOldVersion(env: StepContext["env"], signal: AbortSignal): Pro
   return old === undefined ? undefined : `buildkitd ${old}: use the resource's own image, or install it`;
 }
 
-async function answers(socket: string, host: StepContext): Promise<boolean> {
+async function answers(socket: string, step: StepContext): Promise<boolean> {
   const question = ["--addr", `unix://${socket}`, "--timeout", "5", "debug", "info"];
   const options = { reject: false, timeout: stopDeadline, stdout: "ignore" } as const;
-  return (await startChild(host, "buildctl", question, options)).exitCode === 0;
+  return (await startChild(step, "buildctl", question, options)).exitCode === 0;
 }
 
 async function endedSoon(exited: Promise<unknown>): Promise<void> {
@@ -137,7 +137,7 @@ function missing(said: string): string {
 }
 
 async function stateFolder(
-  { stateParents, host }: LocalDaemon,
+  { stateParents, step }: LocalDaemon,
   started: AsyncDisposableStack,
 ): Promise<string> {
   for (const parent of stateParents) {
@@ -147,7 +147,7 @@ async function stateFolder(
     );
     if (!usable) continue;
     const folder = await mkdtemp(join(parent, "oci-build-state-"));
-    started.defer(() => removeFolder(host, folder));
+    started.defer(() => removeFolder(step, folder));
     return folder;
   }
   throw new UserError(`no folder for BuildKit's state: none of ${stateParents.join(", ")} can be written`);
@@ -157,11 +157,11 @@ async function stateFolder(
  * Ends the daemon and waits until nothing of it is left. The namespace's first process is buildkitd; when it is
  * gone the kernel has ended all others in there (pid_namespaces(7)), and then unshare(1) ends.
  */
-async function stop(host: StepContext, pid: number | undefined, exited: Promise<unknown>): Promise<void> {
+async function stop(step: StepContext, pid: number | undefined, exited: Promise<unknown>): Promise<void> {
   if (pid === undefined) return;
   // Nothing of its state is used again, so nothing has to be closed in order. Where there is no first process yet, the
   // group's signal also ends the one that unshare(1) may make at this very moment, and which nobody would wait for.
-  signalProcess(host, (await firstChild(pid)) ?? -pid, "SIGKILL");
+  signalProcess(step, (await firstChild(pid)) ?? -pid, "SIGKILL");
   await exited;
 }
 

@@ -15,7 +15,7 @@ export interface Node extends RemoteBuildKit {
 export type Nodes = readonly [Node, ...Node[]];
 
 export interface OpenNodes {
-  readonly host: StepContext;
+  readonly step: StepContext;
   readonly workspace: string;
   /** Names what is built, so that equal nodes are always tried in the same order for it. */
   readonly subject: string;
@@ -27,10 +27,10 @@ interface OpenNode {
 }
 
 /** Prepares the way to each node; none of them is asked anything before it is needed. */
-export async function openNodes(nodes: Nodes, { host, workspace, subject }: OpenNodes): Promise<EnginePool> {
+export async function openNodes(nodes: Nodes, { step, workspace, subject }: OpenNodes): Promise<EnginePool> {
   const open = async (node: Node, index: number): Promise<OpenNode> => ({
     node,
-    engine: await reachRemoteDaemon(node, { host, workspace, name: `node-${index}` }),
+    engine: await reachRemoteDaemon(node, { step, workspace, name: `node-${index}` }),
   });
   const [first, ...others] = await Promise.all(nodes.map(open));
   if (first === undefined) throw new Error("a pool of nodes has no node");
@@ -41,7 +41,7 @@ export async function openNodes(nodes: Nodes, { host, workspace, subject }: Open
       const wanted = platforms.length > 0 ? platforms : [first.node.platforms[0]];
       const [share, ...shares] = await Promise.all(
         wanted.map(async (platform): Promise<Share> => {
-          const able = await ableNodes(opened, formatPlatform(parsePlatform(platform, "platforms")), host);
+          const able = await ableNodes(opened, formatPlatform(parsePlatform(platform, "platforms")), step);
           const [best, ...next] = ranked(able, `${subject}\0${target}`);
           if (best === undefined) throw lacking(platform, nodes);
           const engines = [best.engine, ...next.map(({ engine }) => engine)] as const;
@@ -61,14 +61,14 @@ export async function openNodes(nodes: Nodes, { host, workspace, subject }: Open
 async function ableNodes(
   nodes: readonly OpenNode[],
   platform: string,
-  host: StepContext,
+  step: StepContext,
 ): Promise<readonly OpenNode[]> {
   const native = nodes.filter(({ node }) => node.platforms.includes(platform));
   if (native.length > 0) return native;
-  const offers = await Promise.all(nodes.map(({ engine }) => daemonPlatforms(engine, host)));
+  const offers = await Promise.all(nodes.map(({ engine }) => daemonPlatforms(engine, step)));
   const emulating = nodes.filter((_, index) => offers[index]?.includes(platform));
   if (emulating.length > 0)
-    host.log.warn(`no node has platform ${platform}: it is emulated (QEMU), which is slow`);
+    step.log.warn(`no node has platform ${platform}: it is emulated (QEMU), which is slow`);
   return emulating;
 }
 

@@ -24,14 +24,14 @@ export interface RemoteBuildKit {
 /** Prepares the way to a daemon; nothing is asked of it before the first solve. */
 export async function reachRemoteDaemon(
   remote: RemoteBuildKit,
-  { host, workspace, name }: { host: StepContext; workspace: string; name: string },
+  { step, workspace, name }: { step: StepContext; workspace: string; name: string },
 ): Promise<Engine> {
   const connection = ["--addr", remote.address, ...(await tlsArguments(remote, join(workspace, name)))];
   return {
     where: `BuildKit at ${remote.address}`,
     connection,
     folders: [],
-    diagnose: () => unreachable(remote, connection, host),
+    diagnose: () => unreachable(remote, connection, step),
     [Symbol.asyncDispose]: async () => {},
   };
 }
@@ -60,9 +60,9 @@ const Workers = z.array(
 );
 
 /** The platforms that a daemon builds, emulated ones included; none when it doesn't answer. */
-export async function daemonPlatforms({ connection }: Engine, host: StepContext): Promise<readonly string[]> {
+export async function daemonPlatforms({ connection }: Engine, step: StepContext): Promise<readonly string[]> {
   const question = ["--timeout", "5", "debug", "workers", "--format", "{{json .}}"];
-  const asked = await startChild(host, "buildctl", [...connection, ...question], {
+  const asked = await startChild(step, "buildctl", [...connection, ...question], {
     reject: false,
     timeout: answerDeadline,
   });
@@ -80,13 +80,13 @@ const answerDeadline = 8_000;
 async function unreachable(
   { address, tls }: RemoteBuildKit,
   connection: readonly string[],
-  host: StepContext,
+  step: StepContext,
 ): Promise<string | undefined> {
-  const asked = await startChild(host, "buildctl", [...connection, "--timeout", "5", "debug", "info"], {
+  const asked = await startChild(step, "buildctl", [...connection, "--timeout", "5", "debug", "info"], {
     reject: false,
     timeout: answerDeadline,
   });
-  host.signal.throwIfAborted();
+  step.signal.throwIfAborted();
   if (asked.exitCode === 0) {
     const old = oldVersion(asked.stdout);
     return old === undefined ? undefined : `BuildKit at ${address} ${old}`;

@@ -13,7 +13,7 @@ import { type StallLimits, watchForStalls } from "./stall-watchdog.ts";
 
 /** One solve on one daemon. */
 export interface BuildctlRun extends SolveRun {
-  readonly host: StepContext;
+  readonly step: StepContext;
   readonly engine: Engine;
   /** Credentials are in files and variables of it. */
   readonly env: Environment;
@@ -29,9 +29,9 @@ export interface BuildctlOutcome {
 
 /** Runs `buildctl build`. */
 export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Promise<BuildctlOutcome> {
-  const { host, engine, env, silence } = run;
-  using watch = watchForStalls({ engine, progress, silence, log: host.log });
-  const signal = AbortSignal.any([host.signal, watch.signal]);
+  const { step, engine, env, silence } = run;
+  using watch = watchForStalls({ engine, progress, silence, log: step.log });
+  const signal = AbortSignal.any([step.signal, watch.signal]);
   const args = [...engine.connection, ...buildArguments(run)];
   const child = startChild({ env, signal }, "buildctl", args, {
     stdout: "ignore",
@@ -45,7 +45,7 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
   const ended = await child;
   const { exitCode } = ended;
   const summary = progress.end();
-  host.signal.throwIfAborted();
+  step.signal.throwIfAborted();
   if (exitCode === 0) return { summary, result: { descriptor: await readDescriptor(run.metadataFile) } };
   if (watch.signal.aborted) return { summary, result: { failure: String(watch.signal.reason) } };
   if (exitCode === 127)

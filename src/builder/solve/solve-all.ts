@@ -17,7 +17,7 @@ export interface SolveResult {
 }
 
 export interface SolveAll {
-  readonly host: StepContext;
+  readonly step: StepContext;
   readonly builder: Builder;
   readonly plan: Plan;
   readonly dockerfile: DockerfileInput | undefined;
@@ -44,17 +44,17 @@ export const defaultPatience: SolvePatience = { stall: 30_000, retry: 120_000 };
  * @throws UserError when a build fails (with the failing step's last lines), or no daemon can be used
  */
 export async function solveAll(request: SolveAll): Promise<[SolveResult, ...SolveResult[]]> {
-  const { host, plan, dockerfile, style } = request;
+  const { step, plan, dockerfile, style } = request;
   const board = createProgressBoard({
-    log: host.log,
+    log: step.log,
     style,
     ...(dockerfile === undefined ? {} : { dockerfile: { name: dockerfile.shown, text: dockerfile.text } }),
   });
   const [main, ...others] = plan.solves;
   const run = (solve: Solve) => (signal: AbortSignal) =>
-    solveTarget({ ...request, host: { ...host, signal } }, solve, board);
-  const results = await concurrently(host.signal, [run(main), ...others.map(run)]);
-  host.log.line(summaryLine(results.flatMap(({ summaries }) => summaries)));
+    solveTarget({ ...request, step: { ...step, signal } }, solve, board);
+  const results = await concurrently(step.signal, [run(main), ...others.map(run)]);
+  step.log.line(summaryLine(results.flatMap(({ summaries }) => summaries)));
   return results;
 }
 
@@ -68,12 +68,12 @@ function summaryLine(summaries: readonly SolveSummary[]): string {
 }
 
 async function solveTarget(request: SolveAll, solve: Solve, board: ProgressBoard): Promise<SolveResult> {
-  const { host, builder, plan } = request;
+  const { step, builder, plan } = request;
   const { target } = solve;
   const shares = await builder.pool.share(target, solve.platforms);
   const isShared = shares.length > 1;
   const parts = await concurrently(
-    host.signal,
+    step.signal,
     shares.map((share) => (signal: AbortSignal) => {
       const [platform] = share.platforms;
       const part: EngineSolve = {
@@ -84,7 +84,7 @@ async function solveTarget(request: SolveAll, solve: Solve, board: ProgressBoard
           (name) => typeof name === "string",
         ),
       };
-      return solveOnEngines({ ...request, host: { ...host, signal } }, part, board);
+      return solveOnEngines({ ...request, step: { ...step, signal } }, part, board);
     }),
   );
   const descriptors = parts.map(({ descriptor }) => descriptor);

@@ -35,7 +35,7 @@ export async function solveOnEngines(
   part: EngineSolve,
   board: ProgressBoard,
 ): Promise<Solved> {
-  const { host } = request;
+  const { step } = request;
   const { engines } = part.share;
   const what = part.names.length === 0 ? "" : ` ${part.names.join(" for ")}`;
   const problems: string[] = [];
@@ -44,10 +44,10 @@ export async function solveOnEngines(
     const problem = part.share.areProven ? undefined : await engine.diagnose();
     if (problem !== undefined) {
       problems.push(problem);
-      if (engine !== engines.at(-1)) host.log.warn(`${problem}; passing it over`);
+      if (engine !== engines.at(-1)) step.log.warn(`${problem}; passing it over`);
       continue;
     }
-    host.log.line(`building${what} with ${engine.where}`);
+    step.log.line(`building${what} with ${engine.where}`);
     const { summary, result } = await solveOn(engine, request, part, board);
     if ("descriptor" in result) return { ...result, summary };
     const died = await engine.diagnose();
@@ -55,7 +55,7 @@ export async function solveOnEngines(
     problems.push(died);
     failures++;
     if (failures > 1) break;
-    if (engine !== engines.at(-1)) host.log.warn(`${died}; building${what} once more, elsewhere`);
+    if (engine !== engines.at(-1)) step.log.warn(`${died}; building${what} once more, elsewhere`);
   }
   throw new UserError(problems.join("\n"));
 }
@@ -74,7 +74,7 @@ async function solveOn(
   { solve, scope, names }: EngineSolve,
   board: ProgressBoard,
 ): Promise<BuildctlOutcome> {
-  const { host, builder, patience } = request;
+  const { step, builder, patience } = request;
   let caches = cacheAttributes(builder.cache, scope);
   let pause = firstPause;
   let until: number | undefined;
@@ -83,7 +83,7 @@ async function solveOn(
   let built: BuildctlOutcome | undefined;
   for (;;) {
     const run: BuildctlRun = {
-      host,
+      step,
       engine,
       env: { ...builder.registries.env, ...builder.cache.clientEnv },
       solve,
@@ -103,14 +103,14 @@ async function solveOn(
       const isLost = run.exporter.kind === "push" && isPushRace(summary.unwrittenCache ?? "");
       if (!isLost || built !== undefined) return outcome;
       built = outcome;
-      host.log.line("writing the layer cache once more");
+      step.log.line("writing the layer cache once more");
       continue;
     }
     if (built !== undefined) return built;
     const { failure } = result;
     const trouble = cacheFailureIn(failure, builder.cache);
     if (trouble !== undefined && caches.imports.length + caches.exports.length > 0) {
-      host.log.warn(
+      step.log.warn(
         `${failure}\nThe layer cache may be damaged or out of reach: building once more without it`,
       );
       caches = without(trouble, caches);
@@ -120,8 +120,8 @@ async function solveOn(
     until ??= performance.now() + patience.retry;
     const left = until - performance.now();
     if (left < pause) return outcome;
-    host.log.warn(`${failure}\nThis may pass: pushing again for up to ${formatSeconds(left / 1000)}`);
-    await delay(pause, undefined, { signal: host.signal });
+    step.log.warn(`${failure}\nThis may pass: pushing again for up to ${formatSeconds(left / 1000)}`);
+    await delay(pause, undefined, { signal: step.signal });
     pause = Math.min(2 * pause, longestPause);
   }
 }

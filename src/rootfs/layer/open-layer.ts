@@ -31,25 +31,25 @@ export interface OpenLayer extends AsyncDisposable {
 }
 
 export interface OpenLayerOptions {
-  readonly host: Pick<StepContext, "env" | "signal">;
+  readonly step: Pick<StepContext, "env" | "signal">;
   readonly decompressors: Decompressors;
 }
 
 /** Opens a layer, and starts to decompress it where its reader won't. */
 export async function openLayer(layer: Layer, options: OpenLayerOptions): Promise<OpenLayer> {
   const stop = new AbortController();
-  const host = {
-    env: options.host.env,
-    signal: AbortSignal.any([options.host.signal, stop.signal]),
+  const step = {
+    env: options.step.env,
+    signal: AbortSignal.any([options.step.signal, stop.signal]),
   };
   await using resources = new AsyncDisposableStack();
-  const source = resources.use(await openLayerSource(layer, host.signal));
+  const source = resources.use(await openLayerSource(layer, step.signal));
   const { programs, zstdInThread } = options.decompressors;
   const isReadAsItIs = source.compression === "none" || (source.compression === "zstd" && zstdInThread);
   const program = isReadAsItIs ? undefined : programs.get(source.compression);
   const { bytes, running } = isReadAsItIs
-    ? readAsItIs(source, source.compression === "zstd" ? "zstd" : "none", host.signal)
-    : decompressed(source, { layer, host, program });
+    ? readAsItIs(source, source.compression === "zstd" ? "zstd" : "none", step.signal)
+    : decompressed(source, { layer, step, program });
   let isTaken = false;
   resources.defer(() => {
     if (!isTaken) close(bytes.fd);
@@ -71,7 +71,7 @@ export async function openLayer(layer: Layer, options: OpenLayerOptions): Promis
       // igzip takes whatever follows the last member for nothing.
       const isLooseEnded = program !== undefined && source.compression === "gzip";
       if (isLooseEnded && (await source.lastNumber()) !== plainSize % 2 ** 32)
-        await checkInFull(layer, host.signal);
+        await checkInFull(layer, step.signal);
     },
     throwIfDamaged: check,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -103,32 +103,32 @@ function readAsItIs(
 
 interface DecompressOptions {
   readonly layer: Layer;
-  readonly host: Pick<StepContext, "env" | "signal">;
+  readonly step: Pick<StepContext, "env" | "signal">;
   /** Node's zlib if there is none. */
   readonly program: Program | undefined;
 }
 
-function decompressed(source: LayerSource, { layer, host, program }: DecompressOptions): Started {
+function decompressed(source: LayerSource, { layer, step, program }: DecompressOptions): Started {
   const { readEnd, writeEnd } = openPipe();
   const bytes = { fd: readEnd, compression: "none" } as const;
   if (program !== undefined)
-    return { bytes, running: decompressBy(program, source, { layer, host, output: writeEnd }) };
+    return { bytes, running: decompressBy(program, source, { layer, step, output: writeEnd }) };
   const plain = decompress({ ...source, bytes: source.read() }, layer.descriptor);
-  return { bytes, running: [feed(plain, writeEnd, host.signal)] };
+  return { bytes, running: [feed(plain, writeEnd, step.signal)] };
 }
 
 /** Starts a program. It reads a blob's file by itself, see {@link readAsItIs}. */
 function decompressBy(
   { path, flags }: Program,
   source: LayerSource,
-  { layer, host, output }: { layer: Layer; host: Pick<StepContext, "env" | "signal">; output: number },
+  { layer, step, output }: { layer: Layer; step: Pick<StepContext, "env" | "signal">; output: number },
 ): Promise<void>[] {
   const input = source.fd === undefined ? openPipe() : undefined;
   const run = async () => {
     // execa takes any descriptor; its types only know those that a shell could name.
     const stdin = (input?.readEnd ?? source.fd) as 0;
-    const ended = await startChild(host, path, [flags], { stdin, stdout: output as 1, reject: false });
-    host.signal.throwIfAborted();
+    const ended = await startChild(step, path, [flags], { stdin, stdout: output as 1, reject: false });
+    step.signal.throwIfAborted();
     if (!ended.failed || ended.signal === "SIGPIPE") return;
     const reason = (ended.stderr ?? "").slice(0, 300) || `status ${ended.exitCode ?? ended.signal}`;
     throw undecompressable(layer.descriptor.digest, reason);
@@ -137,7 +137,7 @@ function decompressBy(
   close(output);
   if (input === undefined) return [readToEnd(source.read()), ended];
   close(input.readEnd);
-  return [feed(source.read(), input.writeEnd, host.signal), ended];
+  return [feed(source.read(), input.writeEnd, step.signal), ended];
 }
 
 async function readToEnd(bytes: AsyncIterable<Buffer>): Promise<void> {

@@ -11,7 +11,7 @@ export interface Unpacking {
   readonly layers: readonly Layer[];
   /** An empty folder. */
   readonly destination: string;
-  readonly host: Pick<StepContext, "env" | "log" | "signal">;
+  readonly step: Pick<StepContext, "env" | "log" | "signal">;
   readonly decompressors: Decompressors;
   readonly progress: UnpackProgress;
 }
@@ -22,11 +22,11 @@ export interface Unpacking {
  * kernel's own work.
  */
 export async function unpackInThreads(options: Unpacking): Promise<void> {
-  const { layers, host, progress } = options;
+  const { layers, step, progress } = options;
   await using resources = new AsyncDisposableStack();
   const memory = allocate();
   const shared = share(memory);
-  const threads = resources.use(new Threads(options.destination, memory, host));
+  const threads = resources.use(new Threads(options.destination, memory, step));
   progress.watch(() => ({
     entries: shared.progress[counted.entries] ?? 0,
     bytes: shared.progress[counted.bytes] ?? 0,

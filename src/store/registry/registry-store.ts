@@ -25,7 +25,7 @@ export interface RegistryStoreOptions {
   readonly repository: string;
   readonly access: RegistryAccess;
   readonly limits?: Partial<Limits>;
-  readonly host: StepContext;
+  readonly step: StepContext;
 }
 
 /**
@@ -33,18 +33,18 @@ export interface RegistryStoreOptions {
  * images themselves, by digest.
  */
 export async function openRegistryStore(options: RegistryStoreOptions): Promise<Store> {
-  const { access, host } = options;
+  const { access, step } = options;
   const repository = parseRepository(options.repository, "source.repository");
   const name = formatRepository(repository);
   const where = `repository ${name}`;
   await using prepared = new AsyncDisposableStack();
   const { path: folder } = prepared.use(await createPrivateFolder("registry"));
-  const env = { ...host.env, ...(await writeCredentials(access, folder)) };
+  const env = { ...step.env, ...(await writeCredentials(access, folder)) };
   const client = new RegistryClient({
     repository,
     where,
     access,
-    host,
+    step,
     limits: { ...defaultLimits, ...options.limits },
     credentials: (signal) => findCredentials(access, repository.host, { env, signal }),
   });

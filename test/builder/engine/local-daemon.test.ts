@@ -26,11 +26,11 @@ async function processesWith(text: string): Promise<number[]> {
 }
 
 test("a daemon of the step's own answers buildctl, and ends with all its processes, mounts and files", async () => {
-  const host = createTestStep();
-  const builder = await openBuilder({ ...defaults, host });
+  const step = createTestStep();
+  const builder = await openBuilder({ ...defaults, step });
   const { workspace, pool } = builder;
   const { stdout } = await startChild(
-    host,
+    step,
     "buildctl",
     [...pool.engines[0].connection, "debug", "workers"],
     {},
@@ -45,9 +45,9 @@ test("a daemon of the step's own answers buildctl, and ends with all its process
 
 test("a daemon that ends before it listens is answered with the end of its log", async () => {
   const text = "[worker.oci]\nsnapshotter = 'no-such-snapshotter'";
-  const host = createTestStep();
+  const step = createTestStep();
   await assert.rejects(
-    openBuilder({ ...defaults, host, daemonConfig: [{ subject: "buildkit_config", text }] }),
+    openBuilder({ ...defaults, step, daemonConfig: [{ subject: "buildkit_config", text }] }),
     {
       name: "UserError",
       message: /buildkitd ended with status 1; the end of its log:\n(.*\n)*.*no-such-snapshotter/,
@@ -56,15 +56,15 @@ test("a daemon that ends before it listens is answered with the end of its log",
 });
 
 test("an abort while the daemon starts leaves nothing behind", async () => {
-  const host = createTestStep();
-  const opening = openBuilder({ ...defaults, host });
-  host.abort();
+  const step = createTestStep();
+  const opening = openBuilder({ ...defaults, step });
+  step.abort();
   await assert.rejects(opening);
 });
 
 test("a missing buildkitd is named, with what to install", async () => {
-  const host = { ...createTestStep(), env: { PATH: "/usr/bin:/bin" } };
-  await assert.rejects(openBuilder({ ...defaults, host }), {
+  const step = { ...createTestStep(), env: { PATH: "/usr/bin:/bin" } };
+  await assert.rejects(openBuilder({ ...defaults, step }), {
     name: "UserError",
     message: /^buildkitd can't be started: .*install BuildKit 0\.28\.1/,
   });

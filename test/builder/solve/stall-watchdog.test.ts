@@ -15,10 +15,10 @@ const silence = { cache: 60_000, daemon: 500 };
 test("a daemon that freezes in a silence is found out, and one that answers is waited for, with words", async () => {
   await using daemon = await startBuildkitd();
   await using folder = await createPrivateFolder("test-watch");
-  const host = createTestStep();
+  const step = createTestStep();
   const engine = await reachRemoteDaemon(
     { address: daemon.address },
-    { host, workspace: folder.path, name: "remote" },
+    { step, workspace: folder.path, name: "remote" },
   );
   let asked = 0;
   const { promise: isAsked, resolve } = Promise.withResolvers<void>();
@@ -34,11 +34,11 @@ test("a daemon that freezes in a silence is found out, and one that answers is w
     engine: counted,
     progress: { running: () => [run, push] },
     silence,
-    log: host.log,
+    log: step.log,
   });
   await isAsked;
   assert.equal(watch.signal.aborted, false);
-  assert.match(host.logged(), /nothing new for \d\.\d s: still at \[1\/1\] RUN make; exporting to image\n/);
+  assert.match(step.logged(), /nothing new for \d\.\d s: still at \[1\/1\] RUN make; exporting to image\n/);
   process.kill(daemon.pid, "SIGSTOP");
   try {
     await once(watch.signal, "abort");

@@ -25,7 +25,7 @@ test("127 layers, each with a file over one of the layer before, become the last
   process.on("warning", note);
   await using place = await createPrivateFolder("test-layers");
   const destination = join(place.path, "rootfs");
-  await unpackRootfs({ layers, destination, host: createTestStep() });
+  await unpackRootfs({ layers, destination, step: createTestStep() });
   // Node emits warnings at the end of the tick.
   await new Promise(setImmediate);
   process.off("warning", note);

@@ -21,7 +21,7 @@ export async function generateImage(folder: string, options: StackOptions): Prom
   const archives = layers.map(rawTar);
   const destination = join(folder, "ours");
   const made = archives.map((archive) => layerOf(archive));
-  await unpackRootfs({ layers: made, destination, host: createTestStep() });
+  await unpackRootfs({ layers: made, destination, step: createTestStep() });
   const tree = readTree(destination);
   assert.ok(tree.size > 1, `seed ${options.seed} made an empty tree`);
   const layout = await writeLayout(join(folder, "layout"), { layers: archives });

@@ -97,14 +97,14 @@ export async function unpack(layers: Layers, way: Way, decompressors?: Decompres
     for (const name of ["victim", "folder/inner"]) writeFileSync(join(path, name), "untouched");
   }
   const before = watched.map(stateOf);
-  const host = createTestStep();
+  const step = createTestStep();
   const chosen = typeof layers === "function" ? layers(outside) : layers;
   const made = chosen.map((layer) => {
     if ("diffId" in layer) return layer;
     return layerOf(Buffer.isBuffer(layer) ? layer : rawTar(layer));
   });
   if (way === "in several threads") made.unshift(largeLayer);
-  const unpacking = unpackRootfs({ layers: made, destination: outside.root, host }, decompressors);
+  const unpacking = unpackRootfs({ layers: made, destination: outside.root, step }, decompressors);
   const error = await unpacking.then(
     () => undefined,
     (thrown: unknown) => thrown ?? new Error("undefined was thrown"),
@@ -118,7 +118,7 @@ export async function unpack(layers: Layers, way: Way, decompressors?: Decompres
     ...outside,
     way,
     error,
-    logged: host.logged().replace(/^unpack(ing|ed \d+) layer.*\n/gm, ""),
+    logged: step.logged().replace(/^unpack(ing|ed \d+) layer.*\n/gm, ""),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -7,9 +7,9 @@ import { toolEnvironment } from "./test-step.ts";
  * flock(1) of ours holds it, so it is free again when this process ends, however it ends.
  */
 export async function withLock<T>(file: string, work: () => Promise<T>): Promise<T> {
-  const host = { env: toolEnvironment(), signal: AbortSignal.any([]) };
+  const step = { env: toolEnvironment(), signal: AbortSignal.any([]) };
   const script = ["sh", "-c", "echo locked && cat"];
-  const holder = startChild(host, "flock", [file, ...script], { stdin: "pipe", reject: false });
+  const holder = startChild(step, "flock", [file, ...script], { stdin: "pipe", reject: false });
   const outcome = await Promise.race([once(holder.stdout, "data"), holder]);
   if (!Array.isArray(outcome)) throw new Error(`${file} cannot be locked: ${outcome.stderr}`);
   try {

@@ -58,12 +58,12 @@ export async function startResource(name: Executable, options: RunOptions = {}):
   const input =
     typeof stdin === "string" || stdin instanceof Uint8Array ? stdin : (JSON.stringify(stdin) ?? "");
   const begun = performance.now();
-  const host = {
+  const step = {
     env: { ...concourseEnvironment(name), TMPDIR: temporary.path, ...env },
     signal: AbortSignal.any([]),
   };
   const [program, ...before] = [...under, join(checkout, "assets", name)] as unknown as [string, ...string[]];
-  const child = startChild(host, program, [...before, ...args], {
+  const child = startChild(step, program, [...before, ...args], {
     cwd,
     reject: false,
     all: true,

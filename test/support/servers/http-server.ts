@@ -37,8 +37,8 @@ export async function startServer({
   ready,
   stop = endPolitely,
 }: ServerOptions): Promise<Server> {
-  const host = { env: toolEnvironment(env), signal: new AbortController().signal };
-  const child = startChild(host, file, args, { reject: false, buffer: false, all: true });
+  const step = { env: toolEnvironment(env), signal: new AbortController().signal };
+  const child = startChild(step, file, args, { reject: false, buffer: false, all: true });
   const { pid } = child;
   if (pid === undefined) throw new Error(`${file} could not be started`);
   const ended = (async () => {

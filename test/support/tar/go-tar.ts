@@ -34,8 +34,8 @@ const compared = 256 * 1024;
 /** Starts a program that reads archives by Go's archive/tar. It is built once, and kept beside the tools. */
 export async function startGoReader(): Promise<GoReader> {
   const program = await buildProgram();
-  const host = { env: toolEnvironment(), signal: AbortSignal.any([]) };
-  const child = startChild(host, program, [], { stdin: "pipe", buffer: false, reject: false });
+  const step = { env: toolEnvironment(), signal: AbortSignal.any([]) };
+  const child = startChild(step, program, [], { stdin: "pipe", buffer: false, reject: false });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {
     async read(archive) {

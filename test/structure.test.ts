@@ -127,6 +127,77 @@ test("imports go one way: main, commands, their four helpers, rootfs and registr
   assert.deepEqual(forbidden, []);
 });
 
+test("no files import each other in a circle, types included", async () => {
+  const imports = await importsOf(await sourceFiles());
+  const edges = new Map<string, string[]>();
+  for (const { importer, imported } of imports) {
+    // A thread's file is started by the file whose types it shares.
+    if (imported.startsWith(source)) edges.set(importer, [...(edges.get(importer) ?? []), imported]);
+  }
+  assert.deepEqual(circlesIn(edges), []);
+});
+
+/** The circles of a graph, each as the files on it. */
+function circlesIn(edges: ReadonlyMap<string, readonly string[]>): string[] {
+  const circles = new Set<string>();
+  const done = new Set<string>();
+  const walk = (file: string, path: readonly string[]): void => {
+    const at = path.indexOf(file);
+    if (at !== -1) {
+      const circle = path.slice(at).map((each) => relative(root, each));
+      circles.add(circle.toSorted().join(" → "));
+      return;
+    }
+    if (done.has(file)) return;
+    for (const next of edges.get(file) ?? []) walk(next, [...path, file]);
+    done.add(file);
+  };
+  for (const file of edges.keys()) walk(file, []);
+  return [...circles];
+}
+
+test("the search for circles finds those through other files, and no others", () => {
+  const edges = new Map([
+    ["a", ["b", "c"]],
+    ["b", ["c"]],
+    ["c", ["d"]],
+    ["d", ["b"]],
+  ]);
+  assert.equal(circlesIn(edges).length, 1);
+  assert.deepEqual(
+    circlesIn(
+      new Map([
+        ["a", ["b", "c"]],
+        ["b", ["c"]],
+      ]),
+    ),
+    [],
+  );
+});
+
+/** What every file of a thread has by this name: it is the same thing in each. */
+const sharedByThreads = ["answer", "defaults", "port", "shared"];
+
+test("a top-level name is defined in one file alone", async () => {
+  const places = new Map<string, string[]>();
+  for (const file of await sourceFiles()) {
+    for (const name of topLevelNames(await readFile(file, "utf8"))) {
+      places.set(name, [...(places.get(name) ?? []), relative(root, file)]);
+    }
+  }
+  assert.ok(places.size > 500, `only ${places.size} names were found`);
+  const twice = [...places].filter(([name, files]) => files.length > 1 && !sharedByThreads.includes(name));
+  assert.deepEqual(twice, []);
+});
+
+/** The names that a file defines at its top level; a schema and its type are one. */
+function topLevelNames(text: string): ReadonlySet<string> {
+  const found = text.matchAll(
+    /^(?:export )?(?:declare )?(?:async )?(?:const|let|function\*?|class|interface|type|enum) ([A-Za-z0-9_$]+)/gm,
+  );
+  return new Set(Array.from(found, ([, name = ""]) => name));
+}
+
 test("the search for imports sees every kind of import", () => {
   const text = showTypes(`
     import type { A } from "./a.ts";

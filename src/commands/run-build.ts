@@ -6,12 +6,8 @@ import { dropUnused } from "../builder/local-cache.ts";
 import type { LayerCache } from "../builder/plan/layer-cache.ts";
 import type { BuildOptions } from "../builder/plan/options.ts";
 import { planBuild } from "../builder/plan/plan.ts";
-import {
-  defaultPatience,
-  type SolvePatience,
-  type SolveResult,
-  solveAll,
-} from "../builder/solve/solve-all.ts";
+import { defaultPatience, type SolvePatience } from "../builder/solve/request.ts";
+import { type SolveResult, solveAll } from "../builder/solve/solve-all.ts";
 import { concurrently } from "../host/concurrently.ts";
 import { UserError } from "../host/errors.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";

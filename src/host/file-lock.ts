@@ -2,8 +2,8 @@ import { open, readlink, stat } from "node:fs/promises";
 import { constants } from "node:os";
 import koffi from "koffi";
 import { UserError } from "./errors.ts";
+import { libc } from "./libc.ts";
 
-const libc = koffi.load(null);
 const flock = libc.func("int flock(int fd, int operation)");
 const renameat2 = libc.func(
   "int renameat2(int olddirfd, const char *oldpath, int newdirfd, const char *newpath, unsigned int flags)",

@@ -2,7 +2,7 @@ import { startChild } from "../host/child.ts";
 import { UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
 import type { RegistryAccess } from "./access.ts";
-import { dockerConfig, serverNameOf } from "./docker-config.ts";
+import { asObject, dockerConfig, serverNameOf } from "./docker-config.ts";
 
 /** How a client shows who it is. */
 export type Credentials =
@@ -91,8 +91,4 @@ function parseAnswer(text: string): Readonly<Record<string, unknown>> {
     // The text may be half a secret: it isn't repeated.
     return {};
   }
-}
-
-function asObject(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 }

@@ -86,6 +86,7 @@ function awsProfiles(aws: AwsAccess): { text: string; name: string | undefined }
   return { text: `${[...key, ...roles].join("\n")}\n`, name };
 }
 
-function asObject(value: unknown): object {
-  return typeof value === "object" && value !== null ? value : {};
+/** A JSON value as an object whose fields can be looked at; empty for what is no object. */
+export function asObject(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 }

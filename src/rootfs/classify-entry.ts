@@ -1,4 +1,5 @@
 import { UserError } from "../host/errors.ts";
+import { nameLimit } from "./syscalls.ts";
 import type { TarEntry } from "./tar/entry.ts";
 import { showName } from "./tar/error.ts";
 
@@ -20,7 +21,6 @@ export interface TreePlace {
 const whiteoutPrefix = ".wh.";
 /** aufs kept its own files under such names (`.wh..wh.plnk`); they are no content. */
 const reservedPrefix = ".wh..wh.";
-const nameLimit = 255; // NAME_MAX
 const targetLimit = 4095; // PATH_MAX without the NUL
 const attributeNameLimit = 255; // XATTR_NAME_MAX
 const attributeLimit = 65536; // XATTR_SIZE_MAX

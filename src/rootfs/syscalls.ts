@@ -1,5 +1,6 @@
 import { constants } from "node:fs";
 import koffi from "koffi";
+import { libc } from "../host/libc.ts";
 import type { TarTime } from "./tar/entry.ts";
 
 /*
@@ -7,7 +8,6 @@ import type { TarTime } from "./tar/entry.ts";
  * character a byte, "latin1"). koffi calls libc in this thread, for about what Node's own synchronous calls cost.
  * Each throws an error with `code` (errno(3)) and `syscall` unless it says otherwise.
  */
-const libc = koffi.load(null);
 const calls = {
   // syscall(2) takes its arguments as longs; openat2 has no wrapper in libc.
   openat2: libc.func("long syscall(long number, int dirfd, const void *path, const void *how, size_t size)"),

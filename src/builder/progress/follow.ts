@@ -1,6 +1,7 @@
 import { type Log, styled } from "../../host/log.ts";
 import { type ProgressEvent, parseEvent, type Vertex, type Warning } from "./events.ts";
 import { failureMessage, type ShownDockerfile } from "./failure.ts";
+import type { FollowedSolve } from "./followed-solve.ts";
 import { followPlainText } from "./plain.ts";
 import { BuildStep, type StepName } from "./step.ts";
 import {
@@ -11,28 +12,6 @@ import {
   maskCredentials,
   withoutQueries,
 } from "./text.ts";
-
-/** What became of one solve. */
-export interface SolveSummary {
-  /** Instructions of the Dockerfile; one that several solves share counts for the first of them alone. */
-  readonly steps: { readonly run: number; readonly cached: number };
-  /** Findings of BuildKit's checks, each with file and line where known. */
-  readonly warnings: readonly string[];
-  /** For the author of the Dockerfile, when the solve failed. */
-  readonly failure?: string;
-  /** Why a layer cache wasn't written, in BuildKit's words. */
-  readonly unwrittenCache?: string;
-  readonly seconds: number;
-}
-
-/** Takes the stderr of one solve's buildctl. */
-export interface FollowedSolve {
-  write(chunk: Buffer): void;
-  /** What is under way: the names of steps that have begun and not ended. None where that isn't told. */
-  running(): readonly StepName[];
-  /** After the last bytes. */
-  end(): SolveSummary;
-}
 
 export interface ProgressBoardOptions {
   readonly log: Log;

@@ -1,6 +1,6 @@
 import { type Log, styled } from "../../host/log.ts";
 import { failureMessage } from "./failure.ts";
-import type { FollowedSolve } from "./follow.ts";
+import type { FollowedSolve } from "./followed-solve.ts";
 import { parseVertexName } from "./step.ts";
 import { isClientLog, LineSplitter, maskCredentials } from "./text.ts";
 

@@ -8,7 +8,7 @@ import type { Environment, StepContext } from "../../host/step-context.ts";
 import { Descriptor } from "../../image/descriptor.ts";
 import type { Engine } from "../engine/engine.ts";
 import { buildArguments, type SolveRun } from "../plan/arguments.ts";
-import type { FollowedSolve, SolveSummary } from "../progress/follow.ts";
+import type { FollowedSolve, SolveSummary } from "../progress/followed-solve.ts";
 import { type StallLimits, watchForStalls } from "./stall-watchdog.ts";
 
 /** One solve on one daemon. */

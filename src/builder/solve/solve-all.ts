@@ -1,12 +1,10 @@
 import { concurrently } from "../../host/concurrently.ts";
-import type { StepContext } from "../../host/step-context.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
-import type { Exporter } from "../../image/exporter.ts";
-import type { Builder } from "../builder.ts";
-import type { DockerfileInput } from "../inputs/inputs.ts";
-import { forPlatforms, type Plan, type Solve } from "../plan/plan.ts";
-import { createProgressBoard, type ProgressBoard, type SolveSummary } from "../progress/follow.ts";
+import { forPlatforms, type Solve } from "../plan/plan.ts";
+import { createProgressBoard, type ProgressBoard } from "../progress/follow.ts";
+import type { SolveSummary } from "../progress/followed-solve.ts";
 import { formatSeconds } from "../progress/text.ts";
+import type { SolveRequest } from "./request.ts";
 import { type EngineSolve, solveOnEngines } from "./solve-on-engines.ts";
 
 /** What one target's solves gave: its manifest or index, where the exporter put it. */
@@ -16,34 +14,11 @@ export interface SolveResult {
   readonly summaries: readonly SolveSummary[];
 }
 
-export interface SolveAll {
-  readonly step: StepContext;
-  readonly builder: Builder;
-  readonly plan: Plan;
-  readonly dockerfile: DockerfileInput | undefined;
-  readonly style: "steps" | "plain";
-  /** Where a solve's result goes. */
-  readonly exporter: (target: string) => Promise<Exporter>;
-  /** Makes one index of the images that several nodes have built of one target. */
-  readonly merge: (built: readonly Descriptor[]) => Promise<Descriptor>;
-  readonly patience: SolvePatience;
-}
-
-/** How long other machines are borne with, in milliseconds. */
-export interface SolvePatience {
-  /** Of a layer cache that brings nothing. */
-  readonly stall: number;
-  /** A push that fails for a reason that may pass is tried again for so long. */
-  readonly retry: number;
-}
-
-export const defaultPatience: SolvePatience = { stall: 30_000, retry: 120_000 };
-
 /**
  * Solves all targets at the same time. One daemon does shared steps once; of several, each builds its platforms.
  * @throws UserError when a build fails (with the failing step's last lines), or no daemon can be used
  */
-export async function solveAll(request: SolveAll): Promise<[SolveResult, ...SolveResult[]]> {
+export async function solveAll(request: SolveRequest): Promise<[SolveResult, ...SolveResult[]]> {
   const { step, plan, dockerfile, style } = request;
   const board = createProgressBoard({
     log: step.log,
@@ -67,7 +42,7 @@ function summaryLine(summaries: readonly SolveSummary[]): string {
   return `built in ${formatSeconds(seconds)}: ${run} ${run === 1 ? "step" : "steps"} run, ${cached} cached${found}`;
 }
 
-async function solveTarget(request: SolveAll, solve: Solve, board: ProgressBoard): Promise<SolveResult> {
+async function solveTarget(request: SolveRequest, solve: Solve, board: ProgressBoard): Promise<SolveResult> {
   const { step, builder, plan } = request;
   const { target } = solve;
   const shares = await builder.pool.share(target, solve.platforms);

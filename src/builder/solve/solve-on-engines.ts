@@ -6,11 +6,12 @@ import type { Engine } from "../engine/engine.ts";
 import type { Share } from "../engine/pool.ts";
 import { cacheAttributes } from "../plan/layer-cache.ts";
 import type { Solve } from "../plan/plan.ts";
-import type { ProgressBoard, SolveSummary } from "../progress/follow.ts";
+import type { ProgressBoard } from "../progress/follow.ts";
+import type { SolveSummary } from "../progress/followed-solve.ts";
 import { formatSeconds } from "../progress/text.ts";
 import { type CacheFailure, cacheFailureIn, isPassingPush, isPushRace } from "./failure-kinds.ts";
+import type { SolveRequest } from "./request.ts";
 import { type BuildctlOutcome, type BuildctlRun, runBuildctl } from "./run-buildctl.ts";
-import type { SolveAll } from "./solve-all.ts";
 
 /** What one solve on one daemon shall do. */
 export interface EngineSolve {
@@ -31,7 +32,7 @@ interface Solved {
  * @throws UserError for the failing step, or for all daemons that can't be used
  */
 export async function solveOnEngines(
-  request: SolveAll,
+  request: SolveRequest,
   part: EngineSolve,
   board: ProgressBoard,
 ): Promise<Solved> {
@@ -61,8 +62,8 @@ export async function solveOnEngines(
 }
 
 /** Milliseconds. BuildKit itself has tried for seven seconds. */
-const firstPause = 2_000;
-const longestPause = 15_000;
+const firstPushPause = 2_000;
+const longestPushPause = 15_000;
 
 /**
  * Solves on one daemon: without a layer cache where that fails it, again while the registry can't take the push, and
@@ -70,13 +71,13 @@ const longestPause = 15_000;
  */
 async function solveOn(
   engine: Engine,
-  request: SolveAll,
+  request: SolveRequest,
   { solve, scope, names }: EngineSolve,
   board: ProgressBoard,
 ): Promise<BuildctlOutcome> {
   const { step, builder, patience } = request;
   let caches = cacheAttributes(builder.cache, scope);
-  let pause = firstPause;
+  let pause = firstPushPause;
   let until: number | undefined;
   const summaries: SolveSummary[] = [];
   /** All that is wanted but for a layer cache. */
@@ -122,7 +123,7 @@ async function solveOn(
     if (left < pause) return outcome;
     step.log.warn(`${failure}\nThis may pass: pushing again for up to ${formatSeconds(left / 1000)}`);
     await delay(pause, undefined, { signal: step.signal });
-    pause = Math.min(2 * pause, longestPause);
+    pause = Math.min(2 * pause, longestPushPause);
   }
 }
 

@@ -1,6 +1,7 @@
 import { readSync } from "node:fs";
 import koffi from "koffi";
 import { UserError } from "../../host/errors.ts";
+import { libc } from "../../host/libc.ts";
 import { isZstd } from "./compression.ts";
 
 /**
@@ -9,13 +10,12 @@ import { isZstd } from "./compression.ts";
  * @throws Error where Node keeps it to itself
  */
 function loadLibzstd() {
-  const zstd = koffi.load(null);
   return {
-    create: zstd.func("void *ZSTD_createDStream()"),
-    free: zstd.func("size_t ZSTD_freeDStream(void *stream)"),
-    decompress: zstd.func("size_t ZSTD_decompressStream(void *stream, void *output, void *input)"),
-    isError: zstd.func("unsigned int ZSTD_isError(size_t code)"),
-    errorName: zstd.func("const char *ZSTD_getErrorName(size_t code)"),
+    create: libc.func("void *ZSTD_createDStream()"),
+    free: libc.func("size_t ZSTD_freeDStream(void *stream)"),
+    decompress: libc.func("size_t ZSTD_decompressStream(void *stream, void *output, void *input)"),
+    isError: libc.func("unsigned int ZSTD_isError(size_t code)"),
+    errorName: libc.func("const char *ZSTD_getErrorName(size_t code)"),
   } as const;
 }
 

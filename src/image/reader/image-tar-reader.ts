@@ -150,7 +150,7 @@ async function takeLayer(
 ): Promise<Descriptor> {
   const file = join(folder, "incoming");
   const { digest, size } = await writeHashed(content, file, signal);
-  const mediaType = await compressionOf(file);
+  const mediaType = await layerMediaTypeOf(file);
   const plain = mediaType === mediaTypes.ociLayer ? digest : await plainDigest(file, mediaType, signal, name);
   if (plain !== diffId) {
     throw new UserError(`${name}: a layer has diff ID ${plain}, its config says ${diffId}: it was damaged`);
@@ -182,7 +182,7 @@ async function writeHashed(
   return { digest: `sha256:${hash.digest("hex")}` as Digest, size };
 }
 
-async function compressionOf(file: string): Promise<string> {
+async function layerMediaTypeOf(file: string): Promise<string> {
   await using opened = await open(file, "r");
   const { buffer: magic } = await opened.read(Buffer.alloc(4), 0, 4, 0);
   if (magic.readUInt16BE(0) === 0x1f8b) return mediaTypes.ociLayerGzip;

@@ -6,9 +6,9 @@ import { buffer } from "node:stream/consumers";
 import { createGunzip } from "node:zlib";
 import { extract, type Header } from "tar-stream";
 import { errorCode, messageOf, UserError } from "../../host/errors.ts";
+import { documentLimit } from "../verify.ts";
 
-/** The most bytes of a JSON document, of all of them together, and the most members that an archive may have. */
-const documentLimit = 4 * 1024 * 1024;
+/** The most bytes of all documents together, and the most members that an archive may have. */
 const documentsLimit = 64 * 1024 * 1024;
 const memberLimit = 100_000;
 

@@ -1,5 +1,5 @@
 import type { TarTime } from "./entry.ts";
-import { FieldError, numberField, octal } from "./numbers.ts";
+import { FieldError, numberField, octal, space } from "./numbers.ts";
 
 export const blockSize = 512;
 
@@ -24,7 +24,6 @@ export interface RawHeader {
 
 const checksumAt = 148;
 const checksumLength = 8;
-const space = 0x20;
 
 /** The sum of a block's bytes; 0 means that all of it is zero. */
 export function sumOf(block: Buffer): number {

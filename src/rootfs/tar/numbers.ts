@@ -5,7 +5,8 @@ export class FieldError extends Error {
   override readonly name = "FieldError";
 }
 
-const space = 0x20;
+/** The byte of a space. */
+export const space = 0x20;
 const zero = 0x30;
 const seven = 0x37;
 

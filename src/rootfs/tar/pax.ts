@@ -1,4 +1,4 @@
-import { decimal, FieldError } from "./numbers.ts";
+import { decimal, FieldError, space } from "./numbers.ts";
 
 /** PAX records of one extended header: key to value, both as one character a byte; the last of a key counts. */
 export type PaxRecords = ReadonlyMap<string, string>;
@@ -7,7 +7,6 @@ export type PaxRecords = ReadonlyMap<string, string>;
 export const noRecords: PaxRecords = new Map();
 
 const newline = 0x0a;
-const space = 0x20;
 const equals = 0x3d;
 
 /** The key under which sparse format 0.0's pairs are kept, as format 0.1 has them. */

@@ -1,0 +1,30 @@
+import type { StepContext } from "../../host/step-context.ts";
+import type { Descriptor } from "../../image/descriptor.ts";
+import type { Exporter } from "../../image/exporter.ts";
+import type { Builder } from "../builder.ts";
+import type { DockerfileInput } from "../inputs/inputs.ts";
+import type { Plan } from "../plan/plan.ts";
+
+/** What is asked of BuildKit for one build: all its targets, and where their results go. */
+export interface SolveRequest {
+  readonly step: StepContext;
+  readonly builder: Builder;
+  readonly plan: Plan;
+  readonly dockerfile: DockerfileInput | undefined;
+  readonly style: "steps" | "plain";
+  /** Where a solve's result goes. */
+  readonly exporter: (target: string) => Promise<Exporter>;
+  /** Makes one index of the images that several nodes have built of one target. */
+  readonly merge: (built: readonly Descriptor[]) => Promise<Descriptor>;
+  readonly patience: SolvePatience;
+}
+
+/** How long other machines are borne with, in milliseconds. */
+export interface SolvePatience {
+  /** Of a layer cache that brings nothing. */
+  readonly stall: number;
+  /** A push that fails for a reason that may pass is tried again for so long. */
+  readonly retry: number;
+}
+
+export const defaultPatience: SolvePatience = { stall: 30_000, retry: 120_000 };

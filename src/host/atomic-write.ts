@@ -4,9 +4,9 @@ import { basename, dirname, join } from "node:path";
 import { writeProblem } from "./disk-errors.ts";
 
 /**
- * Writes a file whole or not at all: `write` fills a new file beside it, which is flushed to the disk and then
- * takes the name, over whatever had it. The folder must be there.
- * @param size what is to be written, in bytes, where that is known
+ * Writes a file completely or not at all. `write` fills a new file beside it, which is flushed to the disk and then
+ * renamed, replacing a file of that name. The folder must exist.
+ * @param size bytes that will be written, if known
  * @throws UserError when the disk is full or can't be written
  */
 export async function writeDurably(
@@ -27,7 +27,7 @@ export async function writeDurably(
 }
 
 /**
- * Writes a file that only this step reads, or that a later rename publishes; nothing is flushed to the disk.
+ * Writes a file that only this step reads, or that a later rename publishes. Nothing is flushed to the disk.
  * @throws UserError when the disk is full or can't be written, with the path, which Node's own error lacks
  */
 export async function writeSmallFile(
@@ -40,7 +40,9 @@ export async function writeSmallFile(
   });
 }
 
-/** Fills a new file and flushes it to the disk. Its name may still be lost with the power: see {@link flushFolder}. */
+/**
+ * Fills a new file and flushes it to the disk. Its name may still be lost in a power cut: see {@link flushFolder}.
+ */
 export async function writeFlushed(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
   await using file = await open(path, "wx", 0o644);
   await write(file);
@@ -52,12 +54,15 @@ export function writeFlushedBytes(path: string, bytes: Uint8Array): Promise<void
   return writeFlushed(path, (file) => file.writeFile(bytes));
 }
 
-/** A name in the same folder, thus on the same filesystem, that no reader takes for the finished thing. */
+/**
+ * A temporary name in the same folder, and so on the same filesystem, that no reader mistakes for the finished
+ * file.
+ */
 export function besideOf(path: string): string {
   return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.part`);
 }
 
-/** Makes renames and new names in a folder outlast a power cut (fsync(2), on the folder itself). */
+/** Makes renames and new names in a folder survive a power cut (fsync(2) on the folder itself). */
 export async function flushFolder(path: string): Promise<void> {
   await using folder = await open(path, "r");
   await folder.sync();

@@ -1,6 +1,6 @@
 /**
- * Runs tasks at the same time. When one fails, the others are aborted and waited for, so that nothing goes on
- * behind the back of whoever handles the error; then the first failure is thrown.
+ * Runs tasks at the same time. When one fails, the others are aborted and awaited, so that nothing is still running
+ * when the caller handles the error. Then the first error is thrown.
  * @param signal aborts all of them
  */
 export async function concurrently<const T extends readonly ((signal: AbortSignal) => Promise<unknown>)[]>(

@@ -3,9 +3,11 @@ import { dirname } from "node:path";
 import { errorCode, UserError } from "./errors.ts";
 
 /**
- * What to throw for an error met while writing `path`: a full or read-only disk is for the operator to put right,
- * so it gets a message with the path, the room left and, where known, the bytes needed; else the error itself.
- * To be asked before what was written is removed: the room left is that of the moment.
+ * What to throw for an error met while writing `path`. A full or read-only disk is the operator's to fix, so it
+ * gets a message with the path, the free space and, if known, the bytes needed. Any other error is returned
+ * unchanged.
+ *
+ * Call it before what was written is removed: it reports the free space of this moment.
  */
 export async function writeProblem(
   error: unknown,
@@ -48,12 +50,12 @@ interface Disk {
   /** Bytes. */
   readonly free: number;
   readonly size: number;
-  /** Inodes; 0 where the filesystem has no limit. */
+  /** Inodes; 0 if the filesystem has no limit. */
   readonly files: number;
   readonly freeFiles: number;
 }
 
-/** Of the filesystem that a path is on, or would be. */
+/** The filesystem that a path is on, or would be on if it existed. */
 async function diskOf(path: string): Promise<Disk | undefined> {
   for (let at = path; ; at = dirname(at)) {
     try {
@@ -65,12 +67,12 @@ async function diskOf(path: string): Promise<Disk | undefined> {
   }
 }
 
-/** A disk with less room than this, in bytes, can be what a program meant that found its disk full. */
+/** Bytes. A program that found its disk full may have meant any disk with less free space than this. */
 const nearlyNothing = 1024 * 1024;
 
 /**
- * Which of these paths lie on a full disk, in words for an error; for programs that only say that some disk is full.
- * @param isNamed tells those that the program named
+ * Describes which of these paths lie on a full disk, for programs that don't say which disk is full.
+ * @param isNamed whether the program named this path
  */
 export async function fullDisks(
   paths: readonly string[],
@@ -91,8 +93,8 @@ export async function fullDisks(
 }
 
 /**
- * What to throw for any error that comes to the surface: a system error that tells of a disk becomes one for the
- * operator, with the path that the error itself names, if it does.
+ * What to throw for an error that no other code has handled: a system error about a disk becomes a message for the
+ * operator, with the path that the error names, if any.
  */
 export async function surfaceProblem(error: unknown): Promise<unknown> {
   const path = error instanceof Error && "path" in error ? error.path : undefined;

@@ -1,18 +1,18 @@
 /**
- * What a pipeline author can put right: the message names the subject, what was found, what was expected and
- * what to change. It is printed without a stack and ends the step with status 1; anything else thrown is a bug
- * (status 2, with its stack). Credentials never enter the message.
+ * An error that the pipeline's author can fix. The message names the subject, what was found, what was expected and
+ * what to change. It is printed without a stack and ends the step with status 1. Anything else that is thrown is a
+ * bug (status 2, with its stack). Credentials never enter the message.
  */
 export class UserError extends Error {
   override readonly name = "UserError";
 }
 
-/** The step was aborted (SIGTERM, SIGINT); the message is for the log, no one has to act on it. */
+/** The step was aborted (SIGTERM, SIGINT). The message is for the log only. */
 export class AbortError extends Error {
   override readonly name = "AbortError";
 }
 
-/** The message of anything thrown, on one line or several, without a stack. */
+/** The message of anything thrown, without a stack. It may have several lines. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }

@@ -15,16 +15,16 @@ const operations = { shared: 1, exclusive: 2, nonBlocking: 4 } as const;
 const renameExchange = 2;
 const currentFolder = -100;
 
-/** An advisory lock on a folder (flock(2)); the kernel drops it when its holder dies. */
+/** An advisory lock on a folder (flock(2)). The kernel releases it when its holder dies. */
 export interface FolderLock extends AsyncDisposable {
-  /** The locked folder itself, whatever its name is by now. */
+  /** A path to the locked folder that stays valid when the folder is renamed. */
   readonly path: string;
 }
 
 /**
- * Locks the folder that has this name, or answers undefined when it isn't there or another holder is in the way.
+ * Locks the folder that has this name. Returns undefined if there is none, or if another holder has it locked.
  * Never waits.
- * @throws UserError where the disk has no such locks: on NFS folders can't be locked, as flock(2) says in its NOTES
+ * @throws UserError if the disk doesn't support such locks: on NFS folders can't be locked (flock(2), NOTES)
  */
 export async function lockFolder(
   path: string,
@@ -40,10 +40,10 @@ export async function lockFolder(
       `${path}: its disk can't lock folders (flock: ${errnoName(errno)}), which keeps puts and gets from each other's files; use a local disk, or a registry`,
     );
   }
-  // The name may have gone to another folder between opening and locking.
+  // Another folder may have got the name between opening and locking.
   const [mine, named] = await Promise.all([folder.stat(), stat(path).catch(() => undefined)]);
   if (locked && named !== undefined && mine.ino === named.ino && mine.dev === named.dev) {
-    // Through /proc the folder is reached by its open file, which also other processes of ours can follow.
+    // /proc leads to the open folder whatever its name is, also for child processes.
     const pid = await readlink("/proc/self");
     return { path: `/proc/${pid}/fd/${folder.fd}`, [Symbol.asyncDispose]: () => folder.close() };
   }
@@ -52,8 +52,8 @@ export async function lockFolder(
 }
 
 /**
- * Exchanges two names on one filesystem at once: at no moment is either missing.
- * @returns whether it is done; not so where the filesystem (9p, FUSE, NFS …) or the kernel can't
+ * Exchanges two names on one filesystem atomically: at no moment is either missing.
+ * @returns false if the filesystem (9p, FUSE, NFS …) or the kernel doesn't support it
  */
 export function exchangeNames(one: string, other: string): boolean {
   if (renameat2(currentFolder, one, currentFolder, other, renameExchange) === 0) return true;

@@ -1,4 +1,4 @@
-/** Bytes as people read them, in powers of 1000 as registries count: `812 B`, `3.1 MB`. */
+/** Bytes for people, in powers of 1000 as registries count: `812 B`, `3.1 MB`. */
 export function formatBytes(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let value = bytes;

@@ -1,4 +1,4 @@
 import koffi from "koffi";
 
-/** The C library that Node itself is linked with, for calls of Linux that Node doesn't have. Loaded once. */
+/** The C library that Node itself is linked with, for Linux calls that Node doesn't have. */
 export const libc: ReturnType<typeof koffi.load> = koffi.load(null);

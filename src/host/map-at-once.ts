@@ -1,7 +1,6 @@
 /**
- * The results of `work` for each item, in order, with up to `limit` under way. When one fails, the signal that the
- * others were given is aborted, and the first error is thrown once all have ended: nothing runs on behind the
- * caller's back.
+ * Runs `work` for each item, up to `limit` at a time, and returns the results in order. When one fails, the others'
+ * signal is aborted. The first error is thrown once all have ended, so that nothing is still running then.
  */
 export async function mapAtOnce<T, R>(
   items: readonly T[],

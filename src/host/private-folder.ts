@@ -2,12 +2,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A folder of mode 0700 that only this process uses; it is removed, with all in it, when disposed of. */
+/** A folder of mode 0700 that only this process uses. It is removed with its content when disposed of. */
 export interface PrivateFolder extends AsyncDisposable {
   readonly path: string;
 }
 
-/** Makes a private folder under `parent` (the system's temporary folder unless told otherwise). */
+/** Makes a private folder under `parent`, by default the system's temporary folder. */
 export async function createPrivateFolder(purpose: string, parent = tmpdir()): Promise<PrivateFolder> {
   const path = await mkdtemp(join(parent, `oci-build-${purpose}-`));
   return {

@@ -1,16 +1,16 @@
 import type { Log } from "./log.ts";
 
-/** Tells a person, now and then, how far something is that takes long. */
+/** Logs now and then how far a long task is. */
 export interface ProgressReport extends Disposable {
-  /** Whether it said anything so far. */
+  /** Whether anything has been logged so far. */
   readonly spoke: () => boolean;
 }
 
-/** Milliseconds. What is done within a second isn't worth a line; the longer it takes, the fewer lines are needed. */
+/** Milliseconds. Tasks of less than a second are not logged; the longer a task takes, the rarer its lines become. */
 const firstAfter = 1000;
 const leastWait = 2000;
 
-/** Logs what `describe` answers once a second has passed, and then ever more rarely, until it is disposed of. */
+/** Logs the result of `describe` after a second, and then more and more rarely, until it is disposed of. */
 export function reportProgress(log: Pick<Log, "line">, describe: () => string): ProgressReport {
   const begun = performance.now();
   let next = firstAfter;

@@ -1,18 +1,18 @@
 import type { Log } from "./log.ts";
 
-/** What one run of a command gets from the outermost file: nothing below `main` touches `process`. */
+/** The surroundings of one run of a command. The outermost file makes it; nothing below `main` touches `process`. */
 export interface StepContext {
   readonly env: Environment;
-  /** The folder that the command was started in. */
+  /** The folder in which the command was started. */
   readonly cwd: string;
-  /** The machine's architecture, as Node names it (`x64`, `arm64`). */
+  /** The machine's architecture by Node's name (`x64`, `arm64`). */
   readonly arch: string;
   readonly log: Log;
   /** Aborted when Concourse ends the step (SIGTERM). */
   readonly signal: AbortSignal;
-  /** Aborted some seconds after `signal`: who still tidies up then leaves the rest, before SIGKILL finds it at it. */
+  /** Aborted some seconds after `signal`. Clean-up that is still running then must stop, before SIGKILL ends it. */
   readonly late: AbortSignal;
-  /** Sends a signal to any process, as kill(2) does; throws a system error (`ESRCH` when it is gone). */
+  /** Sends a signal to any process (kill(2)). Throws a system error, `ESRCH` if the process is gone. */
   readonly kill: (pid: number, signal: "SIGTERM" | "SIGKILL") => void;
 }
 

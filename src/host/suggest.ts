@@ -1,7 +1,7 @@
 /**
- * The known name closest to a misspelt one, or undefined when none is close enough to be what was meant.
- * Distance: Damerau-Levenshtein in its restricted form (optimal string alignment); case is ignored, so that
- * `Context` finds `context`.
+ * The known name closest to a misspelt one, or undefined if none is close enough. The distance is
+ * Damerau-Levenshtein in its restricted form (optimal string alignment). Case is ignored, so `Context` finds
+ * `context`.
  */
 export function suggestName(name: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;

@@ -15,41 +15,44 @@ import {
 } from "./syscalls.ts";
 import type { TarTime } from "./tar/entry.ts";
 
-/** What a file is besides its type and content. */
+/** The metadata of a file: everything besides its type and content. */
 export interface Attributes extends Owner {
-  /** The low twelve bits count. */
+  /** Only the low twelve bits are used. */
   readonly mode: number;
   readonly mtime: TarTime;
   readonly atime?: TarTime | undefined;
   readonly xattrs?: ReadonlyMap<string, Buffer> | undefined;
 }
 
-/** What newly made files are without a call: those are saved for the many files that want just that. */
+/** The owner and umask that new files get by themselves. A file that wants exactly these needs no further call. */
 export interface Defaults {
   readonly owner: Owner;
-  /** Bits that the kernel takes from the mode of new files (umask(2)). */
+  /** Bits that the kernel clears in the mode of new files (umask(2)). */
   readonly umask: number;
 }
 
-/** A process can't ask for its umask without setting it, which the other threads would notice; /proc tells it. */
+/** Reads the umask from /proc: umask(2) can only be read by setting it, which would affect the other threads. */
 export function readDefaults(): Defaults {
   const [, octal] = /^Umask:\s*([0-7]+)$/m.exec(readFileSync("/proc/self/status", "latin1")) ?? [];
   return { owner: processOwner(), umask: octal === undefined ? 0o777 : Number.parseInt(octal, 8) };
 }
 
-/** The mode to open a new file with, which {@link finishFile} makes exact. */
+/** The mode to open a new file with. {@link finishFile} sets the exact one. */
 export function modeAtFirst(mode: number): number {
   return mode & 0o777;
 }
 
-/** Gives an open new file its owner, mode and times. */
+/** Sets owner and mode of an open new file. The caller sets the times afterwards. */
 export function finishFile(fd: number, file: Attributes, defaults: Defaults): void {
   giveOwner(file, defaults, () => changeOwner(fd, file));
-  // Last but for the times: chown(2) and write(2) drop the setuid bit.
+  // The mode comes after owner and content, because chown(2) and write(2) clear the setuid bit.
   if ((file.mode & (defaults.umask | 0o7000)) !== 0) changeMode(fd, file.mode & 0o7777);
 }
 
-/** In a user namespace with few ids mapped, chown(2) answers EINVAL; without the right to it, EPERM. */
+/**
+ * chown(2) fails with EINVAL for an id that the user namespace doesn't map, and with EPERM without the right to
+ * change owners.
+ */
 function giveOwner(file: Owner, { owner }: Defaults, give: () => void): void {
   if (file.uid === owner.uid && file.gid === owner.gid) return;
   try {
@@ -64,10 +67,10 @@ function giveOwner(file: Owner, { owner }: Defaults, give: () => void): void {
   }
 }
 
-/** Of attributes that belong to the machine or its container runtime, not to an image. */
+/** Extended attributes that belong to the machine or its container runtime, not to the image. They are skipped. */
 const foreign = /^(security\.selinux|(trusted|user)\.overlay\..*)$/;
 
-/** Sets attributes, and says once what can't be set in this container. */
+/** Sets attributes, and warns once about each kind that can't be set in this container. */
 export class AttributeSetter {
   readonly #defaults: Defaults;
   readonly #log: Pick<Log, "warn">;
@@ -78,15 +81,15 @@ export class AttributeSetter {
     this.#log = log;
   }
 
-  /** Of an open file or folder that is written and closed next. */
+  /** Sets all attributes of an open file, just before it is closed. */
   set(fd: number, file: Attributes, name: string): void {
     finishFile(fd, file, this.#defaults);
-    // After chown(2), which drops file capabilities.
+    // After chown(2), which clears file capabilities.
     this.#setAll(file, name, (key, value) => setAttribute(fd, key, value));
     setTimes(fd, file.mtime, file.atime);
   }
 
-  /** Of a folder, which was made with a mode of its own. */
+  /** Sets all attributes of an open folder. Folders are made with a temporary mode. */
   setFolder(fd: number, folder: Attributes, name: string): void {
     giveOwner(folder, this.#defaults, () => changeOwner(fd, folder));
     changeMode(fd, folder.mode & 0o7777);
@@ -94,7 +97,7 @@ export class AttributeSetter {
     setTimes(fd, folder.mtime, folder.atime);
   }
 
-  /** Of a symlink itself, or of a FIFO or device. */
+  /** Sets all attributes of a symlink itself, or of a FIFO or device. */
   setNamed(at: { dirfd: number; name: string }, file: Attributes, { isLink }: { isLink: boolean }): void {
     const { dirfd, name } = at;
     giveOwner(file, this.#defaults, () => changeNamedOwner(dirfd, name, file));

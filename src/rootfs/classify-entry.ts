@@ -3,7 +3,7 @@ import { nameLimit } from "./syscalls.ts";
 import type { TarEntry } from "./tar/entry.ts";
 import { showName } from "./tar/error.ts";
 
-/** What a layer's entry asks for. Names are bytes as latin1; paths are lists of names below the root. */
+/** What an entry of a layer means. Names are bytes as latin1; paths are lists of names below the root. */
 export type EntryMeaning =
   | { readonly kind: "root" }
   | { readonly kind: "ignore" }
@@ -12,26 +12,26 @@ export type EntryMeaning =
   | { readonly kind: "hardlink"; readonly place: TreePlace; readonly target: TreePlace }
   | { readonly kind: "file" | "folder" | "symlink" | "char" | "block" | "fifo"; readonly place: TreePlace };
 
-/** A name, and the folder that it is in. */
+/** A name, and the folder it is in. */
 export interface TreePlace {
   readonly folder: readonly string[];
   readonly name: string;
 }
 
 const whiteoutPrefix = ".wh.";
-/** aufs kept its own files under such names (`.wh..wh.plnk`); they are no content. */
+/** aufs kept its own files under such names (`.wh..wh.plnk`). They are not part of the image. */
 const reservedPrefix = ".wh..wh.";
 const targetLimit = 4095; // PATH_MAX without the NUL
 const attributeNameLimit = 255; // XATTR_NAME_MAX
 const attributeLimit = 65536; // XATTR_SIZE_MAX
-const idLimit = 2 ** 32 - 2; // the last one means "no change" to chown(2)
+const idLimit = 2 ** 32 - 2; // the largest value means "no change" to chown(2)
 const majorLimit = 0xfff; // the kernel's dev_t: 12 and 20 bits
 const minorLimit = 0xfffff;
 const opaqueName = ".wh..wh..opq";
 
 /**
  * Decides what an entry of a layer means (OCI image-spec, layer.md). Pure.
- * @throws UserError for what no layer may hold
+ * @throws UserError for entries that no layer may hold
  */
 export function classifyEntry(entry: TarEntry): EntryMeaning {
   const parts = partsOf(entry.path);
@@ -62,7 +62,7 @@ export function classifyEntry(entry: TarEntry): EntryMeaning {
   return { kind: entry.kind, place };
 }
 
-/** What Linux doesn't take is found here, before anything of it is made. */
+/** Checks Linux's limits, so that nothing is written for an entry that can't be. */
 function checkLimits(entry: TarEntry, names: readonly string[]): void {
   for (const part of names) {
     if (part.length > nameLimit)
@@ -110,7 +110,7 @@ export function partsOf(path: string): string[] {
   return parts;
 }
 
-/** An error about an entry. */
+/** An error that names the entry. */
 export function refusedEntry({ path }: Pick<TarEntry, "path">, what: string): UserError {
   return new UserError(`layer entry ${showName(path)} ${what}; the image can't be unpacked`);
 }

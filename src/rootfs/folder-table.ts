@@ -1,4 +1,4 @@
-/** What is noted of each folder in numbers, by name: whole ones from 0 to 2^32 - 1. */
+/** The columns of the table: whole numbers from 0 to 2^32 - 1. */
 export const noted = {
   depth: 0,
   layer: 1,
@@ -11,17 +11,20 @@ export const noted = {
 } as const;
 const width = 8;
 
-/** Numbers of folders, by the folders' ids, in 40 bytes each; as properties of objects they would be a hundred more. */
+/**
+ * Numbers of folders, by folder id, in 40 bytes a folder. As properties of objects they would take a hundred bytes
+ * more.
+ */
 export class FolderTable {
   #whole = new Uint32Array(width * 256);
-  /** Since 1970; may be negative, and of 53 bits. */
+  /** Seconds since 1970. They may be negative and need up to 53 bits. */
   #seconds = new Float64Array(256);
 
   get(id: number, what: keyof typeof noted): number {
     return this.#whole[id * width + noted[what]] ?? 0;
   }
 
-  /** @param id is at most one more than the greatest so far */
+  /** @param id at most one more than the largest so far */
   set(id: number, what: keyof typeof noted, value: number): void {
     if (id >= this.#seconds.length) this.#grow();
     this.#whole[id * width + noted[what]] = value;

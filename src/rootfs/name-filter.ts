@@ -1,9 +1,9 @@
 import { randomInt } from "node:crypto";
 
-/** What is noted of a file. */
+/** What the filter knows of a file. */
 export interface NotedFile {
   readonly isLink: boolean;
-  /** Put there by the layer at hand. */
+  /** The current layer has written it. */
   readonly isFresh: boolean;
 }
 
@@ -12,27 +12,28 @@ const linkFlag = 2;
 const flags = freshFlag | linkFlag;
 
 /**
- * Which files there are, by folder and name, in five to eleven bytes each, however long the names are. Of a name only
- * a trace of 30 bits is kept. It belongs to one file that is there; so what has no trace isn't there, and a file that
- * has one and is there is the one that the trace is of. Whether it is there only the disk knows. As many names as you
- * like can have one trace, and `add` says when a name has another's. Nobody who doesn't know this process's key can
- * make such names, or names that are slow to find.
+ * Which files exist, by folder and name, in five to eleven bytes a file, however long the names are. Of each name
+ * only a keyed hash of 30 bits (the fingerprint) is kept.
+ *
+ * No fingerprint means: no such file. A fingerprint means: perhaps, and only the disk can tell, because another
+ * name may have the same one. `add` refuses a name whose fingerprint is taken, so a fingerprint always belongs to
+ * one file. The key is random, so nobody can prepare names that collide or that are slow to find.
  */
 export class NameFilter {
-  /** Open addressing, linear probing: a trace with its two flags, or 0. */
+  /** Open addressing with linear probing: a fingerprint with its two flags, or 0. */
   #slots = new Uint32Array(1024);
   #used = 0;
   readonly #key = [randomInt(2 ** 32), randomInt(2 ** 32)] as const;
 
-  /** What is noted of the file with this name's trace, which another name may have left. */
+  /** The file with this name's fingerprint. It may be a file of another name. */
   find(folder: number, name: string): NotedFile | undefined {
     const slot = this.#slots[this.#at(this.#trace(folder, name))] ?? 0;
     return slot === 0 ? undefined : { isLink: (slot & linkFlag) !== 0, isFresh: (slot & freshFlag) !== 0 };
   }
 
   /**
-   * Notes a file of the layer at hand, which isn't there yet.
-   * @returns false if another file has its trace: then nothing is noted
+   * Adds a file of the current layer that doesn't exist yet.
+   * @returns false if another file has its fingerprint; then nothing is added
    */
   add(folder: number, name: string, isLink: boolean): boolean {
     if (this.#used * 4 >= this.#slots.length * 3) this.#grow();
@@ -44,14 +45,14 @@ export class NameFilter {
     return true;
   }
 
-  /** Forgets a file that is noted. */
+  /** Removes a file that was added. */
   delete(folder: number, name: string): void {
     const slots = this.#slots;
     const mask = slots.length - 1;
     let hole = this.#at(this.#trace(folder, name));
     if (slots[hole] === 0) return;
     this.#used--;
-    // Whoever stands behind the hole and began before it moves up, else it would no longer be found.
+    // Entries behind the hole whose probing began before it move up, or they would no longer be found.
     for (let at = (hole + 1) & mask; slots[at] !== 0; at = (at + 1) & mask) {
       const begun = (slots[at] as number) >>> 2;
       if (((at - begun) & mask) < ((at - hole) & mask)) continue;
@@ -61,13 +62,13 @@ export class NameFilter {
     slots[hole] = 0;
   }
 
-  /** The next layer begins: nothing is of that one. */
+  /** The next layer begins: no file is of that layer yet. */
   startLayer(): void {
     const slots = this.#slots;
     for (let at = 0; at < slots.length; at++) slots[at] = (slots[at] as number) & ~freshFlag;
   }
 
-  /** Where a trace is, or would be. */
+  /** The slot that holds a fingerprint, or the free one where it would go. */
   #at(trace: number): number {
     const slots = this.#slots;
     const mask = slots.length - 1;
@@ -82,7 +83,10 @@ export class NameFilter {
     for (const slot of old) if (slot !== 0) this.#slots[this.#at(slot)] = slot;
   }
 
-  /** HalfSipHash-1-3 (Aumasson and Bernstein) of folder and name: 30 bits, not 0, with room for the flags below. */
+  /**
+   * The fingerprint: HalfSipHash-1-3 (Aumasson and Bernstein) of folder and name, 30 bits, never 0; the two low
+   * bits are free for flags.
+   */
   #trace(folder: number, name: string): number {
     const [k0, k1] = this.#key;
     let v0 = k0;
@@ -91,7 +95,8 @@ export class NameFilter {
     let v3 = 0x74656462 ^ k1;
     const length = name.length;
     const words = 2 + (length >>> 2);
-    // The folder, the name's whole words, what is left of it with its length, and three rounds more.
+    // One round each for the folder, the name's whole words, and the rest of the name with its length; then three
+    // more.
     for (let round = 0; round < words + 3; round++) {
       let word = 0;
       if (round === 0) {

@@ -1,14 +1,17 @@
 import { close, nameLimit, openFolder, pathLimit } from "./syscalls.ts";
 import type { Folder } from "./tree-model.ts";
 
-/** Far below what a process may have open. */
+/** Far below the number of files that a process may have open. */
 const limit = 256;
-/** As many names of the greatest length as a path may have. Also, so a deep tree is not walked from its root each time. */
+/**
+ * As many names of the greatest length as fit into a path. It also keeps a deep tree from being walked from its
+ * root each time.
+ */
 const namesAtOnce = Math.floor((pathLimit - 1) / (nameLimit + 1));
 
 /**
- * The folders that are being written to, held open: a call by a name in an open folder resolves one name, and can't
- * lead anywhere else, whatever happens to the path meanwhile.
+ * Keeps the folders that are being written to open. A call with a name in an open folder resolves one name only, so
+ * it can't lead elsewhere, whatever happens to the path meanwhile.
  */
 export class OpenFolders {
   readonly #fds = new Map<Folder, number>();
@@ -18,15 +21,15 @@ export class OpenFolders {
   #lastFd = -1;
 
   /**
-   * @param root the root's descriptor, which stays the caller's
-   * @param beforeClosing waits for whoever else uses the descriptors
+   * @param root the root's descriptor; the caller closes it
+   * @param beforeClosing waits until nobody else uses the descriptors
    */
   constructor(root: number, beforeClosing: () => void) {
     this.#root = root;
     this.#beforeClosing = beforeClosing;
   }
 
-  /** The folder's descriptor, good until the next folder is asked for. */
+  /** The folder's descriptor, valid until the next folder is asked for. */
   fd(folder: Folder): number {
     if (folder === this.#last) return this.#lastFd;
     const fd = this.#find(folder);
@@ -35,7 +38,7 @@ export class OpenFolders {
     return fd;
   }
 
-  /** The folder goes away. */
+  /** Closes a folder that is being removed. */
   forget(folder: Folder): void {
     const fd = this.#fds.get(folder);
     if (fd === undefined) return;
@@ -54,7 +57,7 @@ export class OpenFolders {
     if (folder.parent === undefined) return this.#root;
     const known = this.#fds.get(folder);
     if (known !== undefined) {
-      // The last in the map is the one used last.
+      // A map keeps the order of insertion: the last entry is the most recently used.
       this.#fds.delete(folder);
       this.#fds.set(folder, known);
       return known;
@@ -65,7 +68,7 @@ export class OpenFolders {
     return fd;
   }
 
-  /** Opens it from the nearest folder above that is open. */
+  /** Opens the folder from the nearest open folder above it. */
   #open(folder: Folder): number {
     const names: string[] = [];
     for (let from: Folder | undefined = folder; from?.parent !== undefined; from = from.parent) {

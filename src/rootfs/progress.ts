@@ -2,19 +2,19 @@ import { formatBytes } from "../host/format.ts";
 import type { Log } from "../host/log.ts";
 import { reportProgress as reportNowAndThen } from "../host/progress.ts";
 
-/** What is written so far, of all layers. */
+/** What has been written so far, over all layers. */
 export interface Counts {
   readonly entries: number;
   readonly bytes: number;
 }
 
-/** Tells a person how far an unpacking is. */
+/** Logs how far an unpacking is. */
 export interface UnpackProgress extends Disposable {
-  /** Where to read how much is written. */
+  /** Sets where to read the counts from. */
   watch(counts: () => Counts): void;
   /** A layer begins, counted from 0. */
   startLayer(index: number): void;
-  /** All is done: says so, if it said anything before. */
+  /** All is done. Logs the total if anything was logged before. */
   done(): void;
 }
 

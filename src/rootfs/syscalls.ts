@@ -4,9 +4,9 @@ import { libc } from "../host/libc.ts";
 import type { TarTime } from "./tar/entry.ts";
 
 /*
- * Calls of Linux that Node doesn't have: relative to an open folder, never through a link, by a name of bytes (one
- * character a byte, "latin1"). koffi calls libc in this thread, for about what Node's own synchronous calls cost.
- * Each throws an error with `code` (errno(3)) and `syscall` unless it says otherwise.
+ * Linux calls that Node doesn't have: relative to an open folder, without following links, with names as bytes
+ * (one character a byte, "latin1"). koffi calls libc in this thread; that costs about as much as Node's own
+ * synchronous calls. Each throws an error with `code` (errno(3)) and `syscall` unless its comment says otherwise.
  */
 const calls = {
   // syscall(2) takes its arguments as longs; openat2 has no wrapper in libc.
@@ -43,31 +43,31 @@ const calls = {
   getegid: libc.func("unsigned int getegid()"),
 } as const;
 
-// <fcntl.h>, <linux/openat2.h>, inode(7); Node knows those that differ between machines.
+// <fcntl.h>, <linux/openat2.h>, inode(7). Node has the constants that differ between machines.
 const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_DIRECTORY, O_NOFOLLOW } = constants;
-/** Else a decompressor that is started meanwhile would keep the file. */
+/** Otherwise a decompressor that is started meanwhile would inherit the file. */
 const closeOnExec = 0o2000000;
 const pathOnly = 0o10000000;
 const readFolder = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | closeOnExec;
 const createNew = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | closeOnExec;
 const ofLink = 0x100; // AT_SYMLINK_NOFOLLOW
 const removeDirectory = 0x200; // AT_REMOVEDIR
-const openat2Number = 437; // on every machine
+const openat2Number = 437; // the same on every architecture
 const resolveStrictly = 0x02 | 0x04 | 0x08; // RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH
 const setPipeSize = 1031; // F_SETPIPE_SZ
 const duplicateAndCloseOnExec = 1030; // F_DUPFD_CLOEXEC
 const typeBits = { fifo: 0o010000, char: 0o020000, block: 0o060000 } as const;
 
-/** A path, its NUL included, has at most so many bytes (PATH_MAX). */
+/** The greatest length of a path in bytes, including its NUL (PATH_MAX). */
 export const pathLimit = 4096;
-/** A name of a folder has at most so many bytes (NAME_MAX). */
+/** The greatest length of a name in bytes (NAME_MAX). */
 export const nameLimit = 255;
 
-// Calls don't keep what they are given, so each thread does with two buffers for names.
+// No call keeps a pointer to its arguments, so two buffers for names are enough for each thread.
 const first = Buffer.alloc(pathLimit);
 const second = Buffer.alloc(pathLimit);
 const times = new BigInt64Array(4);
-/** What folders hold is read through it. */
+/** For reading the entries of folders. */
 const listed = Buffer.alloc(32 * 1024);
 const how = new BigUint64Array([BigInt(readFolder), 0n, BigInt(resolveStrictly)]); // struct open_how
 
@@ -78,12 +78,12 @@ function ended(text: string, buffer: Buffer): Buffer {
   return buffer;
 }
 
-/** Whether the kernel has openat2(2), and lets us: 5.6 or newer, and not a container runtime that doesn't know it. */
+/** Whether openat2(2) works here: Linux 5.6 or newer, and a container runtime that allows it. */
 let hasOpenat2: boolean | undefined;
 
 /**
- * Opens a folder below an open one. The kernel follows no link on the way and never leaves `dirfd` (openat2(2));
- * without openat2 each part is opened on its own, which is as safe and slower.
+ * Opens a folder below an open one. The kernel follows no link on the way and never leaves `dirfd` (openat2(2)).
+ * Without openat2 each part is opened on its own, which is as safe but slower.
  */
 export function openFolder(dirfd: number, path: string): number {
   if (hasOpenat2 !== false) {
@@ -113,13 +113,13 @@ export function openStepwise(dirfd: number, path: string): number {
   return fd;
 }
 
-/** Opens any folder, by a path of the host. */
+/** Opens a folder outside the root filesystem, by a path of this machine. */
 export function openHostFolder(path: string): number {
   const bytes = Buffer.from(`${path}\0`);
   return done("open", path, calls.openat(-100, bytes, O_RDONLY | O_DIRECTORY | closeOnExec, 0)); // AT_FDCWD
 }
 
-/** Makes a file that mustn't be there yet and opens it for writing. The process's umask takes bits from `mode`. */
+/** Makes a file that must not exist yet, and opens it for writing. The process's umask clears bits of `mode`. */
 export function createFile(dirfd: number, name: string, mode: number): number {
   return done("openat", name, calls.openat(dirfd, ended(name, first), createNew, mode));
 }
@@ -158,7 +158,7 @@ export function symlink(target: string, dirfd: number, name: string): void {
   done("symlinkat", name, calls.symlinkat(ended(target, first), dirfd, ended(name, second)));
 }
 
-/** What is under a name: undefined for nothing, and the target if it is a symlink. */
+/** What a name stands for: undefined for nothing, and with the target if it is a symlink. */
 export function lookAt(dirfd: number, name: string): { readonly target: string | undefined } | undefined {
   const length = Number(calls.readlinkat(dirfd, ended(name, first), second, second.length));
   if (length >= 0) return { target: second.toString("latin1", 0, length) };
@@ -168,13 +168,13 @@ export function lookAt(dirfd: number, name: string): { readonly target: string |
   throw failure("readlinkat", name, codeOf(errno));
 }
 
-/** Tells each name in an open folder. The one that is told may be removed before the next; nothing else is listed meanwhile. */
+/** Calls `tell` with each name in an open folder. `tell` may remove that name, but may not list another folder. */
 export function eachName(folder: number, tell: (name: string) => void): void {
   done("lseek", "", Number(calls.lseek(folder, 0, 0)));
   for (;;) {
     const length = done("getdents64", "", Number(calls.getdents64(folder, listed, listed.length)));
     if (length === 0) return;
-    // struct linux_dirent64 (getdents(2)): the record's length at 16, the name with its NUL from 19 on.
+    // struct linux_dirent64 (getdents(2)): the record's length is at 16, the name and its NUL from 19 on.
     for (let at = 0; at < length; at += listed.readUInt16LE(at + 16)) {
       const name = listed.toString("latin1", at + 19, listed.indexOf(0, at + 19));
       if (name !== "." && name !== "..") tell(name);
@@ -187,7 +187,7 @@ export interface DeviceNumber {
   readonly minor: number;
 }
 
-/** Makes a FIFO or a device. Answers false where that isn't permitted (a user namespace). */
+/** Makes a FIFO or a device. Returns false where that isn't permitted (a user namespace). */
 export function makeNode(
   dirfd: number,
   name: string,
@@ -207,7 +207,7 @@ export interface Owner {
   readonly gid: number;
 }
 
-/** Who owns what this process makes. */
+/** The owner of what this process makes. */
 export function processOwner(): Owner {
   return { uid: calls.geteuid(), gid: calls.getegid() };
 }
@@ -220,12 +220,12 @@ export function changeMode(fd: number, mode: number): void {
   done("fchmod", "", calls.fchmod(fd, mode));
 }
 
-/** Sets modification and access time, to the nanosecond. */
+/** Sets modification and access time to the nanosecond. */
 export function setTimes(fd: number, mtime: TarTime, atime: TarTime = mtime): void {
   done("futimens", "", calls.futimens(fd, timespecsOf(mtime, atime)));
 }
 
-/** What of a file is set by its name: links, FIFOs and devices can't be opened without a consequence. */
+/** Attributes that are set by name, because opening a link, FIFO or device has side effects. */
 export interface NamedAttributes extends Owner {
   readonly mode: number;
   readonly mtime: TarTime;
@@ -236,7 +236,9 @@ export function changeNamedOwner(dirfd: number, name: string, { uid, gid }: Owne
   done("fchownat", name, calls.fchownat(dirfd, ended(name, first), uid, gid, ofLink));
 }
 
-/** Sets the mode of what is no link. There is no chmod(2) that follows no link, but an open file is what it is. */
+/**
+ * Sets the mode of anything but a link. No chmod(2) refuses to follow links, so the file is opened first (O_PATH).
+ */
 export function changeNamedMode(dirfd: number, name: string, mode: number): void {
   const fd = done(
     "openat",
@@ -254,14 +256,14 @@ export function setNamedTimes(dirfd: number, name: string, mtime: TarTime, atime
   done("utimensat", name, calls.utimensat(dirfd, ended(name, first), timespecsOf(mtime, atime), ofLink));
 }
 
-/** Sets an extended attribute. Answers the error's code where it can't be set, else undefined. */
+/** Sets an extended attribute. Returns the error's code if it can't be set, else undefined. */
 export function setAttribute(fd: number, name: string, value: Uint8Array): string | undefined {
   const bytes = value.length === 0 ? times : value;
   if (calls.fsetxattr(fd, ended(name, second), bytes, value.length, 0) === 0) return undefined;
   return codeOf(koffi.errno());
 }
 
-/** As {@link setAttribute}, of what isn't opened: a link itself, a FIFO, a device. */
+/** As {@link setAttribute}, for what isn't opened: a link itself, a FIFO, a device. */
 export function setNamedAttribute(at: { dirfd: number; name: string }, name: string, value: Uint8Array) {
   const path = ended(`/proc/self/fd/${at.dirfd}/${at.name}`, first);
   const bytes = value.length === 0 ? times : value;
@@ -270,14 +272,14 @@ export function setNamedAttribute(at: { dirfd: number; name: string }, name: str
 }
 
 /**
- * Frees a folder of the host from what its parent hands down, all in it would inherit that: the parent's group
- * (inode(7), "set-group-ID") and access rules (acl(5)).
+ * Removes what a folder has inherited from its parent, and would pass on to everything in it: the group (inode(7),
+ * "set-group-ID") and access rules (acl(5)).
  */
 export function removeInheritance(path: string): void {
   const bytes = Buffer.from(`${path}\0`);
   done("chown", path, calls.chown(bytes, calls.geteuid(), calls.getegid()));
   for (const name of ["system.posix_acl_default", "system.posix_acl_access"]) {
-    calls.lremovexattr(bytes, ended(name, second)); // Mostly there is none.
+    calls.lremovexattr(bytes, ended(name, second)); // Usually there are none.
   }
 }
 
@@ -285,12 +287,15 @@ export function close(fd: number): void {
   calls.close(fd);
 }
 
-/** Another descriptor of what is open, to be closed on its own. They share the position in a file. */
+/** A second descriptor of an open file, to be closed on its own. Both share the position in the file. */
 export function duplicate(fd: number): number {
   return done("fcntl", "", calls.fcntl(fd, duplicateAndCloseOnExec, 0));
 }
 
-/** A pipe that holds as much as the kernel grants, up to 1 MiB: with 64 KiB its two ends wait for each other a lot. */
+/**
+ * A pipe with a buffer of up to 1 MiB, as far as the kernel grants it. With 64 KiB the two ends often wait for each
+ * other.
+ */
 export function openPipe(): { readEnd: number; writeEnd: number } {
   const ends = new Int32Array(2);
   done("pipe2", "", calls.pipe2(ends, closeOnExec));

@@ -2,13 +2,19 @@ import { UserError } from "../host/errors.ts";
 import { FolderTable } from "./folder-table.ts";
 import { NameFilter } from "./name-filter.ts";
 
-/** A folder of the tree that is being unpacked. There may be a million of them, so what is a number lies elsewhere. */
+/**
+ * A folder of the tree that is being unpacked. There may be a million of them, so their numbers are kept in a
+ * table.
+ */
 export class Folder {
-  /** No other folder has it, nor had. */
+  /** Unique; never used again for another folder. */
   readonly id: number;
   readonly parent: Folder | undefined;
   readonly name: string;
-  /** Folders, and the few others that can't be told from the disk; see {@link TreeModel.find}. */
+  /**
+   * The folders in it, and the few other entries that must be known without asking the disk; see {@link
+   * TreeModel.find}.
+   */
   children: Map<string, Child> | undefined;
   readonly #notes: FolderNotes;
 
@@ -28,12 +34,12 @@ export class Folder {
     this.attributes = impliedAttributes;
   }
 
-  /** Of the root, 0. */
+  /** 0 for the root. */
   get depth(): number {
     return this.#notes.numbers.get(this.id, "depth");
   }
 
-  /** The layer that put it there, counted from 0, the lowest. */
+  /** The layer that made it, counted from 0, the lowest. */
   get layer(): number {
     return this.#notes.numbers.get(this.id, "layer");
   }
@@ -42,7 +48,7 @@ export class Folder {
     this.#notes.numbers.set(this.id, "layer", layer);
   }
 
-  /** The newest layer that has put anything there or anywhere below. */
+  /** The newest layer that has written anything in it or below it. */
   get newest(): number {
     return this.#notes.numbers.get(this.id, "newest");
   }
@@ -51,7 +57,7 @@ export class Folder {
     this.#notes.numbers.set(this.id, "newest", layer);
   }
 
-  /** The layer at whose time nothing of lower ones was left in it: it was new then, or hidden. */
+  /** The layer that found it empty of lower layers' content: because it made the folder, or hid what was in it. */
   get cleared(): number {
     return this.#notes.numbers.get(this.id, "cleared");
   }
@@ -60,7 +66,7 @@ export class Folder {
     this.#notes.numbers.set(this.id, "cleared", layer);
   }
 
-  /** As the image has it; set at the end, since each child that comes or goes changes a folder's time. */
+  /** As the image has them. They are set at the end, because every change in a folder changes its time. */
   get attributes(): FolderAttributes {
     const { id } = this;
     const { numbers, xattrs } = this.#notes;
@@ -87,7 +93,7 @@ export class Folder {
   }
 }
 
-/** What the folders of a tree have, by their ids. */
+/** The data of all folders of a tree, by folder id. */
 interface FolderNotes {
   readonly numbers: FolderTable;
   readonly xattrs: Map<number, ReadonlyMap<string, Buffer>>;
@@ -102,7 +108,10 @@ export interface FolderAttributes {
   readonly xattrs: ReadonlyMap<string, Buffer> | undefined;
 }
 
-/** Of a folder that no layer has an entry for: the same each time, so that an image unpacks to the same tree. */
+/**
+ * The attributes of a folder without an entry in any layer. They are constant, so an image always unpacks to the
+ * same tree.
+ */
 export const impliedAttributes: FolderAttributes = {
   mode: 0o755,
   uid: 0,
@@ -112,14 +121,15 @@ export const impliedAttributes: FolderAttributes = {
   xattrs: undefined,
 };
 
-/** What there is under one name. What is no folder has no object, only a number that tells its layer and kind. */
+/** What a name stands for. Anything but a folder is a number that holds its layer and kind, to save memory. */
 export type Child = Folder | number;
 
 const kinds = { file: 0, symlink: 1, absent: 2 } as const;
 
 /**
- * What is no folder.
- * @param kind a symlink; what the image has but this container may not make; or a file, FIFO or device
+ * The number for anything but a folder.
+ * @param kind `symlink`; `absent` for what the image has but this container may not make; `file` for a file, FIFO
+ * or device
  */
 export function leaf(layer: number, kind: keyof typeof kinds): number {
   return layer * 4 + kinds[kind];
@@ -137,16 +147,16 @@ export function layerOf(child: Child): number {
   return typeof child === "number" ? child >> 2 : child.layer;
 }
 
-/** As Linux (path_resolution(7)). */
+/** The same limit as Linux has (path_resolution(7)). */
 const linksLimit = 40;
 
-/** What the disk tells of a name in a folder that is no folder's: whether it is there, and a symlink's target. */
+/** Asks the disk about a name that is not a folder: undefined if it doesn't exist, and the target of a symlink. */
 export type Look = (folder: Folder, name: string) => { readonly target: string | undefined } | undefined;
 
 /**
- * The tree as it is on the disk. The destination starts empty and has no other writer, so this is the authority on
- * folders: links are followed here, inside the root, and the kernel is only given paths that have none. Of files,
- * which may be millions, only traces of their names are kept, and the disk says the rest.
+ * The tree as it is on the disk. The destination starts empty and has no other writer, so this model is the
+ * authority on folders: links are followed here, inside the root, and the kernel only gets paths without links.
+ * There may be millions of files, so only fingerprints of their names are kept; the disk knows the rest.
  */
 export class TreeModel {
   readonly #notes: FolderNotes = { numbers: new FolderTable(), xattrs: new Map() };
@@ -157,13 +167,13 @@ export class TreeModel {
   #lastId = 0;
   #layer = 0;
 
-  /** @param settle waits until all files that are noted are on the disk; symlinks always are */
+  /** @param settle waits until all files that were added are on the disk; symlinks always are */
   constructor(look: Look, settle: () => void) {
     this.#look = look;
     this.#settle = settle;
   }
 
-  /** What is put from now on is of this layer. */
+  /** What is added from now on belongs to this layer. */
   startLayer(layer: number): void {
     this.#layer = layer;
     this.#files.startLayer();
@@ -171,7 +181,7 @@ export class TreeModel {
 
   /**
    * Finds a folder, with symlinks followed as in a chroot.
-   * @param make is asked to make a folder where there is none, in place of whatever has the name
+   * @param make makes a folder where there is none, replacing whatever has the name
    * @throws UserError for a circle of symlinks
    */
   resolve(parts: readonly string[], make: (parent: Folder, name: string) => Folder): Folder;
@@ -207,16 +217,19 @@ export class TreeModel {
     return folder;
   }
 
-  /** What there is under a name. */
+  /** What a name in a folder stands for. */
   find(parent: Folder, name: string): Child | undefined {
     const child = this.known(parent, name);
     if (child === undefined || parent.children?.has(name) === true) return child;
-    // Its trace may be another's.
+    // The fingerprint may belong to another name.
     if (!isSymlink(child)) this.#settle();
     return this.#look(parent, name) === undefined ? undefined : child;
   }
 
-  /** What there is under a name if there is anything but a folder under it; else undefined, or else what isn't there. */
+  /**
+   * As {@link find}, without asking the disk: it may return a file that doesn't exist, if another name has its
+   * fingerprint.
+   */
   known(parent: Folder, name: string): Child | undefined {
     const child = parent.children?.get(name);
     if (child !== undefined) return child;
@@ -225,7 +238,7 @@ export class TreeModel {
     return leaf(file.isFresh ? this.#layer : this.#layer - 1, file.isLink ? "symlink" : "file");
   }
 
-  /** Notes what the layer at hand has put under a name that nothing has. */
+  /** Adds what the current layer has written under a free name. */
   put(parent: Folder, name: string, child: Child): void {
     noteLayer(parent, this.#layer);
     const isOnDisk = typeof child === "number" && !isAbsent(child);
@@ -234,28 +247,31 @@ export class TreeModel {
     parent.children.set(child instanceof Folder ? child.name : compact(name), child);
   }
 
-  /** Notes a new folder under a name that nothing has. */
+  /** Adds a new folder under a free name. */
   putFolder(parent: Folder, name: string): Folder {
     const made = new Folder(parent, name, { id: ++this.#lastId, layer: this.#layer, notes: this.#notes });
     this.put(parent, name, made);
     return made;
   }
 
-  /** Notes that what there is under a name goes. */
+  /** Removes a name. */
   remove(parent: Folder, name: string): void {
     if (parent.children?.delete(name) !== true) this.#files.delete(parent.id, name);
   }
 }
 
-/** Notes that a layer has put something there. */
+/** Records that a layer has written something in the folder. */
 export function noteLayer(folder: Folder, layer: number): void {
-  // Whoever is as new has told its parents.
+  // A folder that has the layer already has passed it on to its parents.
   for (let next: Folder | undefined = folder; next !== undefined && next.newest < layer; next = next.parent) {
     next.newest = layer;
   }
 }
 
-/** V8 keeps a longer part of a string as a view of the whole, and so the whole: a million names were a gigabyte. */
+/**
+ * V8 keeps a long part of a string as a view of the whole string, which then stays in memory: a million names took
+ * a gigabyte.
+ */
 function compact(name: string): string {
   return name.length < 13 ? name : Buffer.from(name, "latin1").toString("latin1");
 }

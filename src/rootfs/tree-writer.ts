@@ -32,29 +32,35 @@ import {
   TreeModel,
 } from "./tree-model.ts";
 
-/** Makes small files in another thread, soon. */
+/** Makes small files in another thread. */
 export interface SmallFiles {
-  /** Whether it takes this file: its content, which is to come, must go to `add` then. */
+  /** Whether it makes this file. If so, the file's content must be given to `add`. */
   takes(entry: TarEntry): boolean;
-  /** Some of the content of the file at hand. */
+  /** Takes a piece of the current file's content. */
   add(bytes: Buffer): void;
-  /** The content of the file at hand is complete. */
+  /** The current file's content is complete. */
   make(dirfd: number, name: string, entry: TarEntry): void;
-  /** Waits until all are made. */
+  /** Waits until all files are made. */
   flush(): void;
 }
 
 export interface TreeWriterOptions {
-  /** Descriptor of an empty folder, which nobody else writes to. */
+  /** Descriptor of an empty folder that nobody else writes to. */
   readonly root: number;
   readonly defaults: Defaults;
   readonly warn: (text: string) => void;
   readonly smallFiles?: SmallFiles | undefined;
 }
 
-/** Deeper folders nobody could use (a path has at most 4095 bytes), and a few bytes of a layer would make thousands. */
+/**
+ * Deeper folders would be of no use (a path has at most 4095 bytes), and a few bytes of a layer could make
+ * thousands of them.
+ */
 const folderDepthLimit = 10_000;
-/** Bytes of folders' extended attributes in an image, since they are kept until the end. Real images have few. */
+/**
+ * The most bytes of folders' extended attributes in an image. They are kept in memory until the end. Real images
+ * have few.
+ */
 const notedLimit = 64 * 1024 * 1024;
 
 const noDevice = { major: 0, minor: 0 };
@@ -65,7 +71,10 @@ type OpenFile = { readonly entry: TarEntry; readonly name: string } & (
   | { readonly fd: undefined; readonly folder: Folder }
 );
 
-/** Writes layers' entries below a root, lower layers first, synchronously. What to do is decided by `decide`. */
+/**
+ * Writes the entries of layers below a root, lower layers first, synchronously. `classifyEntry` decides what each
+ * entry means.
+ */
 export class TreeWriter implements TarHandler {
   readonly #model: TreeModel;
   readonly #folders: OpenFolders;
@@ -73,9 +82,9 @@ export class TreeWriter implements TarHandler {
   readonly #smallFiles: SmallFiles | undefined;
   #layer = -1;
   #open: OpenFile | undefined;
-  /** Bytes of folders' extended attributes. */
+  /** Bytes of folders' extended attributes so far. */
   #noted = 0;
-  /** So far. */
+  /** Over all layers. */
   readonly written = { entries: 0, bytes: 0 };
 
   constructor({ root, defaults, warn, smallFiles }: TreeWriterOptions) {
@@ -86,7 +95,7 @@ export class TreeWriter implements TarHandler {
     this.#attributes = new AttributeSetter(defaults, { warn });
   }
 
-  /** The entries that follow are those of the next layer. */
+  /** The next layer begins. */
   startLayer(): void {
     this.#model.startLayer(++this.#layer);
   }
@@ -121,10 +130,10 @@ export class TreeWriter implements TarHandler {
     }
   }
 
-  /** Waits for what isn't written yet and sets what folders shall be. */
+  /** Waits for unfinished files, and sets the attributes of folders. */
   finish(): void {
     this.#smallFiles?.flush();
-    // A folder that nobody may enter must come after what is in it.
+    // Children come first: their parent's final mode may forbid entering it.
     const folders = [this.#model.root];
     for (const folder of folders) {
       for (const child of folder.children?.values() ?? []) if (child instanceof Folder) folders.push(child);
@@ -136,7 +145,7 @@ export class TreeWriter implements TarHandler {
     }
   }
 
-  /** Closes what is open. */
+  /** Closes all descriptors. */
   closeAll(): void {
     if (this.#open?.fd !== undefined) close(this.#open.fd);
     this.#open = undefined;
@@ -215,7 +224,7 @@ export class TreeWriter implements TarHandler {
     if (child instanceof Folder) throw refusedEntry(entry, "is a hard link to a folder");
     const parent = this.#parent(place.folder);
     if (parent === from && place.name === target.name) throw refusedEntry(entry, "is a hard link to itself");
-    // Making the parent may have replaced what is linked to.
+    // Making the parent may have replaced the target.
     if (from.children?.get(target.name) instanceof Folder)
       throw refusedEntry(entry, "lies below the file it links to");
     if (isFolderWithin(from, parent.children?.get(place.name)))
@@ -226,7 +235,7 @@ export class TreeWriter implements TarHandler {
     if (kind === "absent") return;
     this.#smallFiles?.flush();
     const toFd = this.#folders.fd(parent);
-    // The second folder can't displace the first: only one is opened between the two calls.
+    // Opening the second folder can't close the first: only one is opened between the two calls.
     this.#link(from, target.name, toFd, { name: place.name, entry });
   }
 
@@ -243,7 +252,7 @@ export class TreeWriter implements TarHandler {
     const { folder, name } = this.#makeRoom(place);
     const dirfd = this.#folders.fd(folder);
     const device = { major: entry.devMajor, minor: entry.devMinor };
-    // A FIFO's header may have any number: it means nothing, and the kernel refuses some.
+    // The device number in a FIFO's header has no meaning, and the kernel refuses some numbers.
     const isMade = makeNode(dirfd, name, kind, kind === "fifo" ? noDevice : device);
     this.#model.put(folder, name, leaf(this.#layer, isMade ? "file" : "absent"));
     if (isMade) {
@@ -255,7 +264,7 @@ export class TreeWriter implements TarHandler {
     );
   }
 
-  /** Makes room for something under a name, and notes it. */
+  /** Removes what has the name, and adds the new child to the model. */
   #claim(place: TreePlace, child: Child): { folder: Folder; name: string } {
     const { folder, name } = this.#makeRoom(place);
     this.#model.put(folder, name, child);
@@ -268,7 +277,7 @@ export class TreeWriter implements TarHandler {
     return { folder: parent, name };
   }
 
-  /** A folder for an entry; what is missing of it, or is none, becomes one. */
+  /** The folder that an entry goes into. Missing parts, and parts that are not folders, become folders. */
   #parent(parts: readonly string[]): Folder {
     return this.#model.resolve(parts, (parent, name) => this.#makeFolder(parent, name));
   }
@@ -278,7 +287,8 @@ export class TreeWriter implements TarHandler {
       throw new UserError(
         `a layer has folders more than ${folderDepthLimit} deep; the image can't be unpacked`,
       );
-    // Those of a symlink's target, which is only followed when something comes below it.
+    // Names from a symlink's target are checked here, because the target is only followed when an entry lies below
+    // it.
     if (name.length > nameLimit)
       throw new UserError(
         `a symlink leads to a folder ${showName(name)} whose name has ${name.length} bytes; Linux takes ${nameLimit}; the image can't be unpacked`,
@@ -313,7 +323,7 @@ export class TreeWriter implements TarHandler {
     }
   }
 
-  /** Removes those files in a folder, of all that are on the disk, that are to go. */
+  /** Removes the files in a folder, as listed by the disk, for which `isToGo` returns true. */
   #removeFiles(folder: Folder, isToGo: (child: Child) => boolean): void {
     const dirfd = this.#folders.fd(folder);
     eachName(dirfd, (name) => {
@@ -332,7 +342,7 @@ export class TreeWriter implements TarHandler {
   #clear(folder: Folder | undefined): void {
     const pending = [folder];
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      // Once is enough: what comes into it later in this layer isn't hidden.
+      // Once for each layer is enough: what this layer adds later isn't hidden.
       if (next.cleared === this.#layer) continue;
       next.cleared = this.#layer;
       for (const [name, child] of next.children ?? []) {
@@ -345,13 +355,14 @@ export class TreeWriter implements TarHandler {
   }
 
   /**
-   * A whiteout hides what lower layers have put there, and nothing of its own layer.
-   * @returns a folder that stays, for something of this layer is in it: what else it holds is to be hidden
+   * Hides a child. A whiteout hides what lower layers have written, and nothing of its own layer.
+   * @returns the child if it is a folder that stays because this layer has written below it; the rest of its
+   * content must be hidden
    */
   #hideChild(parent: Folder, name: string, child: Child): Folder | undefined {
     if (child instanceof Folder && child.newest === this.#layer) {
       if (child.layer < this.#layer) {
-        // The lower folder is hidden; this one only holds what its own layer has put below it.
+        // The lower layers' folder is hidden. This one only holds what this layer has written below it.
         child.layer = this.#layer;
         child.attributes = impliedAttributes;
       }
@@ -366,7 +377,7 @@ function writeAt(fd: number, bytes: Buffer, position: number): void {
   for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, position + at);
 }
 
-/** Whether a folder is another one or somewhere in it. */
+/** Whether `folder` is `other` or lies below it. */
 function isFolderWithin(folder: Folder, other: Child | undefined): boolean {
   if (!(other instanceof Folder)) return false;
   let at: Folder | undefined = folder;
@@ -374,7 +385,10 @@ function isFolderWithin(folder: Folder, other: Child | undefined): boolean {
   return at === other;
 }
 
-/** Gives a sparse file its size, before any of its data: it may end with a hole, or be larger than can be. */
+/**
+ * Sets the size of a sparse file before its data is written: it may end with a hole, or be too large for the
+ * filesystem.
+ */
 function stretch(fd: number, entry: TarEntry): void {
   try {
     ftruncateSync(fd, entry.size);

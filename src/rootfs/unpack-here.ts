@@ -8,7 +8,9 @@ import { TarReader } from "./tar/reader.ts";
 import type { Unpacking } from "./threads/unpack-in-threads.ts";
 import { TreeWriter } from "./tree-writer.ts";
 
-/** Unpacks in this thread, with nothing but Node: for images so small that starting anything would take longer. */
+/**
+ * Unpacks in this thread, with Node alone. For small images, where starting threads and programs would take longer.
+ */
 export async function unpackHere({ layers, destination, step, progress }: Unpacking): Promise<void> {
   const root = openHostFolder(destination);
   const writer = new TreeWriter({ root, defaults: readDefaults(), warn: (text) => step.log.warn(text) });
@@ -20,7 +22,7 @@ export async function unpackHere({ layers, destination, step, progress }: Unpack
       const tar = new TarReader(writer);
       const hash = createHash("sha256");
       const { compression, bytes } = await openCompressed(layer, step.signal);
-      // All of it first, so that nothing is made of a layer that is damaged.
+      // The whole layer is read first, so nothing is written from a damaged one.
       const whole = Readable.from([await buffer(bytes)], { objectMode: false });
       for await (const plain of decompress({ compression, bytes: whole }, layer.descriptor)) {
         hash.update(plain);

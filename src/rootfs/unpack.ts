@@ -14,20 +14,20 @@ export type { Layer } from "./layer/layer.ts";
 
 export interface UnpackOptions {
   readonly layers: readonly Layer[];
-  /** Must not exist, or be empty; it is removed again if anything fails. */
+  /** Must not exist, or be empty. It is removed again if anything fails. */
   readonly destination: string;
   readonly step: Pick<StepContext, "env" | "late" | "log" | "signal">;
 }
 
-/** To start threads takes as long as to unpack about so many compressed bytes in this one. */
+/** Compressed bytes. Unpacking so many in this thread takes as long as starting threads. */
 const smallImage = 1024 * 1024;
 
 /**
- * Unpacks an image's layers, one over the other, into the root filesystem that they make: types, bytes, owners,
- * modes, times to the nanosecond, hard links and extended attributes. Each layer is checked against its digest and
- * its diff ID. Nothing outside of the destination is read or written, whatever the layers hold.
- * @param decompressors what may be used, where that isn't all there is
- * @throws UserError when a layer is damaged or holds what no layer may; the destination is removed then
+ * Unpacks an image's layers into one root filesystem: types, bytes, owners, modes, times to the nanosecond, hard
+ * links and extended attributes. Each layer is checked against its digest and its diff ID. Nothing outside the
+ * destination is read or written, whatever the layers hold.
+ * @param decompressors what may be used, if not everything that is installed
+ * @throws UserError when a layer is damaged or holds what no layer may; the destination is then removed
  */
 export async function unpackRootfs(
   { layers, destination, step }: UnpackOptions,

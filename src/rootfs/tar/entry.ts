@@ -1,6 +1,6 @@
 /**
- * What a member is. `unknown` are types that no layer should hold (GNU's dumped folder or volume label, a
- * vendor's own): its content is handed over as a file's would be, what to make of it is the caller's decision.
+ * The kind of a member. `unknown` stands for types that no layer should hold (GNU's dumped folder or volume label,
+ * a vendor's own). Its content is passed on like a file's, and the caller decides what to do with it.
  */
 export type TarKind = "file" | "hardlink" | "symlink" | "char" | "block" | "folder" | "fifo" | "unknown";
 
@@ -17,8 +17,8 @@ export interface DataRun {
 }
 
 /**
- * One member of an archive. Strings are bytes: one character (U+0000 to U+00FF, "latin1") stands for one byte, so
- * a name that isn't UTF-8 stays exact; `Buffer.from(path, "latin1")` gives the bytes back.
+ * One member of an archive. Strings are bytes: one character (U+0000 to U+00FF, "latin1") stands for one byte, so a
+ * name that isn't UTF-8 stays exact. `Buffer.from(path, "latin1")` returns the bytes.
  */
 export interface TarEntry {
   readonly kind: TarKind;
@@ -34,9 +34,9 @@ export interface TarEntry {
   readonly uid: number;
   readonly gid: number;
   readonly mtime: TarTime;
-  /** Only where the archive carries it. */
+  /** Only if the archive has it. */
   readonly atime: TarTime | undefined;
-  /** Bytes of the file that this member makes (a sparse file's with its holes); 0 for what has no content. */
+  /** Size in bytes of the resulting file (of a sparse file with its holes); 0 for members without content. */
   readonly size: number;
   /** Where a sparse file has data, in order, without overlap or empty runs; `undefined` for any other member. */
   readonly runs: readonly DataRun[] | undefined;

@@ -1,9 +1,9 @@
-/** A tar archive that can't be read as one. The message says what is wrong, at which byte, in which member. */
+/** An invalid tar archive. The message says what is wrong, at which byte and in which member. */
 export class TarError extends Error {
   override readonly name = "TarError";
   /** Where the member's first header block starts in the uncompressed archive. */
   readonly offset: number;
-  /** The member's path, one character a byte; `undefined` where it isn't known yet. */
+  /** The member's path, one character a byte; `undefined` if it isn't known yet. */
   readonly member: string | undefined;
 
   constructor(problem: string, at: { offset: number; member?: string | undefined }) {
@@ -14,7 +14,10 @@ export class TarError extends Error {
   }
 }
 
-/** A name of bytes (one character each) for a message: as UTF-8, quoted, with what is unprintable escaped, cut at 200. */
+/**
+ * A name of bytes (one character each) for a message: as UTF-8, quoted, with control characters escaped, cut at
+ * 200.
+ */
 export function showName(name: string): string {
   const text = Buffer.from(name, "latin1").toString("utf8");
   return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text);

@@ -3,7 +3,7 @@ import { FieldError, numberField, octal, space } from "./numbers.ts";
 
 export const blockSize = 512;
 
-/** Which of the formats a header block is in; `ustar` covers PAX, whose blocks are the same. */
+/** The format of a header block. `ustar` includes PAX, whose blocks are the same. */
 export type TarFormat = "v7" | "ustar" | "gnu" | "star";
 
 /** The fields of one header block, before extended headers are taken into account. */
@@ -25,7 +25,7 @@ export interface RawHeader {
 const checksumAt = 148;
 const checksumLength = 8;
 
-/** The sum of a block's bytes; 0 means that all of it is zero. */
+/** The sum of a block's bytes; 0 if all of them are zero. */
 export function sumOf(block: Buffer): number {
   let sum = 0;
   for (let at = 0; at < blockSize; at++) sum += block[at] as number;
@@ -33,8 +33,8 @@ export function sumOf(block: Buffer): number {
 }
 
 /**
- * Reads a header block of any of the formats, as liberally as Go's archive/tar does.
- * @param sum what `sumOf` said of the block
+ * Reads a header block of any format, as liberally as Go's archive/tar does.
+ * @param sum the result of `sumOf` for this block
  * @throws FieldError
  */
 export function parseHeader(block: Buffer, sum: number): RawHeader {
@@ -99,7 +99,7 @@ function bytesAre(block: Buffer, start: number, text: string): boolean {
   return true;
 }
 
-/** A C string, which the end of its field ends as well. */
+/** A C string; the end of its field ends it too. */
 function stringField(block: Buffer, start: number, length: number): string {
   let end = start;
   while (end < start + length && block[end] !== 0) end++;
@@ -119,8 +119,8 @@ function gnuTimes(block: Buffer): { atime: TarTime | undefined } | undefined {
 }
 
 /**
- * Before 1.8, Go's writer put a ustar prefix where GNU headers have their times (golang.org/issue/12594). Such archives are
- * still about, so what is no time but plain ASCII is a prefix.
+ * Before 1.8, Go's writer put a ustar prefix where GNU headers have their times (golang.org/issue/12594). Such
+ * archives still exist, so plain ASCII that is not a time is taken as a prefix.
  */
 function prefixOfOldGo(block: Buffer): string {
   const prefix = stringField(block, 345, 155);

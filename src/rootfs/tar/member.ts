@@ -3,23 +3,23 @@ import type { RawHeader } from "./header.ts";
 import { decimal, FieldError, paxTime } from "./numbers.ts";
 import type { PaxRecords } from "./pax.ts";
 
-/** What the extended headers before a member's own say about it. */
+/** What the extended headers before a member's own header say about it. */
 export interface Extensions {
   readonly pax: PaxRecords;
-  /** GNU's long names; empty where there is none. */
+  /** GNU's long names; empty if there are none. */
   readonly longPath: string;
   readonly longLink: string;
 }
 
-/** A member with its extensions taken into account; what is left to find out is whether it is sparse. */
+/** A member with its extended headers applied. Whether it is sparse is decided later. */
 export interface Member extends Omit<TarEntry, "runs" | "offset"> {
-  /** Bytes of content in the archive. */
+  /** Bytes of content stored in the archive. */
   readonly size: number;
 }
 
 const xattrPrefix = "SCHILY.xattr.";
 
-/** Whether a type has no content, whatever the size in its header says. */
+/** Whether a type never has content, even if the header has a size. */
 export function isHeaderOnly(flag: string): boolean {
   return flag >= "1" && flag <= "6";
 }
@@ -29,7 +29,8 @@ export function hasContent(kind: TarKind): boolean {
 }
 
 /**
- * Joins a member's header with its extensions, which count more. An empty PAX value leaves the header's alone.
+ * Applies the extended headers to a member's header; they take precedence. An empty PAX value leaves the header's
+ * value.
  * @throws FieldError
  */
 export function joinMember(header: RawHeader, extensions: Extensions): Member {
@@ -58,7 +59,7 @@ export function joinMember(header: RawHeader, extensions: Extensions): Member {
 
 function nameOf(plain: string, pax: string | undefined, gnu: string): string {
   if (pax === undefined || pax === "") return gnu === "" ? plain : gnu;
-  // Which of them counts depends on the reader, so what one has checked another would write elsewhere.
+  // Readers differ in which of the two they use, so one reader might check one name and another write to the other.
   if (gnu !== "" && gnu !== pax) throw new FieldError("a PAX name and a GNU long name contradict each other");
   return pax;
 }
@@ -99,7 +100,7 @@ function timeOf(pax: PaxRecords, key: string) {
 }
 
 function accessTimeOf(pax: PaxRecords) {
-  timeOf(pax, "ctime"); // nobody can set it, but a broken one is an error
+  timeOf(pax, "ctime"); // it can't be set, but an invalid one is an error
   return timeOf(pax, "atime");
 }
 
@@ -113,7 +114,7 @@ function xattrsOf(pax: PaxRecords): Map<string, Buffer> | undefined {
   return xattrs;
 }
 
-/** GNU's PAX sparse formats give name and size of the file in records of their own. */
+/** Applies the name and size that GNU's PAX sparse formats keep in records of their own. */
 export function withSparseRecords(member: Member, pax: PaxRecords): Member {
   const size = pax.get("GNU.sparse.size") || pax.get("GNU.sparse.realsize") || "";
   return {

@@ -1,6 +1,6 @@
 import type { TarTime } from "./entry.ts";
 
-/** A field or record that can't be read, with the reason; the reader adds the member and where it is. */
+/** A field or record that can't be read. The reader adds the member and its position. */
 export class FieldError extends Error {
   override readonly name = "FieldError";
 }
@@ -11,16 +11,16 @@ const zero = 0x30;
 const seven = 0x37;
 
 /**
- * A number field of a header block: base-256 when its first bit is set (GNU), else octal in NULs and spaces.
- * Empty is 0.
- * @throws FieldError on anything else, or beyond what a JavaScript number holds exactly (2^53)
+ * A number field of a header block: base-256 if its first bit is set (GNU), else octal digits among NULs and
+ * spaces. An empty field is 0.
+ * @throws FieldError for anything else, and beyond what a JavaScript number holds exactly (2^53)
  */
 export function numberField(block: Buffer, start: number, length: number, what: string): number {
   if ((block[start] as number) & 0x80) return base256(block, start, length, what);
   return octal(block, start, start + length, what);
 }
 
-/** An octal field, where nothing but octal is allowed. */
+/** A field that may only be octal. */
 export function octal(block: Buffer, start: number, end: number, what: string): number {
   let at = start;
   let last = end;
@@ -40,7 +40,7 @@ function isPadding(byte: number): boolean {
   return byte === 0 || byte === space;
 }
 
-/** GNU's base-256: a big-endian number in two's complement whose first bit is only the mark. */
+/** GNU's base-256: a big-endian number in two's complement. The first bit is only a marker. */
 function base256(block: Buffer, start: number, length: number, what: string): number {
   const negative = ((block[start] as number) & 0x40) !== 0;
   const inverted = negative ? 0xff : 0;
@@ -62,7 +62,7 @@ export function decimal(text: string, what: string): number {
   return value === 0 ? 0 : value; // never -0
 }
 
-/** A time of a PAX record (POSIX pax, "File Times"): decimal seconds, maybe a fraction, maybe negative. */
+/** A time of a PAX record (POSIX pax, "File Times"): decimal seconds, with an optional fraction and sign. */
 export function paxTime(text: string, what: string): TarTime {
   const dot = text.indexOf(".");
   const seconds = decimal(dot < 0 ? text : text.slice(0, dot), what);
@@ -70,7 +70,7 @@ export function paxTime(text: string, what: string): TarTime {
   if (fraction === "") return { seconds, nanoseconds: 0 };
   if (/[^0-9]/.test(fraction)) throw new FieldError(`${what} is no time`);
   const nanoseconds = Number(fraction.slice(0, 9).padEnd(9, "0"));
-  // The sign holds for the fraction as well: -1.25 is 0.75 after -2.
+  // The sign applies to the fraction too: -1.25 is 0.75 s after -2.
   if (text.startsWith("-") && nanoseconds > 0) {
     return { seconds: seconds - 1, nanoseconds: 1e9 - nanoseconds };
   }

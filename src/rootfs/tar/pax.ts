@@ -1,31 +1,32 @@
 import { decimal, FieldError, space } from "./numbers.ts";
 
-/** PAX records of one extended header: key to value, both as one character a byte; the last of a key counts. */
+/** PAX records of one extended header, key to value, one character a byte. The last record of a key counts. */
 export type PaxRecords = ReadonlyMap<string, string>;
 
-/** A member without an extended header has none. */
+/** For a member without an extended header. */
 export const noRecords: PaxRecords = new Map();
 
 const newline = 0x0a;
 const equals = 0x3d;
 
-/** The key under which sparse format 0.0's pairs are kept, as format 0.1 has them. */
+/** The key that holds the pairs of sparse format 0.0, in the form of format 0.1. */
 const sparseMap = "GNU.sparse.map";
 
 /**
- * Reads the records `"%d %s=%s\n"` of a PAX extended header (POSIX pax, "pax Extended Header"). A value is bytes: it
- * may hold newlines, `=` and, but for names, NUL.
+ * Reads the records `"%d %s=%s
+ * "` of a PAX extended header (POSIX pax, "pax Extended Header"). Values are bytes: they may hold newlines, `=`
+ * and, except for names, NUL.
  * @throws FieldError with the reason
  */
 export function parsePax(body: Buffer): PaxRecords {
   const records = new Map<string, string>();
-  // GNU sparse 0.0 repeats its keys for each run, which a map can't hold.
+  // GNU sparse 0.0 repeats its keys for each run, so the pairs are collected in a list.
   const pairs: string[] = [];
   let at = 0;
   while (at < body.length) {
     const gap = body.indexOf(space, at);
     if (gap < 0) throw new FieldError("PAX record without a length");
-    // A length of more digits than the limit on headers can't be right, and isn't worth decoding.
+    // A length with more digits than this is wrong in any case.
     const length = gap - at > 32 ? 0 : decimal(body.toString("latin1", at, gap), "PAX record length");
     const end = at + length;
     if (length < 5 || end > body.length || end <= gap + 1 || body[end - 1] !== newline) {

@@ -6,20 +6,20 @@ import { FieldError, numberField } from "./numbers.ts";
 import { noRecords, type PaxRecords, parsePax } from "./pax.ts";
 import { checkRuns, MapBlocks, maxSpecialSize, parseMap, readRuns, sparseFormat } from "./sparse.ts";
 
-/** Takes what a `TarReader` reads. What it throws goes through `write`, and ends the reading. */
+/** Receives what a `TarReader` reads. An error thrown here passes through `write` and ends the reading. */
 export interface TarHandler {
   /** A member begins. */
   entry(entry: TarEntry): void;
   /**
-   * Content of the member, in order, never empty; `position` is where the bytes belong in the file. They are a view
-   * of what `write` was given, so they are only good until this returns.
+   * A piece of the member's content, in order, never empty. `position` is its offset in the file. The bytes are a
+   * view of what `write` was given, so they are only valid until this returns.
    */
   content(bytes: Buffer, position: number): void;
-  /** The member is whole; follows each `entry`. */
+  /** The member is complete. Follows each `entry`. */
   close(): void;
 }
 
-/** What the bytes that come next are. */
+/** The meaning of the bytes that come next. */
 type ArchivePart =
   | "header"
   | "extended header" // the body of a member of type x, g, L or K
@@ -30,44 +30,46 @@ type ArchivePart =
   | "nothing"; // after the end of the archive
 
 /**
- * Reads a tar archive as Go's archive/tar does (v7, ustar, star, GNU, PAX, all of GNU's sparse formats), synchronously:
- * bytes go in by `write`, members come out at the handler before it returns. Nothing is kept but the state of one
- * member, of at most a few MiB; content is never copied.
+ * Reads a tar archive like Go's archive/tar (v7, ustar, star, GNU, PAX, all of GNU's sparse formats),
+ * synchronously: bytes are given to `write`, and members are passed to the handler before it returns. Only the
+ * state of one member is kept, at most a few MiB; content is never copied.
  *
- * As in Go: links, folders, devices and FIFOs have no content whatever their size says; global PAX headers change
- * nothing; two blocks of zeros end the archive, what follows is ignored; an archive that just stops after a member
- * is whole. Where Go takes one of two contradicting names (PAX and GNU) without a word, this is an error, and so are
- * numbers over 2^53. Of extended attributes, `SCHILY.xattr.` is read (GNU tar, star, Go); bsdtar's
- * `LIBARCHIVE.xattr.` is ignored, since bsdtar writes the same attributes in the former way as well.
+ * As in Go: links, folders, devices and FIFOs have no content, whatever their size says. Global PAX headers change
+ * nothing. Two blocks of zeros end the archive, and what follows is ignored. An archive that simply stops after a
+ * member is complete.
+ *
+ * Unlike in Go: a PAX name and a GNU name that contradict each other are an error, and so are numbers over 2^53. Of
+ * extended attributes, `SCHILY.xattr.` is read (GNU tar, star, Go). bsdtar's `LIBARCHIVE.xattr.` is ignored,
+ * because bsdtar writes the same attributes in the other form too.
  */
 export class TarReader {
   readonly #handler: TarHandler;
   #failure: { readonly error: unknown } | undefined;
 
   #part: ArchivePart = "header";
-  /** Bytes of the part at hand that are still to come. */
+  /** Bytes of the current part that are still to come. */
   #left = blockSize;
   /** Bytes read so far. */
   #offset = 0;
-  /** A block or extended header that is spread over chunks. */
+  /** A block or extended header that arrives in several chunks. */
   #collected: Buffer | undefined;
   #zeroBlocks = 0;
-  /** Bytes up to the next block after the body at hand. */
+  /** Bytes from the end of the current body to the next block. */
   #padding = 0;
 
-  /** Where the member at hand begins, extended headers included, and its name as far as it is known. */
+  /** Where the current member begins, extended headers included, and its name as far as it is known. */
   #start: number | undefined;
   #path: string | undefined;
-  /** Type of the extended header at hand. */
+  /** Type of the current extended header. */
   #extension = "";
   #pax: PaxRecords = noRecords;
   #longPath = "";
   #longLink = "";
 
   #member: Member | undefined;
-  /** Bytes of content in the archive; of a sparse file, without the map. */
+  /** Bytes of content stored in the archive; for a sparse file without the map. */
   #stored = 0;
-  /** Where the next content belongs in the file. */
+  /** Offset of the next content in the file. */
   #position = 0;
   #runs: DataRun[] | undefined;
   #run = 0;
@@ -79,8 +81,9 @@ export class TarReader {
   }
 
   /**
-   * Reads the next bytes of the archive, however they are cut.
-   * @throws TarError when they can't be read as tar; and what the handler throws. The same again at each later call.
+   * Reads the next bytes of the archive, in chunks of any size.
+   * @throws TarError if they are not valid tar, and whatever the handler throws. Each later call throws the same
+   * error again.
    */
   write(chunk: Uint8Array): void {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
@@ -99,7 +102,7 @@ export class TarReader {
 
   /**
    * The archive ends here.
-   * @throws TarError when that is within a member
+   * @throws TarError if that is in the middle of a member
    */
   end(): void {
     this.#guard(() => {
@@ -141,7 +144,7 @@ export class TarReader {
     }
   }
 
-  /** The part at hand in one buffer once it is complete; copied only if it is spread over chunks. */
+  /** Returns the current part in one buffer once it is complete. It is copied only if it came in several chunks. */
   #collect(piece: Buffer): Buffer | undefined {
     if (this.#collected === undefined) {
       if (this.#left === 0) return piece;
@@ -211,7 +214,7 @@ export class TarReader {
         this.#longLink = cString(body);
         break;
       default:
-        // Go hands a global header out as a member of its own, so what was said before it is said of that one.
+        // Go treats a global header as a member of its own, so extended headers before it apply to it alone.
         parsePax(body);
         this.#forget();
     }
@@ -276,7 +279,7 @@ export class TarReader {
     else this.#open();
   }
 
-  /** All about the member is known: hands it on, and goes on to its content. */
+  /** Everything about the member is known: passes it on and continues with its content. */
   #open(): void {
     const member = this.#member as Member;
     if (this.#runs !== undefined) this.#runs = checkRuns(this.#runs, member.size, this.#stored);
@@ -294,7 +297,7 @@ export class TarReader {
     }
     let at = 0;
     while (at < piece.length) {
-      // `#position` counts within the run; the runs together are as long as the content (see checkRuns).
+      // `#position` is the offset in the run. The runs together are as long as the content (see checkRuns).
       const run = runs[this.#run] as DataRun;
       const length = Math.min(piece.length - at, run.length - this.#position);
       this.#handler.content(piece.subarray(at, at + length), run.offset + this.#position);
@@ -313,7 +316,7 @@ export class TarReader {
     this.#pad();
   }
 
-  /** What was said of the member at hand doesn't hold for the next. */
+  /** Clears what applied to this member only. */
   #forget(): void {
     this.#start = undefined;
     this.#path = undefined;
@@ -340,7 +343,7 @@ export class TarReader {
   }
 }
 
-/** Whether an archive may stop here: as Go has it, even in the padding after the last member. */
+/** Whether the archive may stop here. As in Go, this includes the padding after the last member. */
 function isPause(part: ArchivePart): boolean {
   return part === "padding" || part === "nothing";
 }

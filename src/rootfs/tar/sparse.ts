@@ -2,7 +2,7 @@ import type { DataRun } from "./entry.ts";
 import { decimal, FieldError, numberField } from "./numbers.ts";
 import type { PaxRecords } from "./pax.ts";
 
-/** Most bytes of an extended header, a long name or a sparse map, as in Go's archive/tar and libarchive. */
+/** The most bytes of an extended header, a long name or a sparse map, as in Go's archive/tar and libarchive. */
 export const maxSpecialSize = 1 << 20;
 
 const runBytes = 24;
@@ -16,7 +16,7 @@ export function readRuns(
 ): { extended: boolean } {
   for (let index = 0; index < count; index++) {
     const at = start + index * runBytes;
-    if (block[at] === 0) break; // The map ends here, as GNU and BSD tar have it.
+    if (block[at] === 0) break; // The map ends here, as in GNU and BSD tar.
     const offset = numberField(block, at, 12, "offset in the sparse map");
     const length = numberField(block, at + 12, 12, "length in the sparse map");
     runs.push({ offset, length });
@@ -24,7 +24,10 @@ export function readRuns(
   return { extended: block[start + count * runBytes] !== 0 };
 }
 
-/** Which of GNU's PAX sparse formats the records announce: a map among the records, or one before the content. */
+/**
+ * Which of GNU's PAX sparse formats the records announce: with the map in the records (0.1), or before the content
+ * (1.0).
+ */
 export function sparseFormat(records: PaxRecords): "0.1" | "1.0" | undefined {
   const major = records.get("GNU.sparse.major") ?? "";
   const minor = records.get("GNU.sparse.minor") ?? "";
@@ -34,7 +37,7 @@ export function sparseFormat(records: PaxRecords): "0.1" | "1.0" | undefined {
   return (records.get("GNU.sparse.map") ?? "") === "" ? undefined : "0.1";
 }
 
-/** The map of formats 0.0 (its records already joined) and 0.1: decimals with commas between. */
+/** The map of format 0.1, and of 0.0 once its records are joined: decimals separated by commas. */
 export function parseMap(records: PaxRecords): DataRun[] {
   const count = decimal(records.get("GNU.sparse.numblocks") ?? "", "GNU.sparse.numblocks");
   const map = records.get("GNU.sparse.map") ?? "";
@@ -44,14 +47,14 @@ export function parseMap(records: PaxRecords): DataRun[] {
   return pairUp(numbers);
 }
 
-/** Reads the map of format 1.0, which stands in whole blocks before the content, one decimal a line. */
+/** Reads the map of format 1.0, which comes in whole blocks before the content, one decimal a line. */
 export class MapBlocks {
   #text = "";
   #lines = 0;
   #count: number | undefined;
   #bytes = 0;
 
-  /** Takes the next block; the runs once they are complete. */
+  /** Takes the next block, and returns the runs once the map is complete. */
   add(block: Buffer): DataRun[] | undefined {
     this.#bytes += block.length;
     if (this.#bytes > maxSpecialSize) throw new FieldError("sparse map over 1 MiB");
@@ -79,7 +82,8 @@ function pairUp(numbers: readonly string[]): DataRun[] {
 }
 
 /**
- * The runs that hold data, checked: in order, apart, within the file, and together as long as the content stored.
+ * Checks the runs and returns those that hold data: in order, without overlap, within the file, and together as
+ * long as the stored content.
  * @throws FieldError
  */
 export function checkRuns(runs: readonly DataRun[], size: number, stored: number): DataRun[] {

@@ -1,7 +1,7 @@
 import { errorCode, messageOf, UserError } from "../../host/errors.ts";
 import { TarError } from "../tar/error.ts";
 
-/** What a thread has thrown, as it goes to another one: classes don't survive that. */
+/** An error as it is sent from one thread to another, which loses its class. */
 export interface ThreadFailure {
   readonly kind: "user" | "tar" | "other";
   readonly message: string;
@@ -21,7 +21,7 @@ export function describeFailure(thrown: unknown): ThreadFailure {
   };
 }
 
-/** The error that a thread has thrown. */
+/** The error that a thread has sent. */
 export function errorOfThread({ kind, message, stack, code }: ThreadFailure): Error {
   if (kind === "user") return new UserError(message);
   const error = new Error(message);

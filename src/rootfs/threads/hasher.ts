@@ -8,7 +8,9 @@ import { JobQueue, type Loaded, request, type SharedMemory, share, wake, word } 
 
 export type HasherMessage = Loaded | { readonly kind: "failed"; readonly failure: ThreadFailure };
 
-/** Worker: hashes the ring's bytes and makes small files, as the writer asks. It blocks when there is nothing to do. */
+/**
+ * Worker: hashes the bytes in the ring and makes small files for the writer. It blocks when there is nothing to do.
+ */
 const shared = share(workerData as SharedMemory);
 const { words, ring } = shared;
 const jobs = new JobQueue(shared.jobs);

@@ -2,7 +2,7 @@ import { type Defaults, finishFile, modeAtFirst } from "../attributes.ts";
 import { close, createFile, setTimes, writeAll } from "../syscalls.ts";
 import type { Job } from "./ring-buffer.ts";
 
-/** Makes a small file, whose content is in the ring: four calls where owner and mode come out right by themselves. */
+/** Makes a small file whose content is in the ring. If owner and mode need no change, it takes four calls. */
 export function makeSmallFile(job: Job, ring: Buffer, defaults: Defaults): void {
   const fd = createFile(job.dirfd, job.name, modeAtFirst(job.mode));
   try {

@@ -5,24 +5,25 @@ export type Task =
   | { readonly kind: "hash"; readonly length: number }
   | { readonly kind: "job" | "digest" | "end" | "wait" };
 
-/** What the hasher itself has done: only it changes these. */
+/** What the hasher has done. Only the hasher changes these. */
 export interface Done {
-  /** Position up to which it has hashed. */
+  /** Position up to which bytes are hashed. */
   readonly hashed: number;
   /** Jobs done. */
   readonly jobs: number;
 }
 
-/** Bytes hashed before looking for a job again. */
+/** Bytes to hash before looking for a job again. */
 const hashedAtOnce = 128 * 1024;
 
 /**
  * Decides what the hasher does next.
- * @param load reads one of `words` as it is at that moment: the writer may go on between two of them
- * @param backlog with more bytes than this to hash, that goes first: the writer soon has no room in the ring
+ * @param load reads one of `words` at this moment: the writer may change another one between two calls
+ * @param backlog with more unhashed bytes than this, hashing comes first: the writer will soon have no room in the
+ * ring
  */
 export function nextTask(load: (index: number) => number, done: Done, backlog: number): Task {
-  // Before the others: what the writer asks for at a layer's end it asks after the layer's last bytes.
+  // Read first: the writer asks for the digest only after the layer's last bytes are in the ring.
   const asked = load(word.request);
   const toHash = distance(done.hashed, load(word.filled));
   const hasJob = load(word.given) !== done.jobs;

@@ -9,23 +9,23 @@ import { close } from "../syscalls.ts";
 import { describeFailure, type ThreadFailure } from "./failure.ts";
 import { distance, type Loaded, type SharedMemory, share, waitUntil, wake, word } from "./ring-buffer.ts";
 
-/** The next layer's bytes, and the digest by which to call it. This worker closes the descriptor. */
+/** The next layer's bytes, and its digest for messages. This worker closes the descriptor. */
 export interface ProducerRequest extends OpenBytes {
   readonly digest: Digest;
 }
 
 export type ProducerAnswer =
   | Loaded
-  /** All of the layer's plain bytes were in the ring, unless another thread has failed. */
+  /** All plain bytes of the layer have been in the ring, unless another thread has failed. */
   | { readonly kind: "filled" }
   | { readonly kind: "failed"; readonly failure: ThreadFailure };
 
-/** Plain bytes that are brought at once, at most, and then told to the others: little, so that they are still hot. */
+/** The most plain bytes to bring before telling the others. Few enough to be still in the processor's cache. */
 const filledAtOnce = 256 * 1024;
 
 /**
- * Worker: brings the plain bytes of layers into the ring. It decompresses Zstandard on the way, so that none of them
- * goes through a pipe; and apart from the writer, since for large files both have about as much to do.
+ * Worker: brings the plain bytes of layers into the ring. It decompresses Zstandard itself, so these bytes go
+ * through no pipe. It is a thread of its own because for large files it has about as much to do as the writer.
  */
 const shared = share(workerData as SharedMemory);
 const { words, ring } = shared;
@@ -36,18 +36,18 @@ answer({ kind: "loaded" });
 
 let produced = 0;
 
-function fill({ fd, compression }: OpenBytes): void {
+function produce({ fd, compression }: OpenBytes): void {
   if (compression === "none") {
-    fillBy((into) => readSync(fd, into));
+    produceBy((into) => readSync(fd, into));
   } else {
     using zstd = new ZstdReader(fd);
-    fillBy((into) => zstd.read(into));
+    produceBy((into) => zstd.read(into));
   }
 }
 
-/** @param read reads into a buffer and answers how many bytes, 0 at the end */
-function fillBy(read: (into: Buffer) => number): void {
-  // Not for less room, so that nobody is woken for every little bit of it.
+/** @param read reads into a buffer and returns the number of bytes, 0 at the end */
+function produceBy(read: (into: Buffer) => number): void {
+  // Waiting for this much room avoids waking the others for a few bytes.
   while (waitUntil(shared, word.wakeProducer, () => freeBytes() >= filledAtOnce)) {
     const start = produced & (ring.length - 1);
     const length = read(ring.subarray(start, Math.min(start + filledAtOnce, ring.length)));
@@ -59,14 +59,14 @@ function fillBy(read: (into: Buffer) => number): void {
   }
 }
 
-/** Bytes of the ring that nobody needs any more. */
+/** Bytes of the ring that no thread needs any more. */
 function freeBytes(): number {
   const unhashed = distance(Atomics.load(words, word.hashed), produced);
   const needed = distance(Atomics.load(words, word.needed), produced);
   return ring.length - Math.max(unhashed, needed);
 }
 
-/** What can't be decompressed is told as such. */
+/** Names the layer in errors of its decompression. */
 function readingFailure(thrown: unknown, { digest }: ProducerRequest): ThreadFailure {
   return describeFailure(thrown instanceof UserError ? undecompressable(digest, thrown.message) : thrown);
 }
@@ -74,13 +74,13 @@ function readingFailure(thrown: unknown, { digest }: ProducerRequest): ThreadFai
 port.on("message", (request: ProducerRequest) => {
   let failure: ThreadFailure | undefined;
   try {
-    fill(request);
+    produce(request);
   } catch (thrown) {
     failure = readingFailure(thrown, request);
   } finally {
     close(request.fd);
   }
-  // What there is of the layer ends, whole or not.
+  // The layer ends here, whether complete or not.
   Atomics.add(words, word.ended, 1);
   wake(shared, word.wakeWriter);
   answer(failure === undefined ? { kind: "filled" } : { kind: "failed", failure });

@@ -1,27 +1,30 @@
 import type { TarTime } from "../tar/entry.ts";
 
 /**
- * What the three threads of an unpacking share. The filler brings a layer's plain bytes into `ring`; the writer reads
- * the tar in it there, and writes folders, links and large files; the hasher takes the diff ID of the same bytes, and
- * makes small files, whose content is in the ring as well. So no byte is copied between them.
+ * What the threads of an unpacking share. The producer brings a layer's plain bytes into `ring`. The writer reads
+ * the tar there, and writes folders, links and large files. The hasher computes the diff ID of the same bytes, and
+ * makes small files, whose content is also in the ring. So no byte is copied between threads.
  *
- * Positions count the bytes of a layer modulo 2^32; their differences are small, so `distance` is exact.
+ * Positions count the bytes of a layer modulo 2^32. Their differences are small, so `distance` is exact.
  */
 export interface Shared {
   readonly words: Int32Array<SharedArrayBuffer>;
-  /** {@link Progress} of the writer, read by whoever shows it. */
+  /** Counts of the writer for the log, at the indexes of {@link counted}. */
   readonly progress: Float64Array<SharedArrayBuffer>;
   readonly digest: Uint8Array<SharedArrayBuffer>;
   readonly jobs: SharedArrayBuffer;
   readonly ring: Buffer<SharedArrayBuffer>;
 }
 
-/** The first thing that a worker says: its modules are there. A thread that is ended before crashes in koffi's. */
+/**
+ * The first message of a worker: its modules are loaded. Ending a thread before that would crash in koffi's
+ * loading.
+ */
 export interface Loaded {
   readonly kind: "loaded";
 }
 
-/** Memory as it is handed to a thread. */
+/** The memory as it is passed to a thread. */
 export interface SharedMemory {
   readonly control: SharedArrayBuffer;
   readonly jobs: SharedArrayBuffer;
@@ -32,22 +35,22 @@ export interface SharedMemory {
 export const word = {
   /** Position up to which the ring holds bytes. */
   filled: 0,
-  /** Position up to which they are hashed. */
+  /** Position up to which bytes are hashed. */
   hashed: 1,
-  /** Jobs given to the hasher, and done by it; modulo 2^32. */
+  /** Number of jobs given to the hasher, and done by it; modulo 2^32. */
   given: 2,
   done: 3,
-  /** What the hasher is asked for besides: one of `request`. */
+  /** What else the hasher is asked for: one of `request`. */
   request: 4,
-  /** Not 0 once one of the threads can't go on, so that the others needn't. */
+  /** Not 0 once a thread has failed, so that the others stop waiting. */
   failed: 5,
-  /** Count what happens, for the other threads to wait for. */
+  /** Counters of events that the named thread waits for. */
   wakeHasher: 6,
   wakeWriter: 7,
   wakeProducer: 8,
-  /** Position up to which the writer needs nothing, for itself or for the jobs it has given. */
+  /** Position before which neither the writer nor its unfinished jobs need any bytes. */
   needed: 9,
-  /** Layers whose bytes were all brought. */
+  /** Number of layers whose bytes have all been brought. */
   ended: 10,
 } as const;
 
@@ -56,7 +59,7 @@ export const request = { none: 0, digest: 1, end: 2 } as const;
 /** Indexes of `progress`. */
 export const counted = { entries: 0, bytes: 1 } as const;
 
-/** A power of two: bridges a thread that waits for a processor, and is small beside what Node takes. */
+/** A power of two. Large enough for a thread to wait for a processor, and small beside what Node needs. */
 const ringSize = 8 * 1024 * 1024;
 export const jobsLimit = 128;
 const jobNumbers = 16;
@@ -80,7 +83,7 @@ export function share({ control, jobs, ring }: SharedMemory): Shared {
   };
 }
 
-/** How far `to` is behind `from`. */
+/** How many bytes `to` is after `from`. */
 export function distance(from: number, to: number): number {
   return (to - from) | 0;
 }
@@ -91,7 +94,10 @@ export function wake({ words }: Shared, index: number): void {
   Atomics.notify(words, index);
 }
 
-/** Waits until something holds, looking each time the thread is woken. Answers false once another one has failed. */
+/**
+ * Waits until a condition holds, and checks it each time the thread is woken. Returns false once another thread has
+ * failed.
+ */
 export function waitUntil({ words }: Shared, index: number, holds: () => boolean): boolean {
   for (;;) {
     const before = Atomics.load(words, index);
@@ -110,12 +116,12 @@ export interface Job {
   readonly gid: number;
   readonly mtime: TarTime;
   readonly atime: TarTime | undefined;
-  /** Position of its content. */
+  /** Position of its content in the layer. */
   readonly start: number;
   readonly length: number;
 }
 
-/** The queue of jobs: numbers and a name each, in a place of fixed size. */
+/** The queue of jobs. Each has a slot of fixed size for its numbers and its name. */
 export class JobQueue {
   readonly #numbers: Float64Array[] = [];
   readonly #names: Buffer[] = [];

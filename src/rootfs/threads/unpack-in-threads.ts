@@ -6,7 +6,7 @@ import type { UnpackProgress } from "../progress.ts";
 import { allocate, counted, share } from "./ring-buffer.ts";
 import { Threads } from "./threads.ts";
 
-/** What an unpacking is given. */
+/** What an unpacking works on. */
 export interface Unpacking {
   readonly layers: readonly Layer[];
   /** An empty folder. */
@@ -17,9 +17,9 @@ export interface Unpacking {
 }
 
 /**
- * Unpacks with three threads beside this one, which feeds and verifies, and for gzip a process that decompresses. The
- * file calls are synchronous, in a thread that does little else: through Node's pool each costs more than the
- * kernel's own work.
+ * Unpacks with three threads beside this one, which feeds and verifies them, and for gzip with a process that
+ * decompresses. File calls are made synchronously in a thread that does little else: each call through Node's
+ * thread pool would cost more than the kernel's own work.
  */
 export async function unpackInThreads(options: Unpacking): Promise<void> {
   const { layers, step, progress } = options;

@@ -21,44 +21,44 @@ import {
   word,
 } from "./ring-buffer.ts";
 
-/** What this worker is started with: the folder to write to, empty and owned by nobody else. */
+/** What this worker is started with: the folder to unpack into, empty and without any other writer. */
 export interface WriterData {
   readonly memory: SharedMemory;
   readonly root: string;
 }
 
-/** To write the next layer, as it comes into the ring; or that there is none. */
+/** `layer`: write the next layer, as it comes into the ring. `finish`: there are no more. */
 export type WriterRequest = "layer" | "finish";
 
 export type WriterAnswer =
   | Loaded
-  /** The layer is written, as far as its archive goes: its plain bytes, and in the shared memory its diff ID. */
+  /** The layer is written. `size` is the number of its plain bytes; its diff ID is in the shared memory. */
   | { readonly kind: "layer"; readonly size: number }
-  /** All is written and closed. */
+  /** Everything is written and closed. */
   | { readonly kind: "finished" }
   | { readonly kind: "warning"; readonly text: string }
   | { readonly kind: "failed"; readonly failure: ThreadFailure };
 
-/** Files up to so many bytes can be left to the hasher's thread: it needs their content in the ring, whole. */
+/** The largest file in bytes that can be given to the hasher's thread. Its whole content must fit into the ring. */
 const smallest = 128 * 1024;
-/** Bytes taken from the ring at once, at most: only when they are done with is there room for others. */
+/** The most bytes to take from the ring at once. Their room is free only when all of them have been used. */
 const takenAtOnce = 512 * 1024;
 
 /**
- * The ring as the writer sees it: gives small files away while the hasher keeps up, and makes them itself when it
- * doesn't, so both threads have about the same to do.
+ * The ring as the writer uses it. It gives small files to the hasher while the hasher keeps up, and makes them
+ * itself otherwise, so both threads have about the same amount of work.
  */
 class Ring implements SmallFiles {
   readonly #shared;
   readonly #jobs: JobQueue;
   readonly #defaults: Defaults;
-  /** Layers read to their ends. */
+  /** Number of layers read to their end. */
   #layers = 0;
-  /** Position up to which bytes were read. */
+  /** Position up to which bytes have been read. */
   #read = 0;
-  /** Position of what was read last: whatever content is still to come, none of it lies before. */
+  /** Position of the piece that was read last. Content that is still to come never lies before it. */
   #chunk = 0;
-  /** Position of the content of the small file at hand. */
+  /** Position of the content of the current small file. */
   #start: number | undefined;
   #adding = false;
 
@@ -68,14 +68,14 @@ class Ring implements SmallFiles {
     this.#defaults = defaults;
   }
 
-  /** Reads more of a layer; undefined at its end. The bytes are good until the next call. */
+  /** Reads the next piece of a layer; undefined at its end. The bytes are valid until the next call. */
   read(): Buffer | undefined {
     const { ring, words } = this.#shared;
     let more = 0;
     this.#waitUntil(() => {
-      // Each time, since a job that is done meanwhile may be what the filler waits for.
+      // Told each time, because the producer may wait for a job that has been done meanwhile.
       this.#tellNeeded();
-      // Before `filled`, which the filler stores before it: what comes last isn't overlooked.
+      // Read before `filled`, which the producer stores first. So the last bytes are never missed.
       const isEnd = Atomics.load(words, word.ended) !== this.#layers;
       more = distance(this.#read, Atomics.load(words, word.filled));
       return more > 0 || isEnd;
@@ -88,7 +88,7 @@ class Ring implements SmallFiles {
     return ring.subarray(start, start + length);
   }
 
-  /** The end of a layer: waits for the hasher to tell its digest. */
+  /** The end of a layer: waits until the hasher has stored its digest. */
   endLayer(): void {
     const { words } = this.#shared;
     this.#layers = (this.#layers + 1) | 0;
@@ -105,7 +105,8 @@ class Ring implements SmallFiles {
 
   add(bytes: Buffer): void {
     if (this.#start !== undefined) return;
-    // They are a view of what `read` gave last, so they begin less than the ring's length before its end.
+    // The bytes are a view of the piece that `read` returned last, so they begin less than a ring's length before
+    // its end.
     const { ring } = this.#shared;
     this.#start = (this.#read - ((this.#read - bytes.byteOffset) & (ring.length - 1))) | 0;
   }
@@ -119,7 +120,7 @@ class Ring implements SmallFiles {
       gid,
       mtime,
       atime,
-      // An empty file's is before those that follow, since all from the first undone job's on is kept.
+      // An empty file needs no bytes. Any position that is still kept will do.
       start: this.#start ?? this.#chunk,
       length: size,
     };
@@ -140,7 +141,7 @@ class Ring implements SmallFiles {
     this.#waitUntil(() => Atomics.load(words, word.done) === words[word.given]);
   }
 
-  /** Tells the filler what it may write over, as far as this thread and its jobs go. */
+  /** Tells the producer which bytes it may overwrite, as far as this thread and its jobs are concerned. */
   #tellNeeded(): void {
     const { words } = this.#shared;
     const needed = (this.#read - this.#kept()) | 0;
@@ -149,12 +150,12 @@ class Ring implements SmallFiles {
     wake(this.#shared, word.wakeProducer);
   }
 
-  /** Bytes before the end of what was read that are still needed. */
+  /** The number of bytes before the read position that are still needed. */
   #kept(): number {
     const { words } = this.#shared;
     let kept = 0;
     const done = Atomics.load(words, word.done);
-    // No job needs what lies before the content of an earlier one.
+    // Jobs are in order: none needs bytes before the content of the first unfinished one.
     if (done !== words[word.given]) kept = distance(this.#jobs.start(done), this.#read);
     if (this.#adding && this.#start !== undefined) kept = Math.max(kept, distance(this.#start, this.#read));
     return kept;

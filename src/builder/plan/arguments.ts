@@ -15,31 +15,38 @@ export interface SolveRun {
   readonly authTls: readonly (readonly (readonly [string, string])[])[];
 }
 
-/** The arguments of `buildctl build` for one solve. Pure; secrets are files, so none of their text is here. */
+/**
+ * The arguments of `buildctl build` for one solve. Pure; secrets are files, so none of their text is here.
+ *
+ * A flag and its value are two arguments, since buildctl trims white space off `--flag=value` (urfave/cli v3).
+ */
 export function buildArguments(run: SolveRun): string[] {
   const { solve } = run;
-  return [
-    "build",
-    "--frontend=dockerfile.v0",
-    `--progress=${run.progress}`,
-    `--metadata-file=${run.metadataFile}`,
-    ...map(solve.locals, ([name, folder]) => `--local=${name}=${folder}`),
-    ...map(solve.layouts, ([id, folder]) => `--oci-layout=${id}=${folder}`),
-    ...map(solve.options, ([name, value]) => `--opt=${name}=${value}`),
+  const flags: (readonly [string, string])[] = [
+    ["--frontend", "dockerfile.v0"],
+    ["--progress", run.progress],
+    ["--metadata-file", run.metadataFile],
+    ...pairFlags("--local", solve.locals),
+    ...pairFlags("--oci-layout", solve.layouts),
+    ...pairFlags("--opt", solve.options),
     ...solve.secrets.map(
       ({ id, file }) =>
-        `--secret=${csvAttributes([
-          ["id", id],
-          ["src", file],
-        ])}`,
+        [
+          "--secret",
+          csvAttributes([
+            ["id", id],
+            ["src", file],
+          ]),
+        ] as const,
     ),
-    ...solve.ssh.map(({ id, paths }) => `--ssh=${id}=${paths.join(",")}`),
-    ...solve.allow.map((entitlement) => `--allow=${entitlement}`),
-    ...run.importCaches.map((attributes) => `--import-cache=${csvAttributes(attributes)}`),
-    ...run.exportCaches.map((attributes) => `--export-cache=${csvAttributes(attributes)}`),
-    ...run.authTls.map((attributes) => `--registry-auth-tlscontext=${csvAttributes(attributes)}`),
-    `--output=${csvAttributes(output(run.exporter, solve.exporterAttributes))}`,
+    ...solve.ssh.map(({ id, paths }) => ["--ssh", `${id}=${paths.join(",")}`] as const),
+    ...solve.allow.map((entitlement) => ["--allow", entitlement] as const),
+    ...recordFlags("--import-cache", run.importCaches),
+    ...recordFlags("--export-cache", run.exportCaches),
+    ...recordFlags("--registry-auth-tlscontext", run.authTls),
+    ["--output", csvAttributes(output(run.exporter, solve.exporterAttributes))],
   ];
+  return ["build", ...flags.flat()];
 }
 
 function output(exporter: Exporter, attributes: ReadonlyMap<string, string>): (readonly [string, string])[] {
@@ -57,6 +64,13 @@ function output(exporter: Exporter, attributes: ReadonlyMap<string, string>): (r
   ];
 }
 
-function map<V>(pairs: ReadonlyMap<string, V>, each: (pair: [string, V]) => string): string[] {
-  return Array.from(pairs, each);
+function pairFlags(flag: string, values: ReadonlyMap<string, string>): (readonly [string, string])[] {
+  return Array.from(values, ([name, value]) => [flag, `${name}=${value}`]);
+}
+
+function recordFlags(
+  flag: string,
+  values: readonly (readonly (readonly [string, string])[])[],
+): (readonly [string, string])[] {
+  return values.map((attributes) => [flag, csvAttributes(attributes)]);
 }

@@ -66,7 +66,7 @@ function argumentsTooLarge(args: readonly string[]): string {
   const advice = "give what is so large as a file of the context, or of a named one";
   if (one === undefined)
     return `build args, labels and annotations are together larger than the system lets arguments be: ${advice}`;
-  const [, name = "an argument"] = /^--(?:opt=)?([^=]*)/.exec(one) ?? [];
+  const [, name = "an argument"] = /^([^=]*)=/.exec(one) ?? [];
   return `${name} has ${Buffer.byteLength(one)} bytes; an argument may have ${argumentLimit} at most: ${advice}`;
 }
 

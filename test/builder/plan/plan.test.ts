@@ -194,9 +194,9 @@ test("values can't add fields to buildctl's CSV arguments", () => {
   const args = buildArguments({ ...run, exporter: { kind: "layout", folder: "/stage/a,b" } });
   assert.equal(
     args.at(-1),
-    '--output=type=oci,tar=false,"dest=/stage/a,b",oci-mediatypes=true,"annotation.org.example.note=a,push=true,""x"""',
+    'type=oci,tar=false,"dest=/stage/a,b",oci-mediatypes=true,"annotation.org.example.note=a,push=true,""x"""',
   );
-  assert.ok(args.includes('--secret=id=x,"src=/put/a,id=y"'));
+  assert.ok(args.includes('id=x,"src=/put/a,id=y"'));
 });
 
 test("a push goes out by digest, without a tag", () => {
@@ -215,6 +215,6 @@ test("a push goes out by digest, without a tag", () => {
   });
   assert.equal(
     args.at(-1),
-    "--output=type=image,name=127.0.0.1:5000/app,push=true,push-by-digest=true,name-canonical=true,registry.insecure=true,oci-mediatypes=true",
+    "type=image,name=127.0.0.1:5000/app,push=true,push-by-digest=true,name-canonical=true,registry.insecure=true,oci-mediatypes=true",
   );
 });

@@ -35,9 +35,11 @@ export function parseBuildctlArguments(args: readonly string[]): BuildctlArgumen
   const pairs: Record<string, Map<string, string>> = {};
   const records: Record<string, [string, string][][]> = {};
   const texts: Record<string, string[]> = {};
-  for (const arg of flags) {
-    assert.ok(!arg.includes("\0"), "NUL in an argument");
-    const [, name = "", value = ""] = /^--([a-z-]+)=(.*)$/s.exec(arg) ?? [];
+  assert.equal(flags.length % 2, 0, "a flag has no value");
+  for (let at = 0; at < flags.length; at += 2) {
+    const [flag = "", value = ""] = flags.slice(at, at + 2);
+    assert.ok(!value.includes("\0"), "NUL in an argument");
+    const [, name = ""] = /^--([a-z-]+)$/.exec(flag) ?? [];
     switch (Object.hasOwn(forms, name) ? forms[name] : undefined) {
       case "text":
         texts[name] = [...(texts[name] ?? []), value];
@@ -58,7 +60,7 @@ export function parseBuildctlArguments(args: readonly string[]): BuildctlArgumen
         break;
       }
       case undefined:
-        assert.fail(`buildctl is never given ${JSON.stringify(arg.slice(0, 80))}`);
+        assert.fail(`buildctl is never given ${JSON.stringify(flag.slice(0, 80))}`);
     }
   }
   return { pairs, records, texts };

@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { Digest } from "../../src/image/digest.ts";
+import { blobPath } from "../../src/image/layout.ts";
+import { makeSite } from "../support/runs/put-and-get.ts";
+import { runResource } from "../support/runs/resource.ts";
+
+/** Values whose ends are blanks and line ends, which whoever reads words is tempted to trim. */
+const ends = { A: "trail  ", B: "a\nb\n", C: "\t lead", D: "\r\n", E: " ", F: 'q"\n' };
+const writeArgs = Object.keys(ends)
+  .map((name) => `ARG ${name}\nRUN printf %s "$${name}" > /${name}\n`)
+  .join("");
+
+async function assertArgsIn(folder: string): Promise<void> {
+  for (const [name, value] of Object.entries(ends))
+    assert.equal(await readFile(join(folder, "rootfs", name), "utf8"), value, name);
+}
+
+async function json(path: string): Promise<unknown> {
+  return JSON.parse(await readFile(path, "utf8"));
+}
+
+/** The annotations of the one manifest in an OCI layout. */
+async function annotationsIn(layout: string): Promise<unknown> {
+  const { manifests } = (await json(join(layout, "index.json"))) as { manifests: { digest: Digest }[] };
+  const [manifest] = manifests;
+  assert.ok(manifest);
+  return ((await json(join(layout, blobPath(manifest.digest)))) as { annotations: unknown }).annotations;
+}
+
+test("the image holds blanks and line ends at the ends of build args, labels, annotations, names and paths", async () => {
+  await using site = await makeSite(`${writeArgs}RUN --mount=type=secret,id=s cp /run/secrets/s /s\n`);
+  await rename(join(site.inputs, "app"), join(site.inputs, "app "));
+  await mkdir(join(site.inputs, "keys"));
+  await writeFile(join(site.inputs, "keys/one "), " secret \n");
+  const labels = { ...ends, "blank ": " v ", " lead": "x\n" };
+  const annotations = { "org.example.note": " n \r\n", "org.example.line": "x\n", "org.example.blank": " " };
+  const run = await site.put({
+    context: "app ",
+    build_args: ends,
+    labels,
+    annotations,
+    secrets: { s: { file: "keys/one " } },
+  });
+  const got = await site.get(run, { unpack_rootfs: true, output_oci: true });
+  await assertArgsIn(got);
+  assert.equal(await readFile(join(got, "rootfs/s"), "utf8"), " secret \n");
+  assert.deepEqual(await json(join(got, "labels.json")), labels);
+  assert.deepEqual(await annotationsIn(join(got, "image")), annotations);
+});
+
+test("a task's image holds blanks and line ends at the ends of BUILD_ARG_* and LABEL_*", async () => {
+  await using site = await makeSite(writeArgs);
+  await mkdir(join(site.inputs, "image"));
+  const env = Object.fromEntries(
+    Object.entries(ends).flatMap(([name, value]) => [
+      [`BUILD_ARG_${name}`, value],
+      [`LABEL_${name}`, value],
+    ]),
+  );
+  const run = await runResource("build", {
+    cwd: site.inputs,
+    env: { CONTEXT: "app", UNPACK_ROOTFS: "true", ...env },
+  });
+  assert.equal(run.status, 0, run.output);
+  await assertArgsIn(join(site.inputs, "image"));
+  assert.deepEqual(await json(join(site.inputs, "image/labels.json")), ends);
+});

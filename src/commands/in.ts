@@ -2,13 +2,13 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type DeliverTarget, deliverAll } from "../delivery/deliver.ts";
 import { checkTargetNames, deliveredNames } from "../delivery/target-names.ts";
-import { type Delivery, writePlace } from "../delivery/write-target.ts";
+import { type Delivery, type RegistryPlace, writePlace } from "../delivery/write-target.ts";
 import { writeSmallFile } from "../host/atomic-write.ts";
 import { UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { readTree } from "../image/image-tree.ts";
 import { parsePlatform } from "../image/platform.ts";
-import { formatRepository, parseRepository } from "../image/reference.ts";
+import { formatRepository } from "../image/reference.ts";
 import { type InRequest, readInRequest } from "../request/in-request.ts";
 import { buildTag } from "../store/build-index.ts";
 import type { StoredBuild } from "../store/store.ts";
@@ -52,26 +52,23 @@ export async function get({ step, args, readInput }: Invocation): Promise<{
 }
 
 /** Where a registry has the build: known without asking it. */
-interface RegistryPlace {
-  readonly repository: string | undefined;
-  readonly tag: string | undefined;
+function placeOf({ source: { store }, version }: InRequest): RegistryPlace | undefined {
+  if (store.kind === "directory") return undefined;
+  return { repository: store.repository, tag: buildTag(version.digest) };
 }
 
-function placeOf({ source, version }: InRequest): RegistryPlace {
-  if (source.repository === undefined) return { repository: undefined, tag: undefined };
-  const repository = formatRepository(parseRepository(source.repository, "source.repository"));
-  return { repository, tag: buildTag(version.digest) };
-}
-
-function placeFields({ repository, tag }: RegistryPlace): MetadataField[] {
-  return Object.entries({ repository, tag }).flatMap(([name, value]) =>
-    value === undefined ? [] : [{ name, value }],
-  );
+function placeFields(place: RegistryPlace | undefined): MetadataField[] {
+  if (place === undefined) return [];
+  const { repository, tag } = place;
+  return [
+    { name: "repository", value: formatRepository(repository) },
+    ...(tag === undefined ? [] : [{ name: "tag", value: tag }]),
+  ];
 }
 
 interface Wanted {
   readonly delivery: Delivery;
-  readonly place: RegistryPlace;
+  readonly place: RegistryPlace | undefined;
   readonly folder: string;
   readonly step: StepContext;
 }
@@ -85,10 +82,13 @@ async function targetsOf(build: StoredBuild, wanted: Wanted): Promise<DeliverTar
   const common = { ...delivery, blobs, step };
   const additional: DeliverTarget[] = [];
   for (const { name, descriptor } of others) {
-    // The tag leads to the main target's image, so it isn't theirs.
-    const { repository } = place;
-    const rest = { repository, tag: undefined, folder: join(folder, name) };
-    additional.push({ ...common, ...rest, tree: await readTree(blobs, descriptor, step.signal) });
+    additional.push({
+      ...common,
+      // The tag leads to the main target's image, so it isn't theirs.
+      place: place && { ...place, tag: undefined },
+      folder: join(folder, name),
+      tree: await readTree(blobs, descriptor, step.signal),
+    });
   }
-  return [{ ...common, ...place, folder, tree }, ...additional];
+  return [{ ...common, place, folder, tree }, ...additional];
 }

@@ -1,4 +1,3 @@
-import { UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { checkCertificates } from "../registry/check-certificates.ts";
 import type { Source } from "../request/source.ts";
@@ -7,18 +6,11 @@ import type { Store } from "../store/store.ts";
 /** The one store that the source names. Only its own kind's modules are loaded: those of HTTP take Node a while. */
 export async function openStore(source: Source, step: StepContext): Promise<Store> {
   checkCertificates(source.registryAccess);
-  if (source.directory !== undefined) {
+  const { store, registryAccess: access, patience: limits } = source;
+  if (store.kind === "directory") {
     const { openDirectoryStore } = await import("../store/directory/directory-store.ts");
-    return openDirectoryStore({ directory: source.directory, keep: source.keep });
+    return openDirectoryStore(store);
   }
-  if (source.repository !== undefined) {
-    const { openRegistryStore } = await import("../store/registry/registry-store.ts");
-    return openRegistryStore({
-      repository: source.repository,
-      access: source.registryAccess,
-      limits: source.patience,
-      step,
-    });
-  }
-  throw new UserError("source: expected repository or directory");
+  const { openRegistryStore } = await import("../store/registry/registry-store.ts");
+  return openRegistryStore({ repository: store.repository, access, limits, step });
 }

@@ -52,7 +52,7 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
   step.log.line(`stored ${version} in ${store.where}${all.length === 0 ? "" : `, tagged ${all.join(", ")}`}`);
   return {
     version: { digest: version },
-    metadata: putMetadata({ tree, results, tags: all, repository: source.repository }),
+    metadata: putMetadata({ tree, results, tags: all, place: source.store }),
   };
 }
 
@@ -70,7 +70,7 @@ async function wantedTags(source: Source, params: PutParams, inputs: InputFolder
     variant: params.variant ?? source.variant,
     bumpAliases: params.bumpAliases,
   });
-  if (plan.tags.length > 0 && source.repository === undefined)
+  if (plan.tags.length > 0 && source.store.kind !== "registry")
     throw new UserError(
       "params: tags need a registry: name source.repository instead of source.directory, or leave them out",
     );

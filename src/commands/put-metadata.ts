@@ -1,5 +1,7 @@
 import type { SolveResult } from "../builder/solve/solve-all.ts";
 import type { ImageTree } from "../image/image-tree.ts";
+import { formatReference } from "../image/reference.ts";
+import type { StorePlace } from "../request/source.ts";
 import { imageFields, type MetadataField } from "./image-fields.ts";
 
 export interface DescribedPut {
@@ -7,18 +9,24 @@ export interface DescribedPut {
   readonly tree: ImageTree;
   readonly results: readonly SolveResult[];
   readonly tags: readonly string[];
-  /** Where the image can be pulled from, if that is a registry. */
-  readonly repository: string | undefined;
+  readonly place: StorePlace;
 }
 
 /** What a person wants to know of a build: which image, how large, how much of it was work. */
-export function putMetadata({ tree, results, tags, repository }: DescribedPut): MetadataField[] {
+export function putMetadata({ tree, results, tags, place }: DescribedPut): MetadataField[] {
   const summaries = results.flatMap((result) => result.summaries);
   const steps = summaries.map((summary) => summary.steps);
   const warnings = summaries.flatMap((summary) => summary.warnings);
   const targets = results.slice(1).map(({ target }) => target);
   return [
-    ...(repository === undefined ? [] : [{ name: "image", value: `${repository}@${tree.top.digest}` }]),
+    ...(place.kind === "registry"
+      ? [
+          {
+            name: "image",
+            value: formatReference({ ...place.repository, tag: undefined, digest: tree.top.digest }),
+          },
+        ]
+      : []),
     ...(tags.length === 0 ? [] : [{ name: "tags", value: tags.join(" ") }]),
     ...imageFields(tree),
     ...(targets.length === 0 ? [] : [{ name: "additional targets", value: targets.join(" ") }]),

@@ -1,5 +1,5 @@
 import type { CacheLocation, LayerCache } from "../builder/plan/layer-cache.ts";
-import { parseReference } from "../image/reference.ts";
+import { formatReference } from "../image/reference.ts";
 import { type ProbeOptions, probeRegistry } from "../registry/probe.ts";
 
 /**
@@ -9,11 +9,11 @@ import { type ProbeOptions, probeRegistry } from "../registry/probe.ts";
 export async function responsiveCaches(cache: LayerCache, options: ProbeOptions): Promise<LayerCache> {
   const live = await Promise.all(
     cache.locations.map(async (location): Promise<CacheLocation[]> => {
-      const { ref } = location.attributes;
-      if (location.type !== "registry" || ref === undefined) return [location];
-      const silence = await probeRegistry(parseReference(ref, "source.cache.ref"), options);
+      const { reference } = location;
+      if (reference === undefined) return [location];
+      const silence = await probeRegistry(reference, options);
       if (silence === undefined) return [location];
-      options.step.log.warn(`layer cache ${ref} not used: ${silence}`);
+      options.step.log.warn(`layer cache ${formatReference(reference)} not used: ${silence}`);
       return [];
     }),
   );

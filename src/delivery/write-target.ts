@@ -10,7 +10,7 @@ import { type Image, type ImageTree, singleImage, versionOf } from "../image/ima
 import { layoutBlobs } from "../image/layout.ts";
 import { writeLayout } from "../image/layout-writer.ts";
 import { choosePlatform, hostPlatform } from "../image/platform.ts";
-import { parseReference, type Reference } from "../image/reference.ts";
+import { formatRepository, type Reference, type Repository } from "../image/reference.ts";
 import { unpackRootfs } from "../rootfs/unpack.ts";
 import { fetchAhead } from "./fetch-ahead.ts";
 import { imageLabels, imageMetadata } from "./metadata.ts";
@@ -25,11 +25,16 @@ export interface Delivery {
   readonly platform: Platform | undefined;
 }
 
-export interface TargetContent extends Delivery {
-  /** `registry.example/app`, when the image is there. */
-  readonly repository: string | undefined;
-  /** A tag of the repository that leads to this image. */
+/** Where a registry has an image. */
+export interface RegistryPlace {
+  readonly repository: Repository;
+  /** A tag of the repository that leads to this image, if there is one. */
   readonly tag: string | undefined;
+}
+
+export interface TargetContent extends Delivery {
+  /** Where a registry has the image; undefined when none has it. */
+  readonly place: RegistryPlace | undefined;
   readonly tree: ImageTree;
   readonly blobs: Blobs;
   readonly step: StepContext;
@@ -50,7 +55,7 @@ export async function writeTarget(target: TargetContent, folder: string): Promis
   const image = isDescribed ? choosePlatform(tree.images, undefined, own) : undefined;
   const written = target.imageTar ? await writeImage({ ...target, tree }, folder) : undefined;
   await writeSmallFile(join(folder, "digest"), versionOf(tree));
-  await writePlace(target, folder);
+  await writePlace(target.place, folder);
   if (image === undefined) return;
   await writeSmallFile(join(folder, "metadata.json"), JSON.stringify(imageMetadata(image.config)));
   await writeSmallFile(join(folder, "labels.json"), JSON.stringify(imageLabels(image.config)));
@@ -66,11 +71,10 @@ export async function writeTarget(target: TargetContent, folder: string): Promis
 }
 
 /** Writes `repository` and `tag`, as far as they are known. They end without a newline, as the registry-image resource's do. */
-export async function writePlace(
-  { repository, tag }: Pick<TargetContent, "repository" | "tag">,
-  folder: string,
-): Promise<void> {
-  if (repository !== undefined) await writeSmallFile(join(folder, "repository"), repository);
+export async function writePlace(place: RegistryPlace | undefined, folder: string): Promise<void> {
+  if (place === undefined) return;
+  const { repository, tag } = place;
+  await writeSmallFile(join(folder, "repository"), formatRepository(repository));
   if (tag !== undefined) await writeSmallFile(join(folder, "tag"), tag);
 }
 
@@ -114,10 +118,8 @@ async function reported<T>(
   return result;
 }
 
-function namesOf({ repository, tag }: TargetContent): readonly Reference[] {
-  return repository === undefined || tag === undefined
-    ? []
-    : [parseReference(`${repository}:${tag}`, "repository")];
+function namesOf({ place }: TargetContent): readonly Reference[] {
+  return place?.tag === undefined ? [] : [{ ...place.repository, tag: place.tag, digest: undefined }];
 }
 
 async function unpack(

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
-import { parseRepository } from "../image/reference.ts";
+import { parseRepository, type Repository } from "../image/reference.ts";
 import type { AwsAccess } from "../registry/access.ts";
 import { present, singleWord } from "./scalars.ts";
 
@@ -33,7 +33,10 @@ type EcrFields = z.output<ReturnType<typeof z.strictObject<typeof cloudFields>>>
  * The repository by its full name, and how to log in there.
  * @throws UserError for fields that don't go together
  */
-export function readCloud(given: EcrFields): { repository: string | undefined; aws: AwsAccess | undefined } {
+export function readCloud(given: EcrFields): {
+  repository: Repository | undefined;
+  aws: AwsAccess | undefined;
+} {
   const { repository, aws_region: region } = given;
   if (region === undefined) {
     const stray = Object.entries(given).find(
@@ -44,7 +47,10 @@ export function readCloud(given: EcrFields): { repository: string | undefined; a
       throw new UserError(
         `source: ${stray[0]} is given without aws_region, which says that this is Amazon ECR`,
       );
-    return { repository, aws: undefined };
+    return {
+      repository: repository === undefined ? undefined : parseRepository(repository, "source.repository"),
+      aws: undefined,
+    };
   }
   if (repository === undefined) throw new UserError("source: aws_region is given without a repository");
   if (given.username !== undefined)
@@ -53,11 +59,11 @@ export function readCloud(given: EcrFields): { repository: string | undefined; a
     throw new UserError("source: expected aws_access_key_id and aws_secret_access_key together");
   if (given.aws_role_arn !== undefined && given.aws_role_arns.length > 0)
     throw new UserError("source: aws_role_arn and aws_role_arns are both given: remove one");
-  const full = fullName(repository, given.aws_account_id, region);
+  const full = fullRepository(repository, given.aws_account_id, region);
   return {
     repository: full,
     aws: {
-      host: parseRepository(full, "source.repository").host,
+      host: full.host,
       region,
       roleArns: given.aws_role_arn === undefined ? given.aws_role_arns : [given.aws_role_arn],
       ...present({
@@ -69,11 +75,12 @@ export function readCloud(given: EcrFields): { repository: string | undefined; a
   };
 }
 
-function fullName(repository: string, account: string | undefined, region: string): string {
-  if (parseRepository(repository, "source.repository").host !== "docker.io") return repository;
+function fullRepository(repository: string, account: string | undefined, region: string): Repository {
+  const parsed = parseRepository(repository, "source.repository");
+  if (parsed.host !== "docker.io") return parsed;
   if (account !== undefined) {
     const domain = region.startsWith("cn-") ? "amazonaws.com.cn" : "amazonaws.com";
-    return `${account}.dkr.ecr.${region}.${domain}/${repository}`;
+    return parseRepository(`${account}.dkr.ecr.${region}.${domain}/${repository}`, "source.repository");
   }
   throw new UserError(
     `source.repository: ${JSON.stringify(repository)} names no host; write <account>.dkr.ecr.${region}.amazonaws.com/${repository}, or give aws_account_id`,

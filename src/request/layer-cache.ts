@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
-import { parseReference } from "../image/reference.ts";
+import { formatReference, parseReference, type Reference, type Repository } from "../image/reference.ts";
 import { flag, nonEmpty, singleWord, text } from "./scalars.ts";
 
 const common = {
@@ -103,7 +103,7 @@ const secrets = {
 } as const;
 
 export interface CacheContext {
-  readonly repository: string | undefined;
+  readonly repository: Repository | undefined;
   /** Hosts reached by plain http, or unchecked. */
   readonly isInsecure: (host: string) => boolean;
   /** Whether the daemon is the step's own, so that it can be given an environment. */
@@ -131,7 +131,7 @@ export function readLayerCache(given: z.output<typeof cacheField>, context: Cach
       type: type as Location["type"],
       mode: mode as Location["mode"],
       export: isExported === true,
-      attributes: type === "registry" ? registryAttributes(fields, context) : stringFields(fields),
+      ...(type === "registry" ? registryPlace(fields, context) : { attributes: stringFields(fields) }),
     };
   });
   return { locations, daemonEnv, clientEnv };
@@ -161,20 +161,26 @@ function apart(
   return rest;
 }
 
-function registryAttributes(fields: Record<string, unknown>, context: CacheContext): Record<string, string> {
-  const { ref = context.repository && `${context.repository}:buildcache`, ...others } = fields;
-  if (typeof ref !== "string") {
+function registryPlace(
+  { ref, ...others }: Record<string, unknown>,
+  { repository, isInsecure }: CacheContext,
+): { readonly reference: Reference; readonly attributes: Record<string, string> } {
+  const given = typeof ref === "string" ? parseReference(ref, "source.cache.ref") : repository;
+  if (given === undefined) {
     throw new UserError(
       "source.cache: a directory store has no repository to keep the cache in; give cache: {ref: registry.example/app:buildcache}, or {type: local, directory: /path}",
     );
   }
-  const parsed = parseReference(ref, "source.cache.ref");
-  if (parsed.digest !== undefined) {
+  const named: Reference = { tag: undefined, digest: undefined, ...given };
+  if (named.digest !== undefined) {
     throw new UserError("source.cache.ref: a cache is written again and again: expected a tag, no digest");
   }
-  const tagged = parsed.tag === undefined ? `${ref}:buildcache` : ref;
-  const insecure = context.isInsecure(parsed.host) ? { "registry.insecure": "true" } : {};
-  return { ref: tagged, ...insecure, ...stringFields(others) };
+  const reference = { ...named, tag: named.tag ?? "buildcache" };
+  const insecure = isInsecure(reference.host) ? { "registry.insecure": "true" } : {};
+  return {
+    reference,
+    attributes: { ref: formatReference(reference), ...insecure, ...stringFields(others) },
+  };
 }
 
 function stringFields(fields: Readonly<Record<string, unknown>>): Record<string, string> {

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
-import { parseReferenceHost } from "../image/reference.ts";
+import { parseReferenceHost, type Repository } from "../image/reference.ts";
 import type { AwsAccess, HostAccess, RegistryAccess } from "../registry/access.ts";
 import { daemonFields, readDaemons } from "./daemons.ts";
 import { cloudFields, readCloud } from "./ecr-fields.ts";
@@ -86,11 +86,9 @@ export const Source = z.strictObject(sourceFields).transform((given, { issues })
   checkStore(given);
   const daemons = readDaemons(given);
   const { repository, aws } = readCloud(given);
-  const access = registryAccess({ ...given, repository }, aws);
+  const access = registryAccess(given, repository, aws);
   return {
-    repository,
-    directory: given.directory,
-    keep: given.keep,
+    store: storePlace(given, repository),
     variant: given.variant,
     patience: present({
       stall: milliseconds(given.timeouts.stall),
@@ -109,16 +107,34 @@ export const Source = z.strictObject(sourceFields).transform((given, { issues })
 export type Source = z.infer<typeof Source>;
 type SourceFields = z.output<ReturnType<typeof z.strictObject<typeof sourceFields>>>;
 
+/** Where the builds are kept. */
+export type StorePlace =
+  | { readonly kind: "registry"; readonly repository: Repository }
+  | {
+      readonly kind: "directory";
+      /** An absolute path. */
+      readonly directory: string;
+      readonly keep: SourceFields["keep"];
+    };
+
+function storePlace({ directory, keep }: SourceFields, repository: Repository | undefined): StorePlace {
+  if (repository !== undefined) return { kind: "registry", repository };
+  if (directory !== undefined) return { kind: "directory", directory, keep };
+  throw namesNoStore();
+}
+
+function namesNoStore(): UserError {
+  return new UserError(
+    "source: names no store; expected repository (registry.example/app) or directory (/path)",
+  );
+}
+
 function milliseconds(given: number | undefined): number | undefined {
   return given === undefined ? undefined : given * 1000;
 }
 
 function checkStore({ repository, directory, username, password, keep }: SourceFields): void {
-  if (repository === undefined && directory === undefined) {
-    throw new UserError(
-      "source: names no store; expected repository (registry.example/app) or directory (/path)",
-    );
-  }
+  if (repository === undefined && directory === undefined) throw namesNoStore();
   if (repository !== undefined && directory !== undefined) {
     throw new UserError(
       "source: repository and directory are both given; a resource has one store: remove one",
@@ -141,14 +157,18 @@ function checkStore({ repository, directory, username, password, keep }: SourceF
   }
 }
 
-function registryAccess(given: SourceFields, aws: AwsAccess | undefined): RegistryAccess {
+function registryAccess(
+  given: SourceFields,
+  repository: Repository | undefined,
+  aws: AwsAccess | undefined,
+): RegistryAccess {
   const hosts = new Map<string, HostAccess>();
   for (const [host, fields] of Object.entries(given.registries)) {
     const name = parseReferenceHost(host, `source.registries.${host}`);
     hosts.set(name, hostAccess(name, fields, hosts));
   }
-  if (given.repository !== undefined) {
-    const own = ownHost(given.repository);
+  if (repository !== undefined) {
+    const own = repository.host;
     const { username, password, insecure, ca_certs: caCerts } = given;
     const store = present({ username, password, insecure: insecure || undefined, caCerts });
     if (Object.keys(store).length > 0) hosts.set(own, { ...hosts.get(own), ...store });
@@ -197,12 +217,6 @@ export function mirrorName(mirror: string, hosts: Map<string, HostAccess>): stri
   }
   if (scheme === "http") hosts.set(host, { ...hosts.get(host), insecure: true });
   return name;
-}
-
-function ownHost(repository: string): string {
-  const [first = "", ...path] = repository.split("/");
-  const isHost = path.length > 0 && (/[.:]/.test(first) || first === "localhost");
-  return isHost ? parseReferenceHost(first, "source.repository") : "docker.io";
 }
 
 function parseDockerConfig(given: string | Record<string, unknown>): Record<string, unknown> {

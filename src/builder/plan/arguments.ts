@@ -1,4 +1,5 @@
 import type { Exporter } from "../../image/exporter.ts";
+import { formatRepository } from "../../image/reference.ts";
 import { csvAttributes } from "./csv.ts";
 import type { Solve } from "./plan.ts";
 
@@ -55,7 +56,7 @@ function output(exporter: Exporter, attributes: ReadonlyMap<string, string>): (r
   }
   return [
     ["type", "image"],
-    ["name", exporter.repository],
+    ["name", formatRepository(exporter.repository)],
     ["push", "true"],
     ["push-by-digest", "true"],
     ["name-canonical", "true"],

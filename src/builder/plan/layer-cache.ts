@@ -1,3 +1,5 @@
+import type { Reference } from "../../image/reference.ts";
+
 /** BuildKit's kinds of layer cache (BuildKit, README.md, "Export cache"). */
 export type CacheType = "registry" | "s3" | "azblob" | "gha" | "local";
 
@@ -6,6 +8,8 @@ export interface CacheLocation {
   readonly type: CacheType;
   /** As BuildKit names them, without those that hold secrets. `ref` for a registry, `directory` for `local`. */
   readonly attributes: Readonly<Record<string, string>>;
+  /** What `ref` names, of a registry's. */
+  readonly reference?: Reference | undefined;
   /** `max` keeps the steps of all stages, `min` those of the result. */
   readonly mode: "min" | "max";
   /** Whether this build's steps are added to it; they are always looked for in it. */

@@ -7,7 +7,7 @@ import type { Descriptor } from "../../image/descriptor.ts";
 import { type Digest, digestOf } from "../../image/digest.ts";
 import { readTree, verifyVersion } from "../../image/image-tree.ts";
 import { isIndexType, isManifestType, mediaTypes } from "../../image/media-types.ts";
-import { formatRepository, parseRepository } from "../../image/reference.ts";
+import { formatRepository, type Repository } from "../../image/reference.ts";
 import { readDocument } from "../../image/verify.ts";
 import type { RegistryAccess } from "../../registry/access.ts";
 import { RegistryClient } from "../../registry/client.ts";
@@ -21,8 +21,7 @@ import { buildTag, decodeBuildIndex, encodeBuildIndex } from "../build-index.ts"
 import type { Stage, Store, StoredBuild } from "../store.ts";
 
 export interface RegistryStoreOptions {
-  /** `registry.example/team/app`. */
-  readonly repository: string;
+  readonly repository: Repository;
   readonly access: RegistryAccess;
   readonly limits?: Partial<Limits>;
   readonly step: StepContext;
@@ -33,10 +32,8 @@ export interface RegistryStoreOptions {
  * images themselves, by digest.
  */
 export async function openRegistryStore(options: RegistryStoreOptions): Promise<Store> {
-  const { access, step } = options;
-  const repository = parseRepository(options.repository, "source.repository");
-  const name = formatRepository(repository);
-  const where = `repository ${name}`;
+  const { repository, access, step } = options;
+  const where = `repository ${formatRepository(repository)}`;
   await using prepared = new AsyncDisposableStack();
   const { path: folder } = prepared.use(await createPrivateFolder("registry"));
   const env = { ...step.env, ...(await writeCredentials(access, folder)) };
@@ -48,7 +45,7 @@ export async function openRegistryStore(options: RegistryStoreOptions): Promise<
     limits: { ...defaultLimits, ...options.limits },
     credentials: (signal) => findCredentials(access, repository.host, { env, signal }),
   });
-  const opened: OpenedRepository = { client, name, blobs: repositoryBlobs(client, where) };
+  const opened: OpenedRepository = { client, repository, blobs: repositoryBlobs(client, where) };
   const insecure = access.hosts.get(repository.host)?.insecure === true;
   prepared.defer(() => client[Symbol.dispose]());
   const owned = prepared.move();
@@ -100,19 +97,19 @@ function isConfigType(mediaType: string): boolean {
 
 interface OpenedRepository {
   readonly client: RegistryClient;
-  readonly name: string;
+  readonly repository: Repository;
   readonly blobs: Blobs;
 }
 
 function registryStage(
-  { client, name, blobs }: OpenedRepository,
+  { client, repository, blobs }: OpenedRepository,
   insecure: boolean,
   signal: AbortSignal,
 ): Stage {
   return {
     blobs,
     async exporter() {
-      return { kind: "push", repository: name, insecure };
+      return { kind: "push", repository, insecure };
     },
     async add(document, mediaType) {
       await putManifest(client, { document, mediaType }, signal);

@@ -9,7 +9,6 @@ import { cacheAttributes } from "../../../src/builder/plan/layer-cache.ts";
 import { planBuild } from "../../../src/builder/plan/plan.ts";
 import { UserError } from "../../../src/host/errors.ts";
 import { digestOf } from "../../../src/image/digest.ts";
-import { familiarRepository, parseRepository } from "../../../src/image/reference.ts";
 import type { OutRequest } from "../../../src/request/out-request.ts";
 import type { PutParams } from "../../../src/request/put-params.ts";
 import { mirrorName, type Source } from "../../../src/request/source.ts";
@@ -110,13 +109,10 @@ export function assertPlanned({ source, params }: OutRequest): { args: readonly 
   return { args: all.flat(), toml: assertConfigured(source, params) };
 }
 
-function exporterOf({ repository }: Source): Parameters<typeof buildArguments>[0]["exporter"] {
-  if (repository === undefined) return { kind: "layout", folder: `${work}/stage` };
-  return {
-    kind: "push",
-    repository: familiarRepository(parseRepository(repository, "source.repository")),
-    insecure: false,
-  };
+function exporterOf({ store }: Source): Parameters<typeof buildArguments>[0]["exporter"] {
+  return store.kind === "registry"
+    ? { kind: "push", repository: store.repository, insecure: false }
+    : { kind: "layout", folder: `${work}/stage` };
 }
 
 /** What the params say, told apart again: not by way of the plan. */
@@ -170,7 +166,7 @@ function assertOutput(
     Object.values(params.annotations),
   );
   const place = new Set(fields.map(([name, value]) => `${name}=${value}`));
-  if (source.repository === undefined) assert.ok(place.has("type=oci") && place.has(`dest=${work}/stage`));
+  if (source.store.kind === "directory") assert.ok(place.has("type=oci") && place.has(`dest=${work}/stage`));
   else assert.ok(place.has("type=image") && place.has("push=true") && place.has("push-by-digest=true"));
 }
 

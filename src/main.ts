@@ -1,4 +1,5 @@
 import type { Command } from "./commands/invocation.ts";
+import { exitTime, tidyingTime } from "./host/abort-budget.ts";
 import { surfaceProblem } from "./host/disk-errors.ts";
 import { AbortError, UserError } from "./host/errors.ts";
 import { createLog, styled } from "./host/log.ts";
@@ -23,16 +24,10 @@ const status = { done: 0, refused: 1, bug: 2, aborted: 143 } as const;
 // What is delivered is for steps that run as any user, whatever Concourse's runtime says; what isn't, has a mode of its own.
 process.umask(0o022);
 
-/** Milliseconds after an abort that tidying up may take: Concourse sends SIGKILL after ten seconds. */
-const tidyingTime = 4_000;
-
 const aborter = new AbortController();
 const late = new AbortController();
 for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
-  process.on(signal, () => {
-    aborter.abort(new AbortError(`aborted by ${signal}`));
-    setTimeout(() => late.abort(), tidyingTime).unref();
-  });
+  process.on(signal, () => abortStep(new AbortError(`aborted by ${signal}`)));
 }
 
 // A build whose log nobody reads any more is still a build.
@@ -40,14 +35,15 @@ process.stderr.on("error", () => {});
 // `print` hears of it.
 process.stdout.on("error", () => {});
 
-/** Milliseconds that what failed outside of everything awaited leaves the rest for its end. */
-const orderlyEnd = 8_000;
-
 // Ends the step in order, as an abort does, so that what was thrown leaves no temporary files and no half-stored build.
-process.on("uncaughtException", (thrown) => {
-  aborter.abort(thrown);
-  setTimeout(() => process.exit(report(thrown)), orderlyEnd);
-});
+process.on("uncaughtException", abortStep);
+
+/** Has the step end in order, and ends it where that takes longer than the abort budget allows. */
+function abortStep(reason: unknown): void {
+  aborter.abort(reason);
+  setTimeout(() => late.abort(), tidyingTime).unref();
+  setTimeout(() => process.exit(report(reason)), exitTime);
+}
 
 const log = createLog({
   write: (text) => process.stderr.write(text),

@@ -1,10 +1,11 @@
 import { isAbsolute } from "node:path";
 import { execa, type Options } from "execa";
+import { abortBudget } from "./abort-budget.ts";
 import { errorCode } from "./errors.ts";
 import type { StepContext } from "./step-context.ts";
 
 /**
- * Starts a program that doesn't outlive this process: on abort it gets SIGTERM, then SIGKILL after two seconds;
+ * Starts a program that doesn't outlive this process: on abort it gets SIGTERM, then SIGKILL ({@link abortBudget});
  * if this process is killed the kernel kills the child (PR_SET_PDEATHSIG, see prctl(2), set by setpriv(1)).
  * Its environment is `options.env` alone, else the host's, with the absolute folders of its PATH only: a relative one
  * might lead into what is being unpacked. A program that isn't there exits with status 127.
@@ -20,7 +21,7 @@ export function startChild<const O extends Options>(
   const env = options.env ?? step.env;
   const defaults: Options = {
     ...(hasInput ? {} : { stdin: "ignore" }),
-    forceKillAfterDelay: 2000,
+    forceKillAfterDelay: abortBudget.child,
     cancelSignal: step.signal,
   };
   return execa("setpriv", ["--pdeathsig", "KILL", "--", file, ...args], {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { copyFile, mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { concourseLimit } from "../../src/host/abort-budget.ts";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { withDisk } from "../support/runs/disks.ts";
 import { gone, newMark } from "../support/runs/processes.ts";
@@ -62,3 +63,24 @@ for (const { what, sign } of moments) {
     });
   }
 }
+
+test("a put that hears of its abort but can't come to an end exits before Concourse kills it", async () => {
+  await using folder = await createPrivateFolder("test-abort");
+  const inputs = await makeInputs(folder.path, "FROM scratch\nCOPY Dockerfile /\n");
+  // As a disk that has gone away does: no file is ever read.
+  const hangs = `import fs from "node:fs/promises"; import { syncBuiltinESMExports } from "node:module";
+    fs.readFile = () => { console.error("reading"); return new Promise(() => {}); };
+    syncBuiltinESMExports(); setInterval(() => {}, 1000);`;
+  const started = await startResource("out", {
+    args: [inputs],
+    stdin: { source: { directory: join(folder.path, "builds") }, params: { context: "app" } },
+    env: { NO_COLOR: "1", NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hangs)}` },
+  });
+  await started.wrote(/reading/);
+  const begun = performance.now();
+  started.kill("SIGTERM");
+  const run = await started.result;
+  assert.ok(performance.now() - begun < concourseLimit, "Concourse kills after ten seconds");
+  assert.equal(run.status, 143);
+  assert.match(run.stderr, /aborted by SIGTERM/);
+});

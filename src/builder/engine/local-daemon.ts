@@ -4,6 +4,7 @@ import { writeSmallFile } from "../../host/atomic-write.ts";
 import { type ChildExit, describeExit, signalProcess, startChild } from "../../host/child.ts";
 import { UserError } from "../../host/errors.ts";
 import { removeFolder } from "../../host/remove-folder.ts";
+import { settles } from "../../host/settles.ts";
 import type { StepContext } from "../../host/step-context.ts";
 import { type DaemonConfig, daemonConfig } from "./daemon-config.ts";
 import type { Engine } from "./engine.ts";
@@ -23,6 +24,8 @@ export interface LocalDaemon extends Pick<DaemonConfig, "entitlements" | "regist
 /** Milliseconds. A daemon on a busy worker needs a few seconds to open its databases. */
 const startDeadline = 60_000;
 const stopDeadline = 5_000;
+/** A process that the kernel holds in a call for the disk ends late; after an abort there is less time. */
+const killDeadline = 30_000;
 
 /**
  * Starts a buildkitd that this step owns: own state, own socket, own configuration, alone in a PID and a mount
@@ -97,7 +100,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
       if (exit !== undefined) return died();
       if (await answers(socket, step)) return undefined;
       // A client hears of a daemon's death before its parent does.
-      await endedSoon(exited);
+      await settles(exited, AbortSignal.any([step.signal, AbortSignal.timeout(stopDeadline)]));
       step.signal.throwIfAborted();
       return exit === undefined ? `buildkitd no longer answers${endOfLog()}` : died();
     },
@@ -117,12 +120,6 @@ async function answers(socket: string, step: StepContext): Promise<boolean> {
   const question = ["--addr", `unix://${socket}`, "--timeout", "5", "debug", "info"];
   const options = { reject: false, timeout: stopDeadline, stdout: "ignore" } as const;
   return (await startChild(step, "buildctl", question, options)).exitCode === 0;
-}
-
-async function endedSoon(exited: Promise<unknown>): Promise<void> {
-  const { promise: late, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, stopDeadline);
-  await Promise.race([exited, late]).finally(() => clearTimeout(timer));
 }
 
 /** unshare(1) ends as its child did, but can't give itself SIGKILL: it fails at that, and says so last of all. */
@@ -162,7 +159,9 @@ async function stop(step: StepContext, pid: number | undefined, exited: Promise<
   // Nothing of its state is used again, so nothing has to be closed in order. Where there is no first process yet, the
   // group's signal also ends the one that unshare(1) may make at this very moment, and which nobody would wait for.
   signalProcess(step, (await firstChild(pid)) ?? -pid, "SIGKILL");
-  await exited;
+  const limit = AbortSignal.any([step.late, AbortSignal.timeout(killDeadline)]);
+  if (await settles(exited, limit)) return;
+  step.log.warn(`buildkitd (process ${pid}) has not ended after SIGKILL: it ends with this container`);
 }
 
 async function firstChild(pid: number): Promise<number | undefined> {

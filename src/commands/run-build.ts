@@ -75,7 +75,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   const results = await solveAll({
     step,
     builder: { ...builder, cache },
-    plan: planBuild(options, inputs),
+    solves: planBuild(options, inputs),
     dockerfile: inputs.dockerfile,
     style: options.progress,
     patience,

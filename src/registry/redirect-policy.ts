@@ -29,7 +29,7 @@ for (const [address, bits] of [
 privateNetworks.addSubnet("fc00::", 7, "ipv6");
 
 /** Where an IP address is. An IPv4 address within IPv6 counts as the former. Pure. */
-export function depthOf(address: string): Depth {
+function depthOf(address: string): Depth {
   const family = isIPv6(address) ? "ipv6" : "ipv4";
   if (localNetworks.check(address, family)) return "local";
   return privateNetworks.check(address, family) ? "private" : "public";

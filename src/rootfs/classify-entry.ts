@@ -101,7 +101,7 @@ function targetOf(entry: TarEntry): TreePlace {
 }
 
 /** The names of a path, resolved as in a chroot: `..` never leads above the root. */
-export function partsOf(path: string): string[] {
+function partsOf(path: string): string[] {
   const parts: string[] = [];
   for (const part of path.split("/")) {
     if (part === "..") parts.pop();

@@ -15,7 +15,6 @@ const calls = {
   write: libc.func("long write(int fd, const void *bytes, size_t size)"),
   mkdirat: libc.func("int mkdirat(int dirfd, const void *path, unsigned int mode)"),
   unlinkat: libc.func("int unlinkat(int dirfd, const void *path, int flags)"),
-  renameat: libc.func("int renameat(int fromfd, const void *from, int tofd, const void *to)"),
   linkat: libc.func("int linkat(int fromfd, const void *from, int tofd, const void *to, int flags)"),
   readlinkat: libc.func("long readlinkat(int dirfd, const void *path, void *target, size_t size)"),
   lseek: libc.func("int64_t lseek(int fd, int64_t offset, int whence)"),
@@ -100,7 +99,7 @@ export function openFolder(dirfd: number, path: string): number {
 }
 
 /** As {@link openFolder}, for kernels without openat2: no part of the path may be a link. */
-export function openStepwise(dirfd: number, path: string): number {
+function openStepwise(dirfd: number, path: string): number {
   let fd = dirfd;
   for (const part of path.split("/")) {
     if (part === "..") throw failure("openat", path, "EXDEV");
@@ -143,10 +142,6 @@ export function unlink(dirfd: number, name: string): void {
 
 export function removeEmptyFolder(dirfd: number, name: string): void {
   done("unlinkat", name, calls.unlinkat(dirfd, ended(name, first), removeDirectory));
-}
-
-export function rename(fromFd: number, from: string, toFd: number, to: string): void {
-  done("renameat", from, calls.renameat(fromFd, ended(from, first), toFd, ended(to, second)));
 }
 
 /** Gives a file, or a symlink itself, another name. */
@@ -223,13 +218,6 @@ export function changeMode(fd: number, mode: number): void {
 /** Sets modification and access time to the nanosecond. */
 export function setTimes(fd: number, mtime: TarTime, atime: TarTime = mtime): void {
   done("futimens", "", calls.futimens(fd, timespecsOf(mtime, atime)));
-}
-
-/** Attributes that are set by name, because opening a link, FIFO or device has side effects. */
-export interface NamedAttributes extends Owner {
-  readonly mode: number;
-  readonly mtime: TarTime;
-  readonly atime: TarTime | undefined;
 }
 
 export function changeNamedOwner(dirfd: number, name: string, { uid, gid }: Owner): void {

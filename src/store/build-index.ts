@@ -11,7 +11,7 @@ import type { Build, BuiltTarget } from "./build.ts";
  * Annotations of a build index. They begin with Concourse's domain in reverse, as the OCI image-spec asks for
  * (annotations.md#rules), and with the name of this resource type.
  */
-export const buildAnnotations = {
+const buildAnnotations = {
   /** On the index: the digest that is the build's version in Concourse. */
   version: "org.concourse-ci.oci-build.version",
   /** On the index: `true` or `false`, whether a get unpacks the root filesystem unless told otherwise. */

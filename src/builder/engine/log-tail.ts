@@ -1,8 +1,11 @@
+import { StringDecoder } from "node:string_decoder";
 import { UserError } from "../../host/errors.ts";
 
 /** Keeps the last bytes of a program's log, and watches it for a line. */
 export class LogTail {
   readonly #limit: number;
+  /** A character may be cut between two pieces. */
+  readonly #decoder = new StringDecoder("utf8");
   #text = "";
   #watcher: (() => void) | undefined;
 
@@ -11,13 +14,9 @@ export class LogTail {
     this.#limit = limit;
   }
 
-  write(bytes: Uint8Array): void {
-    this.#text = (this.#text + Buffer.from(bytes).toString("utf8")).slice(-this.#limit);
+  write(bytes: Buffer): void {
+    this.#text = (this.#text + this.#decoder.write(bytes)).slice(-this.#limit);
     this.#watcher?.();
-  }
-
-  get empty(): boolean {
-    return this.#text.trim() === "";
   }
 
   /** The last lines, indented, without the stack that BuildKit prints under its last words. */

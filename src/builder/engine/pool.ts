@@ -12,8 +12,6 @@ export interface Share {
 
 /** The daemons of a build: one, or several nodes. */
 export interface EnginePool extends AsyncDisposable {
-  /** Every daemon once. */
-  readonly engines: readonly [Engine, ...Engine[]];
   /**
    * Who solves what of a target. Several shares are solved at the same time, each by a daemon of its own, and give
    * one image each.
@@ -25,7 +23,6 @@ export interface EnginePool extends AsyncDisposable {
 /** A pool of one daemon that is known to answer, which solves all platforms in one. */
 export function poolOf(engine: Engine): EnginePool {
   return {
-    engines: [engine],
     share: async (_target, platforms) => [{ platforms, engines: [engine], areProven: true }],
     [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
   };

@@ -20,13 +20,11 @@ export interface Solve {
   readonly platforms: readonly string[];
 }
 
-/** All targets of one build, the main one first. They are solved at the same time and share the daemon's work. */
-export interface Plan {
-  readonly solves: readonly [Solve, ...Solve[]];
-}
-
-/** Turns options and inputs into solves. Pure. */
-export function planBuild(options: BuildOptions, inputs: Inputs): Plan {
+/**
+ * Turns options and inputs into solves: one for each target, the main one first. They are solved at the same time and
+ * share the daemon's work. Pure.
+ */
+export function planBuild(options: BuildOptions, inputs: Inputs): readonly [Solve, ...Solve[]] {
   const images = localImages(inputs);
   const shared = {
     locals: locals(inputs),
@@ -43,7 +41,7 @@ export function planBuild(options: BuildOptions, inputs: Inputs): Plan {
     target,
     options: new Map([...common, ...(target === "" ? [] : [["target", target] as const])]),
   });
-  return { solves: [solve(inputs.target ?? ""), ...options.additionalTargets.map(solve)] };
+  return [solve(inputs.target ?? ""), ...options.additionalTargets.map(solve)];
 }
 
 /** The same solve for some of its platforms. Pure. */

@@ -3,13 +3,14 @@ import type { Descriptor } from "../../image/descriptor.ts";
 import type { Exporter } from "../../image/exporter.ts";
 import type { Builder } from "../builder.ts";
 import type { DockerfileInput } from "../inputs/inputs.ts";
-import type { Plan } from "../plan/plan.ts";
+import type { Solve } from "../plan/plan.ts";
 
 /** What is asked of BuildKit for one build: all its targets, and where their results go. */
 export interface SolveRequest {
   readonly step: StepContext;
   readonly builder: Builder;
-  readonly plan: Plan;
+  /** One for each target, the main one first. */
+  readonly solves: readonly [Solve, ...Solve[]];
   readonly dockerfile: DockerfileInput | undefined;
   readonly style: "steps" | "plain";
   /** Where a solve's result goes. */

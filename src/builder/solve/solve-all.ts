@@ -19,13 +19,13 @@ export interface SolveResult {
  * @throws UserError when a build fails (with the failing step's last lines), or no daemon can be used
  */
 export async function solveAll(request: SolveRequest): Promise<[SolveResult, ...SolveResult[]]> {
-  const { step, plan, dockerfile, style } = request;
+  const { step, solves, dockerfile, style } = request;
   const board = createProgressBoard({
     log: step.log,
     style,
     ...(dockerfile === undefined ? {} : { dockerfile: { name: dockerfile.shown, text: dockerfile.text } }),
   });
-  const [main, ...others] = plan.solves;
+  const [main, ...others] = solves;
   const run = (solve: Solve) => (signal: AbortSignal) =>
     solveTarget({ ...request, step: { ...step, signal } }, solve, board);
   const results = await concurrently(step.signal, [run(main), ...others.map(run)]);
@@ -43,7 +43,7 @@ function summaryLine(summaries: readonly SolveSummary[]): string {
 }
 
 async function solveTarget(request: SolveRequest, solve: Solve, board: ProgressBoard): Promise<SolveResult> {
-  const { step, builder, plan } = request;
+  const { step, builder, solves } = request;
   const { target } = solve;
   const shares = await builder.pool.share(target, solve.platforms);
   const isShared = shares.length > 1;
@@ -54,8 +54,8 @@ async function solveTarget(request: SolveRequest, solve: Solve, board: ProgressB
       const part: EngineSolve = {
         solve: isShared ? forPlatforms(solve, share.platforms) : solve,
         share,
-        scope: { target: solve === plan.solves[0] ? "" : target, platform: isShared ? platform : undefined },
-        names: [plan.solves.length > 1 && (target || "main"), isShared && platform].filter(
+        scope: { target: solve === solves[0] ? "" : target, platform: isShared ? platform : undefined },
+        names: [solves.length > 1 && (target || "main"), isShared && platform].filter(
           (name) => typeof name === "string",
         ),
       };

@@ -7,8 +7,6 @@ export interface ThreadFailure {
   readonly message: string;
   readonly stack: string | undefined;
   readonly code: string | undefined;
-  /** Of a TarError. */
-  readonly offset: number;
 }
 
 export function describeFailure(thrown: unknown): ThreadFailure {
@@ -17,7 +15,6 @@ export function describeFailure(thrown: unknown): ThreadFailure {
     message: messageOf(thrown),
     stack: thrown instanceof Error ? thrown.stack : undefined,
     code: errorCode(thrown),
-    offset: thrown instanceof TarError ? thrown.offset : 0,
   };
 }
 

@@ -46,7 +46,7 @@ export async function removeLeftovers(directory: string): Promise<void> {
 }
 
 /** Removes a folder unless somebody holds a lock on it: a writer its staging folder, a reader its build. */
-export async function removeUnlessUsed(folder: string): Promise<boolean> {
+async function removeUnlessUsed(folder: string): Promise<boolean> {
   const lock = await lockFolder(folder, "exclusive");
   if (lock === undefined) return false;
   await rm(folder, { recursive: true, force: true });

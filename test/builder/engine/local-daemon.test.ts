@@ -29,12 +29,8 @@ test("a daemon of the step's own answers buildctl, and ends with all its process
   const step = createTestStep();
   const builder = await openBuilder({ ...defaults, step });
   const { workspace, pool } = builder;
-  const { stdout } = await startChild(
-    step,
-    "buildctl",
-    [...pool.engines[0].connection, "debug", "workers"],
-    {},
-  );
+  const [{ engines }] = await pool.share("", []);
+  const { stdout } = await startChild(step, "buildctl", [...engines[0].connection, "debug", "workers"], {});
   assert.match(stdout, /linux\/amd64|linux\/arm64/);
   assert.notDeepEqual(await processesWith(workspace), []);
   await builder[Symbol.asyncDispose]();

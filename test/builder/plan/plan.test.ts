@@ -60,11 +60,11 @@ const inputs: Inputs = {
 
 function optionsOf(more: Partial<BuildOptions>, moreInputs: Partial<Inputs> = {}): Record<string, string> {
   const plan = planBuild({ ...options, ...more }, { ...inputs, ...moreInputs });
-  return Object.fromEntries(plan.solves[0].options);
+  return Object.fromEntries(plan[0].options);
 }
 
 test("a plain build sends its context and its Dockerfile's folder, and asks for nothing else", () => {
-  const [solve] = planBuild(options, inputs).solves;
+  const [solve] = planBuild(options, inputs);
   assert.deepEqual(Object.fromEntries(solve.locals), {
     context: "/put/repo",
     dockerfile: "/put/repo/docker",
@@ -102,10 +102,10 @@ test("additional targets get every option of the main target", () => {
     },
   );
   assert.deepEqual(
-    plan.solves.map(({ target }) => target),
+    plan.map(({ target }) => target),
     ["app", "test", "debug"],
   );
-  const [main, ...others] = plan.solves;
+  const [main, ...others] = plan;
   for (const other of others) {
     assert.deepEqual(new Map([...other.options, ["target", "app"]]), main.options);
     assert.deepEqual({ ...other, target: "", options: "" }, { ...main, target: "", options: "" });
@@ -118,7 +118,7 @@ test("an image arg becomes a named context under a valid reference, unique where
   const [solve] = planBuild(options, {
     ...inputs,
     imageArgs: ["base_image", "BASE_IMAGE", "__x"].map(image),
-  }).solves;
+  });
   assert.deepEqual(Object.fromEntries([...solve.options].filter(([name]) => name !== "filename")), {
     "build-arg:base_image": "image-arg/base_image",
     "context:image-arg/base_image": `oci-layout://image-0@${digest}`,
@@ -182,7 +182,7 @@ test("values can't add fields to buildctl's CSV arguments", () => {
   const [solve] = planBuild(
     { ...options, annotations: { "org.example.note": 'a,push=true,"x"' } },
     { ...inputs, secrets: [{ id: "x", file: "/put/a,id=y" }] },
-  ).solves;
+  );
   const run = {
     solve,
     metadataFile: "/m",
@@ -200,7 +200,7 @@ test("values can't add fields to buildctl's CSV arguments", () => {
 });
 
 test("a push goes out by digest, without a tag", () => {
-  const [solve] = planBuild(options, inputs).solves;
+  const [solve] = planBuild(options, inputs);
   const run = {
     solve,
     metadataFile: "/m",

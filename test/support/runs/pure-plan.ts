@@ -70,7 +70,7 @@ export function assertPlanned({ source, params }: OutRequest): { args: readonly 
   const inputs = inputsOf(params);
   const plan = planBuild(params, inputs);
   const authTls = Array.from(source.registryAccess.hosts.keys(), (host) => [["host", host]] as const);
-  const all = plan.solves.map((solve, index) => {
+  const all = plan.map((solve, index) => {
     const scope = { target: index === 0 ? "" : solve.target, platform: undefined };
     const caches = cacheAttributes(source.cache, scope);
     const args = buildArguments({

@@ -38,6 +38,7 @@ RUN apt-get update && \
 COPY --from=bundle /usr/local/bin/node /usr/local/bin/
 COPY --from=tools /usr/local/bin/buildctl /usr/local/bin/buildkitd /usr/local/bin/
 COPY assets /opt/resource/
+COPY schemas /opt/resource/schemas/
 COPY --from=bundle /src/dist /opt/resource/dist/
 # As a task's image it offers `build`. The first runs show that it starts, and fill Node's compile cache: a check, and
 # what the others refuse.

@@ -10,7 +10,7 @@ import { readOutRequest } from "../../src/request/out-request.ts";
 import { putParams } from "../../src/request/put-params.ts";
 import { jsonSchemas } from "../../tools/params/schemas.ts";
 import { withTables } from "../../tools/params/tables.ts";
-import { type Part, schemaFault } from "../support/runs/schemas.ts";
+import { type Part, pipelineFault, schemaFault } from "../support/runs/schemas.ts";
 import { checkout } from "../support/runs/test-step.ts";
 
 const schemas = jsonSchemas();
@@ -94,8 +94,21 @@ test("program and JSON Schemas agree on what a pipeline may write", () => {
     assert.equal(isTaken(part, value), good, `program, ${shown}`);
     const fault = schemaFault(part, value);
     assert.equal(fault === undefined, good, `schema, ${shown}: ${fault}`);
+    const inPipeline = pipelineFault(pipelineWith(part, value));
+    assert.equal(inPipeline === undefined, good, `pipeline.json, ${shown}: ${inPipeline}`);
   }
 });
+
+/** A pipeline that says this. */
+function pipelineWith(part: Part, value: unknown): unknown {
+  const step = {
+    put: "image",
+    ...(part === "put" && { params: value }),
+    ...(part === "get" && { get_params: value }),
+  };
+  const source = part === "source" ? value : store;
+  return { resources: [{ name: "image", type: "oci-build", source }], jobs: [{ plan: [step] }] };
+}
 
 const upper = Object.values(putParams).flatMap((row) =>
   row.upper.map((form) => (form.kind === "whole" ? form.name : `${form.prefix}x`)),
@@ -116,8 +129,9 @@ test("program and JSON Schemas agree on every param with values of every kind", 
     for (const name of known) {
       for (const value of values) {
         const params = { [name]: value };
-        if ((schemaFault(part, params) === undefined) !== isTaken(part, params))
-          differing.push(JSON.stringify(params));
+        const isGood = isTaken(part, params);
+        const faults = [schemaFault(part, params), pipelineFault(pipelineWith(part, params))];
+        if (faults.some((fault) => (fault === undefined) !== isGood)) differing.push(JSON.stringify(params));
       }
     }
   }

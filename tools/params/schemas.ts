@@ -3,6 +3,7 @@ import { getFields } from "../../src/request/get-params.ts";
 import { putParams } from "../../src/request/put-params.ts";
 import { sourceFields } from "../../src/request/source.ts";
 import type { Syntax } from "../../src/request/task-syntax.ts";
+import { pipelineSchema } from "./pipeline-schema.ts";
 
 type JsonSchema = Record<string, unknown>;
 
@@ -28,32 +29,66 @@ function scalarOf({ pattern }: Syntax, more: readonly string[] = []): JsonSchema
 
 /** The published JSON Schemas, by the name of their file: what a pipeline may write. */
 export function jsonSchemas(): Readonly<Record<string, JsonSchema>> {
-  return {
-    "source.json": {
-      ...published("source", fieldsSchema(sourceFields)),
+  const parts = {
+    source: {
+      ...fieldsSchema(sourceFields),
       oneOf: [{ required: ["repository"] }, { required: ["directory"] }],
     },
-    "put.json": putSchema(),
-    "get.json": published("get params", fieldsSchema(getFields)),
+    put: putSchema(),
+    get: fieldsSchema(getFields),
+    task: taskSchema(),
+  };
+  return {
+    "source.json": published("source", parts.source),
+    "put.json": published("put params", parts.put),
+    "get.json": published("get params", parts.get),
+    "pipeline.json": published("a Concourse pipeline", pipelineSchema(parts)),
   };
 }
 
 function published(title: string, schema: JsonSchema): JsonSchema {
-  const { $schema, ...rest } = schema;
-  return { $schema, title: `oci-build-resource: ${title}`, ...rest };
+  return { $schema: dialect, title: `oci-build-resource: ${title}`, ...schema };
 }
 
+const dialect = "https://json-schema.org/draft/2020-12/schema";
+
 function fieldsSchema(fields: Readonly<Record<string, z.ZodType>>): JsonSchema {
-  return z.toJSONSchema(z.strictObject(fields), { io: "input", unrepresentable: "any" });
+  const { $schema, ...schema } = z.toJSONSchema(z.strictObject(fields), {
+    io: "input",
+    unrepresentable: "any",
+  });
+  if ($schema !== dialect) throw new Error(`zod writes ${$schema}`);
+  return schema;
 }
 
 /** A put's params in both forms; that both forms of one exclude each other is left to the program to say. */
 function putSchema(): JsonSchema {
-  const rows = Object.entries(putParams);
-  const snake = fieldsSchema(
-    Object.fromEntries(rows.map(([name, { schema, doc }]) => [name, schema.describe(doc)])),
+  const snake = fieldsSchema(mapRows(({ schema, doc }) => schema.describe(doc)));
+  const { wholes, prefixes } = upperForms();
+  return {
+    ...snake,
+    properties: { ...(snake["properties"] as JsonSchema), ...wholes },
+    patternProperties: prefixes,
+  };
+}
+
+/** A task's params: everything else in them is a variable of its environment. */
+function taskSchema(): JsonSchema {
+  const { wholes, prefixes } = upperForms();
+  return { type: "object", properties: wholes, patternProperties: prefixes };
+}
+
+function mapRows(
+  to: (row: (typeof putParams)[keyof typeof putParams]) => z.ZodType,
+): Record<string, z.ZodType> {
+  return Object.fromEntries(Object.entries(putParams).map(([name, row]) => [name, to(row)]));
+}
+
+/** The oci-build task's forms of the params: by their names, and by a pattern for those that are prefixes. */
+function upperForms(): { readonly wholes: JsonSchema; readonly prefixes: JsonSchema } {
+  const forms = Object.entries(putParams).flatMap(([name, { upper }]) =>
+    upper.map((form) => ({ name, form })),
   );
-  const forms = rows.flatMap(([name, { upper }]) => upper.map((form) => ({ name, form })));
   const wholes = forms.flatMap(({ name, form }) =>
     form.kind === "whole"
       ? [[form.name, { ...scalarOf(form.syntax, ["null"]), description: `As \`${name}\`.` }]]
@@ -64,9 +99,5 @@ function putSchema(): JsonSchema {
       ? [[`^${form.prefix}${form.names}`, { ...scalarOf(form.syntax), description: `As \`${name}\`.` }]]
       : [],
   );
-  return {
-    ...published("put params", snake),
-    properties: { ...(snake["properties"] as JsonSchema), ...Object.fromEntries(wholes) },
-    patternProperties: Object.fromEntries(prefixes),
-  };
+  return { wholes: Object.fromEntries(wholes), prefixes: Object.fromEntries(prefixes) };
 }

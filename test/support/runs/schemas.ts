@@ -20,6 +20,13 @@ export function schemaFault(part: Part, value: unknown): string | undefined {
   return validate(value) ? undefined : `${part}: ${ajv.errorsText(validate.errors)}`;
 }
 
+const validatePipeline = ajv.compile(schemas["pipeline.json"] ?? false);
+
+/** Why a pipeline isn't what its JSON Schema says; undefined when it is. */
+export function pipelineFault(pipeline: unknown): string | undefined {
+  return validatePipeline(pipeline) ? undefined : ajv.errorsText(validatePipeline.errors);
+}
+
 /** Asserts that what the program has taken from stdin is what the published schemas allow. */
 export function assertPublished(executable: "check" | "in" | "out" | "build", request: unknown): void {
   if (executable === "build" || typeof request !== "object" || request === null) return;

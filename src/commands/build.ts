@@ -38,7 +38,7 @@ export async function build({ step: started }: Invocation): Promise<undefined> {
       buildkitConfig: undefined,
       keptCache: kept,
       store,
-      patience: {},
+      timeouts: {},
     }),
   );
   const { blobs } = stage;

@@ -6,11 +6,11 @@ import type { Store } from "../store/store.ts";
 /** The one store that the source names. Only its own kind's modules are loaded: those of HTTP take Node a while. */
 export async function openStore(source: Source, step: StepContext): Promise<Store> {
   checkCertificates(source.registryAccess);
-  const { store, registryAccess: access, patience: limits } = source;
+  const { store, registryAccess: access, timeouts } = source;
   if (store.kind === "directory") {
     const { openDirectoryStore } = await import("../store/directory/directory-store.ts");
     return openDirectoryStore(store);
   }
   const { openRegistryStore } = await import("../store/registry/registry-store.ts");
-  return openRegistryStore({ repository: store.repository, access, limits, step });
+  return openRegistryStore({ repository: store.repository, access, timeouts, step });
 }

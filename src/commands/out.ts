@@ -38,7 +38,7 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
     buildkitConfig: source.buildkitConfig,
     keptCache: undefined,
     store,
-    patience: source.patience,
+    timeouts: source.timeouts,
   });
   const { stage, results } = built;
   const [main, ...others] = results.map(({ target, descriptor }) => ({ name: target, descriptor }));

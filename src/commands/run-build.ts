@@ -6,7 +6,6 @@ import { dropUnused } from "../builder/local-cache.ts";
 import type { LayerCache } from "../builder/plan/layer-cache.ts";
 import type { BuildOptions } from "../builder/plan/options.ts";
 import { planBuild } from "../builder/plan/plan.ts";
-import { defaultPatience, type SolvePatience } from "../builder/solve/request.ts";
 import { type SolveResult, solveAll } from "../builder/solve/solve-all.ts";
 import { concurrently } from "../host/concurrently.ts";
 import { UserError } from "../host/errors.ts";
@@ -16,6 +15,7 @@ import { mediaTypes } from "../image/media-types.ts";
 import { mergedIndex } from "../image/merge-index.ts";
 import { formatPlatform, hostPlatform } from "../image/platform.ts";
 import type { RegistryAccess } from "../registry/access.ts";
+import { defaultTimeouts, type Timeouts } from "../registry/retry.ts";
 import { mirrorName } from "../request/source.ts";
 import type { Stage, Store } from "../store/store.ts";
 import { responsiveCaches } from "./responsive-caches.ts";
@@ -32,7 +32,7 @@ export interface RunBuild {
   /** A folder, inside the inputs' folder perhaps, in which {@link cache} is kept from one run to the next. */
   readonly keptCache: string | undefined;
   readonly store: Store;
-  readonly patience: Partial<SolvePatience>;
+  readonly timeouts: Partial<Timeouts>;
 }
 
 /** What a build gave, in a stage of the store: committed by the caller, or read from there. */
@@ -53,7 +53,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   await using tools = new AsyncDisposableStack();
   const { path: workspace } = tools.use(await createPrivateFolder("inputs"));
   // The daemon needs a moment to start: inputs are read and the store is tried meanwhile.
-  const patience = { ...defaultPatience, ...run.patience };
+  const timeouts = { ...defaultTimeouts, ...run.timeouts };
   const [builder, inputs, , cache] = await concurrently(step.signal, [
     async (signal) => tools.use(await openBuilder(builderOptions(run, { ...step, signal }))),
     (signal) =>
@@ -68,7 +68,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
       }),
     (signal) => store.prepare(signal),
     (signal) =>
-      responsiveCaches(run.cache, { access: run.access, stall: patience.stall, step: { ...step, signal } }),
+      responsiveCaches(run.cache, { access: run.access, stall: timeouts.stall, step: { ...step, signal } }),
   ]);
   warnOfSecretArgs(inputs.buildArgs, step);
   const stage = held.use(await store.stage(step.signal));
@@ -78,7 +78,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
     solves: planBuild(options, inputs),
     dockerfile: inputs.dockerfile,
     style: options.progress,
-    patience,
+    timeouts,
     exporter: (target) => stage.exporter(target),
     merge: async (built) =>
       stage.add(await mergedIndex(stage.blobs, built, step.signal), mediaTypes.ociIndex),

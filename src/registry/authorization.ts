@@ -5,8 +5,7 @@ import type { Connections, Exchange } from "./connection.ts";
 import type { Credentials } from "./credentials.ts";
 import { checkRedirect } from "./redirect-policy.ts";
 import { RegistryFailure, statusFailure } from "./registry-error.ts";
-import type { Limits } from "./retry.ts";
-import { retryAfterOf } from "./retry.ts";
+import { isRetryableStatus, retryAfterOf, type Timeouts } from "./retry.ts";
 
 /** Bytes that a token server's answer may have. */
 const tokenLimit = 64 * 1024;
@@ -14,7 +13,7 @@ const clientId = "oci-build-resource";
 
 export interface AuthorizationOptions {
   readonly connections: Connections;
-  readonly limits: Limits;
+  readonly timeouts: Timeouts;
   /** Asked for when the registry first wants to know who we are. */
   readonly credentials: () => Promise<Credentials>;
   /** What to ask for where the registry doesn't say: `repository:team/app:pull`. */
@@ -87,7 +86,7 @@ export class Authorization {
     { method, url }: Pick<Exchange, "method" | "url">,
     signal: AbortSignal,
   ): Promise<string> {
-    const { connections, limits } = this.#options;
+    const { connections, timeouts } = this.#options;
     const realm = params.get("realm") ?? "";
     if (!URL.canParse(realm)) {
       throw new RegistryFailure(`${url.host} names no server of tokens that is a URL`, "unauthorized");
@@ -102,14 +101,14 @@ export class Authorization {
       ...Array.from(this.#scopes, (scope) => ["scope", scope] as const),
     ];
     const asked = `the token server ${server.origin}`;
-    const stall = limits.stall;
+    const stall = timeouts.stall;
     const answer = await connections.send(tokenExchange(server, wanted, credentials), { signal, stall });
     const body = await readAll(answer, { asked, stall, limit: tokenLimit });
     const status = answer.statusCode ?? 0;
     if (status !== 200) {
       const retryAfter = retryAfterOf(answer.headers["retry-after"], Date.now());
       // It answers in many ways to a wrong password; its words might repeat it.
-      if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
+      if (status >= 400 && !isRetryableStatus(status)) {
         throw new RegistryFailure(`${asked} refuses to give a token (${status})`, "unauthorized");
       }
       throw statusFailure(status, { asked, said: "", retryAfter });

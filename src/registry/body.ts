@@ -39,7 +39,7 @@ export async function* piecesOf(
 
 function stalled(asked: string, stall: number): RegistryFailure {
   return new RegistryFailure(`${asked}: next to nothing came within ${stall / 1000} s`, "cut", {
-    passing: true,
+    retryable: true,
   });
 }
 

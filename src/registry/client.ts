@@ -8,7 +8,8 @@ import { type Connections, type Exchange, openConnections } from "./connection.t
 import type { Credentials } from "./credentials.ts";
 import { checkRedirect } from "./redirect-policy.ts";
 import { RegistryFailure, statusFailure } from "./registry-error.ts";
-import { type Limits, Patience, retryAfterOf } from "./retry.ts";
+import { Retrier } from "./retrier.ts";
+import { retryAfterOf, retryPolicy, type Timeouts } from "./retry.ts";
 
 /** A request below `/v2/<repository>/`. */
 export interface RegistryRequest {
@@ -39,7 +40,7 @@ export interface ClientOptions {
   readonly where: string;
   readonly access: RegistryAccess;
   readonly step: StepContext;
-  readonly limits: Limits;
+  readonly timeouts: Timeouts;
   readonly credentials: (signal: AbortSignal) => Promise<Credentials>;
 }
 
@@ -50,8 +51,8 @@ const errorLimit = 64 * 1024;
 
 /** Talks HTTP to one repository of a registry (OCI distribution-spec): one attempt at a time, as who we are. */
 export class RegistryClient implements Disposable {
-  readonly patience: Patience;
-  readonly limits: Limits;
+  readonly retrier: Retrier;
+  readonly timeouts: Timeouts;
   readonly #connections: Connections;
   readonly #authorization: Authorization;
   readonly #options: ClientOptions;
@@ -59,14 +60,14 @@ export class RegistryClient implements Disposable {
   #credentials: Promise<Credentials> | undefined;
 
   constructor(options: ClientOptions) {
-    const { repository, access, step, limits, where } = options;
+    const { repository, access, step, timeouts, where } = options;
     this.#options = options;
-    this.limits = limits;
-    this.patience = new Patience({ limits, where, log: step.log });
+    this.timeouts = timeouts;
+    this.retrier = new Retrier({ policy: retryPolicy(timeouts), where, log: step.log });
     this.#connections = openConnections(access, repository.host, step.env);
     this.#authorization = new Authorization({
       connections: this.#connections,
-      limits,
+      timeouts,
       credentials: () => (this.#credentials ??= options.credentials(step.signal)),
       scope: (method) => `repository:${repository.path}:${isReading(method) ? "pull" : "pull,push"}`,
     });
@@ -82,19 +83,19 @@ export class RegistryClient implements Disposable {
     if (answer.status === 401 && answer.url.origin === exchange.url.origin) {
       answer = await this.#authorized(exchange, answer, signal);
     }
-    this.patience.known = true;
+    this.retrier.known = true;
     if (request.expected.includes(answer.status)) return answer;
     throw await this.#failure(answer);
   }
 
   /** Attempts until one succeeds. @throws RegistryError */
   request(request: RegistryRequest, signal: AbortSignal): Promise<Answer> {
-    return this.patience.persevere(signal, () => this.attempt(request, signal));
+    return this.retrier.run(signal, () => this.attempt(request, signal));
   }
 
   /** All of an answer's body. @throws Failure when it has more than `limit` bytes, or is cut */
   read({ body, asked }: Answer, limit: number): Promise<Buffer> {
-    return readAll(body, { asked, limit, stall: this.limits.stall });
+    return readAll(body, { asked, limit, stall: this.timeouts.stall });
   }
 
   async #exchange(
@@ -126,7 +127,7 @@ export class RegistryClient implements Disposable {
       const isOwn = exchange.url.origin === start.url.origin;
       const shown = isOwn ? header : undefined;
       const headers = { ...exchange.headers, ...(shown === undefined ? {} : { authorization: shown }) };
-      const { stall } = this.limits;
+      const { stall } = this.timeouts;
       const body = await this.#connections.send({ ...exchange, headers }, { signal, stall });
       const { location } = body.headers;
       const status = body.statusCode ?? 0;
@@ -161,7 +162,7 @@ export class RegistryClient implements Disposable {
     try {
       const answer = await this.#connections.send(
         { method: "GET", url, headers: {} },
-        { signal, stall: Math.min(this.limits.stall, 5_000) },
+        { signal, stall: Math.min(this.timeouts.stall, 5_000) },
       );
       answer.resume();
       return `https://${host}`;

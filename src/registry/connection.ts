@@ -77,7 +77,7 @@ function send(
     const request = url.protocol === "https:" ? https.request(url, options) : http.request(url, options);
     const late = () =>
       request.destroy(
-        new RegistryFailure(`${asked}: no answer within ${stall / 1000} s`, "cut", { passing: true }),
+        new RegistryFailure(`${asked}: no answer within ${stall / 1000} s`, "cut", { retryable: true }),
       );
     const timer = setTimeout(late, stall);
     request.once("response", (response) => {

@@ -16,7 +16,7 @@ export async function* download(
   { digest, size }: Pick<Descriptor, "digest" | "size">,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer, void, undefined> {
-  const trial = client.patience.begin(signal);
+  const attempts = client.retrier.begin(signal);
   let received = 0;
   for (;;) {
     const before = received;
@@ -25,21 +25,21 @@ export async function* download(
       if (answer === undefined) return;
       let skip = answer.status === 206 ? 0 : received;
       const { asked } = answer;
-      for await (const piece of piecesOf(answer.body, { asked, stall: client.limits.stall })) {
+      for await (const piece of piecesOf(answer.body, { asked, stall: client.timeouts.stall })) {
         const rest = piece.subarray(Math.min(skip, piece.length));
         skip -= piece.length - rest.length;
         if (rest.length === 0) continue;
         received += rest.length;
-        if (received - before > progressBytes) trial.progress();
+        if (received - before > progressBytes) attempts.progress();
         yield rest;
       }
       // A body whose length isn't told ends alike when it is complete and when the connection is cut.
       if (received >= size || received === before) return;
       throw new RegistryFailure(`${asked}: the answer ends after ${received} of ${size} bytes`, "cut", {
-        passing: true,
+        retryable: true,
       });
     } catch (thrown) {
-      await trial.again(thrown);
+      await attempts.failed(thrown);
     }
   }
 }

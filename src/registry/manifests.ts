@@ -22,7 +22,7 @@ const pagesLimit = 1000;
  */
 export function getManifest(client: RegistryClient, reference: string, signal: AbortSignal): Promise<Buffer> {
   const path = `manifests/${reference}`;
-  return client.patience.persevere(signal, async () => {
+  return client.retrier.run(signal, async () => {
     const answer = await client.attempt(
       { method: "GET", path, headers: { accept: manifestTypes }, expected: [200] },
       signal,
@@ -72,7 +72,7 @@ export function putManifest(
   const digest: Digest = digestOf(document);
   const reference = tag ?? digest;
   const path = `manifests/${reference}`;
-  return client.patience.persevere(signal, async () => {
+  return client.retrier.run(signal, async () => {
     const headers = { "content-type": mediaType };
     try {
       const answer = await client.attempt(
@@ -81,7 +81,7 @@ export function putManifest(
       );
       answer.body.resume();
     } catch (thrown) {
-      if (!(thrown instanceof RegistryFailure) || !thrown.passing) throw thrown;
+      if (!(thrown instanceof RegistryFailure) || !thrown.retryable) throw thrown;
       const stored = await digestAt(client, reference, signal).catch(() => undefined);
       if (stored !== digest) throw thrown;
     }
@@ -94,9 +94,7 @@ export async function listTags(client: RegistryClient, signal: AbortSignal): Pro
   let path: string | URL | undefined = "tags/list";
   for (let page = 0; path !== undefined && page < pagesLimit; page++) {
     const next: string | URL = path;
-    const { names, link }: TagPage = await client.patience.persevere(signal, () =>
-      tagPage(client, next, signal),
-    );
+    const { names, link }: TagPage = await client.retrier.run(signal, () => tagPage(client, next, signal));
     tags.push(...names);
     path = link;
   }

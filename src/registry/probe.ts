@@ -4,7 +4,7 @@ import { formatReference } from "../image/reference.ts";
 import type { RegistryAccess } from "./access.ts";
 import { RegistryClient } from "./client.ts";
 import { RegistryFailure } from "./registry-error.ts";
-import { defaultLimits } from "./retry.ts";
+import { defaultTimeouts } from "./retry.ts";
 
 export interface ProbeOptions {
   readonly access: RegistryAccess;
@@ -24,7 +24,7 @@ export async function probeRegistry(image: Reference, options: ProbeOptions): Pr
     where: formatReference(image),
     access,
     step,
-    limits: { ...defaultLimits, stall },
+    timeouts: { ...defaultTimeouts, stall },
     // Who we are matters nothing here: a refusal is an answer.
     credentials: async () => ({ kind: "none" }),
   });

@@ -1,4 +1,5 @@
 import { errorCode, messageOf, UserError } from "../host/errors.ts";
+import { isRetryableStatus } from "./retry.ts";
 
 /** Why a registry didn't do what was asked. */
 export type RegistryFault =
@@ -27,7 +28,7 @@ export class RegistryError extends UserError {
 export class RegistryFailure extends Error {
   readonly fault: RegistryFault;
   /** A later attempt may succeed. */
-  readonly passing: boolean;
+  readonly retryable: boolean;
   /** Milliseconds that the registry asked to wait. */
   readonly retryAfter: number | undefined;
 
@@ -35,14 +36,14 @@ export class RegistryFailure extends Error {
     what: string,
     fault: RegistryFault,
     {
-      passing = false,
+      retryable = false,
       retryAfter,
       cause,
-    }: { passing?: boolean; retryAfter?: number | undefined; cause?: unknown } = {},
+    }: { retryable?: boolean; retryAfter?: number | undefined; cause?: unknown } = {},
   ) {
     super(what, { cause });
     this.fault = fault;
-    this.passing = passing;
+    this.retryable = retryable;
     this.retryAfter = retryAfter;
   }
 
@@ -68,9 +69,6 @@ const faultAdvice: Readonly<Record<RegistryFault, string>> = {
   other: "the registry's own log may say more",
 };
 
-/** Statuses that say "not now": RFC 9110 15.5.9, 15.6; RFC 6585 4. */
-const passingStatuses = new Set([408, 429, 500, 502, 503, 504]);
-
 /** What a status other than the expected ones means. @param said the registry's words, if it has any */
 export function statusFailure(
   status: number,
@@ -80,7 +78,7 @@ export function statusFailure(
   if (status === 401) return new RegistryFailure(what, "unauthorized");
   if (status === 403) return new RegistryFailure(what, "forbidden");
   if (status === 404) return new RegistryFailure(what, "not found");
-  if (passingStatuses.has(status)) return new RegistryFailure(what, "busy", { passing: true, retryAfter });
+  if (isRetryableStatus(status)) return new RegistryFailure(what, "busy", { retryable: true, retryAfter });
   return new RegistryFailure(what, "other");
 }
 
@@ -102,7 +100,7 @@ export function networkFailure(thrown: unknown, asked: string): RegistryFailure 
   const code = errorCode(thrown) ?? "";
   const [fault, words] = networkFaults[code] ?? [];
   if (fault !== undefined) {
-    return new RegistryFailure(`${asked}: ${words}`, fault, { passing: true, cause: thrown });
+    return new RegistryFailure(`${asked}: ${words}`, fault, { retryable: true, cause: thrown });
   }
   const message = messageOf(thrown);
   if (/wrong version number|packet length too long|ERR_SSL_WRONG_VERSION/i.test(`${code} ${message}`)) {

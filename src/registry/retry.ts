@@ -1,91 +1,83 @@
-import { setTimeout as delay } from "node:timers/promises";
-import type { Log } from "../host/log.ts";
-import { RegistryFailure } from "./registry-error.ts";
-
-/** How long a registry is borne with. Milliseconds. */
-export interface Limits {
+/** How long a registry is waited for. Milliseconds; `timeouts` of the source. */
+export interface Timeouts {
   /** A transfer that brings next to nothing for so long has stalled; nor may an answer take longer to begin. */
   readonly stall: number;
-  /** What fails for a reason that may pass is tried again for so long. */
+  /** What fails for a reason that may pass is retried for so long. */
   readonly retry: number;
 }
 
-export const defaultLimits: Limits = { stall: 30_000, retry: 120_000 };
+export const defaultTimeouts: Timeouts = { stall: 30_000, retry: 120_000 };
 
-const firstPause = 250;
-const longestPause = 15_000;
-/** For a registry that has never answered: a wrong name or port should be told soon. */
-const unknownRetry = 2_000;
-
-/** Tries again what may pass, and says so once. */
-export class Patience {
-  readonly limits: Limits;
-  /** The registry has answered before, so it is there. */
-  known = false;
-  readonly #where: string;
-  readonly #log: Log;
-  #said = false;
-
-  constructor({ limits, where, log }: { limits: Limits; where: string; log: Log }) {
-    this.limits = limits;
-    this.#where = where;
-    this.#log = log;
-  }
-
-  /**
-   * Runs attempts until one succeeds, fails for good, or the time is up.
-   * @throws RegistryError for the last failure
-   */
-  async persevere<T>(signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
-    const trial = this.begin(signal);
-    for (;;) {
-      try {
-        return await attempt();
-      } catch (thrown) {
-        await trial.again(thrown);
-      }
-    }
-  }
-
-  /** For work that knows best when it gets on, as a download does. */
-  begin(signal: AbortSignal): Trial {
-    let begun = performance.now();
-    let tries = 0;
-    return {
-      progress: () => {
-        begun = performance.now();
-        tries = 0;
-      },
-      again: async (thrown) => {
-        signal.throwIfAborted();
-        if (!(thrown instanceof RegistryFailure)) throw thrown;
-        if (!thrown.passing) throw thrown.toError(this.#where);
-        const asked = thrown.retryAfter ?? 0;
-        const pause = Math.min(Math.max(asked, firstPause * 2 ** tries++), longestPause);
-        const isNew = thrown.fault === "unreachable" && !this.known;
-        const limit = isNew ? Math.min(unknownRetry, this.limits.retry) : this.limits.retry;
-        const spent = performance.now() - begun;
-        if (spent + pause > limit) {
-          throw thrown.toError(this.#where, tries > 1 ? ` (tried for ${Math.round(spent / 1000)} s)` : "");
-        }
-        if (!isNew) this.#say(thrown.message, limit);
-        await delay(pause, undefined, { signal });
-      },
-    };
-  }
-
-  #say(reason: string, limit: number): void {
-    if (this.#said) return;
-    this.#said = true;
-    this.#log.warn(`${this.#where}: ${reason}; trying again for up to ${Math.ceil(limit / 1000)} s`);
-  }
+/**
+ * When a failed attempt is retried. The same for gets, pushes and everything else that a registry is asked.
+ * Milliseconds.
+ */
+export interface RetryPolicy {
+  /** The last retry begins at most so long after the first attempt, or after the last progress. */
+  readonly timeout: number;
+  readonly firstPause: number;
+  /** Pauses double until this one. */
+  readonly longestPause: number;
 }
 
-export interface Trial {
-  /** The time begins anew. */
+export function retryPolicy({ retry }: Pick<Timeouts, "retry">): RetryPolicy {
+  return { timeout: retry, firstPause: 250, longestPause: 15_000 };
+}
+
+/** Whether a status says "not now": RFC 9110 15.5.9 and 15.6, RFC 6585 4. Of 5xx, CDNs have their own (520 to 529). */
+export function isRetryableStatus(status: number): boolean {
+  return status === 408 || status === 429 || (status >= 500 && status < 600);
+}
+
+export interface FailedAttempt {
+  /** Attempts that had failed before this one. */
+  readonly failures: number;
+  /** Milliseconds since the first attempt, or since the last progress. */
+  readonly elapsed: number;
+  /** Milliseconds that the registry asked to wait. */
+  readonly retryAfter?: number | undefined;
+}
+
+/**
+ * Milliseconds to wait before the next attempt; undefined when the time is up. What the registry asked for is waited
+ * for, up to what is left of the time. Pure.
+ */
+export function pauseBeforeRetry(
+  { timeout, firstPause, longestPause }: RetryPolicy,
+  { failures, elapsed, retryAfter = 0 }: FailedAttempt,
+): number | undefined {
+  const left = timeout - elapsed;
+  if (left <= 0) return undefined;
+  const backoff = Math.min(firstPause * 2 ** failures, longestPause);
+  return Math.min(Math.max(retryAfter, backoff), left);
+}
+
+/** The retries of one operation. */
+export interface Retries {
+  /**
+   * Call it when an attempt failed. Milliseconds to wait before the next one; undefined when the time is up.
+   * @param timeout instead of the policy's
+   */
+  pause(failed?: { retryAfter?: number | undefined; timeout?: number }): number | undefined;
+  /** Milliseconds since the first attempt, or since the last progress. */
+  elapsed(): number;
+  /** Pauses and time begin anew: for work that gets on between its failures, as a download does. */
   progress(): void;
-  /** Waits before the next attempt. @throws RegistryError when there is none */
-  again(thrown: unknown): Promise<void>;
+}
+
+/** The time begins now. @param now milliseconds of a clock that never goes back */
+export function startRetries(policy: RetryPolicy, now: () => number = () => performance.now()): Retries {
+  let begun = now();
+  let failures = 0;
+  return {
+    pause: ({ retryAfter, timeout = policy.timeout } = {}) =>
+      pauseBeforeRetry({ ...policy, timeout }, { failures: failures++, elapsed: now() - begun, retryAfter }),
+    elapsed: () => now() - begun,
+    progress: () => {
+      begun = now();
+      failures = 0;
+    },
+  };
 }
 
 /** `Retry-After` in milliseconds: a number of seconds, or a date (RFC 9110 10.2.3). */

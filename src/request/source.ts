@@ -67,13 +67,13 @@ export const sourceFields = {
     .strictObject({
       stall: seconds
         .optional()
-        .describe("A transfer that brings next to nothing for so long is begun anew. Default: 30."),
+        .describe("A transfer that brings next to nothing for so long is begun again. Default: 30."),
       retry: seconds
         .optional()
-        .describe("What fails for a reason that may pass is tried again for so long. Default: 120."),
+        .describe("What fails for a reason that may pass is retried for so long. Default: 120."),
     })
     .default({})
-    .describe("Seconds of patience with registries: `{stall, retry}`."),
+    .describe("Seconds that a registry is waited for: `{stall, retry}`."),
   ...cloudFields,
   ...daemonFields,
   cache: cacheField,
@@ -90,7 +90,7 @@ export const Source = z.strictObject(sourceFields).transform((given, { issues })
   return {
     store: storePlace(given, repository),
     variant: given.variant,
-    patience: present({
+    timeouts: present({
       stall: milliseconds(given.timeouts.stall),
       retry: milliseconds(given.timeouts.retry),
     }),

@@ -63,6 +63,7 @@ const passing: readonly (readonly [string, Fault])[] = [
     "503 to blobs, for longer than BuildKit itself bears it",
     { when: blob, times: 12, happens: answers(503) },
   ],
+  ["a CDN's 520 to blobs", { when: blob, times: 12, happens: answers(520) }],
   ["429 to a blob", { when: blob, times: 1, happens: busy }],
   ["a reset of the manifest", { when: asks(/manifests\/sha256:/, "PUT"), times: 1, happens: reset }],
   [
@@ -70,6 +71,7 @@ const passing: readonly (readonly [string, Fault])[] = [
     { when: asks(/manifests\/sha256:/, "PUT"), times: 1, happens: missesBlob },
   ],
   ["503 to a tag", { when: asks(/manifests\/two/, "PUT"), times: 2, happens: answers(503) }],
+  ["a CDN's 529 to a tag", { when: asks(/manifests\/two/, "PUT"), times: 2, happens: answers(529) }],
   ["429 with Retry-After to a tag", { when: asks(/manifests\/two/, "PUT"), times: 1, happens: busy }],
   ["a reset of a tag", { when: asks(/manifests\/two/, "PUT"), times: 1, happens: reset }],
 ];
@@ -80,7 +82,7 @@ for (const [what, fault] of passing) {
     assert.deepEqual([...new Set(tagged)], ["one", "two", `build-${version.digest.slice("sha256:".length)}`]);
     // BuildKit sends again at once after 429, without a word.
     if (what !== "429 to a blob")
-      assert.match(run.stderr, /retrying in|pushing again for up to|trying again for up to/);
+      assert.match(run.stderr, /retrying in|pushing again for up to|retrying for up to/);
     assert.match(run.stdout, /"steps","value":"1 run, 0 cached"/);
   });
 }

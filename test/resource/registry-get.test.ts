@@ -12,6 +12,7 @@ import { type Authority, createAuthority } from "../support/servers/certificates
 import {
   answers,
   asks,
+  changesBody,
   type FaultProxy,
   type Faulty,
   startFaultProxy,
@@ -204,4 +205,51 @@ test("a token, and an error's text, are read up to 64 KiB, however their length 
   }
   proxy.inject({ when: asks("manifest"), ...endless(403) });
   assertFailedCleanly(await run(), /was answered with 403; this user may not do that/);
+});
+
+test("a redirect to another host is followed without credentials, and a 401 there gets none either", async () => {
+  const seen: (string | undefined)[] = [];
+  let isAsking = false;
+  await using registry = await startRegistry();
+  const stored = await storeImage(`${registry.host}/app`, { layers: [randomLayer(10_000)] });
+  await using other = await startFaultProxy(registry.url);
+  const password = "a secret password";
+  await using proxy = await startFaultProxy(registry.url);
+  other.inject({
+    when: () => true,
+    happens: async (faulty) => {
+      seen.push(faulty.request.headers.authorization);
+      const refuse = answers(401, { headers: { "www-authenticate": 'Basic realm="other"' } });
+      await (isAsking ? refuse : changesBody((body) => body))(faulty);
+    },
+  });
+  proxy.inject(
+    {
+      when: ({ headers }) => headers.authorization === undefined,
+      happens: answers(401, { headers: { "www-authenticate": 'Basic realm="own"' } }),
+    },
+    {
+      when: asks("blob"),
+      happens: (faulty) =>
+        answers(307, { headers: { location: `${other.url}${faulty.request.path}` } })(faulty),
+    },
+  );
+  const getGuarded = async () => {
+    await using folder = await createPrivateFolder("test-get");
+    return await runResource("in", {
+      args: [folder.path],
+      stdin: {
+        source: { repository: `${proxy.host}/app`, insecure: true, username: "me", password },
+        version: stored.version,
+      },
+      env: { NO_COLOR: "1" },
+    });
+  };
+  versionOf(await getGuarded());
+  isAsking = true;
+  const refused = await getGuarded();
+  assertFailedCleanly(refused, new RegExp(`GET ${other.url}/v2/app/blobs/sha256:\\w+ was answered with 401`));
+  assert.ok(seen.length > 2);
+  assert.deepEqual([...new Set(seen)], [undefined]);
+  assert.doesNotMatch(refused.output, new RegExp(password));
 });

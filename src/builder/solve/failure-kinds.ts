@@ -1,3 +1,4 @@
+import { isRetryableStatus } from "../../registry/retry.ts";
 import type { LayerCache } from "../plan/layer-cache.ts";
 
 /** What a solve can do without. */
@@ -30,9 +31,11 @@ export function cacheFailureIn(
  */
 export function isPassingPush(failure: string): boolean {
   if (!/^failed to push /m.test(failure)) return false;
+  const [, status = ""] = /(?:: |answers )(\d{3})\b/.exec(failure) ?? [];
   return (
+    isRetryableStatus(Number(status)) ||
     isPushRace(failure) ||
-    /(?:: |answers )(408|429|5\d\d)\b|toomanyrequests|connection re(set|fused)|broken pipe|\bEOF\b|i\/o timeout|TLS handshake timeout|no such host|server misbehaving|no route to host|network is unreachable/i.test(
+    /toomanyrequests|connection re(set|fused)|broken pipe|\bEOF\b|i\/o timeout|TLS handshake timeout|no such host|server misbehaving|no route to host|network is unreachable/i.test(
       failure,
     )
   );

@@ -1,6 +1,7 @@
 import type { StepContext } from "../../host/step-context.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import type { Exporter } from "../../image/exporter.ts";
+import type { Timeouts } from "../../registry/retry.ts";
 import type { Builder } from "../builder.ts";
 import type { DockerfileInput } from "../inputs/inputs.ts";
 import type { Solve } from "../plan/plan.ts";
@@ -17,15 +18,6 @@ export interface SolveRequest {
   readonly exporter: (target: string) => Promise<Exporter>;
   /** Makes one index of the images that several nodes have built of one target. */
   readonly merge: (built: readonly Descriptor[]) => Promise<Descriptor>;
-  readonly patience: SolvePatience;
+  /** How long other machines are waited for; the retries of pushes among it. */
+  readonly timeouts: Timeouts;
 }
-
-/** How long other machines are borne with, in milliseconds. */
-export interface SolvePatience {
-  /** Of a layer cache that brings nothing. */
-  readonly stall: number;
-  /** A push that fails for a reason that may pass is tried again for so long. */
-  readonly retry: number;
-}
-
-export const defaultPatience: SolvePatience = { stall: 30_000, retry: 120_000 };

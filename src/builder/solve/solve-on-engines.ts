@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { UserError } from "../../host/errors.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
+import { type Retries, retryPolicy, startRetries } from "../../registry/retry.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Share } from "../engine/pool.ts";
 import { cacheAttributes } from "../plan/layer-cache.ts";
@@ -61,10 +62,6 @@ export async function solveOnEngines(
   throw new UserError(problems.join("\n"));
 }
 
-/** Milliseconds. BuildKit itself has tried for seven seconds. */
-const firstPushPause = 2_000;
-const longestPushPause = 15_000;
-
 /**
  * Solves on one daemon: without a layer cache where that fails it, again while the registry can't take the push, and
  * once more where only its layer cache got lost.
@@ -75,10 +72,9 @@ async function solveOn(
   { solve, scope, names }: EngineSolve,
   board: ProgressBoard,
 ): Promise<BuildctlOutcome> {
-  const { step, builder, patience } = request;
+  const { step, builder, timeouts } = request;
   let caches = cacheAttributes(builder.cache, scope);
-  let pause = firstPushPause;
-  let until: number | undefined;
+  let retries: Retries | undefined;
   const summaries: SolveSummary[] = [];
   /** All that is wanted but for a layer cache. */
   let built: BuildctlOutcome | undefined;
@@ -94,7 +90,7 @@ async function solveOn(
       importCaches: caches.imports,
       exportCaches: caches.exports,
       authTls: builder.registries.authTls,
-      silence: { cache: 10 * patience.stall, daemon: 30_000 },
+      silence: { cache: 10 * timeouts.stall, daemon: 30_000 },
     };
     const label = names.length === 0 ? undefined : names.join(" ");
     const { summary, result } = await runBuildctl(run, board.follow(label));
@@ -118,12 +114,12 @@ async function solveOn(
       continue;
     }
     if (!isPassingPush(failure)) return outcome;
-    until ??= performance.now() + patience.retry;
-    const left = until - performance.now();
-    if (left < pause) return outcome;
+    retries ??= startRetries(retryPolicy(timeouts));
+    const left = timeouts.retry - retries.elapsed();
+    const pause = retries.pause();
+    if (pause === undefined) return outcome;
     step.log.warn(`${failure}\nThis may pass: pushing again for up to ${formatSeconds(left / 1000)}`);
     await delay(pause, undefined, { signal: step.signal });
-    pause = Math.min(2 * pause, longestPushPause);
   }
 }
 

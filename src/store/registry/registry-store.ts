@@ -16,14 +16,14 @@ import { writeCredentials } from "../../registry/docker-config.ts";
 import { download } from "../../registry/download.ts";
 import { getManifest, listTags, proveWritable, putManifest } from "../../registry/manifests.ts";
 import { RegistryError } from "../../registry/registry-error.ts";
-import { defaultLimits, type Limits } from "../../registry/retry.ts";
+import { defaultTimeouts, type Timeouts } from "../../registry/retry.ts";
 import { buildTag, decodeBuildIndex, encodeBuildIndex } from "../build-index.ts";
 import type { Stage, Store, StoredBuild } from "../store.ts";
 
 export interface RegistryStoreOptions {
   readonly repository: Repository;
   readonly access: RegistryAccess;
-  readonly limits?: Partial<Limits>;
+  readonly timeouts?: Partial<Timeouts>;
   readonly step: StepContext;
 }
 
@@ -42,7 +42,7 @@ export async function openRegistryStore(options: RegistryStoreOptions): Promise<
     where,
     access,
     step,
-    limits: { ...defaultLimits, ...options.limits },
+    timeouts: { ...defaultTimeouts, ...options.timeouts },
     credentials: (signal) => findCredentials(access, repository.host, { env, signal }),
   });
   const opened: OpenedRepository = { client, repository, blobs: repositoryBlobs(client, where) };

@@ -1,0 +1,79 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Log } from "../host/log.ts";
+import { RegistryFailure } from "./registry-error.ts";
+import { type RetryPolicy, startRetries } from "./retry.ts";
+
+/** For a registry that has never answered: a wrong name or port should be told soon. Milliseconds. */
+const unknownTimeout = 2_000;
+
+/** Retries what may pass, and tells the log once. */
+export class Retrier {
+  /** The registry has answered before, so it is there. */
+  known = false;
+  readonly #policy: RetryPolicy;
+  readonly #where: string;
+  readonly #log: Log;
+  #said = false;
+
+  constructor({ policy, where, log }: { policy: RetryPolicy; where: string; log: Log }) {
+    this.#policy = policy;
+    this.#where = where;
+    this.#log = log;
+  }
+
+  /**
+   * Runs attempts until one succeeds, one fails for good, or the time is up.
+   * @throws RegistryError for the last failure
+   */
+  async run<T>(signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
+    const attempts = this.begin(signal);
+    for (;;) {
+      try {
+        return await attempt();
+      } catch (thrown) {
+        await attempts.failed(thrown);
+      }
+    }
+  }
+
+  /** For work that knows best when it gets on, as a download does. */
+  begin(signal: AbortSignal): Attempts {
+    const retries = startRetries(this.#policy);
+    let isRetry = false;
+    return {
+      progress: () => {
+        retries.progress();
+        isRetry = false;
+      },
+      failed: async (thrown) => {
+        signal.throwIfAborted();
+        if (!(thrown instanceof RegistryFailure)) throw thrown;
+        if (!thrown.retryable) throw thrown.toError(this.#where);
+        const isNew = thrown.fault === "unreachable" && !this.known;
+        const timeout = isNew ? Math.min(unknownTimeout, this.#policy.timeout) : this.#policy.timeout;
+        const pause = retries.pause({ retryAfter: thrown.retryAfter, timeout });
+        if (pause === undefined) {
+          const seconds = Math.round(retries.elapsed() / 1000);
+          throw thrown.toError(this.#where, isRetry ? ` (tried for ${seconds} s)` : "");
+        }
+        isRetry = true;
+        if (!isNew) this.#say(thrown.message, timeout);
+        await delay(pause, undefined, { signal });
+      },
+    };
+  }
+
+  #say(reason: string, timeout: number): void {
+    if (this.#said) return;
+    this.#said = true;
+    this.#log.warn(`${this.#where}: ${reason}; retrying for up to ${Math.ceil(timeout / 1000)} s`);
+  }
+}
+
+/** The attempts of one operation. */
+export interface Attempts {
+  /** The time begins anew. */
+  progress(): void;
+  /** Waits before the next attempt. @throws RegistryError when there is none */
+  failed(thrown: unknown): Promise<void>;
+}

@@ -2,11 +2,12 @@ import { UserError } from "../host/errors.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
 import type { RegistryAccess } from "../registry/access.ts";
+import { type RegistryFiles, writeRegistryFiles } from "../registry/registry-files.ts";
 import { cacheEnvironment } from "./cache-credentials.ts";
 import { startLocalDaemon } from "./engine/local-daemon.ts";
 import { type Nodes, openNodes } from "./engine/nodes.ts";
 import { type EnginePool, poolOf } from "./engine/pool.ts";
-import { type RegistryFiles, writeRegistryFiles } from "./engine/registry-files.ts";
+import { type AuthTlsContext, authTlsContexts, registryBlocks } from "./engine/registry-blocks.ts";
 import { type RemoteBuildKit, reachRemoteDaemon } from "./engine/remote-daemon.ts";
 import type { LayerCache } from "./plan/layer-cache.ts";
 
@@ -35,7 +36,9 @@ export interface BuilderOptions {
 /** Daemons that can be used, with a private folder for what passes between us and them. */
 export interface Builder extends AsyncDisposable {
   readonly pool: EnginePool;
+  /** For buildctl, which hands credentials to the daemon as it asks for them. */
   readonly registries: RegistryFiles;
+  readonly authTls: readonly AuthTlsContext[];
   readonly cache: LayerCache;
   readonly workspace: string;
 }
@@ -55,7 +58,14 @@ export async function openBuilder(options: BuilderOptions): Promise<Builder> {
   const registries = await writeRegistryFiles(access, workspace, step.env);
   const pool = opened.use(await openPool(options, workspace, registries));
   const owned = opened.move();
-  return { pool, registries, cache, workspace, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    pool,
+    registries,
+    authTls: authTlsContexts(access, registries),
+    cache,
+    workspace,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 async function openPool(
@@ -78,10 +88,10 @@ async function openPool(
       workspace,
       stateParents,
       entitlements: options.entitlements,
-      registries: registries.blocks,
+      registries: registryBlocks(options.access, registries),
       extra: options.daemonConfig,
       // The daemon leaves sockets of ssh agents in its folder for temporary files.
-      env: { ...registries.env, ...cacheEnv, ...unlimitedLogs, TMPDIR: workspace },
+      env: { ...step.env, ...registries.env, ...cacheEnv, ...unlimitedLogs, TMPDIR: workspace },
     }),
   );
 }

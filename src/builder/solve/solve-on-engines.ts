@@ -82,14 +82,14 @@ async function solveOn(
     const run: BuildctlRun = {
       step,
       engine,
-      env: { ...builder.registries.env, ...builder.cache.clientEnv },
+      env: { ...step.env, ...builder.registries.env, ...builder.cache.clientEnv },
       solve,
       exporter: await request.exporter(solve.target),
       metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),
       progress: request.style === "plain" ? "plain" : "rawjson",
       importCaches: caches.imports,
       exportCaches: caches.exports,
-      authTls: builder.registries.authTls,
+      authTls: builder.authTls,
       silence: { cache: 10 * timeouts.stall, daemon: 30_000 },
     };
     const label = names.length === 0 ? undefined : names.join(" ");

@@ -1,0 +1,38 @@
+import type { HostAccess, RegistryAccess } from "../../registry/access.ts";
+import type { PemFiles, RegistryFiles } from "../../registry/registry-files.ts";
+import type { RegistryBlock } from "./daemon-config.ts";
+
+type HostFiles = Pick<RegistryFiles, "hosts">;
+
+/** By host, the blocks of a daemon's configuration (BuildKit, docs/buildkitd.toml.md). Pure. */
+export function registryBlocks({ hosts }: RegistryAccess, files: HostFiles): Map<string, RegistryBlock> {
+  return new Map(
+    Array.from(hosts, ([host, access]) => [host, registryBlock(access, files.hosts.get(host) ?? {})]),
+  );
+}
+
+function registryBlock(access: HostAccess, { ca, cert, key }: PemFiles): RegistryBlock {
+  return {
+    // Both together make BuildKit try https without checking, then plain http. Left to itself, it would speak
+    // plain http to any registry on loopback, whatever CA is given.
+    ...(access.insecure === true ? { http: true, insecure: true } : { http: false }),
+    ...(ca === undefined ? {} : { ca: [ca] }),
+    ...(cert === undefined || key === undefined ? {} : { keypair: [{ cert, key }] }),
+    ...(access.mirrors === undefined ? {} : { mirrors: access.mirrors }),
+  };
+}
+
+/** The attributes of one `--registry-auth-tlscontext` of buildctl. */
+export type AuthTlsContext = readonly (readonly [string, string])[];
+
+/**
+ * For buildctl, which fetches tokens itself (`--registry-auth-tlscontext`): a host without anything of its own has
+ * none. Pure.
+ */
+export function authTlsContexts({ hosts }: RegistryAccess, files: HostFiles): AuthTlsContext[] {
+  const contexts = Array.from(hosts, ([host, access]): AuthTlsContext => {
+    const insecure = access.insecure === true ? [["insecure", "true"] as const] : [];
+    return [["host", host], ...insecure, ...Object.entries(files.hosts.get(host) ?? {})];
+  });
+  return contexts.filter((context) => context.length > 1);
+}

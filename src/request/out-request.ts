@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { PutParams, taskForms } from "./put-params.ts";
+import type { PutParams } from "./put-params.ts";
 import { readAs, readObject } from "./read-json.ts";
+import { readPutParams } from "./read-put-params.ts";
 import { Source } from "./source.ts";
-import { fromTaskForms } from "./task-syntax.ts";
 
 const OutRequest = z.strictObject({
   source: z.unknown(),
@@ -20,6 +20,6 @@ export function readOutRequest(text: string): OutRequest {
   const request = readAs(OutRequest, readObject(text), "request");
   return {
     source: readAs(Source, request.source, "source"),
-    params: readAs(PutParams, fromTaskForms(request.params ?? {}, taskForms), "params"),
+    params: readPutParams(request.params ?? {}),
   };
 }

@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { suggestName } from "../host/suggest.ts";
-import { jsonKindOf } from "./task-syntax.ts";
+import { type Fault, jsonKindOf, RequestError } from "./faults.ts";
 
 /**
  * Reads the JSON object that Concourse wrote to stdin.
@@ -63,34 +63,38 @@ function parse(text: string): unknown {
   }
 }
 
-/** Faults that are told of at once. */
-const mostTold = 20;
-
 /**
  * Holds a value against a schema.
  * @param subject the name of the value: `source`, `params`
- * @throws UserError with one line for each thing that is wrong; values are never shown
+ * @param found faults that are already known, to be told with the others
+ * @throws RequestError with all that is wrong; values are never shown
  */
-export function readAs<S extends z.ZodType>(schema: S, value: unknown, subject: string): z.output<S> {
+export function readAs<S extends z.ZodType>(
+  schema: S,
+  value: unknown,
+  subject: string,
+  found: readonly Fault[] = [],
+): z.output<S> {
   const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const { issues } = result.error;
-  const lines = issues.slice(0, mostTold).flatMap((issue) => describe(issue, value, subject, schema));
-  const more = lines.length - mostTold + Math.max(issues.length - mostTold, 0);
-  throw new UserError([...lines.slice(0, mostTold), ...(more > 0 ? [`… and ${more} more`] : [])].join("\n"));
+  const issues = result.error?.issues ?? [];
+  const faults = [...found, ...issues.flatMap((issue) => describe(issue, value, subject, schema))];
+  if (!result.success || faults.length > 0) throw new RequestError(faults);
+  return result.data;
 }
 
-function describe(issue: z.core.$ZodIssue, root: unknown, subject: string, schema: z.ZodType): string[] {
-  const place = [subject, ...issue.path.map(String)].join(".");
-  const found = valueAt(root, issue.path);
+function describe(issue: z.core.$ZodIssue, root: unknown, subject: string, schema: z.ZodType): Fault[] {
+  const { path } = issue;
+  const place = [subject, ...path.map(String)].join(".");
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => {
-      const near = suggestName(key, knownKeys(schema, issue.path));
+      const near = suggestName(key, knownKeys(schema, path));
       const hint = near === undefined ? "" : `; did you mean ${JSON.stringify(near)}?`;
-      return `${place}: there is no ${JSON.stringify(key)}${hint}`;
+      const message = `${place}: there is no ${JSON.stringify(key)}${hint}`;
+      return { path: [...path, key], message, isChoice: false };
     });
   }
-  return [`${place}: ${whatIsWrong(issue)}, found ${jsonKindOf(found)}`];
+  const message = `${place}: ${whatIsWrong(issue)}, found ${jsonKindOf(valueAt(root, path))}`;
+  return [{ path, message, isChoice: issue.code === "invalid_union" }];
 }
 
 function whatIsWrong(issue: z.core.$ZodIssue): string {

@@ -1,6 +1,6 @@
-import { PutParams, taskForms } from "./put-params.ts";
-import { readAs } from "./read-json.ts";
-import { findForm, fromTaskForms } from "./task-syntax.ts";
+import { type PutParams, taskForms } from "./put-params.ts";
+import { readPutParams } from "./read-put-params.ts";
+import { findForm } from "./task-syntax.ts";
 
 /**
  * Reads a task's params from its environment. They are there beside much else, so a variable counts only when its
@@ -10,7 +10,7 @@ import { findForm, fromTaskForms } from "./task-syntax.ts";
  */
 export function readTaskParams(env: Readonly<Record<string, string | undefined>>): PutParams {
   const given = Object.entries(env).filter(([name, value]) => value !== undefined && isTaskParam(name));
-  return readAs(PutParams, fromTaskForms(Object.fromEntries(given), taskForms), "params");
+  return readPutParams(Object.fromEntries(given));
 }
 
 /** The environment for programs that a task starts: its params, secrets among them, are read and none of their business. */

@@ -1,5 +1,6 @@
 import { UserError } from "../host/errors.ts";
 import { suggestName } from "../host/suggest.ts";
+import { type Fault, jsonKindOf } from "./faults.ts";
 
 /**
  * How a param of the oci-build task is spelled, and how its string becomes the value of the snake_case form.
@@ -106,35 +107,53 @@ function readBoolean(text: string, name: string): boolean {
 type Forms = Readonly<Record<string, readonly TaskForm[]>>;
 
 /**
- * Params with every upper-case name replaced by its snake_case form.
+ * Params with every upper-case name replaced by its snake_case form, and what is wrong with their names, with both
+ * forms of one param at once, and with the values of upper-case ones. What is wrong is left out of the params.
  * @param forms the upper-case forms of each snake_case name
- * @throws UserError when both forms of one param are given, or for a name that is neither
  */
 export function fromTaskForms(
   given: Readonly<Record<string, unknown>>,
   forms: Forms,
-): Record<string, unknown> {
-  const lowered = new Map<
-    string,
-    { readonly from: string; readonly value: unknown; readonly entries: boolean }
-  >();
+): { readonly params: Record<string, unknown>; readonly faults: readonly Fault[] } {
+  const lowered = new Map<string, Lowered>();
+  const faults: Fault[] = [];
   for (const [name, value] of Object.entries(given)) {
-    const found = Object.hasOwn(forms, name) ? undefined : findForm(name, forms);
-    if (found === undefined && !Object.hasOwn(forms, name)) throw unknownName(name, forms);
-    if (found !== undefined && isNotGiven(value, found.form)) continue;
-    const target = found?.param ?? name;
-    const read = found === undefined ? value : readForm(found, name, value);
-    const earlier = lowered.get(target);
-    const isEntry = found?.form.kind === "prefix";
-    if (earlier !== undefined && !(earlier.entries && isEntry)) {
-      throw new UserError(
-        `params: ${earlier.from} and ${name} are two forms of one param, ${target}: remove one`,
-      );
+    try {
+      lower(name, value, forms, lowered);
+    } catch (thrown) {
+      if (!(thrown instanceof UserError)) throw thrown;
+      faults.push({ path: [name], message: thrown.message, isChoice: false });
     }
-    const merged = isEntry ? { ...(earlier?.value as object | undefined), ...(read as object) } : read;
-    lowered.set(target, { from: earlier?.from ?? name, value: merged, entries: isEntry });
   }
-  return Object.fromEntries(Array.from(lowered, ([name, { value }]) => [name, value]));
+  const params = Object.fromEntries(Array.from(lowered, ([name, { value }]) => [name, value]));
+  return { params, faults };
+}
+
+/** The value of a snake_case param. */
+interface Lowered {
+  /** The name by which it was given first. */
+  readonly from: string;
+  readonly value: unknown;
+  /** Whether it is a map of which each upper-case name gave an entry. */
+  readonly entries: boolean;
+}
+
+/** @throws UserError for a name that is no param's, one that comes twice, and a text that its param can't be */
+function lower(name: string, value: unknown, forms: Forms, lowered: Map<string, Lowered>): void {
+  const found = Object.hasOwn(forms, name) ? undefined : findForm(name, forms);
+  if (found === undefined && !Object.hasOwn(forms, name)) throw unknownName(name, forms);
+  if (found !== undefined && isNotGiven(value, found.form)) return;
+  const target = found?.param ?? name;
+  const read = found === undefined ? value : readForm(found, name, value);
+  const earlier = lowered.get(target);
+  const isEntry = found?.form.kind === "prefix";
+  if (earlier !== undefined && !(earlier.entries && isEntry)) {
+    throw new UserError(
+      `params: ${earlier.from} and ${name} are two forms of one param, ${target}: remove one`,
+    );
+  }
+  const merged = isEntry ? { ...(earlier?.value as object | undefined), ...(read as object) } : read;
+  lowered.set(target, { from: earlier?.from ?? name, value: merged, entries: isEntry });
 }
 
 interface MatchedForm {
@@ -178,12 +197,4 @@ function unknownName(name: string, forms: Forms): UserError {
   const near = suggestName(name, [...Object.keys(forms), ...upper]);
   const hint = near === undefined ? "" : `; did you mean ${JSON.stringify(near)}?`;
   return new UserError(`params: there is no param ${JSON.stringify(name)}${hint}`);
-}
-
-/** What kind of JSON value this is, for messages that must not show the value itself. */
-export function jsonKindOf(value: unknown): string {
-  if (value === null || value === undefined) return "nothing (null)";
-  if (Array.isArray(value)) return "a list";
-  if (typeof value === "object") return "a map";
-  return `a ${typeof value}`;
 }

@@ -143,7 +143,7 @@ export const putParams = {
   build_args_file: {
     schema: nonEmpty.optional(),
     upper: [whole("BUILD_ARGS_FILE")],
-    doc: "File with one `name=value` a line, or a map when its name ends in `.yml`, `.yaml` or `.json`. `build_args` win.",
+    doc: "File with one `name=value` a line, or a YAML map when its name ends in `.yml`, `.yaml` or `.json`, or a JSON object. `build_args` win.",
   },
   labels: {
     schema: z.record(labelName, text).default({}),

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { Digest } from "../../src/image/digest.ts";
 import { blobPath } from "../../src/image/layout.ts";
-import { makeSite } from "../support/runs/put-and-get.ts";
-import { runResource } from "../support/runs/resource.ts";
+import { makeSite, result } from "../support/runs/put-and-get.ts";
+import { assertFailedCleanly, runResource } from "../support/runs/resource.ts";
 
 /** Values whose ends are blanks and line ends, which whoever reads words is tempted to trim. */
 const ends = { A: "trail  ", B: "a\nb\n", C: "\t lead", D: "\r\n", E: " ", F: 'q"\n' };
@@ -68,3 +68,36 @@ test("a task's image holds blanks and line ends at the ends of BUILD_ARG_* and L
   await assertArgsIn(join(site.inputs, "image"));
   assert.deepEqual(await json(join(site.inputs, "image/labels.json")), ends);
 });
+
+test("files of args and labels are read with a byte order mark, and refused as UTF-16", async () => {
+  await using site = await makeSite("ARG FIRST=default\nRUN echo $FIRST > /result\n");
+  await writeFile(join(site.inputs, "args"), "\uFEFFFIRST=one\nSECOND=two\n");
+  await writeFile(join(site.inputs, "labels.yml"), "\uFEFFfirst: &v one\nsecond: *v\nthird:\n");
+  const run = await site.put({ build_args_file: "args", labels_file: "labels.yml" });
+  const got = await site.get(run);
+  assert.equal(await result(got), "one\n");
+  assert.deepEqual(await json(join(got, "labels.json")), { first: "one", second: "one", third: "" });
+  await writeFile(join(site.inputs, "wide"), Buffer.from("\uFEFFFIRST=one\n", "utf16le"));
+  assertFailedCleanly(
+    await site.put({ build_args_file: "wide" }),
+    /build_args_file: "wide" is no text: it is UTF-16; save it as UTF-8/,
+  );
+  await writeFile(join(site.inputs, "shell"), "export FIRST=one\n");
+  assertFailedCleanly(await site.put({ build_args_file: "shell" }), /shell line 1: .* without "export"/);
+});
+
+for (const param of ["build_args_file", "labels_file"]) {
+  test(`a put that reads a YAML ${param} of very many keys ends soon after SIGTERM`, async () => {
+    await using site = await makeSite("");
+    const keys = Array.from({ length: 155_000 }, (_, index) => `${index.toString(16)}:\n`).join("");
+    await writeFile(join(site.inputs, "big.yml"), keys);
+    const started = await site.startPut({ [param]: "big.yml" });
+    await started.wrote(/building with/);
+    const begun = performance.now();
+    started.kill("SIGTERM");
+    const run = await started.result;
+    assert.equal(run.status, 143, run.output);
+    assert.deepEqual(run.leftovers, []);
+    assert.ok(performance.now() - begun < 8000, "it heard SIGTERM late");
+  });
+}

@@ -68,7 +68,7 @@ export async function resolveInput(
 }
 
 /**
- * Reads a small text file among the inputs, whose text ends up in names and arguments. `limit` in bytes.
+ * Reads a small text file among the inputs, whose text ends up in names and arguments. A byte order mark is left out. `limit` in bytes.
  * @throws UserError as {@link resolveInput}, and for what is too large, no UTF-8 or no text
  */
 export async function readInputText(
@@ -78,11 +78,15 @@ export async function readInputText(
   limit = 1024 * 1024,
 ): Promise<string> {
   const bytes = await readInputFile(folder, path, subject, limit);
-  if (bytes.includes(0) || !isUtf8(bytes))
-    throw new UserError(
-      `${subject}: ${JSON.stringify(path)} is no text: it ${bytes.includes(0) ? "holds a NUL character" : "is not UTF-8"}`,
-    );
-  return bytes.toString("utf8");
+  const isUtf16 = /^(fffe|feff)/.test(bytes.toString("hex", 0, 2));
+  if (isUtf16 || bytes.includes(0) || !isUtf8(bytes)) {
+    const why = isUtf16
+      ? "it is UTF-16; save it as UTF-8"
+      : `it ${bytes.includes(0) ? "holds a NUL character" : "is not UTF-8"}`;
+    throw new UserError(`${subject}: ${JSON.stringify(path)} is no text: ${why}`);
+  }
+  // Editors of Windows put a byte order mark before the text.
+  return bytes.toString("utf8").replace(/^\uFEFF/, "");
 }
 
 /** Reads a small file among the inputs. `limit` in bytes. @throws UserError as {@link resolveInput}, and for what is too large */

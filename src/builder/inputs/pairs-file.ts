@@ -1,66 +1,120 @@
-import { isMap, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
+import { addAbortListener, once } from "node:events";
+import { Worker } from "node:worker_threads";
 import { UserError } from "../../host/errors.ts";
 import type { Strings } from "../plan/options.ts";
+import { type ParsedYaml, parseYamlPairs } from "./yaml-pairs.ts";
 
-/**
- * Reads `build_args_file` and `labels_file`: one `name=value` a line (empty lines and lines that start with `#`
- * are passed over), or, when the file's name ends in `.yml`, `.yaml` or `.json`, one YAML map of names to scalars, whose
- * values may span lines. Numbers and booleans keep the text they have in the file.
- * @throws UserError naming the line or the key
- */
-export function parsePairs(text: string, path: string, subject: string): Strings {
-  return /\.(ya?ml|json)$/.test(path) ? fromYaml(text, path, subject) : fromLines(text, path, subject);
+export interface PairsFile {
+  /** As the params name it. Its end tells YAML and JSON from lines. */
+  readonly path: string;
+  /** The param that names the file. */
+  readonly subject: string;
+  readonly kind: "build args" | "labels";
+  readonly signal: AbortSignal;
 }
 
-function fromLines(text: string, path: string, subject: string): Strings {
+/**
+ * Reads `build_args_file` and `labels_file`: one `name=value` a line (empty lines and lines that begin with `#` are
+ * passed over, and the last of equal names counts), or one YAML map of names to scalars, when the file's name ends in
+ * `.yml`, `.yaml` or `.json` or its text is a JSON object. Numbers and booleans keep the text they have in the file; an
+ * empty value is "", an alias is what it stands for, and of several documents the first counts, as in the oci-build
+ * task.
+ * @throws UserError naming the line; values are never shown
+ */
+export async function parsePairs(text: string, file: PairsFile): Promise<Strings> {
+  const isYaml = /\.(ya?ml|json)$/i.test(file.path) || isJsonObject(text);
+  const pairs = isYaml ? await yamlPairs(text, file) : linePairs(text, file);
+  return Object.fromEntries(pairs);
+}
+
+function linePairs(text: string, file: PairsFile): ReadonlyMap<string, string> {
   const pairs = new Map<string, string>();
   for (const [index, raw] of text.split("\n").entries()) {
     const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
-    if (line.trim() === "" || line.startsWith("#")) continue;
+    if (/^\s*(#|$)/.test(line)) continue;
     const equals = line.indexOf("=");
     // The line itself may hold a secret, so only its number is shown.
-    if (equals < 1) throw new UserError(`${subject}: ${path} line ${index + 1}: expected name=value`);
-    pairs.set(line.slice(0, equals), line.slice(equals + 1));
+    if (equals < 1) throw refusedLine(file, index + 1, "expected name=value");
+    const name = line.slice(0, equals);
+    checkName(name, index + 1, file);
+    pairs.set(name, line.slice(equals + 1));
   }
-  return Object.fromEntries(pairs);
+  return pairs;
 }
 
-function fromYaml(text: string, path: string, subject: string): Strings {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
-  const [error] = document.errors;
-  if (error !== undefined) {
-    const { line } = lines.linePos(error.pos[0]);
-    throw new UserError(
-      `${subject}: ${path} line ${line} is not YAML: ${error.code.toLowerCase().replaceAll("_", " ")}`,
-    );
-  }
-  if (document.contents === null) return {};
-  if (!isMap(document.contents)) {
-    throw new UserError(`${subject}: ${path}: expected a YAML map of names to values`);
+async function yamlPairs(text: string, file: PairsFile): Promise<ReadonlyMap<string, string>> {
+  const parsed = text.length > smallYaml ? await parseInThread(text, file.signal) : parseYamlPairs(text);
+  if (parsed.kind === "refused") {
+    const lines = text.split("\n");
+    const first = lines.findIndex((line) => !/^\s*(#|$)/.test(line));
+    if (isLine.test(lines[first] ?? "")) throw notYaml(file, first + 1);
+    throw parsed.line === undefined
+      ? new UserError(`${file.subject}: ${file.path}: ${parsed.why}`)
+      : refusedLine(file, parsed.line, parsed.why);
   }
   const pairs = new Map<string, string>();
-  for (const { key, value } of document.contents.items) {
-    const name = scalarText(key);
-    if (name === undefined) throw new UserError(`${subject}: ${path}: a key is no plain name`);
-    const string = scalarText(value);
-    if (string === undefined) {
-      throw new UserError(
-        `${subject}: ${path}: ${name}: expected a string, a number or a boolean, found ${yamlKindOf(value)}`,
-      );
-    }
-    pairs.set(name, string);
+  for (const { name, value, line } of parsed.pairs) {
+    if (isLine.test(name)) throw notYaml(file, line);
+    checkName(name, line, file);
+    if (pairs.has(name)) throw refusedLine(file, line, `${name} is there twice: remove one`);
+    pairs.set(name, value);
   }
-  return Object.fromEntries(pairs);
+  return pairs;
 }
 
-function scalarText(node: unknown): string | undefined {
-  if (!isScalar(node) || node.value === null) return undefined;
-  return typeof node.value === "string" ? node.value : node.source;
+const isLine = /^[^\s:=]+=/;
+
+function notYaml(file: PairsFile, line: number): UserError {
+  const extension = /[^.]*$/.exec(file.path)?.[0] ?? "";
+  return refusedLine(
+    file,
+    line,
+    `found name=value, but a file whose name ends in .${extension} is YAML: write name: value, or give the file another name`,
+  );
 }
 
-function yamlKindOf(node: unknown): string {
-  if (isMap(node)) return "a map";
-  if (isSeq(node)) return "a list";
-  return "nothing (null)";
+/** @throws UserError for a name that no Dockerfile could ask for, and that is a slip */
+function checkName(name: string, line: number, file: PairsFile): void {
+  const what = file.kind === "labels" ? "label" : "build arg";
+  if (name === "" || name.includes("="))
+    throw refusedLine(file, line, `expected the name of a ${what}, without "="`);
+  if (/^\s*export\s/.test(name))
+    throw refusedLine(file, line, 'expected name=value without "export" before it');
+  if (name !== name.trim())
+    throw refusedLine(file, line, 'expected name=value with no blanks around the "="');
+  if (file.kind === "build args" && /\s/.test(name))
+    throw refusedLine(file, line, "expected name=value; the name of a build arg has no blanks");
+}
+
+function refusedLine(file: PairsFile, line: number, why: string): UserError {
+  return new UserError(`${file.subject}: ${file.path} line ${line}: ${why}`);
+}
+
+/** The docker-image resource's files are JSON whatever their name. */
+function isJsonObject(text: string): boolean {
+  if (!/^\s*\{/.test(text)) return false;
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Characters. What is smaller is parsed in less time than a thread takes to start. */
+const smallYaml = 32 * 1024;
+
+/** YAML of a mebibyte may take seconds, in which nobody else would hear of an abort: it is parsed beside. */
+async function parseInThread(text: string, signal: AbortSignal): Promise<ParsedYaml> {
+  signal.throwIfAborted();
+  const thread = new Worker(new URL("./yaml-thread.ts", import.meta.url), { workerData: text });
+  using _ = addAbortListener(signal, () => void thread.terminate());
+  const [parsed] = (await Promise.race([
+    once(thread, "message"),
+    once(thread, "exit").then(([status]) => {
+      signal.throwIfAborted();
+      throw new Error(`the thread that parses YAML ended with ${String(status)}`);
+    }),
+  ])) as [ParsedYaml];
+  return parsed;
 }

@@ -6,6 +6,7 @@ import { openImageArg } from "../../image/reader/open-image.ts";
 import type { BuildOptions, SecretSource, SshSource, Strings } from "../plan/options.ts";
 import { type InputFolder, readInputFile, readInputText, resolveInput } from "./input-folder.ts";
 import type { ContextInput, DockerfileInput, Inputs, LayoutInput, NamedContext } from "./inputs.ts";
+import type { PairsFile } from "./pairs-file.ts";
 import { type Login, readRemoteContext } from "./remote-context.ts";
 import { type BuildPlatforms, wantedPlatforms } from "./wanted-platforms.ts";
 
@@ -37,8 +38,8 @@ export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
   const { login, ...context } = await findContext(options, folder);
   const dockerfile = await findDockerfile(request, context);
   const [buildArgs, labels, target, imageArgs, contexts, secrets, ssh] = await Promise.all([
-    pairs(folder, options.buildArgs, options.buildArgsFile, "build_args_file"),
-    pairs(folder, options.labels, options.labelsFile, "labels_file"),
+    readPairs(request, "build args"),
+    readPairs(request, "labels"),
     findTarget(options, folder),
     inOrder(options.imageArgs, (name, path) =>
       imageArg(request, name, { path, dockerfile: dockerfile?.text }),
@@ -202,15 +203,19 @@ async function privateDockerfile(
   return { folder, name, shown, text: content.toString("utf8") };
 }
 
-async function pairs(
-  folder: InputFolder,
-  given: Strings,
-  file: string | undefined,
-  subject: string,
+/** The build args or labels of the params, over those of their file. */
+async function readPairs(
+  { options, folder, signal }: ResolveInputs,
+  kind: PairsFile["kind"],
 ): Promise<Strings> {
-  if (file === undefined) return given;
+  const [given, path, subject] =
+    kind === "labels"
+      ? [options.labels, options.labelsFile, "labels_file"]
+      : [options.buildArgs, options.buildArgsFile, "build_args_file"];
+  if (path === undefined) return given;
   const { parsePairs } = await import("./pairs-file.ts");
-  return { ...parsePairs(await readInputText(folder, file, subject), file, subject), ...given };
+  const text = await readInputText(folder, path, subject);
+  return { ...(await parsePairs(text, { path, subject, kind, signal })), ...given };
 }
 
 async function findTarget(options: BuildOptions, folder: InputFolder): Promise<string | undefined> {

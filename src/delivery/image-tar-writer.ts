@@ -3,13 +3,13 @@ import { Readable } from "node:stream";
 import { type Header, pack } from "tar-stream";
 import { writeDurably } from "../host/atomic-write.ts";
 import type { Blobs } from "../image/blobs.ts";
+import { compressionOfMediaType } from "../image/compression/formats.ts";
 import { storedGzip, storedGzipSize } from "../image/compression/stored-gzip.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import { type DiffId, type Digest, hexOf } from "../image/digest.ts";
 import type { Image } from "../image/image-tree.ts";
 import { blobPath } from "../image/layout.ts";
 import { layoutIndex, layoutMarker } from "../image/layout-writer.ts";
-import { mediaTypes } from "../image/media-types.ts";
 import { familiarRepository, type Reference } from "../image/reference.ts";
 import { verifiedPieces } from "../image/verify.ts";
 
@@ -184,9 +184,9 @@ function wrappedPath(digest: Digest): string {
 }
 
 function isGzipLayer({ mediaType }: Descriptor): boolean {
-  return mediaType === mediaTypes.ociLayerGzip || mediaType === mediaTypes.dockerLayerGzip;
+  return compressionOfMediaType(mediaType) === "gzip";
 }
 
 function isPlainLayer({ mediaType }: Descriptor): boolean {
-  return mediaType === mediaTypes.ociLayer || mediaType === mediaTypes.dockerLayer;
+  return compressionOfMediaType(mediaType) === "none";
 }

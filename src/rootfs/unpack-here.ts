@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { readDefaults } from "./attributes.ts";
-import { checkDiffId, decompress, openCompressed } from "./layer/layer.ts";
+import { checkDiffId, openCompressed, plainBytes } from "./layer/layer.ts";
 import { close, openHostFolder } from "./syscalls.ts";
 import { TarReader } from "./tar/reader.ts";
 import type { Unpacking } from "./threads/unpack-in-threads.ts";
@@ -24,7 +24,7 @@ export async function unpackHere({ layers, destination, step, progress }: Unpack
       const { compression, bytes } = await openCompressed(layer, step.signal);
       // The whole layer is read first, so nothing is written from a damaged one.
       const whole = Readable.from([await buffer(bytes)], { objectMode: false });
-      for await (const plain of decompress({ compression, bytes: whole }, layer.descriptor)) {
+      for await (const plain of plainBytes({ compression, bytes: whole }, layer.descriptor)) {
         hash.update(plain);
         tar.write(plain);
       }

@@ -1,6 +1,6 @@
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
-import { UserError } from "../../host/errors.ts";
+import { UndecompressableError } from "./undecompressable.ts";
 
 /**
  * Decompresses gzip (RFC 1952) of any number of members, with zeros after the last one, as GNU gzip does. Node's
@@ -25,7 +25,8 @@ export async function* gunzip(source: AsyncIterable<Buffer>): AsyncGenerator<Buf
   try {
     yield* plain;
     await fed;
-    if (end > plain.bytesWritten) throw new UserError("something else follows its last gzip member");
+    if (end > plain.bytesWritten)
+      throw new UndecompressableError("something else follows its last gzip member");
   } finally {
     plain.destroy();
     await fed;

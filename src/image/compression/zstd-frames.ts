@@ -1,7 +1,7 @@
 import { pipeline } from "node:stream/promises";
 import { createZstdDecompress } from "node:zlib";
-import { UserError } from "../../host/errors.ts";
-import { isSkippable, isZstd } from "./compression.ts";
+import { isSkippable, isZstd } from "./magic.ts";
+import { UndecompressableError } from "./undecompressable.ts";
 
 /**
  * Decompresses Zstandard (RFC 8878) of any number of frames. Node's decompressor fails when one frame follows
@@ -11,9 +11,9 @@ import { isSkippable, isZstd } from "./compression.ts";
 export async function* unzstd(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const input = new Input(source);
   while (await input.has(1)) {
-    const magic = (await input.peek(4)).readUInt32LE(0);
-    if (!isZstd(magic)) throw broken("something else follows its last frame");
-    if (isSkippable(magic)) {
+    const head = await input.peek(4);
+    if (!isZstd(head)) throw broken("something else follows its last frame");
+    if (isSkippable(head)) {
       const length = (await input.peek(8)).readUInt32LE(4);
       for await (const _ of input.take(8 + length));
     } else {
@@ -86,6 +86,6 @@ class Input {
   }
 }
 
-function broken(what: string): UserError {
-  return new UserError(`it is broken Zstandard: ${what}`);
+function broken(what: string): Error {
+  return new UndecompressableError(`it is broken Zstandard: ${what}`);
 }

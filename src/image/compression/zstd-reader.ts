@@ -1,8 +1,8 @@
 import { readSync } from "node:fs";
 import koffi from "koffi";
-import { UserError } from "../../host/errors.ts";
 import { libc } from "../../host/libc.ts";
-import { isZstd } from "./compression.ts";
+import { isZstd } from "./magic.ts";
+import { UndecompressableError } from "./undecompressable.ts";
 
 /**
  * What is called of <zstd.h>, in the libzstd that Node is made of. Not in the machine's: what that calls of itself
@@ -58,7 +58,7 @@ export class ZstdReader implements Disposable {
 
   /**
    * Fills a buffer with plain bytes, wholly or in part, from its start. Answers how many; 0 at the end.
-   * @throws UserError when it is no whole Zstandard
+   * @throws UndecompressableError when it is no whole Zstandard
    */
   read(into: Uint8Array): number {
     this.#output.set([koffi.address(into), BigInt(into.length), 0n]);
@@ -66,7 +66,7 @@ export class ZstdReader implements Disposable {
       if (this.#isBetweenFrames) {
         if (!this.#findFrame()) return 0;
       } else if (this.#left() === 0 && !this.#isHeldBack && !this.#readMore()) {
-        throw new UserError("it is broken Zstandard: it ends within a frame");
+        throw new UndecompressableError("it is broken Zstandard: it ends within a frame");
       }
       const made = this.#decompress();
       if (made > 0) return made;
@@ -80,7 +80,7 @@ export class ZstdReader implements Disposable {
   #decompress(): number {
     const code: number | bigint = this.#zstd.decompress(this.#stream, this.#output, this.#input);
     if (this.#zstd.isError(code) !== 0) {
-      throw new UserError(`it is broken Zstandard: ${this.#zstd.errorName(code)}`);
+      throw new UndecompressableError(`it is broken Zstandard: ${this.#zstd.errorName(code)}`);
     }
     this.#isBetweenFrames = code === 0;
     this.#isHeldBack = this.#output[1] === this.#output[2];
@@ -95,10 +95,10 @@ export class ZstdReader implements Disposable {
     while (this.#left() < 4) {
       if (this.#readMore()) continue;
       if (this.#left() === 0) return false;
-      throw new UserError("it is broken Zstandard: it ends within a frame");
+      throw new UndecompressableError("it is broken Zstandard: it ends within a frame");
     }
-    if (!isZstd(this.#bytes.readUInt32LE(Number(this.#input[2])))) {
-      throw new UserError("it is broken Zstandard: something else follows its last frame");
+    if (!isZstd(this.#bytes.subarray(Number(this.#input[2])))) {
+      throw new UndecompressableError("it is broken Zstandard: something else follows its last frame");
     }
     return true;
   }

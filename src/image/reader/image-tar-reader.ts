@@ -3,12 +3,12 @@ import { createReadStream } from "node:fs";
 import { mkdir, mkdtemp, open, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { createGunzip, createZstdDecompress } from "node:zlib";
 import { z } from "zod";
 import { writeSmallFile } from "../../host/atomic-write.ts";
 import { writeProblem } from "../../host/disk-errors.ts";
-import { messageOf, UserError } from "../../host/errors.ts";
+import { UserError } from "../../host/errors.ts";
+import { type Compression, compressionOf, decompress, layerMediaType } from "../compression/formats.ts";
+import { UndecompressableError } from "../compression/undecompressable.ts";
 import type { Descriptor } from "../descriptor.ts";
 import { type DiffId, type Digest, digestOf, hexOf } from "../digest.ts";
 import { ImageConfig, Index, parseDocument } from "../documents.ts";
@@ -16,7 +16,14 @@ import { configDigestOf, readTree } from "../image-tree.ts";
 import { blobPath } from "../layout.ts";
 import { layoutIndex, layoutMarker } from "../layout-writer.ts";
 import { mediaTypes } from "../media-types.ts";
-import { type ArchiveIndex, documentOf, followName, indexArchive, visitMembers } from "./tar-index.ts";
+import {
+  type ArchiveIndex,
+  documentOf,
+  followName,
+  headOf,
+  indexArchive,
+  visitMembers,
+} from "./tar-index.ts";
 
 export interface ImageArchive {
   /** The param, for messages. */
@@ -150,13 +157,13 @@ async function takeLayer(
 ): Promise<Descriptor> {
   const file = join(folder, "incoming");
   const { digest, size } = await writeHashed(content, file, signal);
-  const mediaType = await layerMediaTypeOf(file);
-  const plain = mediaType === mediaTypes.ociLayer ? digest : await plainDigest(file, mediaType, signal, name);
+  const compression = compressionOf(await headOf(file));
+  const plain = compression === "none" ? digest : await plainDigest(file, { compression, signal, name });
   if (plain !== diffId) {
     throw new UserError(`${name}: a layer has diff ID ${plain}, its config says ${diffId}: it was damaged`);
   }
   await rename(file, join(folder, blobPath(digest)));
-  return { mediaType, digest, size };
+  return { mediaType: layerMediaType(compression), digest, size };
 }
 
 async function writeHashed(
@@ -182,33 +189,18 @@ async function writeHashed(
   return { digest: `sha256:${hash.digest("hex")}` as Digest, size };
 }
 
-async function layerMediaTypeOf(file: string): Promise<string> {
-  await using opened = await open(file, "r");
-  const { buffer: magic } = await opened.read(Buffer.alloc(4), 0, 4, 0);
-  if (magic.readUInt16BE(0) === 0x1f8b) return mediaTypes.ociLayerGzip;
-  return magic.readUInt32LE(0) === 0xfd2fb528 ? mediaTypes.ociLayerZstd : mediaTypes.ociLayer;
-}
-
 async function plainDigest(
   file: string,
-  mediaType: string,
-  signal: AbortSignal,
-  name: string,
+  { compression, signal, name }: { compression: Compression; signal: AbortSignal; name: string },
 ): Promise<string> {
   const hash = createHash("sha256");
-  const unpack = mediaType === mediaTypes.ociLayerGzip ? createGunzip() : createZstdDecompress();
+  const bytes: AsyncIterable<Buffer> = createReadStream(file, { signal, highWaterMark: 1024 * 1024 });
   try {
-    await pipeline(
-      createReadStream(file),
-      unpack,
-      async (source: AsyncIterable<Buffer>) => {
-        for await (const chunk of source) hash.update(chunk);
-      },
-      { signal },
-    );
+    for await (const chunk of decompress(compression, bytes)) hash.update(chunk);
   } catch (thrown) {
     signal.throwIfAborted();
-    throw new UserError(`${name}: a layer can't be decompressed (${messageOf(thrown)}): it was damaged`);
+    if (!(thrown instanceof UndecompressableError)) throw thrown;
+    throw new UserError(`${name}: a layer can't be decompressed (${thrown.message}): it was damaged`);
   }
   return `sha256:${hash.digest("hex")}`;
 }

@@ -1,11 +1,13 @@
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { posix } from "node:path";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import { createGunzip } from "node:zlib";
 import { extract, type Header } from "tar-stream";
 import { errorCode, messageOf, UserError } from "../../host/errors.ts";
+import { compressionOf, decompress } from "../compression/formats.ts";
+import { headLength } from "../compression/magic.ts";
+import { UndecompressableError } from "../compression/undecompressable.ts";
 import { documentLimit } from "../verify.ts";
 
 /** The most bytes of all documents together, and the most members that an archive may have. */
@@ -39,7 +41,8 @@ export async function visitMembers(
 ): Promise<void> {
   const file = createReadStream(path, { signal, highWaterMark: 1024 * 1024 });
   const archive = extract();
-  const source = (await isGzip(path)) ? file.pipe(createGunzip()) : file;
+  const compression = compressionOf(await headOf(path));
+  const source = compression === "none" ? file : Readable.from(decompress(compression, file));
   // An error of either stream ends the archive's reader, which is where it is met.
   for (const stream of new Set<Readable>([file, source])) {
     stream.once("error", (error) => archive.destroy(error));
@@ -52,9 +55,9 @@ export async function visitMembers(
       member.resume();
     }
   } catch (thrown) {
-    if (thrown instanceof UserError || signal.aborted) throw thrown;
-    const code = errorCode(thrown) ?? "";
-    if (code !== "" && !code.startsWith("Z_")) throw thrown;
+    const isBroken = thrown instanceof UndecompressableError;
+    if ((thrown instanceof UserError && !isBroken) || signal.aborted || errorCode(thrown) !== undefined)
+      throw thrown;
     throw new UserError(
       `${subject}: is no whole tar archive (${messageOf(thrown)}); expected what "docker save" writes, an OCI layout, or the folder of a get`,
     );
@@ -142,8 +145,9 @@ function cleanName(name: string): string {
   return posix.normalize(name).replace(/^\.\//, "").replace(/\/$/, "");
 }
 
-async function isGzip(path: string): Promise<boolean> {
+/** The first bytes of a file, which tell what it is compressed with. */
+export async function headOf(path: string): Promise<Buffer> {
   await using file = await open(path, "r");
-  const { buffer: magic } = await file.read(Buffer.alloc(2), 0, 2, 0);
-  return magic[0] === 0x1f && magic[1] === 0x8b;
+  const { buffer: head, bytesRead } = await file.read(Buffer.alloc(headLength), 0, headLength, 0);
+  return head.subarray(0, bytesRead);
 }

@@ -1,13 +1,8 @@
 import type { Readable } from "node:stream";
-import { errorCode, messageOf, UserError } from "../../host/errors.ts";
-import {
-  type Compression,
-  compressionOf,
-  headLength,
-  undecompressable,
-} from "../../image/compression/compression.ts";
-import { gunzip } from "../../image/compression/gunzip.ts";
-import { unzstd } from "../../image/compression/zstd-frames.ts";
+import { UserError } from "../../host/errors.ts";
+import { type Compression, compressionOf, decompress } from "../../image/compression/formats.ts";
+import { headLength } from "../../image/compression/magic.ts";
+import { UndecompressableError, undecompressableLayer } from "../../image/compression/undecompressable.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import type { DiffId } from "../../image/digest.ts";
 import { verified } from "../../image/verify.ts";
@@ -52,18 +47,15 @@ export async function openCompressed(
   return { compression: compressionOf(head), bytes: all() };
 }
 
-/** Decompresses in this process. */
-export async function* decompress(
+/** A layer's plain bytes, decompressed in this process. @throws UserError */
+export async function* plainBytes(
   { compression, bytes }: Compressed,
   { digest }: Descriptor,
 ): AsyncGenerator<Buffer> {
   try {
-    if (compression === "gzip") yield* gunzip(bytes);
-    else if (compression === "zstd") yield* unzstd(bytes);
-    else yield* bytes;
+    yield* decompress(compression, bytes);
   } catch (thrown) {
-    const isZlib = /^(Z_|ZSTD_|ERR_ZSTD)/.test(errorCode(thrown) ?? "");
-    throw isZlib ? undecompressable(digest, messageOf(thrown)) : thrown;
+    throw thrown instanceof UndecompressableError ? undecompressableLayer(digest, thrown.message) : thrown;
   }
 }
 

@@ -2,17 +2,18 @@ import { addAbortListener } from "node:events";
 import { Socket } from "node:net";
 import { startChild } from "../../host/child.ts";
 import type { StepContext } from "../../host/step-context.ts";
-import { undecompressable } from "../../image/compression/compression.ts";
 import type { Decompressors, Program } from "../../image/compression/decompressors.ts";
+import type { Compression } from "../../image/compression/formats.ts";
+import { undecompressableLayer } from "../../image/compression/undecompressable.ts";
 import { close, duplicate, openPipe } from "../syscalls.ts";
-import { decompress, type Layer, openCompressed } from "./layer.ts";
+import { type Layer, openCompressed, plainBytes } from "./layer.ts";
 import { type LayerSource, openLayerSource } from "./source.ts";
 
 /** A layer's bytes, where a thread can read them synchronously: plain, or for that thread to decompress. */
 export interface OpenBytes {
   /** Of a pipe or file. */
   readonly fd: number;
-  readonly compression: "none" | "zstd";
+  readonly compression: Compression;
 }
 
 export interface OpenLayer extends AsyncDisposable {
@@ -44,11 +45,12 @@ export async function openLayer(layer: Layer, options: OpenLayerOptions): Promis
   };
   await using resources = new AsyncDisposableStack();
   const source = resources.use(await openLayerSource(layer, step.signal));
-  const { programs, zstdInThread } = options.decompressors;
-  const isReadAsItIs = source.compression === "none" || (source.compression === "zstd" && zstdInThread);
-  const program = isReadAsItIs ? undefined : programs.get(source.compression);
+  const { programs, inThread } = options.decompressors;
+  const { compression } = source;
+  const isReadAsItIs = compression === "none" || inThread.has(compression);
+  const program = isReadAsItIs ? undefined : programs.get(compression);
   const { bytes, running } = isReadAsItIs
-    ? readAsItIs(source, source.compression === "zstd" ? "zstd" : "none", step.signal)
+    ? readAsItIs(source, step.signal)
     : decompressed(source, { layer, step, program });
   let isTaken = false;
   resources.defer(() => {
@@ -68,9 +70,7 @@ export async function openLayer(layer: Layer, options: OpenLayerOptions): Promis
     },
     async finished(plainSize) {
       await check();
-      // igzip takes whatever follows the last member for nothing.
-      const isLooseEnded = program !== undefined && source.compression === "gzip";
-      if (isLooseEnded && (await source.lastNumber()) !== plainSize % 2 ** 32)
+      if (program?.endsLoosely === true && (await source.lastNumber()) !== plainSize % 2 ** 32)
         await checkInFull(layer, step.signal);
     },
     throwIfDamaged: check,
@@ -89,11 +89,8 @@ interface Started {
  * reading, which the page cache serves: what is unpacked is what the diff ID is taken of, so nothing rests on both
  * reading the same.
  */
-function readAsItIs(
-  source: LayerSource,
-  compression: OpenBytes["compression"],
-  signal: AbortSignal,
-): Started {
+function readAsItIs(source: LayerSource, signal: AbortSignal): Started {
+  const { compression } = source;
   if (source.fd !== undefined) {
     return { bytes: { fd: duplicate(source.fd), compression }, running: [readToEnd(source.read())] };
   }
@@ -113,7 +110,7 @@ function decompressed(source: LayerSource, { layer, step, program }: DecompressO
   const bytes = { fd: readEnd, compression: "none" } as const;
   if (program !== undefined)
     return { bytes, running: decompressBy(program, source, { layer, step, output: writeEnd }) };
-  const plain = decompress({ ...source, bytes: source.read() }, layer.descriptor);
+  const plain = plainBytes({ ...source, bytes: source.read() }, layer.descriptor);
   return { bytes, running: [feed(plain, writeEnd, step.signal)] };
 }
 
@@ -131,7 +128,7 @@ function decompressBy(
     step.signal.throwIfAborted();
     if (!ended.failed || ended.signal === "SIGPIPE") return;
     const reason = (ended.stderr ?? "").slice(0, 300) || `status ${ended.exitCode ?? ended.signal}`;
-    throw undecompressable(layer.descriptor.digest, reason);
+    throw undecompressableLayer(layer.descriptor.digest, reason);
   };
   const ended = run();
   close(output);
@@ -172,5 +169,5 @@ async function feed(bytes: AsyncIterable<Buffer>, fd: number, signal: AbortSigna
 
 /** Several members, padding or what should not be there: only decompressing it once more tells. */
 async function checkInFull(layer: Layer, signal: AbortSignal): Promise<void> {
-  await readToEnd(decompress(await openCompressed(layer, signal), layer.descriptor));
+  await readToEnd(plainBytes(await openCompressed(layer, signal), layer.descriptor));
 }

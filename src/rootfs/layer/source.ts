@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
-import { type Compression, compressionOf, headLength } from "../../image/compression/compression.ts";
+import { type Compression, compressionOf } from "../../image/compression/formats.ts";
+import { headLength } from "../../image/compression/magic.ts";
 import { BlobCheck } from "../../image/verify.ts";
 import { type Layer, openCompressed } from "./layer.ts";
 

@@ -1,8 +1,7 @@
 import { readSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
-import { UserError } from "../../host/errors.ts";
-import { undecompressable } from "../../image/compression/compression.ts";
-import { ZstdReader } from "../../image/compression/zstd-reader.ts";
+import { compressionFormatOf } from "../../image/compression/formats.ts";
+import { UndecompressableError, undecompressableLayer } from "../../image/compression/undecompressable.ts";
 import type { Digest } from "../../image/digest.ts";
 import type { OpenBytes } from "../layer/open-layer.ts";
 import { close } from "../syscalls.ts";
@@ -37,12 +36,8 @@ answer({ kind: "loaded" });
 let produced = 0;
 
 function produce({ fd, compression }: OpenBytes): void {
-  if (compression === "none") {
-    produceBy((into) => readSync(fd, into));
-  } else {
-    using zstd = new ZstdReader(fd);
-    produceBy((into) => zstd.read(into));
-  }
+  using reader = compressionFormatOf(compression)?.inThread?.open(fd);
+  produceBy((into) => reader?.read(into) ?? readSync(fd, into));
 }
 
 /** @param read reads into a buffer and returns the number of bytes, 0 at the end */
@@ -68,7 +63,8 @@ function freeBytes(): number {
 
 /** Names the layer in errors of its decompression. */
 function readingFailure(thrown: unknown, { digest }: ProducerRequest): ThreadFailure {
-  return describeFailure(thrown instanceof UserError ? undecompressable(digest, thrown.message) : thrown);
+  const isBroken = thrown instanceof UndecompressableError;
+  return describeFailure(isBroken ? undecompressableLayer(digest, thrown.message) : thrown);
 }
 
 port.on("message", (request: ProducerRequest) => {

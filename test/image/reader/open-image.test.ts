@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { gzipSync } from "node:zlib";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { execa } from "execa";
 import { UserError } from "../../../src/host/errors.ts";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
@@ -65,6 +65,24 @@ test("an archive of docker save is an image, plain, with gzip around it and with
   assert.equal(await openArchive(await saved()), configDigest);
   assert.equal(await openArchive(gzipSync(await saved())), configDigest);
   assert.equal(await openArchive(await saved({ layer: gzipSync(layer) })), configDigest);
+});
+
+test("a layer's compression may come in several members or frames, with frames to skip, and so may the archive's", async () => {
+  const [head, tail] = [layer.subarray(0, 700), layer.subarray(700)];
+  /** Other data between frames (RFC 8878, 3.1.2). */
+  const skippable = Buffer.from("502a4d1803000000616263", "hex");
+  const zstd = zstdCompressSync;
+  for (const compressed of [
+    Buffer.concat([gzipSync(head), gzipSync(tail), gzipSync("")]),
+    Buffer.concat([zstd(head), zstd(tail)]),
+    Buffer.concat([skippable, zstd(head), skippable, zstd(tail), skippable]),
+  ]) {
+    assert.equal(await openArchive(await saved({ layer: compressed })), configDigest);
+  }
+  const archive = await saved();
+  const [start, end] = [archive.subarray(0, 1000), archive.subarray(1000)];
+  assert.equal(await openArchive(Buffer.concat([gzipSync(start), gzipSync(end)])), configDigest);
+  assert.equal(await openArchive(Buffer.concat([skippable, zstd(start), zstd(end)])), configDigest);
 });
 
 test("a layer that is a link within the archive is followed", async () => {

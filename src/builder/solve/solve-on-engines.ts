@@ -1,16 +1,14 @@
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { UserError } from "../../host/errors.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
-import { type Retries, retryPolicy, startRetries } from "../../registry/retry.ts";
+import { retryPolicy } from "../../registry/retry.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Share } from "../engine/pool.ts";
 import { cacheAttributes } from "../plan/layer-cache.ts";
 import type { Solve } from "../plan/plan.ts";
 import type { ProgressBoard } from "../progress/follow.ts";
 import type { SolveSummary } from "../progress/followed-solve.ts";
-import { formatSeconds } from "../progress/text.ts";
-import { type CacheFailure, cacheFailureIn, isPassingPush, isPushRace } from "./failure-kinds.ts";
+import { pushingAgain, type UsedCaches, withoutBrokenCaches, writingLostCacheAgain } from "./recoveries.ts";
 import type { SolveRequest } from "./request.ts";
 import { type BuildctlOutcome, type BuildctlRun, runBuildctl } from "./run-buildctl.ts";
 
@@ -62,74 +60,50 @@ export async function solveOnEngines(
   throw new UserError(problems.join("\n"));
 }
 
-/**
- * Solves on one daemon: without a layer cache where that fails it, again while the registry can't take the push, and
- * once more where only its layer cache got lost.
- */
+/** Solves on one daemon, with all that can be done about a failure that isn't the author's. */
 async function solveOn(
   engine: Engine,
   request: SolveRequest,
-  { solve, scope, names }: EngineSolve,
+  part: EngineSolve,
   board: ProgressBoard,
 ): Promise<BuildctlOutcome> {
   const { step, builder, timeouts } = request;
-  let caches = cacheAttributes(builder.cache, scope);
-  let retries: Retries | undefined;
+  const { signal, log } = step;
+  const { imports, exports } = cacheAttributes(builder.cache, part.scope);
   const summaries: SolveSummary[] = [];
-  /** All that is wanted but for a layer cache. */
-  let built: BuildctlOutcome | undefined;
-  for (;;) {
-    const run: BuildctlRun = {
-      step,
-      engine,
-      env: { ...step.env, ...builder.registries.env, ...builder.cache.clientEnv },
-      solve,
-      exporter: await request.exporter(solve.target),
-      metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),
-      progress: request.style === "plain" ? "plain" : "rawjson",
-      importCaches: caches.imports,
-      exportCaches: caches.exports,
-      authTls: builder.authTls,
-      silence: { cache: 10 * timeouts.stall, daemon: 30_000 },
-    };
-    const label = names.length === 0 ? undefined : names.join(" ");
-    const { summary, result } = await runBuildctl(run, board.follow(label));
-    summaries.push(summary);
-    const outcome = { summary: joinSummaries(summaries), result };
-    if ("descriptor" in result) {
-      const isLost = run.exporter.kind === "push" && isPushRace(summary.unwrittenCache ?? "");
-      if (!isLost || built !== undefined) return outcome;
-      built = outcome;
-      step.log.line("writing the layer cache once more");
-      continue;
-    }
-    if (built !== undefined) return built;
-    const { failure } = result;
-    const trouble = cacheFailureIn(failure, builder.cache);
-    if (trouble !== undefined && caches.imports.length + caches.exports.length > 0) {
-      step.log.warn(
-        `${failure}\nThe layer cache may be damaged or out of reach: building once more without it`,
-      );
-      caches = without(trouble, caches);
-      continue;
-    }
-    if (!isPassingPush(failure)) return outcome;
-    retries ??= startRetries(retryPolicy(timeouts));
-    const left = timeouts.retry - retries.elapsed();
-    const pause = retries.pause();
-    if (pause === undefined) return outcome;
-    step.log.warn(`${failure}\nThis may pass: pushing again for up to ${formatSeconds(left / 1000)}`);
-    await delay(pause, undefined, { signal: step.signal });
-  }
+  const solve = withoutBrokenCaches(
+    async (caches) => {
+      const outcome = await solveOnce(engine, request, { part, board, caches });
+      summaries.push(outcome.summary);
+      return outcome;
+    },
+    { caches: { importCaches: imports, exportCaches: exports }, cache: builder.cache, log },
+  );
+  const pushed = await pushingAgain(solve, { policy: retryPolicy(timeouts), log, signal });
+  const { result } = await writingLostCacheAgain(pushed, solve, log);
+  return { summary: joinSummaries(summaries), result };
 }
 
-type Caches = ReturnType<typeof cacheAttributes>;
-
-/** A cache that can't be read may still be written, and so mended; when that fails too, there is none. */
-function without(trouble: CacheFailure, { imports, exports }: Caches): Caches {
-  if (trouble === "reading" && imports.length > 0) return { imports: [], exports };
-  if (trouble === "writing" && exports.length > 0) return { imports, exports: [] };
-  return { imports: [], exports: [] };
+async function solveOnce(
+  engine: Engine,
+  request: SolveRequest,
+  { part, board, caches }: { part: EngineSolve; board: ProgressBoard; caches: UsedCaches },
+): Promise<BuildctlOutcome> {
+  const { step, builder, timeouts } = request;
+  const { solve, names } = part;
+  const run: BuildctlRun = {
+    ...caches,
+    step,
+    engine,
+    env: { ...step.env, ...builder.registries.env, ...builder.cache.clientEnv },
+    solve,
+    exporter: await request.exporter(solve.target),
+    metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),
+    progress: request.style === "plain" ? "plain" : "rawjson",
+    authTls: builder.authTls,
+    silence: { cache: 10 * timeouts.stall, daemon: 30_000 },
+  };
+  return runBuildctl(run, board.follow(names.length === 0 ? undefined : names.join(" ")));
 }
 
 /** What several runs of the same solve came to: what one has run, the daemon has for the next. */

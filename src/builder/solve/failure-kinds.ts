@@ -13,11 +13,11 @@ export function cacheFailureIn(
   failure: string,
   { locations }: Pick<LayerCache, "locations">,
 ): CacheFailure | undefined {
-  if (locations.length === 0 || isOfProgram(failure)) return undefined;
+  if (locations.length === 0 || isOfProgram(failure) || isOfPath(failure)) return undefined;
   if (/^failed to configure \w+ cache exporter|^exporting cache to \S/m.test(failure)) return "writing";
   if (/^failed to configure \w+ cache importer/m.test(failure)) return "reading";
   const isLost =
-    /unexpected commit digest|failed commit on ref(?!.*unexpected status)|failed to copy|httpReadSeeker|blob .*not found|failed to compute cache key/;
+    /unexpected commit digest|failed commit on ref(?!.*unexpected status)|failed to copy|httpReadSeeker|blob .*not found|content sha256:\w+: not found|failed to compute cache key/;
   if (isLost.test(failure)) return "reading";
   // buildctl itself writes a local cache, and says no more than what the system says of a file there.
   const folders = locations.flatMap(({ attributes: { directory } }) => directory ?? []);
@@ -35,7 +35,7 @@ export function isPassingPush(failure: string): boolean {
   return (
     isRetryableStatus(Number(status)) ||
     isPushRace(failure) ||
-    /toomanyrequests|connection re(set|fused)|broken pipe|\bEOF\b|i\/o timeout|TLS handshake timeout|no such host|server misbehaving|no route to host|network is unreachable/i.test(
+    /toomanyrequests|^failed to push \S+: unknown$|connection re(set|fused)|broken pipe|\bEOF\b|i\/o timeout|TLS handshake timeout|no such host|server misbehaving|no route to host|network is unreachable/im.test(
       failure,
     )
   );
@@ -48,6 +48,14 @@ export function isPassingPush(failure: string): boolean {
  */
 export function isPushRace(failure: string): boolean {
   return /blob unknown/i.test(failure);
+}
+
+/**
+ * A COPY, an ADD or a bind mount of what isn't there. The path is looked up for the step's cache key, and so is every
+ * layer that comes from a cache fetched: what is said of that doesn't begin with a path.
+ */
+function isOfPath(failure: string): boolean {
+  return /failed to calculate checksum of ref \S+: (?:"[^"]*": |too many links|lstat )/.test(failure);
 }
 
 /** A RUN that ended with a status said by itself what is wrong. */

@@ -50,7 +50,9 @@ export async function pushingAgain(
     const left = policy.timeout - retries.elapsed();
     const pause = retries.pause();
     if (pause === undefined) return outcome;
-    log.warn(`${outcome.result.failure}\nThis may pass: pushing again for up to ${formatSeconds(left / 1000)}`);
+    log.warn(
+      `${outcome.result.failure}\nThis may pass: pushing again for up to ${formatSeconds(left / 1000)}`,
+    );
     await delay(pause, undefined, { signal });
   }
 }

@@ -72,7 +72,10 @@ test("a failure that is the author's, or comes without a layer cache, is told at
 test("a push is tried again while its time lasts, and its last failure is what is told", async () => {
   const { log, signal, logged } = createTestStep();
   const passing = inTurn(busy, built);
-  assert.equal(await pushingAgain(passing.solve, { policy: retryPolicy({ retry: 60_000 }), log, signal }), built);
+  assert.equal(
+    await pushingAgain(passing.solve, { policy: retryPolicy({ retry: 60_000 }), log, signal }),
+    built,
+  );
   assert.match(logged(), /toomanyrequests: too many\nThis may pass: pushing again for up to 1 min/);
   const none = inTurn(busy);
   assert.equal(await pushingAgain(none.solve, { policy: retryPolicy({ retry: 0 }), log, signal }), busy);

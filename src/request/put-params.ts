@@ -191,7 +191,7 @@ export const putParams = {
       prefix("BUILDKIT_SECRETTEXT_", { read: (given) => ({ text: given }) }, idPattern),
       prefix("BUILDKIT_SECRET_", { ...something, read: (given) => ({ file: given }) }, idPattern),
     ],
-    doc: "Secrets for `RUN --mount=type=secret`, by id: `{file: path}`, `{text: …}` or `{env: NAME}`.",
+    doc: "Secrets for `RUN --mount=type=secret`, by id: `{file: path}`, `{text: …}` or `{env: NAME}`. An id may be `.npmrc` or `GIT_AUTH_TOKEN.host:8443`.",
   },
   ssh: {
     schema: z.record(id, ssh).default({}),

@@ -29,11 +29,16 @@ export const pem = z
   .union([nonEmpty, z.array(nonEmpty)], { error: "expected PEM text, or a list of PEM texts" })
   .transform((given) => (Array.isArray(given) ? given.join("\n") : given));
 
-export const idPattern = "(?!.*\\.\\.)[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$";
+const idPart = "[A-Za-z0-9_.:@-]+";
+export const idPattern = `(?!-)(?!(.*\\/)?\\.\\.?(\\/|$))(?=.{1,256}$)${idPart}(\\/${idPart})*$`;
 
-/** Ids of secrets and ssh keys: they become file names under /run/secrets, so no slash and no `..`. */
+/**
+ * Ids of secrets and ssh keys: `.npmrc` (which is what `--mount=type=secret,target=/root/.npmrc` asks for),
+ * `GIT_AUTH_TOKEN.git.example:8443`, `aws/credentials`. The last part becomes a file name under /run/secrets.
+ */
 export const id = z.string().regex(new RegExp(`^${idPattern}`), {
-  error: "expected up to 128 letters, digits, `_`, `.` (not two of them) and `-`, as in npm_token",
+  error:
+    'expected up to 256 letters, digits, "_", ".", ":", "@", "-" and "/" (no part may be "." or ".."), as in npm_token',
 });
 
 /** A size in bytes, as a number or as Docker writes it: `64m`, `1g`. */

@@ -70,7 +70,7 @@ function readHostPairs(text: string, name: string): Record<string, string[]> {
  * several ids.
  */
 export const sshPairs: Syntax = {
-  pattern: /^[\s,]*([A-Za-z0-9_][A-Za-z0-9_.-]*=[^\s,][^,]*(,|$)\s*([^\s,=][^,=]*(,|$)\s*)*)*$/,
+  pattern: /^[\s,]*([A-Za-z0-9_.:/@-]+=[^\s,][^,]*(,|$)\s*([^\s,=][^,=]*(,|$)\s*)*)*$/,
   read: readSshPairs,
 };
 

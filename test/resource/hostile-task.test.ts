@@ -26,8 +26,8 @@ const refused: readonly (readonly [string, string, RegExp])[] = [
   ["ADDITIONAL_TARGETS", "image", /ADDITIONAL_TARGETS: the folder of "image" would take the place/],
   ["BUILDKIT_SSH", "default", /BUILDKIT_SSH: expected id=path/],
   ["BUILDKIT_ADD_HOSTS", 'a=1"', /params\.add_hosts\.a\.0: expected an IP address/],
-  ["BUILDKIT_SECRET_../x", "app/Dockerfile", /expected up to 128 letters, digits/],
-  ["BUILDKIT_SECRETTEXT_a,b", "hunter2", /expected up to 128 letters, digits/],
+  ["BUILDKIT_SECRET_../x", "app/Dockerfile", /expected up to 256 letters, digits/],
+  ["BUILDKIT_SECRETTEXT_a,b", "hunter2", /expected up to 256 letters, digits/],
   ["LABEL___proto__", "x", /params: there is no LABEL___proto__/],
   ["UNPACK_ROOTFS", "maybe", /UNPACK_ROOTFS: expected true or false; found another text/],
   [

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { execa } from "execa";
 import type { Digest } from "../../src/image/digest.ts";
 import { blobPath } from "../../src/image/layout.ts";
 import { makeSite, result } from "../support/runs/put-and-get.ts";
@@ -101,3 +102,38 @@ for (const param of ["build_args_file", "labels_file"]) {
     assert.ok(performance.now() - begun < 8000, "it heard SIGTERM late");
   });
 }
+
+/** Ids of secrets that people have. */
+const ids = [".npmrc", ".netrc", "GIT_AUTH_TOKEN.git.example:8443", "aws/credentials", "me@shop.example"];
+
+test("secrets and ssh keys have the ids that people use: .npmrc, a host with a port, a path", async () => {
+  const dockerfile = [
+    "RUN --mount=type=secret,target=/root/.npmrc,required=true cat /root/.npmrc >> /result",
+    ...ids.slice(1).map((id) => `RUN --mount=type=secret,id=${id},target=/t,required=true cat /t >> /result`),
+    "RUN --mount=type=secret,id=aws/credentials cat /run/secrets/credentials >> /result",
+    "RUN --mount=type=ssh,id=git.example:2222/a,required=true [ -S $SSH_AUTH_SOCK ] && echo ssh >> /result",
+  ].join("\n");
+  await using site = await makeSite(`${dockerfile}\n`);
+  await mkdir(join(site.inputs, "keys"));
+  await execa("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(site.inputs, "keys/id")]);
+  for (const [index, id] of ids.entries()) await writeFile(join(site.inputs, `keys/${index}`), `${id}\n`);
+  const expected = [...ids, "aws/credentials", "ssh"].map((line) => `${line}\n`).join("");
+  const files = Object.fromEntries(ids.map((id, index) => [id, { file: `keys/${index}` }]));
+  const texts = Object.fromEntries(ids.map((id) => [id, { text: `${id}\n` }]));
+  const ssh = { "git.example:2222/a": "keys/id" };
+  for (const secrets of [files, texts])
+    assert.equal(await result(await site.get(await site.put({ secrets, ssh }))), expected);
+  const pasted = {
+    BUILDKIT_SSH: "git.example:2222/a=keys/id",
+    ...Object.fromEntries(ids.map((id, index) => [`BUILDKIT_SECRET_${id}`, `keys/${index}`])),
+  };
+  assert.equal(await result(await site.get(await site.put(pasted))), expected);
+  const env = { CONTEXT: "app", UNPACK_ROOTFS: "true", ...pasted };
+  await mkdir(join(site.inputs, "image"));
+  const run = await runResource("build", { cwd: site.inputs, env });
+  assert.equal(run.status, 0, run.output);
+  assert.equal(await result(join(site.inputs, "image")), expected);
+  for (const id of ["a/../b", "..", "a//b", "a b", "a,b"]) {
+    assertFailedCleanly(await site.put({ secrets: { [id]: { text: "x" } } }), /expected up to 256 letters/);
+  }
+});

@@ -47,8 +47,8 @@ export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
     inOrder(options.contexts, (name, value) =>
       namedContext(request, name, { value, dockerfile: dockerfile?.text }),
     ),
-    inOrder(options.secrets, (id, source) => resolveSecret(request, id, source)),
-    inOrder(options.ssh, (id, sources) => sshKeys(request, id, sources)),
+    inOrder(options.secrets, (id, source, index) => resolveSecret(request, { id, source, index })),
+    inOrder(options.ssh, (id, sources, index) => sshKeys(request, { id, sources, index })),
   ]);
   const gitDockerfile = dockerfile === undefined ? options.dockerfile : undefined;
   const logins = await writeLogins(request, [login, ...contexts.map((named) => named.login)]);
@@ -271,8 +271,7 @@ async function holdsImage(folder: string, value: string): Promise<boolean> {
 
 async function resolveSecret(
   request: ResolveInputs,
-  id: string,
-  source: SecretSource,
+  { id, source, index }: { readonly id: string; readonly source: SecretSource; readonly index: number },
 ): Promise<{ id: string; file: string }> {
   const subject = `secrets.${id}`;
   if ("file" in source) {
@@ -285,7 +284,7 @@ async function resolveSecret(
   if (text === undefined) throw new UserError(`${subject}: the step's environment holds no such variable`);
   const size = Buffer.byteLength(text);
   if (size > secretLimit) throw secretTooLarge(subject, size);
-  return { id, file: await privateFile(request.workspace, `secret-${id}`, "value", text) };
+  return { id, file: await privateFile(request.workspace, `secret-${index}`, "value", text) };
 }
 
 function secretTooLarge(subject: string, size: number): UserError {
@@ -295,15 +294,18 @@ function secretTooLarge(subject: string, size: number): UserError {
 /** buildctl splits `--ssh` at commas, so a key file is handed over under a name of ours. */
 async function sshKeys(
   { folder, workspace }: ResolveInputs,
-  id: string,
-  sources: readonly SshSource[],
+  {
+    id,
+    sources,
+    index: ofId,
+  }: { readonly id: string; readonly sources: readonly SshSource[]; readonly index: number },
 ): Promise<{ id: string; paths: string[] }> {
   const subject = `ssh.${id}`;
   const paths = sources.map(async (source, index) => {
     const key =
       "path" in source ? await readInputText(folder, source.path, subject, secretLimit) : source.key;
     const text = key.endsWith("\n") ? key : `${key}\n`;
-    return privateFile(workspace, `ssh-${id}-${index}`, "key", text);
+    return privateFile(workspace, `ssh-${ofId}-${index}`, "key", text);
   });
   return { id, paths: await Promise.all(paths) };
 }
@@ -324,7 +326,7 @@ async function privateFile(
 
 async function inOrder<V, R>(
   record: Readonly<Record<string, V>>,
-  each: (name: string, value: V) => Promise<R>,
+  each: (name: string, value: V, index: number) => Promise<R>,
 ): Promise<R[]> {
-  return Promise.all(Object.entries(record).map(([name, value]) => each(name, value)));
+  return Promise.all(Object.entries(record).map(([name, value], index) => each(name, value, index)));
 }

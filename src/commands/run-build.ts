@@ -15,8 +15,8 @@ import { mediaTypes } from "../image/media-types.ts";
 import { mergedIndex } from "../image/merge-index.ts";
 import { formatPlatform, hostPlatform } from "../image/platform.ts";
 import type { RegistryAccess } from "../registry/access.ts";
+import { withMirrors } from "../registry/mirrors.ts";
 import { defaultTimeouts, type Timeouts } from "../registry/retry.ts";
-import { mirrorName } from "../request/source.ts";
 import type { Stage, Store } from "../store/store.ts";
 import { responsiveCaches } from "./responsive-caches.ts";
 
@@ -138,7 +138,7 @@ function builderOptions(run: RunBuild, step: StepContext): Parameters<typeof ope
   const texts = { buildkit_config: run.buildkitConfig, buildkit_extra_config: options.buildkitExtraConfig };
   return {
     step,
-    access: withMirrors(run.access, options.registryMirrors),
+    access: { ...run.access, hosts: withMirrors(run.access.hosts, "docker.io", options.registryMirrors) },
     daemons: run.daemons,
     cache: run.cache,
     subject: run.store.where,
@@ -147,13 +147,4 @@ function builderOptions(run: RunBuild, step: StepContext): Parameters<typeof ope
       text === undefined ? [] : [{ subject, text }],
     ),
   };
-}
-
-function withMirrors(access: RegistryAccess, mirrors: readonly string[]): RegistryAccess {
-  if (mirrors.length === 0) return access;
-  const hosts = new Map(access.hosts);
-  const names = mirrors.map((mirror) => mirrorName(mirror, hosts));
-  const known = hosts.get("docker.io");
-  hosts.set("docker.io", { ...known, mirrors: [...names, ...(known?.mirrors ?? [])] });
-  return { ...access, hosts };
 }

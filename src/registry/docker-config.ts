@@ -1,7 +1,23 @@
 import { join } from "node:path";
 import { writeSmallFile } from "../host/atomic-write.ts";
+import { UserError } from "../host/errors.ts";
 import type { Environment } from "../host/step-context.ts";
 import type { AwsAccess, RegistryAccess } from "./access.ts";
+
+/**
+ * A Docker client's `config.json`.
+ * @throws UserError naming `subject` for what is not a JSON object
+ */
+export function parseDockerConfig(text: string, subject: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null && !Array.isArray(value))
+      return value as Record<string, unknown>;
+  } catch {
+    // JSON.parse would quote what may be a password.
+  }
+  throw new UserError(`${subject}: expected a map, or its JSON text, as in ~/.docker/config.json`);
+}
 
 /** The name by which the Docker client's configuration and its helpers know a registry. */
 export function serverNameOf(host: string): string {

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { parseRepository, type Repository } from "../image/reference.ts";
 import type { AwsAccess } from "../registry/access.ts";
+import { ecrRepository } from "../registry/ecr.ts";
 import { present, singleWord } from "./scalars.ts";
 
 /** Amazon ECR, by the names of the registry-image resource. */
@@ -59,7 +60,7 @@ export function readCloud(given: EcrFields): {
     throw new UserError("source: expected aws_access_key_id and aws_secret_access_key together");
   if (given.aws_role_arn !== undefined && given.aws_role_arns.length > 0)
     throw new UserError("source: aws_role_arn and aws_role_arns are both given: remove one");
-  const full = fullRepository(repository, given.aws_account_id, region);
+  const full = ecrRepository(repository, { region, account: given.aws_account_id });
   return {
     repository: full,
     aws: {
@@ -73,16 +74,4 @@ export function readCloud(given: EcrFields): {
       }),
     },
   };
-}
-
-function fullRepository(repository: string, account: string | undefined, region: string): Repository {
-  const parsed = parseRepository(repository, "source.repository");
-  if (parsed.host !== "docker.io") return parsed;
-  if (account !== undefined) {
-    const domain = region.startsWith("cn-") ? "amazonaws.com.cn" : "amazonaws.com";
-    return parseRepository(`${account}.dkr.ecr.${region}.${domain}/${repository}`, "source.repository");
-  }
-  throw new UserError(
-    `source.repository: ${JSON.stringify(repository)} names no host; write <account>.dkr.ecr.${region}.amazonaws.com/${repository}, or give aws_account_id`,
-  );
 }

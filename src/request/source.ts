@@ -1,33 +1,13 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
-import { parseReferenceHost, type Repository } from "../image/reference.ts";
-import type { AwsAccess, HostAccess, RegistryAccess } from "../registry/access.ts";
+import type { Repository } from "../image/reference.ts";
 import { daemonFields, readDaemons } from "./daemons.ts";
 import { cloudFields, readCloud } from "./ecr-fields.ts";
 import { cacheField, readLayerCache } from "./layer-cache.ts";
-import { refuseUnusable } from "./read-json.ts";
-import { flag, nonEmpty, pem, present, text } from "./scalars.ts";
-
-/** How to reach one registry, as `registries:` says it for a host and the source's own fields for its store. */
-const accessFields = {
-  username: nonEmpty.optional().describe("User name for the registry."),
-  password: nonEmpty.optional().describe("Password or token of the user."),
-  insecure: flag.default(false).describe("Plain http, or https whose certificate isn't checked."),
-  ca_certs: pem
-    .optional()
-    .describe("PEM certificates to trust there besides the system's: text, or a list of texts."),
-};
+import { readRegistryAccess, registryFields } from "./registry-fields.ts";
+import { nonEmpty, present, text } from "./scalars.ts";
 
 const seconds = z.number().positive().max(3600);
-
-const mirrors = z.array(nonEmpty).default([]);
-
-const registryFields = z.strictObject({
-  ...accessFields,
-  client_cert: pem.optional().describe("PEM certificate that the registry asks of its clients."),
-  client_key: nonEmpty.optional().describe("PEM key of `client_cert`."),
-  mirrors: mirrors.describe("Hosts to ask first, in this order: `host[:port][/path]` or a URL."),
-});
 
 /** `source`: field → schema; the one place that knows their names. */
 export const sourceFields = {
@@ -48,21 +28,7 @@ export const sourceFields = {
     .optional()
     .describe("Which builds a directory keeps when a new one is stored: `{builds, days}`; by default all."),
   variant: text.optional().describe("Default of a put's `variant`."),
-  ...accessFields,
-  ca_certs: pem
-    .optional()
-    .describe(
-      "PEM certificates to trust besides the system's, for every registry: text, or a list of texts.",
-    ),
-  docker_config: z
-    .union([z.record(z.string(), z.unknown()), nonEmpty])
-    .optional()
-    .describe("A Docker client's config.json (`auths`, `credHelpers`), as a map or as its JSON."),
-  registries: z
-    .record(z.string(), registryFields)
-    .default({})
-    .describe("By host: the same fields for other registries (FROM, mirrors), and `mirrors` of that host."),
-  registry_mirrors: mirrors.describe("Mirrors of docker.io."),
+  ...registryFields,
   timeouts: z
     .strictObject({
       stall: seconds
@@ -86,7 +52,7 @@ export const Source = z.strictObject(sourceFields).transform((given, { issues })
   checkStore(given);
   const daemons = readDaemons(given);
   const { repository, aws } = readCloud(given);
-  const access = registryAccess(given, repository, aws);
+  const access = readRegistryAccess(given, repository, aws);
   return {
     store: storePlace(given, repository),
     variant: given.variant,
@@ -155,81 +121,4 @@ function checkStore({ repository, directory, username, password, keep }: SourceF
       "source: username and password are those of the repository's registry; with a directory name the host: registries: {host: {username, password}}",
     );
   }
-}
-
-function registryAccess(
-  given: SourceFields,
-  repository: Repository | undefined,
-  aws: AwsAccess | undefined,
-): RegistryAccess {
-  const hosts = new Map<string, HostAccess>();
-  for (const [host, fields] of Object.entries(given.registries)) {
-    const name = parseReferenceHost(host, `source.registries.${host}`);
-    hosts.set(name, hostAccess(name, fields, hosts));
-  }
-  if (repository !== undefined) {
-    const own = repository.host;
-    const { username, password, insecure, ca_certs: caCerts } = given;
-    const store = present({ username, password, insecure: insecure || undefined, caCerts });
-    if (Object.keys(store).length > 0) hosts.set(own, { ...hosts.get(own), ...store });
-  }
-  if (given.registry_mirrors.length > 0) {
-    const hub = hosts.get("docker.io");
-    const names = given.registry_mirrors.map((mirror) => mirrorName(mirror, hosts));
-    hosts.set("docker.io", { ...hub, mirrors: [...names, ...(hub?.mirrors ?? [])] });
-  }
-  const dockerConfig = given.docker_config === undefined ? undefined : parseDockerConfig(given.docker_config);
-  return { hosts, ...present({ caCerts: given.ca_certs, dockerConfig, aws }) };
-}
-
-function hostAccess(
-  name: string,
-  fields: z.output<typeof registryFields>,
-  hosts: Map<string, HostAccess>,
-): HostAccess {
-  if ((fields.username === undefined) !== (fields.password === undefined)) {
-    throw new UserError(`source.registries.${name}: expected username and password together`);
-  }
-  const names = fields.mirrors.map((mirror) => mirrorName(mirror, hosts));
-  return {
-    ...hosts.get(name),
-    ...present({
-      username: fields.username,
-      password: fields.password,
-      insecure: fields.insecure || undefined,
-      caCerts: fields.ca_certs,
-      clientCert: fields.client_cert,
-      clientKey: fields.client_key,
-      mirrors: names.length > 0 ? names : undefined,
-    }),
-  };
-}
-
-/** A mirror as BuildKit takes it, without a scheme; `http://` marks its host as one to be reached that way. */
-export function mirrorName(mirror: string, hosts: Map<string, HostAccess>): string {
-  const [, scheme, rest = mirror] = /^(https?):\/\/(.*)$/.exec(mirror) ?? [];
-  const name = rest.replace(/\/+$/, "");
-  const [host = name] = name.split("/");
-  if (!/^[^\s@?#]+$/.test(name)) {
-    throw new UserError(
-      "source: a mirror has characters that no host has; expected host[:port][/path], its credentials under registries",
-    );
-  }
-  if (scheme === "http") hosts.set(host, { ...hosts.get(host), insecure: true });
-  return name;
-}
-
-function parseDockerConfig(given: string | Record<string, unknown>): Record<string, unknown> {
-  if (typeof given !== "string") return given;
-  try {
-    const value: unknown = JSON.parse(given);
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-      refuseUnusable(value, ["source", "docker_config"]);
-      return value as Record<string, unknown>;
-    }
-  } catch (thrown) {
-    // JSON.parse would quote what may be a password.
-    if (thrown instanceof UserError) throw thrown;
-  }
-  throw new UserError("source.docker_config: expected a map, or its JSON text, as in ~/.docker/config.json");
 }

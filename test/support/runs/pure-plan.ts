@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { basename } from "node:path";
 import { parse } from "smol-toml";
-import { daemonConfig, type RegistryBlock } from "../../../src/builder/engine/daemon-config.ts";
+import { daemonConfig } from "../../../src/builder/engine/daemon-config.ts";
+import { registryBlocks } from "../../../src/builder/engine/registry-blocks.ts";
 import type { Inputs, NamedContext } from "../../../src/builder/inputs/inputs.ts";
 import { readRemoteContext } from "../../../src/builder/inputs/remote-context.ts";
 import { buildArguments } from "../../../src/builder/plan/arguments.ts";
@@ -9,9 +10,10 @@ import { cacheAttributes } from "../../../src/builder/plan/layer-cache.ts";
 import { planBuild } from "../../../src/builder/plan/plan.ts";
 import { UserError } from "../../../src/host/errors.ts";
 import { digestOf } from "../../../src/image/digest.ts";
+import { withMirrors } from "../../../src/registry/mirrors.ts";
 import type { OutRequest } from "../../../src/request/out-request.ts";
 import type { PutParams } from "../../../src/request/put-params.ts";
-import { mirrorName, type Source } from "../../../src/request/source.ts";
+import type { Source } from "../../../src/request/source.ts";
 import { csvFields, parseBuildctlArguments } from "./buildctl-arguments.ts";
 
 const work = "/tmp/oci-build-x";
@@ -171,17 +173,8 @@ function assertOutput(
 }
 
 function assertConfigured(source: Source, params: PutParams): string {
-  const hosts = new Map(source.registryAccess.hosts);
-  const mirrors = params.registryMirrors.map((mirror) => mirrorName(mirror, hosts));
-  const registries = new Map(
-    Array.from(hosts, ([host, access]): [string, RegistryBlock] => [
-      host,
-      {
-        http: access.insecure === true,
-        mirrors: [...(host === "docker.io" ? mirrors : []), ...(access.mirrors ?? [])],
-      },
-    ]),
-  );
+  const hosts = withMirrors(source.registryAccess.hosts, "docker.io", params.registryMirrors);
+  const registries = registryBlocks({ hosts }, { hosts: new Map() });
   const texts = { buildkit_config: source.buildkitConfig, buildkit_extra_config: params.buildkitExtraConfig };
   const extra = Object.entries(texts).flatMap(([subject, text]) =>
     text === undefined ? [] : [{ subject, text }],

@@ -1,0 +1,43 @@
+import { UserError } from "../host/errors.ts";
+import type { HostAccess } from "./access.ts";
+
+/**
+ * The hosts with mirrors for one of them, which are asked before those that it has already.
+ * @param mirrors `host[:port][/path]`, or a URL; `http://` marks its host as one without TLS
+ * @throws UserError for what is neither
+ */
+export function withMirrors(
+  hosts: ReadonlyMap<string, HostAccess>,
+  host: string,
+  mirrors: readonly string[],
+): ReadonlyMap<string, HostAccess> {
+  if (mirrors.length === 0) return hosts;
+  const all = new Map(hosts);
+  const names = mirrors.map((mirror) => {
+    const { name, address, isPlain } = parseMirror(mirror);
+    if (isPlain) all.set(address, { ...all.get(address), insecure: true });
+    return name;
+  });
+  const known = all.get(host);
+  return all.set(host, { ...known, mirrors: [...names, ...(known?.mirrors ?? [])] });
+}
+
+interface Mirror {
+  /** As BuildKit takes it, without a scheme: `mirror.example:5000/path`. */
+  readonly name: string;
+  /** `mirror.example:5000` */
+  readonly address: string;
+  /** Reached by plain http. */
+  readonly isPlain: boolean;
+}
+
+function parseMirror(mirror: string): Mirror {
+  const [, scheme, rest = mirror] = /^(https?):\/\/(.*)$/.exec(mirror) ?? [];
+  const name = rest.replace(/\/+$/, "");
+  if (!/^[^\s@?#]+$/.test(name)) {
+    throw new UserError(
+      "source: a mirror has characters that no host has; expected host[:port][/path], its credentials under registries",
+    );
+  }
+  return { name, address: name.replace(/\/.*$/, ""), isPlain: scheme === "http" };
+}

@@ -1,0 +1,100 @@
+import { z } from "zod";
+import { UserError } from "../host/errors.ts";
+import { parseReferenceHost, type Repository } from "../image/reference.ts";
+import type { AwsAccess, HostAccess, RegistryAccess } from "../registry/access.ts";
+import { parseDockerConfig } from "../registry/docker-config.ts";
+import { withMirrors } from "../registry/mirrors.ts";
+import { refuseUnusable } from "./read-json.ts";
+import { flag, nonEmpty, pem, present } from "./scalars.ts";
+
+/** How to reach one registry, as `registries:` says it for a host and the source's own fields for its store. */
+const accessFields = {
+  username: nonEmpty.optional().describe("User name for the registry."),
+  password: nonEmpty.optional().describe("Password or token of the user."),
+  insecure: flag.default(false).describe("Plain http, or https whose certificate isn't checked."),
+  ca_certs: pem
+    .optional()
+    .describe("PEM certificates to trust there besides the system's: text, or a list of texts."),
+};
+
+const mirrors = z.array(nonEmpty).default([]);
+
+const hostFields = z.strictObject({
+  ...accessFields,
+  client_cert: pem.optional().describe("PEM certificate that the registry asks of its clients."),
+  client_key: nonEmpty.optional().describe("PEM key of `client_cert`."),
+  mirrors: mirrors.describe("Hosts to ask first, in this order: `host[:port][/path]` or a URL."),
+});
+
+/** `source`: how to reach its store's registry and all others. */
+export const registryFields = {
+  ...accessFields,
+  ca_certs: pem
+    .optional()
+    .describe(
+      "PEM certificates to trust besides the system's, for every registry: text, or a list of texts.",
+    ),
+  docker_config: z
+    .union([z.record(z.string(), z.unknown()), nonEmpty])
+    .optional()
+    .describe("A Docker client's config.json (`auths`, `credHelpers`), as a map or as its JSON."),
+  registries: z
+    .record(z.string(), hostFields)
+    .default({})
+    .describe("By host: the same fields for other registries (FROM, mirrors), and `mirrors` of that host."),
+  registry_mirrors: mirrors.describe("Mirrors of docker.io."),
+};
+type RegistryFields = z.output<ReturnType<typeof z.strictObject<typeof registryFields>>>;
+
+/**
+ * How to reach every registry that the source speaks of.
+ * @param repository the store's, if it is one in a registry
+ * @throws UserError for fields that don't go together
+ */
+export function readRegistryAccess(
+  given: RegistryFields,
+  repository: Repository | undefined,
+  aws: AwsAccess | undefined,
+): RegistryAccess {
+  const own = new Map<string, HostAccess>();
+  for (const [key, fields] of Object.entries(given.registries)) {
+    const host = parseReferenceHost(key, `source.registries.${key}`);
+    own.set(host, { ...own.get(host), ...hostAccess(host, fields) });
+  }
+  if (repository !== undefined) {
+    const { username, password, insecure, ca_certs: caCerts } = given;
+    const store = present({ username, password, insecure: insecure || undefined, caCerts });
+    if (Object.keys(store).length > 0) own.set(repository.host, { ...own.get(repository.host), ...store });
+  }
+  const mirrored = [
+    ...Object.entries(given.registries).map(([key, fields]) => [key, fields.mirrors] as const),
+    ["docker.io", given.registry_mirrors] as const,
+  ];
+  const hosts = mirrored.reduce<ReadonlyMap<string, HostAccess>>(
+    (known, [key, names]) => withMirrors(known, parseReferenceHost(key, "source.registries"), names),
+    own,
+  );
+  const dockerConfig = given.docker_config === undefined ? undefined : readDockerConfig(given.docker_config);
+  return { hosts, ...present({ caCerts: given.ca_certs, dockerConfig, aws }) };
+}
+
+function hostAccess(host: string, fields: z.output<typeof hostFields>): HostAccess {
+  if ((fields.username === undefined) !== (fields.password === undefined)) {
+    throw new UserError(`source.registries.${host}: expected username and password together`);
+  }
+  return present({
+    username: fields.username,
+    password: fields.password,
+    insecure: fields.insecure || undefined,
+    caCerts: fields.ca_certs,
+    clientCert: fields.client_cert,
+    clientKey: fields.client_key,
+  });
+}
+
+function readDockerConfig(given: string | Record<string, unknown>): Record<string, unknown> {
+  if (typeof given !== "string") return given;
+  const config = parseDockerConfig(given, "source.docker_config");
+  refuseUnusable(config, ["source", "docker_config"]);
+  return config;
+}

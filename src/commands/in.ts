@@ -7,7 +7,6 @@ import { writeSmallFile } from "../host/atomic-write.ts";
 import { UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { readTree } from "../image/image-tree.ts";
-import { parsePlatform } from "../image/platform.ts";
 import { formatRepository } from "../image/reference.ts";
 import { type InRequest, readInRequest } from "../request/in-request.ts";
 import { buildTag } from "../store/build-index.ts";
@@ -30,8 +29,6 @@ export async function get({ step, args, readInput }: Invocation): Promise<{
   const { source, version, params } = request;
   const [folder] = args;
   if (folder === undefined) throw new UserError("expected the folder to deliver into as the first argument");
-  const platform =
-    params.platform === undefined ? undefined : parsePlatform(params.platform, "params.platform");
   await mkdir(folder, { recursive: true });
   const place = placeOf(request);
   if (params.skipDownload) {
@@ -45,7 +42,7 @@ export async function get({ step, args, readInput }: Invocation): Promise<{
     outputOci: params.outputOci ?? build.delivery.outputOci,
     unpackRootfs: params.unpackRootfs ?? build.delivery.unpackRootfs,
     imageTar: params.imageTar,
-    platform,
+    platform: params.platform,
   };
   await deliverAll(await targetsOf(build, { delivery, place, folder, step }));
   return { version, metadata: [...placeFields(place), ...imageFields(build.tree)] };

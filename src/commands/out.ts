@@ -1,7 +1,10 @@
 import { type InputFolder, readInputText } from "../builder/inputs/input-folder.ts";
+import type { SolveResult } from "../builder/solve/solve-all.ts";
 import { checkTargetNames, deliveredNames } from "../delivery/target-names.ts";
 import { UserError } from "../host/errors.ts";
+import type { Descriptor } from "../image/descriptor.ts";
 import { readTree, versionOf } from "../image/image-tree.ts";
+import type { TargetName } from "../image/target-name.ts";
 import { readOutRequest } from "../request/out-request.ts";
 import type { PutParams } from "../request/put-params.ts";
 import type { Source } from "../request/source.ts";
@@ -41,19 +44,25 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
     timeouts: source.timeouts,
   });
   const { stage, results } = built;
-  const [main, ...others] = results.map(({ target, descriptor }) => ({ name: target, descriptor }));
-  if (main === undefined) throw new Error("a build gave no result");
-  const tree = await readTree(stage.blobs, main.descriptor, step.signal);
+  const [{ target, descriptor: main }] = results;
+  const others = params.additionalTargets.map((name) => ({ name, descriptor: resultOf(name, results) }));
+  const tree = await readTree(stage.blobs, main, step.signal);
   const version = versionOf(tree);
   const delivery = { unpackRootfs: params.unpackRootfs, outputOci: params.outputOci };
   const aliases = tags.aliases?.(await store.tags(step.signal)) ?? [];
   const all = [...new Set([...tags.tags, ...aliases])];
-  await stage.commit({ version, targets: [main, ...others], delivery }, all);
+  await stage.commit({ version, targets: [{ name: target, descriptor: main }, ...others], delivery }, all);
   step.log.line(`stored ${version} in ${store.where}${all.length === 0 ? "" : `, tagged ${all.join(", ")}`}`);
   return {
     version: { digest: version },
     metadata: putMetadata({ tree, results, tags: all, place: source.store }),
   };
+}
+
+function resultOf(name: TargetName, [, ...additional]: readonly SolveResult[]): Descriptor {
+  const found = additional.find(({ target }) => target === name);
+  if (found === undefined) throw new Error(`the build gave no result for target ${name}`);
+  return found.descriptor;
 }
 
 async function wantedTags(source: Source, params: PutParams, inputs: InputFolder): Promise<TagPlan> {

@@ -11,9 +11,10 @@ import { concurrently } from "../host/concurrently.ts";
 import { UserError } from "../host/errors.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
+import type { Platform } from "../image/descriptor.ts";
 import { mediaTypes } from "../image/media-types.ts";
 import { mergedIndex } from "../image/merge-index.ts";
-import { formatPlatform, hostPlatform } from "../image/platform.ts";
+import { hostPlatform } from "../image/platform.ts";
 import type { RegistryAccess } from "../registry/access.ts";
 import { withMirrors } from "../registry/mirrors.ts";
 import { defaultTimeouts, type Timeouts } from "../registry/retry.ts";
@@ -122,8 +123,8 @@ function warnOfSecretArgs(buildArgs: Readonly<Record<string, string>>, { log }: 
 }
 
 /** A daemon of our own builds for the worker's platform by itself; of one elsewhere it isn't known here. */
-function buildPlatforms(given: readonly string[], { daemons, step }: RunBuild): BuildPlatforms {
-  const own = daemons.kind === "own" ? formatPlatform(hostPlatform(step.arch)) : undefined;
+function buildPlatforms(given: readonly Platform[], { daemons, step }: RunBuild): BuildPlatforms {
+  const own = daemons.kind === "own" ? hostPlatform(step.arch) : undefined;
   return { targets: given.length === 0 && own !== undefined ? [own] : given, own };
 }
 

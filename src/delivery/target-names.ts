@@ -1,5 +1,5 @@
 import { UserError } from "../host/errors.ts";
-import { isTargetName } from "../image/target-name.ts";
+import type { TargetName } from "../image/target-name.ts";
 
 /** All that a target's delivery can hold, beside which the folders of additional targets lie. */
 export const deliveredNames: readonly string[] = [
@@ -14,19 +14,18 @@ export const deliveredNames: readonly string[] = [
 ];
 
 /**
- * Checks the names of additional targets: each is a stage's, and that of a folder of its own.
+ * Checks that each additional target gets a folder of its own, named like it.
  * @param taken names of what lies beside these folders
  * @throws UserError naming `subject`
  */
-export function checkTargetNames(names: readonly string[], taken: readonly string[], subject: string): void {
+export function checkTargetNames(
+  names: readonly TargetName[],
+  taken: readonly string[],
+  subject: string,
+): void {
   const seen = new Set<string>();
   for (const name of names) {
-    const shown = JSON.stringify(name.slice(0, 100));
-    if (!isTargetName(name)) {
-      throw new UserError(
-        `${subject}: ${shown} can't be a stage of a Dockerfile; expected a name of letters, digits, "_", "." and "-"`,
-      );
-    }
+    const shown = JSON.stringify(name);
     if (taken.includes(name)) {
       throw new UserError(
         `${subject}: the folder of ${shown} would take the place of the main target's own ${shown}; name the stage otherwise`,

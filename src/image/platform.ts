@@ -4,6 +4,14 @@ import type { Platform } from "./descriptor.ts";
 const part = /^[a-z0-9_.-]+$/i;
 const osPart = /^([a-z0-9_-]+)(?:\(([a-z0-9_.-]*)\))?$/i;
 const example = "linux/arm64 or linux/arm/v7";
+// The names Go has for what it compiles to (`go tool dist list`) and their usual other spellings.
+const architectures =
+  "386 i386 amd64 x86_64 x86-64 arm armhf armel arm64 aarch64 loong64 mips mipsle mips64 mips64le ppc64 ppc64le riscv64 s390x wasm".split(
+    " ",
+  );
+
+/** A regular expression, without anchors, for what {@link parsePlatform} reads; architectures alone in lower case. */
+export const platformPattern = `([A-Za-z0-9_-]+(\\([A-Za-z0-9_.-]*\\))?(\\/[A-Za-z0-9_.-]+){1,2}|${architectures.join("|")})`;
 
 /**
  * Reads `os/architecture[/variant]` as BuildKit and containerd write it, in its normal form. An architecture
@@ -28,6 +36,11 @@ export function parsePlatform(text: string, subject: string): Platform {
 /** `os/architecture[/variant]`, as {@link parsePlatform} reads it. */
 export function formatPlatform({ os, architecture, variant }: Platform): string {
   return [os, architecture, variant].filter((name) => name !== undefined && name !== "").join("/");
+}
+
+/** The same with the version of the operating system, as BuildKit reads it: `windows(10.0.17763)/amd64`. */
+export function formatExactPlatform({ os, "os.version": osVersion, ...rest }: Platform): string {
+  return formatPlatform({ ...rest, os: osVersion === undefined ? os : `${os}(${osVersion})` });
 }
 
 /**
@@ -180,10 +193,6 @@ function buildOf(osVersion: string): string {
   return osVersion.split(".").slice(0, 3).join(".");
 }
 
-// The names Go has for what it compiles to (`go tool dist list`) and their usual other spellings.
-const architectures =
-  "386 i386 amd64 x86_64 x86-64 arm armhf armel arm64 aarch64 loong64 mips mipsle mips64 mips64le ppc64 ppc64le riscv64 s390x wasm";
-
 function isArchitecture(name: string): boolean {
-  return architectures.split(" ").includes(name.toLowerCase());
+  return architectures.includes(name.toLowerCase());
 }

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
-import { formatPlatform, parsePlatform } from "../image/platform.ts";
+import { parsePlatform } from "../image/platform.ts";
 import { nonEmpty, pem, present } from "./scalars.ts";
 
 const tls = z.strictObject({
@@ -81,9 +81,7 @@ export function readDaemons(given: DaemonFields) {
 }
 
 function toNode({ platforms, ...remote }: z.output<typeof node>, index: number) {
-  const [first, ...others] = platforms.map((name) =>
-    formatPlatform(parsePlatform(name, `source.nodes[${index}].platforms`)),
-  );
+  const [first, ...others] = platforms.map((name) => parsePlatform(name, `source.nodes[${index}].platforms`));
   if (first === undefined) throw new Error("the schema wants at least one platform");
   return { ...remoteBuildKit(remote), platforms: [first, ...others] as const };
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { flag, nonEmpty } from "./scalars.ts";
+import { parsePlatform, platformPattern } from "../image/platform.ts";
+import { flag } from "./scalars.ts";
 
 /** A get's params: field → schema; what is left out is as the put recorded it. */
 export const getFields = {
@@ -14,7 +15,14 @@ export const getFields = {
     .describe(
       "Deliver only `digest`, `repository` and `tag`, and ask no store; for the get that follows a put when no step needs the image.",
     ),
-  platform: nonEmpty.optional().describe("The one image of several to deliver, such as `linux/arm64`."),
+  platform: z
+    .string()
+    .regex(new RegExp(`^${platformPattern}$`), {
+      error: "expected os/architecture[/variant], as in linux/arm64",
+    })
+    .transform((name) => parsePlatform(name, "params.platform"))
+    .optional()
+    .describe("The one image of several to deliver, such as `linux/arm64`."),
   image_tar: flag.default(true).describe("`false`: deliver no image itself, only the other files."),
 };
 

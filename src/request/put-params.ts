@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
-import { targetNamePattern } from "../image/target-name.ts";
+import { parsePlatform, platformPattern } from "../image/platform.ts";
+import { type TargetName, targetNamePattern } from "../image/target-name.ts";
 import {
   argName,
   argNamePattern,
@@ -83,14 +84,19 @@ const imageName = z.string().regex(/^[^\s,"]+$/, {
   error: "expected an image name, without blanks, commas and quotes",
 });
 
-const targetName = z.string().regex(new RegExp(`^${targetNamePattern}$`), {
-  error: 'expected the name of a stage: letters, digits, "_", "." and "-"',
-});
+const targetName = z
+  .string()
+  .regex(new RegExp(`^${targetNamePattern}$`), {
+    error: 'expected the name of a stage: letters, digits, "_", "." and "-"',
+  })
+  .transform((name) => name as TargetName);
 
-const platformPattern = "[a-z0-9_]+(\\/[a-z0-9_]+){0,2}(\\([0-9.]+\\))?";
-const platform = z.string().regex(new RegExp(`^${platformPattern}$`), {
-  error: "expected os/architecture[/variant], as in linux/arm64",
-});
+const platform = z
+  .string()
+  .regex(new RegExp(`^${platformPattern}$`), {
+    error: "expected os/architecture[/variant], as in linux/arm64",
+  })
+  .transform((name) => parsePlatform(name, "params.platforms"));
 
 /** The last second of the year 9999, which is the last that an image's config can say. */
 const latest = 253_402_300_799;
@@ -166,7 +172,7 @@ export const putParams = {
     doc: "File that holds the name of the build stage.",
   },
   additional_targets: {
-    schema: z.array(targetName).default([]),
+    schema: z.array(targetName).prefault([]),
     upper: [whole("ADDITIONAL_TARGETS", commaList(targetNamePattern))],
     doc: "More build stages to build at the same time; each is delivered into a folder of its name.",
   },
@@ -181,7 +187,7 @@ export const putParams = {
     doc: "Named contexts: folder, image layout, `docker-image://` reference or git URL.",
   },
   platforms: {
-    schema: z.array(platform).default([]),
+    schema: z.array(platform).prefault([]),
     upper: [whole("IMAGE_PLATFORM", commaList(platformPattern))],
     doc: "Platforms to build for. Several give an OCI layout.",
   },

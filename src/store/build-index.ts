@@ -5,7 +5,7 @@ import { type Digest, hexOf, parseDigest } from "../image/digest.ts";
 import { parseDocument } from "../image/documents.ts";
 import { mediaTypes } from "../image/media-types.ts";
 import { isTargetName } from "../image/target-name.ts";
-import type { Build, BuiltTarget } from "./build.ts";
+import type { AdditionalTarget, Build, BuiltTarget } from "./build.ts";
 
 /**
  * Annotations of a build index. They begin with Concourse's domain in reverse, as the OCI image-spec asks for
@@ -87,15 +87,9 @@ export function decodeBuildIndex(bytes: Uint8Array, where: string): Build {
       toTarget(name, { ...fields, ...(Object.keys(rest).length > 0 && { annotations: rest }) } as Descriptor),
   );
   if (main === undefined) throw new UserError(`${subject}: holds no target; expected the main target first`);
-  const wrong = others.find(({ name }) => !isTargetName(name));
-  if (wrong !== undefined) {
-    throw new UserError(
-      `${subject}: ${JSON.stringify(wrong.name.slice(0, 100))} can't be the name of a target. It was damaged or replaced; run the put again`,
-    );
-  }
   return {
     version: parseDigest(annotations[buildAnnotations.version], `${subject}: version`),
-    targets: [main, ...others],
+    targets: [main, ...others.map((target) => additionalTarget(target, subject))],
     delivery: {
       unpackRootfs: annotations[buildAnnotations.unpackRootfs],
       outputOci: annotations[buildAnnotations.outputOci],
@@ -105,6 +99,13 @@ export function decodeBuildIndex(bytes: Uint8Array, where: string): Build {
 
 function toTarget(name: string, descriptor: Descriptor): BuiltTarget {
   return { name, descriptor };
+}
+
+function additionalTarget({ name, descriptor }: BuiltTarget, subject: string): AdditionalTarget {
+  if (isTargetName(name)) return { name, descriptor };
+  throw new UserError(
+    `${subject}: ${JSON.stringify(name.slice(0, 100))} can't be the name of a target. It was damaged or replaced; run the put again`,
+  );
 }
 
 function sorted(annotations: Readonly<Record<string, string>>): Record<string, string> {

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { blobPath } from "../../src/image/layout.ts";
+import type { TargetName } from "../../src/image/target-name.ts";
 import type { Build } from "../../src/store/build.ts";
 import { encodeBuildIndex } from "../../src/store/build-index.ts";
 import { type ImageRecipe, nativePlatform } from "../support/images/image-writer.ts";
@@ -196,8 +197,8 @@ test("a stored build whose targets' names lead elsewhere is refused", async () =
       version: build.version.digest,
       targets: [
         { name: "", descriptor },
-        { name: "other", descriptor },
-        { name, descriptor },
+        { name: "other" as TargetName, descriptor },
+        { name: name as TargetName, descriptor },
       ],
       delivery: { unpackRootfs: false, outputOci: false },
     });

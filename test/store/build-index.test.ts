@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { digestOf } from "../../src/image/digest.ts";
 import { mediaTypes } from "../../src/image/media-types.ts";
+import type { TargetName } from "../../src/image/target-name.ts";
 import type { Build } from "../../src/store/build.ts";
 import { buildTag, decodeBuildIndex, encodeBuildIndex } from "../../src/store/build-index.ts";
 
@@ -14,8 +15,8 @@ const build: Build = {
       name: "",
       descriptor: { ...descriptor, platform: { os: "linux", architecture: "arm64", variant: "v8" } },
     },
-    { name: "test", descriptor: { ...descriptor, annotations: { "org.example": "kept" } } },
-    { name: "0", descriptor },
+    { name: "test" as TargetName, descriptor: { ...descriptor, annotations: { "org.example": "kept" } } },
+    { name: "0" as TargetName, descriptor },
   ],
   delivery: { unpackRootfs: true, outputOci: false },
 };
@@ -24,7 +25,7 @@ const decode = (value: unknown) => decodeBuildIndex(Buffer.from(JSON.stringify(v
 const document = (): Record<string, unknown> => JSON.parse(Buffer.from(encodeBuildIndex(build)).toString());
 
 const named = (name: string) =>
-  encodeBuildIndex({ ...build, targets: [build.targets[0], { name, descriptor }] });
+  encodeBuildIndex({ ...build, targets: [build.targets[0], { name: name as TargetName, descriptor }] });
 
 test("a build comes back as it was recorded, and is the same bytes each time", () => {
   const bytes = encodeBuildIndex(build);

@@ -1,15 +1,16 @@
 import { createHash } from "node:crypto";
 import { UserError } from "../../host/errors.ts";
 import type { StepContext } from "../../host/step-context.ts";
-import { formatPlatform, parsePlatform } from "../../image/platform.ts";
+import type { Platform } from "../../image/descriptor.ts";
+import { formatPlatform, isSamePlatform } from "../../image/platform.ts";
 import type { Engine } from "./engine.ts";
 import type { EnginePool, Share } from "./pool.ts";
 import { daemonPlatforms, type RemoteBuildKit, reachRemoteDaemon } from "./remote-daemon.ts";
 
 /** One of several daemons, each of which builds its own platforms. */
 export interface Node extends RemoteBuildKit {
-  /** What its machine runs by itself: `linux/arm64`, in normal form. */
-  readonly platforms: readonly [string, ...string[]];
+  /** What its machine runs by itself. */
+  readonly platforms: readonly [Platform, ...Platform[]];
 }
 
 export type Nodes = readonly [Node, ...Node[]];
@@ -40,7 +41,7 @@ export async function openNodes(nodes: Nodes, { step, workspace, subject }: Open
       const wanted = platforms.length > 0 ? platforms : [first.node.platforms[0]];
       const [share, ...shares] = await Promise.all(
         wanted.map(async (platform): Promise<Share> => {
-          const able = await ableNodes(opened, formatPlatform(parsePlatform(platform, "platforms")), step);
+          const able = await ableNodes(opened, platform, step);
           const [best, ...next] = ranked(able, `${subject}\0${target}`);
           if (best === undefined) throw lacking(platform, nodes);
           const engines = [best.engine, ...next.map(({ engine }) => engine)] as const;
@@ -59,15 +60,17 @@ export async function openNodes(nodes: Nodes, { step, workspace, subject }: Open
 /** The nodes whose machine has the platform; where there is none, those whose daemon can emulate it. */
 async function ableNodes(
   nodes: readonly OpenNode[],
-  platform: string,
+  platform: Platform,
   step: StepContext,
 ): Promise<readonly OpenNode[]> {
-  const native = nodes.filter(({ node }) => node.platforms.includes(platform));
+  const native = nodes.filter(({ node }) => node.platforms.some((own) => isSamePlatform(own, platform)));
   if (native.length > 0) return native;
   const offers = await Promise.all(nodes.map(({ engine }) => daemonPlatforms(engine, step)));
-  const emulating = nodes.filter((_, index) => offers[index]?.includes(platform));
+  const emulating = nodes.filter((_, index) =>
+    offers[index]?.some((offered) => isSamePlatform(offered, platform)),
+  );
   if (emulating.length > 0)
-    step.log.warn(`no node has platform ${platform}: it is emulated (QEMU), which is slow`);
+    step.log.warn(`no node has platform ${formatPlatform(platform)}: it is emulated (QEMU), which is slow`);
   return emulating;
 }
 
@@ -86,9 +89,11 @@ export function ranked<T extends { readonly node: Pick<Node, "address"> }>(
     .map(({ node }) => node);
 }
 
-function lacking(platform: string, nodes: Nodes): UserError {
-  const there = nodes.map((node) => `${node.address} (${node.platforms.join(", ")})`).join("; ");
+function lacking(platform: Platform, nodes: Nodes): UserError {
+  const there = nodes
+    .map(({ address, platforms }) => `${address} (${platforms.map(formatPlatform).join(", ")})`)
+    .join("; ");
   return new UserError(
-    `no node builds platform ${platform}, by itself or by emulation: source.nodes names ${there}. Add a node that has it, or install its QEMU emulator (binfmt) on one of them`,
+    `no node builds platform ${formatPlatform(platform)}, by itself or by emulation: source.nodes names ${there}. Add a node that has it, or install its QEMU emulator (binfmt) on one of them`,
   );
 }

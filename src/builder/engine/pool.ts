@@ -1,9 +1,10 @@
+import type { Platform } from "../../image/descriptor.ts";
 import type { Engine } from "./engine.ts";
 
 /** A share of a solve, and who can do it. */
 export interface Share {
-  /** As the frontend takes them; empty for the daemon's own. */
-  readonly platforms: readonly string[];
+  /** Empty for the daemon's own. */
+  readonly platforms: readonly Platform[];
   /** Best first: the next is tried when one can't be used. */
   readonly engines: readonly [Engine, ...Engine[]];
   /** Whether they are known to answer; otherwise they are asked first. */
@@ -17,7 +18,7 @@ export interface EnginePool extends AsyncDisposable {
    * one image each.
    * @throws UserError when no daemon has one of the platforms
    */
-  share(target: string, platforms: readonly string[]): Promise<readonly [Share, ...Share[]]>;
+  share(target: string, platforms: readonly Platform[]): Promise<readonly [Share, ...Share[]]>;
 }
 
 /** A pool of one daemon that is known to answer, which solves all platforms in one. */

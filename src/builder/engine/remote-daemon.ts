@@ -4,7 +4,8 @@ import { z } from "zod";
 import { writeSmallFile } from "../../host/atomic-write.ts";
 import { startChild } from "../../host/child.ts";
 import type { StepContext } from "../../host/step-context.ts";
-import { formatPlatform, normalPlatform } from "../../image/platform.ts";
+import type { Platform } from "../../image/descriptor.ts";
+import { normalPlatform } from "../../image/platform.ts";
 import type { Engine } from "./engine.ts";
 import { oldVersion } from "./version.ts";
 
@@ -60,7 +61,10 @@ const Workers = z.array(
 );
 
 /** The platforms that a daemon builds, emulated ones included; none when it doesn't answer. */
-export async function daemonPlatforms({ connection }: Engine, step: StepContext): Promise<readonly string[]> {
+export async function daemonPlatforms(
+  { connection }: Engine,
+  step: StepContext,
+): Promise<readonly Platform[]> {
   const question = ["--timeout", "5", "debug", "workers", "--format", "{{json .}}"];
   const asked = await startChild(step, "buildctl", [...connection, ...question], {
     reject: false,
@@ -68,9 +72,7 @@ export async function daemonPlatforms({ connection }: Engine, step: StepContext)
   });
   if (asked.exitCode !== 0) return [];
   const workers = Workers.parse(JSON.parse(asked.stdout));
-  return workers.flatMap(({ platforms }) =>
-    platforms.map((platform) => formatPlatform(normalPlatform(platform))),
-  );
+  return workers.flatMap(({ platforms }) => platforms.map(normalPlatform));
 }
 
 /** Milliseconds. buildctl itself would wait longer for a peer that takes the connection and says nothing. */

@@ -1,8 +1,11 @@
+import type { Platform } from "../../image/descriptor.ts";
+import { formatExactPlatform, parsePlatform } from "../../image/platform.ts";
+
 export interface BuildPlatforms {
   /** What the image is built for; empty when the daemon decides, and it isn't known what it is. */
-  readonly targets: readonly string[];
+  readonly targets: readonly Platform[];
   /** The daemon's own, where it is known. */
-  readonly own: string | undefined;
+  readonly own: Platform | undefined;
 }
 
 /**
@@ -15,7 +18,7 @@ export function wantedPlatforms(
   dockerfile: string | undefined,
   image: string,
   { targets, own }: BuildPlatforms,
-): readonly string[] {
+): readonly Platform[] {
   const froms = Array.from(
     (dockerfile ?? "").matchAll(/^[ \t]*FROM[ \t]+(?:--platform=(\S+)[ \t]+)?["']?([^\s"']+)/gim),
   ).filter(([, , from = ""]) => from.replace(/^\$\{(\w+).*$/, "$$$1") === image);
@@ -24,7 +27,7 @@ export function wantedPlatforms(
     if (platform === undefined || /^\$\{?TARGETPLATFORM\}?$/.test(platform)) return targets;
     if (/^\$\{?BUILDPLATFORM\}?$/.test(platform)) return own ?? [];
     // What is made of other args isn't worked out here: BuildKit has the last word.
-    return platform.includes("$") ? [] : platform;
+    return platform.includes("$") ? [] : parsePlatform(platform, `FROM --platform=${platform}`);
   });
-  return [...new Set(wanted)];
+  return [...new Map(wanted.map((platform) => [formatExactPlatform(platform), platform])).values()];
 }

@@ -1,3 +1,6 @@
+import type { Platform } from "../../image/descriptor.ts";
+import type { TargetName } from "../../image/target-name.ts";
+
 /**
  * What a build is asked to do, as a put's params or a task's environment say it, after parsing: one field for
  * each param. Paths are relative to the inputs' folder and not yet looked at.
@@ -14,13 +17,13 @@ export interface BuildOptions {
   readonly labelsFile: string | undefined;
   readonly target: string | undefined;
   readonly targetFile: string | undefined;
-  readonly additionalTargets: readonly string[];
+  readonly additionalTargets: readonly TargetName[];
   /** Build arg name → path of a docker save tar, an OCI layout folder, or the folder of a get. */
   readonly imageArgs: Strings;
   /** Context name → folder, image layout, `docker-image://` reference or git URL. */
   readonly contexts: Strings;
-  /** As BuildKit writes them: `linux/amd64`, `linux/arm/v7`. Empty: the daemon's own. */
-  readonly platforms: readonly string[];
+  /** Empty: the daemon's own. */
+  readonly platforms: readonly Platform[];
   readonly secrets: Readonly<Record<string, SecretSource>>;
   readonly ssh: Readonly<Record<string, readonly SshSource[]>>;
   /** Host name → IP addresses. */

@@ -1,3 +1,5 @@
+import type { Platform } from "../../image/descriptor.ts";
+import { formatExactPlatform } from "../../image/platform.ts";
 import type { Inputs } from "../inputs/inputs.ts";
 import type { BuildOptions } from "./options.ts";
 
@@ -17,7 +19,7 @@ export interface Solve {
   /** Attributes of the exporter besides its type and destination. */
   readonly exporterAttributes: ReadonlyMap<string, string>;
   /** Platforms, where they were asked for. */
-  readonly platforms: readonly string[];
+  readonly platforms: readonly Platform[];
 }
 
 /**
@@ -45,16 +47,20 @@ export function planBuild(options: BuildOptions, inputs: Inputs): readonly [Solv
 }
 
 /** The same solve for some of its platforms. Pure. */
-export function forPlatforms(solve: Solve, platforms: readonly string[]): Solve {
-  const options = new Map([...solve.options, ["platform", platforms.join(",")] as const]);
+export function forPlatforms(solve: Solve, platforms: readonly Platform[]): Solve {
+  const options = new Map([...solve.options, ["platform", platformList(platforms)] as const]);
   return { ...solve, platforms, options };
+}
+
+function platformList(platforms: readonly Platform[]): string {
+  return platforms.map(formatExactPlatform).join(",");
 }
 
 type Pairs = readonly (readonly [string, string])[];
 
 function frontendOptions(options: BuildOptions): Pairs {
   const pairs: (readonly [string, string] | false | undefined)[] = [
-    options.platforms.length > 0 && ["platform", options.platforms.join(",")],
+    options.platforms.length > 0 && ["platform", platformList(options.platforms)],
     Object.keys(options.addHosts).length > 0 && ["add-hosts", hosts(options.addHosts)],
     // An empty value means every stage.
     options.noCache === true && ["no-cache", ""],

@@ -1,5 +1,6 @@
 import { concurrently } from "../../host/concurrently.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
+import { formatExactPlatform } from "../../image/platform.ts";
 import { forPlatforms, type Solve } from "../plan/plan.ts";
 import { createProgressBoard, type ProgressBoard } from "../progress/follow.ts";
 import type { SolveSummary } from "../progress/followed-solve.ts";
@@ -50,7 +51,7 @@ async function solveTarget(request: SolveRequest, solve: Solve, board: ProgressB
   const parts = await concurrently(
     step.signal,
     shares.map((share) => (signal: AbortSignal) => {
-      const [platform] = share.platforms;
+      const platform = share.platforms.map(formatExactPlatform)[0];
       const part: EngineSolve = {
         solve: isShared ? forPlatforms(solve, share.platforms) : solve,
         share,

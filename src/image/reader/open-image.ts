@@ -1,11 +1,11 @@
 import { lstat, realpath, stat } from "node:fs/promises";
 import { basename, join, sep } from "node:path";
 import { UserError } from "../../host/errors.ts";
-import type { Descriptor } from "../descriptor.ts";
+import type { Descriptor, Platform } from "../descriptor.ts";
 import type { Digest } from "../digest.ts";
 import { type ImageTree, readTree } from "../image-tree.ts";
 import { blobPath, type Layout, openLayout } from "../layout.ts";
-import { formatPlatform, isSamePlatform, parsePlatform, runnablePlatforms } from "../platform.ts";
+import { formatPlatform, isSamePlatform, runnablePlatforms } from "../platform.ts";
 
 export interface ImageArg {
   /** The param, for messages: `image_args.base_image`. */
@@ -15,7 +15,7 @@ export interface ImageArg {
   /** A private folder, for the blobs of an archive. */
   readonly workspace: string;
   /** The platforms that the image has to serve. */
-  readonly platforms: readonly string[];
+  readonly platforms: readonly Platform[];
   readonly signal: AbortSignal;
 }
 
@@ -113,11 +113,11 @@ async function checkLayers({ images }: ImageTree, layout: Layout, name: string):
 /** BuildKit takes a bare manifest whatever its platform, and fails much later: so it is looked at here. */
 function checkPlatforms({ images }: ImageTree, { name, platforms }: ImageArg): void {
   for (const wanted of platforms) {
-    const serving = runnablePlatforms(parsePlatform(wanted, "platforms"));
+    const serving = runnablePlatforms(wanted);
     if (images.some(({ platform }) => serving.some((one) => isSamePlatform(one, platform)))) continue;
     const there = [...new Set(images.map(({ platform }) => formatPlatform(platform)))].join(", ");
     throw new UserError(
-      `${name}: the image is for ${there}, and the build for ${wanted}; give an image for that platform`,
+      `${name}: the image is for ${there}, and the build for ${formatPlatform(wanted)}; give an image for that platform`,
     );
   }
 }

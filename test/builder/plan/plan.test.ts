@@ -5,6 +5,8 @@ import { buildArguments } from "../../../src/builder/plan/arguments.ts";
 import type { BuildOptions } from "../../../src/builder/plan/options.ts";
 import { planBuild } from "../../../src/builder/plan/plan.ts";
 import { digestOf } from "../../../src/image/digest.ts";
+import { parsePlatform } from "../../../src/image/platform.ts";
+import { isTargetName } from "../../../src/image/target-name.ts";
 
 const options: BuildOptions = {
   context: "repo",
@@ -88,8 +90,8 @@ test("additional targets get every option of the main target", () => {
   const plan = planBuild(
     {
       ...options,
-      additionalTargets: ["test", "debug"],
-      platforms: ["linux/arm64"],
+      additionalTargets: ["test", "debug"].filter(isTargetName),
+      platforms: [parsePlatform("arm64", "test")],
       addHosts: { db: ["10.0.0.1"] },
       allow: ["network.host"],
     },
@@ -149,7 +151,7 @@ test("a git context is the daemon's to fetch; a Dockerfile of the inputs still c
 
 test("each option beyond the Dockerfile reaches the frontend under BuildKit's name", () => {
   const given = optionsOf({
-    platforms: ["linux/amd64", "linux/arm64"],
+    platforms: ["linux/amd64", "windows(10.0.17763)/amd64"].map((name) => parsePlatform(name, "test")),
     addHosts: { db: ["10.0.0.1", "fd00::1"], cache: ["10.0.0.2"] },
     noCache: ["build", "test"],
     pull: true,
@@ -163,7 +165,7 @@ test("each option beyond the Dockerfile reaches the frontend under BuildKit's na
   });
   assert.deepEqual(given, {
     filename: "App.Dockerfile",
-    platform: "linux/amd64,linux/arm64",
+    platform: "linux/amd64,windows(10.0.17763)/amd64",
     "add-hosts": "db=10.0.0.1,db=fd00::1,cache=10.0.0.2",
     "no-cache": "build,test",
     "image-resolve-mode": "pull",

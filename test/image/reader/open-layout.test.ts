@@ -19,7 +19,6 @@ import {
   writeLayout,
 } from "../../support/images/image-writer.ts";
 
-const platform = `linux/${nativePlatform.architecture}`;
 const absent = digestOf(Buffer.from("absent"));
 
 interface Refused {
@@ -168,7 +167,7 @@ async function open(spoil: Refused["spoil"], form: "folder" | "archive"): Promis
   await execa("tar", ["-cf", archive, "-C", layout.folder, ...(await readdir(layout.folder))]);
   const path = form === "folder" ? layout.folder : archive;
   const { signal } = new AbortController();
-  await openImageArg({ name: "image_args.base", path, workspace, platforms: [platform], signal });
+  await openImageArg({ name: "image_args.base", path, workspace, platforms: [nativePlatform], signal });
 }
 
 test("a layout that isn't spoilt is an image, as a folder and as an archive, nested within reason too", async () => {

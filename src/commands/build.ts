@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { keptCache } from "../builder/local-cache.ts";
 import { noCache } from "../builder/plan/layer-cache.ts";
 import { type DeliverTarget, deliverAll } from "../delivery/deliver.ts";
+import { decideTarget } from "../delivery/target-content.ts";
 import { checkTargetNames } from "../delivery/target-names.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import { readTree } from "../image/image-tree.ts";
@@ -44,7 +45,7 @@ export async function build({ step: started }: Invocation): Promise<undefined> {
   const { blobs } = stage;
   const targets: DeliverTarget[] = [];
   for (const [index, { target, descriptor }] of results.entries()) {
-    targets.push({
+    const decided = decideTarget({
       outputOci: params.outputOci,
       imageTar: true,
       unpackRootfs: params.unpackRootfs,
@@ -52,9 +53,9 @@ export async function build({ step: started }: Invocation): Promise<undefined> {
       place: undefined,
       tree: await readTree(blobs, descriptor, step.signal),
       blobs,
-      folder: join(step.cwd, index === 0 ? "image" : target),
       step,
     });
+    targets.push({ ...decided, folder: join(step.cwd, index === 0 ? "image" : target) });
   }
   await deliverAll(targets);
   return undefined;

@@ -1,9 +1,9 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type DeliverTarget, deliverAll } from "../delivery/deliver.ts";
-import { checkTargetNames, deliveredNames } from "../delivery/target-names.ts";
-import { type Delivery, type RegistryPlace, writePlace } from "../delivery/write-target.ts";
-import { writeSmallFile } from "../host/atomic-write.ts";
+import { deliveredNames } from "../delivery/delivered-files.ts";
+import { type Delivery, decideTarget, type RegistryPlace } from "../delivery/target-content.ts";
+import { checkTargetNames } from "../delivery/target-names.ts";
 import { UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { readTree } from "../image/image-tree.ts";
@@ -32,8 +32,7 @@ export async function get({ step, args, readInput }: Invocation): Promise<{
   await mkdir(folder, { recursive: true });
   const place = placeOf(request);
   if (params.skipDownload) {
-    await writeSmallFile(join(folder, "digest"), version.digest);
-    await writePlace(place, folder);
+    await deliverAll([{ step, place, digest: version.digest, image: undefined, folder }]);
     return { version, metadata: placeFields(place) };
   }
   await using store = await openStore(source, step);
@@ -79,13 +78,10 @@ async function targetsOf(build: StoredBuild, wanted: Wanted): Promise<DeliverTar
   const common = { ...delivery, blobs, step };
   const additional: DeliverTarget[] = [];
   for (const { name, descriptor } of others) {
-    additional.push({
-      ...common,
-      // The tag leads to the main target's image, so it isn't theirs.
-      place: place && { ...place, tag: undefined },
-      folder: join(folder, name),
-      tree: await readTree(blobs, descriptor, step.signal),
-    });
+    // The tag leads to the main target's image, so it isn't theirs.
+    const own = { ...common, place: place && { ...place, tag: undefined } };
+    const decided = decideTarget({ ...own, tree: await readTree(blobs, descriptor, step.signal) });
+    additional.push({ ...decided, folder: join(folder, name) });
   }
-  return [{ ...common, place, folder, tree }, ...additional];
+  return [{ ...decideTarget({ ...common, place, tree }), folder }, ...additional];
 }

@@ -1,6 +1,7 @@
 import { type InputFolder, readInputText } from "../builder/inputs/input-folder.ts";
 import type { SolveResult } from "../builder/solve/solve-all.ts";
-import { checkTargetNames, deliveredNames } from "../delivery/target-names.ts";
+import { deliveredNames } from "../delivery/delivered-files.ts";
+import { checkTargetNames } from "../delivery/target-names.ts";
 import { UserError } from "../host/errors.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import { readTree, versionOf } from "../image/image-tree.ts";

@@ -3,10 +3,11 @@ import { join } from "node:path";
 import { writeProblem } from "../host/disk-errors.ts";
 import { removeFolder } from "../host/remove-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
-import { deliveredNames } from "./target-names.ts";
-import { type TargetContent, writeTarget } from "./write-target.ts";
+import type { Blobs } from "../image/blobs.ts";
+import { deliveredFiles, deliveredNames } from "./delivered-files.ts";
+import type { DecidedTarget } from "./target-content.ts";
 
-export interface DeliverTarget extends TargetContent {
+export interface DeliverTarget extends DecidedTarget {
   /** What is delivered appears in it at the end, all at once. */
   readonly folder: string;
 }
@@ -19,9 +20,9 @@ interface Prepared {
 }
 
 /**
- * Delivers targets, each into its folder: see {@link writeTarget}. Nothing of it is seen before all of it is there.
+ * Delivers targets, each into its folder: see {@link deliveredFiles}. Nothing of it is seen before all of it is there.
  * What an earlier delivery left in a folder is replaced; what else is there stays.
- * @throws UserError when an image isn't what its digests say, or has no such platform; the folders stay as they were
+ * @throws UserError when an image isn't what its digests say; the folders stay as they were
  */
 export async function deliverAll(targets: readonly DeliverTarget[]): Promise<void> {
   await using unfinished = new AsyncDisposableStack();
@@ -32,13 +33,19 @@ export async function deliverAll(targets: readonly DeliverTarget[]): Promise<voi
     const partial = await mkdtemp(join(folder, ".partial-"));
     prepared.push({ step: target.step, partial, folder });
     unfinished.defer(() => removeFolder(target.step, made ?? partial));
-    await writeTarget(target, partial).catch(async (thrown: unknown) => {
+    await writeFiles(target, partial).catch(async (thrown: unknown) => {
       throw await writeProblem(thrown, folder);
     });
   }
   await publishFolders(prepared);
   unfinished.move();
   for (const { step, partial } of prepared) await removeFolder(step, partial);
+}
+
+async function writeFiles(target: DecidedTarget, folder: string): Promise<void> {
+  let near: Blobs | undefined;
+  for (const { name, write } of deliveredFiles)
+    near = (await write(target, join(folder, name), near)) ?? near;
 }
 
 /** Moves what is prepared to where it belongs, and what it replaces to where that was. Either all of it is moved, or nothing. */

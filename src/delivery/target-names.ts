@@ -1,18 +1,6 @@
 import { UserError } from "../host/errors.ts";
 import type { TargetName } from "../image/target-name.ts";
 
-/** All that a target's delivery can hold, beside which the folders of additional targets lie. */
-export const deliveredNames: readonly string[] = [
-  "digest",
-  "image",
-  "image.tar",
-  "labels.json",
-  "metadata.json",
-  "repository",
-  "rootfs",
-  "tag",
-];
-
 /**
  * Checks that each additional target gets a folder of its own, named like it.
  * @param taken names of what lies beside these folders

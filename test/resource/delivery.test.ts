@@ -227,7 +227,7 @@ test("a platform of several is delivered as image.tar, and one that isn't there 
   );
   assertFailedCleanly(
     await build.get({ platform: "arm64/linux/x/y" }),
-    /params\.platform: .* is no platform/,
+    /params\.platform: expected os\/architecture/,
   );
 });
 

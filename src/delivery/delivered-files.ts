@@ -1,0 +1,61 @@
+import { writeSmallFile } from "../host/atomic-write.ts";
+import type { Blobs } from "../image/blobs.ts";
+import { formatRepository } from "../image/reference.ts";
+import { imageLabels, imageMetadata } from "./metadata.ts";
+import type { DecidedTarget } from "./target-content.ts";
+import { writeImage } from "./write-image.ts";
+import { writeRootfs } from "./write-rootfs.ts";
+
+/** A file or folder of a target's delivery. */
+interface DeliveredFile {
+  readonly name: string;
+  /**
+   * Writes it at `path`, if this delivery has it.
+   * @param near the layers as they lie on this disk, once something has brought them here
+   * @returns the layers on this disk, if this brought them here
+   */
+  readonly write: (
+    target: DecidedTarget,
+    path: string,
+    near: Blobs | undefined,
+  ) => Promise<Blobs | undefined>;
+}
+
+/** All that a target's delivery can hold, in the order in which it is written. */
+export const deliveredFiles: readonly DeliveredFile[] = [
+  { name: "image.tar", write: (target, path) => writeImage(target, "image.tar", path) },
+  { name: "image", write: (target, path) => writeImage(target, "image", path) },
+  textFile("digest", ({ digest }) => digest),
+  textFile("repository", ({ place }) => place && formatRepository(place.repository)),
+  textFile("tag", ({ place }) => place?.tag),
+  textFile(
+    "metadata.json",
+    ({ image }) => image?.described && JSON.stringify(imageMetadata(image.described.config)),
+  ),
+  textFile(
+    "labels.json",
+    ({ image }) => image?.described && JSON.stringify(imageLabels(image.described.config)),
+  ),
+  {
+    name: "rootfs",
+    async write(...rootfs) {
+      await writeRootfs(...rootfs);
+      return undefined;
+    },
+  },
+];
+
+/** The names of {@link deliveredFiles}, beside which the folders of additional targets lie. */
+export const deliveredNames: readonly string[] = deliveredFiles.map(({ name }) => name);
+
+/** Ends without a newline, as the registry-image resource's files do. */
+function textFile(name: string, text: (target: DecidedTarget) => string | undefined): DeliveredFile {
+  return {
+    name,
+    async write(target, path) {
+      const written = text(target);
+      if (written !== undefined) await writeSmallFile(path, written);
+      return undefined;
+    },
+  };
+}

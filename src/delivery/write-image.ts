@@ -1,0 +1,62 @@
+import { formatBytes } from "../host/format.ts";
+import { reportProgress } from "../host/progress.ts";
+import type { StepContext } from "../host/step-context.ts";
+import type { Blobs } from "../image/blobs.ts";
+import type { ImageTree } from "../image/image-tree.ts";
+import { layoutBlobs } from "../image/layout.ts";
+import { writeLayout } from "../image/layout-writer.ts";
+import type { Reference } from "../image/reference.ts";
+import type { DecidedTarget, RegistryPlace } from "./target-content.ts";
+
+/**
+ * Writes the image itself, if it is delivered in this form: `image.tar`, or `image`, an OCI layout.
+ * @returns its layers, where they lie now
+ * @throws UserError when the image isn't what its digests say
+ */
+export async function writeImage(
+  { image, place, step }: DecidedTarget,
+  form: "image.tar" | "image",
+  path: string,
+): Promise<Blobs | undefined> {
+  if (image?.form !== form) return undefined;
+  const { tree, blobs } = image;
+  const common = { blobs, tags: namesOf(place), signal: step.signal };
+  if (form === "image") {
+    await reported("image/", tree, step, (onBytes) =>
+      writeLayout({ ...common, tree, folder: path, onBytes }),
+    );
+    return layoutBlobs(path);
+  }
+  const [only] = tree.images;
+  const { writeImageTar } = await import("./image-tar-writer.ts");
+  return reported("image.tar", tree, step, (onBytes) =>
+    writeImageTar({ ...common, image: only, file: path, onBytes }),
+  );
+}
+
+function namesOf(place: RegistryPlace | undefined): readonly Reference[] {
+  return place?.tag === undefined ? [] : [{ ...place.repository, tag: place.tag, digest: undefined }];
+}
+
+/** Does what writes an image, and tells how far it is when that takes long. */
+async function reported<T>(
+  what: string,
+  { images }: ImageTree,
+  { log }: StepContext,
+  write: (onBytes: (bytes: number) => void) => Promise<T>,
+): Promise<T> {
+  const layers = new Map(
+    images.flatMap(({ manifest }) => manifest.layers).map((each) => [each.digest, each]),
+  );
+  const total = [...layers.values()].reduce((sum, { size }) => sum + size, 0);
+  let done = 0;
+  using progress = reportProgress(
+    log,
+    () => `writing ${what}: ${formatBytes(done)} of ${formatBytes(total)}`,
+  );
+  const result = await write((bytes) => {
+    done += bytes;
+  });
+  if (progress.spoke()) log.line(`wrote ${what}: ${formatBytes(done)}`);
+  return result;
+}

@@ -1,0 +1,53 @@
+import { dirname, join } from "node:path";
+import { UserError } from "../host/errors.ts";
+import type { StepContext } from "../host/step-context.ts";
+import type { Blobs } from "../image/blobs.ts";
+import type { Image } from "../image/image-tree.ts";
+import { unpackRootfs } from "../rootfs/unpack.ts";
+import { fetchAhead } from "./fetch-ahead.ts";
+import type { DecidedTarget } from "./target-content.ts";
+
+/**
+ * Unpacks the image's root filesystem at `path`, if it is delivered.
+ * @param near the layers as they lie on this disk after the image was written: what came from a registry isn't fetched twice
+ */
+export async function writeRootfs(
+  { image, step }: DecidedTarget,
+  path: string,
+  near: Blobs | undefined,
+): Promise<void> {
+  if (image?.described === undefined || !image.unpackRootfs) return;
+  const { described, blobs } = image;
+  const { layers } = described.manifest;
+  const rootfs = { step, destination: path };
+  const here = layers.every((layer) => blobs.file(layer) !== undefined) ? blobs : near;
+  if (here !== undefined) {
+    await unpack(described, here, rootfs);
+    return;
+  }
+  const fetching = { folder: join(dirname(path), ".layers"), signal: step.signal };
+  await using fetched = await fetchAhead(blobs, layers, fetching);
+  await unpack(described, fetched, rootfs);
+}
+
+async function unpack(
+  image: Image,
+  blobs: Blobs,
+  { step, destination }: { readonly step: StepContext; readonly destination: string },
+): Promise<void> {
+  const layers = image.manifest.layers.map((descriptor, index) => {
+    const diffId = image.config.rootfs.diff_ids[index];
+    if (diffId === undefined)
+      throw new UserError(`image ${image.manifest.config.digest}: no diff ID for layer ${index + 1}`);
+    return {
+      descriptor,
+      diffId,
+      // Asked when it is the layer's turn: by then it may have come.
+      get file() {
+        return blobs.file(descriptor);
+      },
+      open: (signal: AbortSignal) => blobs.open(descriptor, signal),
+    };
+  });
+  await unpackRootfs({ layers, destination, step });
+}

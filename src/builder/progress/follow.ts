@@ -2,16 +2,10 @@ import { type Log, styled } from "../../host/log.ts";
 import { type ProgressEvent, parseEvent, type Vertex, type Warning } from "./events.ts";
 import { failureMessage, type ShownDockerfile } from "./failure.ts";
 import type { FollowedSolve } from "./followed-solve.ts";
+import { LineSplitter } from "./lines.ts";
 import { followPlainText } from "./plain.ts";
 import { BuildStep, type StepName } from "./step.ts";
-import {
-  formatSeconds,
-  isClientLog,
-  LineSplitter,
-  lastState,
-  maskCredentials,
-  withoutQueries,
-} from "./text.ts";
+import { formatSeconds, isClientLog, maskCredentials, withoutQueries } from "./text.ts";
 
 export interface ProgressBoardOptions {
   readonly log: Log;
@@ -159,7 +153,7 @@ class Board {
   }
 
   #output(step: BuildStep, line: string): void {
-    const state = maskCredentials(lastState(line));
+    const state = maskCredentials(line);
     // A program's output is shown as it is.
     const text = step.name.isInstruction ? state : withoutQueries(state);
     step.keep(text);

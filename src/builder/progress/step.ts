@@ -1,4 +1,5 @@
-import { LineSplitter, maskCredentials } from "./text.ts";
+import { OutputLines } from "./lines.ts";
+import { maskCredentials } from "./text.ts";
 
 /** What a vertex's name says: `[linux/arm64 build 2/4] RUN make` is an instruction of the Dockerfile. */
 export interface StepName {
@@ -19,7 +20,7 @@ export function parseVertexName(name: string): StepName {
 /** A step as far as it has come; kept for all solves of a build, which share steps by their digest. */
 export class BuildStep {
   readonly name: StepName;
-  readonly output = new LineSplitter();
+  readonly output = new OutputLines();
   /** The last lines of its output, for the message when it fails. */
   readonly lastLines: string[] = [];
   announced = false;

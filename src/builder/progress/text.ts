@@ -1,42 +1,3 @@
-import { StringDecoder } from "node:string_decoder";
-
-/** Cuts a stream of bytes into lines; characters and lines may be spread over chunks. */
-export class LineSplitter {
-  readonly #decoder = new StringDecoder("utf8");
-  #rest = "";
-
-  /** The lines that are whole with these bytes, without their line ends. */
-  write(bytes: Buffer): string[] {
-    const lines = (this.#rest + this.#decoder.write(bytes)).split("\n");
-    this.#rest = lines.pop() ?? "";
-    return lines;
-  }
-
-  /** What is left after the last line end, if anything. */
-  end(): string[] {
-    const rest = this.#rest + this.#decoder.end();
-    this.#rest = "";
-    return rest === "" ? [] : [rest];
-  }
-}
-
-/** What a terminal would show of a line that a program overwrote with carriage returns: its last state. */
-export function lastState(line: string): string {
-  return line.split("\r").findLast((state) => state !== "") ?? "";
-}
-
-/** Hides the credentials of URLs: `https://user:password@host` and `https://token@host`. */
-export function maskCredentials(text: string): string {
-  return text
-    .replaceAll(/\b(https?:\/\/)[^\s/@"']+@/gi, "$1***@")
-    .replaceAll(/\b([a-z+]+:\/\/[^\s/@:"']+):[^\s/@"']+@/gi, "$1:***@");
-}
-
-/** URLs without their queries: those of registries' uploads and redirects carry states and signatures. */
-export function withoutQueries(text: string): string {
-  return text.replaceAll(/\b(https?:\/\/[^\s?"']+)\?[^\s"']*?(?=:?(?:[\s"']|$))/g, "$1");
-}
-
 /** `0.4 s`, `12 s`, `3 min 5 s`. */
 export function formatSeconds(seconds: number): string {
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
@@ -44,7 +5,36 @@ export function formatSeconds(seconds: number): string {
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
-/** buildctl logs what it notices on its own side (logrus, and Go's http2); none of it is why a build fails. */
+/**
+ * Hides credentials: those of URLs (`https://user:password@host`, `https://token@host`, `ftp://user:password@host`), and
+ * those of an `Authorization` header that a registry or proxy repeats. Linear in the text.
+ */
+export function maskCredentials(text: string): string {
+  return text
+    .replaceAll(/:\/\/([^\s/"']+)@/g, (found, login: string, at: number) => {
+      const scheme = /[a-z+]+$/i.exec(text.slice(Math.max(0, at - longestScheme), at))?.[0];
+      if (scheme === undefined) return found;
+      if (/^https?$/i.test(scheme)) return "://***@";
+      const [user = "", password] = login.split(":", 2);
+      return user === "" || password === undefined || password === "" ? found : `://${user}:***@`;
+    })
+    .replaceAll(/\b(authorization\W{1,8}(?:basic|bearer|negotiate)\s{1,4})[^\s"',\]]+/gi, "$1***");
+}
+
+/** Characters; `docker-container+https` and the like. */
+const longestScheme = 32;
+
+/** URLs without their queries: those of registries' uploads and redirects carry states and signatures. Linear. */
+export function withoutQueries(text: string): string {
+  return text.replaceAll(/[^\s"']+/g, (word) => {
+    const url = word.search(/\bhttps?:\/\//);
+    const query = url === -1 ? -1 : word.indexOf("?", url);
+    if (query === -1) return word;
+    return word.slice(0, query) + (word.endsWith(":") ? ":" : "");
+  });
+}
+
+/** Whether buildctl logs what it notices on its own side (logrus, and Go's http2): never why a build fails. */
 export function isClientLog(line: string): boolean {
   return /^time="[^"]*" level=(debug|info|warning|error) |^\d{4}\/\d\d\/\d\d [\d:]{8} http2: /.test(line);
 }

@@ -112,7 +112,7 @@ function parseHost(host: string, text: string, subject: string): string {
     const shown = host.includes("@") ? "what has a user and a password" : JSON.stringify(host);
     throw invalidReference(subject, text, `${shown} is no host[:port]`);
   }
-  return host.toLowerCase() === "index.docker.io" ? "docker.io" : host;
+  return /^(?:index|registry-1)\.docker\.io$/i.test(host) ? "docker.io" : host;
 }
 
 function checkPath(path: string, text: string, subject: string): void {

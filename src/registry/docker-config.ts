@@ -19,10 +19,31 @@ export function parseDockerConfig(text: string, subject: string): Record<string,
   throw new UserError(`${subject}: expected a map, or its JSON text, as in ~/.docker/config.json`);
 }
 
+/** Docker Hub's name in the Docker client's configuration (docker/cli, `registry.IndexServer`). */
+const hubServer = "https://index.docker.io/v1/";
+/** What people call it there as well. */
+const hubNames = /^(?:https?:\/\/)?(?:(?:index|registry-1)\.)?docker\.io(?:\/v[12])?\/?$/;
+
 /** The name by which the Docker client's configuration and its helpers know a registry. */
 export function serverNameOf(host: string): string {
-  // docker/cli, `registry.IndexServer`.
-  return host === "docker.io" ? "https://index.docker.io/v1/" : host;
+  return hubNames.test(host) ? hubServer : host;
+}
+
+/** The host that a name of a registry stands for: all of Docker Hub's stand for `docker.io`. */
+export function hostOfServer(name: string): string {
+  return hubNames.test(name) ? "docker.io" : name;
+}
+
+/** Entries of a Docker client's configuration, all of Docker Hub's under one name: its own goes before the others. */
+function byServerName(entries: unknown): Record<string, unknown> {
+  const all = Object.entries(asObject(entries));
+  const given = all.filter(
+    ([, entry]) => typeof entry === "string" || Object.keys(asObject(entry)).length > 0,
+  );
+  const [, hub] =
+    given.find(([name]) => name === hubServer) ?? given.find(([name]) => hubNames.test(name)) ?? [];
+  const others = all.filter(([name]) => !hubNames.test(name));
+  return Object.fromEntries([...others, ...(hub === undefined ? [] : [[hubServer, hub] as const])]);
 }
 
 /**
@@ -42,13 +63,13 @@ export function dockerConfig({
   // A helper would go before a password; one without a name is none (docker/cli, getConfiguredCredentialStore).
   const isHelped = "credHelpers" in given || "credsStore" in given;
   const helpers = {
-    ...asObject(given["credHelpers"]),
+    ...byServerName(given["credHelpers"]),
     ...(aws === undefined ? {} : { [aws.host]: "ecr-login" }),
     ...(isHelped ? Object.fromEntries(own.map(({ server }) => [server, ""])) : {}),
   };
   return {
     ...given,
-    auths: { ...asObject(given["auths"]), ...Object.fromEntries(auths) },
+    auths: { ...byServerName(given["auths"]), ...Object.fromEntries(auths) },
     ...(Object.keys(helpers).length > 0 ? { credHelpers: helpers } : {}),
   };
 }

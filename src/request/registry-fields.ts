@@ -2,7 +2,7 @@ import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { parseReferenceHost, type Repository } from "../image/reference.ts";
 import type { AwsAccess, HostAccess, RegistryAccess } from "../registry/access.ts";
-import { parseDockerConfig } from "../registry/docker-config.ts";
+import { hostOfServer, parseDockerConfig } from "../registry/docker-config.ts";
 import { withMirrors } from "../registry/mirrors.ts";
 import { refuseUnusable } from "./read-json.ts";
 import { flag, nonEmpty, pem, present } from "./scalars.ts";
@@ -58,7 +58,7 @@ export function readRegistryAccess(
 ): RegistryAccess {
   const own = new Map<string, HostAccess>();
   for (const [key, fields] of Object.entries(given.registries)) {
-    const host = parseReferenceHost(key, `source.registries.${key}`);
+    const host = parseReferenceHost(hostOfServer(key), `source.registries.${key}`);
     own.set(host, { ...own.get(host), ...hostAccess(host, fields) });
   }
   if (repository !== undefined) {
@@ -71,7 +71,8 @@ export function readRegistryAccess(
     ["docker.io", given.registry_mirrors] as const,
   ];
   const hosts = mirrored.reduce<ReadonlyMap<string, HostAccess>>(
-    (known, [key, names]) => withMirrors(known, parseReferenceHost(key, "source.registries"), names),
+    (known, [key, names]) =>
+      withMirrors(known, parseReferenceHost(hostOfServer(key), "source.registries"), names),
     own,
   );
   const dockerConfig = given.docker_config === undefined ? undefined : readDockerConfig(given.docker_config);

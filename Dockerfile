@@ -40,9 +40,9 @@ COPY --from=tools /usr/local/bin/buildctl /usr/local/bin/buildkitd /usr/local/bi
 COPY assets /opt/resource/
 COPY schemas /opt/resource/schemas/
 COPY --from=bundle /src/dist /opt/resource/dist/
-# As a task's image it offers `build`. The first runs show that it starts, and fill Node's compile cache: a check, and
-# what the others refuse.
-RUN ln -s /opt/resource/build /usr/local/bin/build && \
+# As a task's image it offers `build`, and to people `validate`. The first runs show that it starts, and fill Node's
+# compile cache: a check, and what the others refuse.
+RUN ln -s /opt/resource/build /opt/resource/validate /usr/local/bin/ && \
     for _ in 1 2; do \
       echo '{"source":{"directory":"/tmp"},"version":null}' | /opt/resource/check || exit 1; \
       for command in in out build; do \

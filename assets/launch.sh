@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What check, in, out and build share. Each has found itself through symlinks and says so in $self.
+# What check, in, out, build and validate share. Each has found itself through symlinks and says so in $self.
 
 # Megabytes that a thread's new objects fill before those in use are moved on. Node's 16 are for each of the threads of
 # an unpacking, and let the heap of a large root filesystem grow by twice what it holds; with 1 it takes no longer.

@@ -11,6 +11,7 @@ const commands = new Map<string, () => Promise<Command>>([
   ["in", async () => (await import("./commands/in.ts")).get],
   ["out", async () => (await import("./commands/out.ts")).put],
   ["build", async () => (await import("./commands/build.ts")).build],
+  ["validate", async () => (await import("./commands/validate.ts")).validate],
 ]);
 
 /** The largest request that is read, in bytes. A pipeline's params are some kilobytes. */

@@ -6,8 +6,8 @@ export interface Fault {
   readonly path: readonly PropertyKey[];
   /** The whole message, which begins with the place. It never shows a value. */
   readonly message: string;
-  /** The value has none of several forms, so what is wrong may be a part of it. */
-  readonly isChoice: boolean;
+  /** What is wrong: the last name of the path, the value there, or a part of a value that has none of several forms. */
+  readonly kind: "name" | "value" | "choice";
 }
 
 /** Faults that one message tells. */

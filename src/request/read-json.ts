@@ -90,12 +90,17 @@ function describe(issue: z.core.$ZodIssue, root: unknown, subject: string, schem
       const near = suggestName(key, knownKeys(schema, path));
       const hint = near === undefined ? "" : `; did you mean ${JSON.stringify(near)}?`;
       const message = `${place}: there is no ${JSON.stringify(key)}${hint}`;
-      return { path: [...path, key], message, isChoice: false };
+      return { path: [...path, key], message, kind: "name" };
     });
   }
   const message = `${place}: ${whatIsWrong(issue)}, found ${jsonKindOf(valueAt(root, path))}`;
-  return [{ path, message, isChoice: issue.code === "invalid_union" }];
+  return [{ path, message, kind: faultKinds[issue.code] ?? "value" }];
 }
+
+const faultKinds: Readonly<Partial<Record<z.core.$ZodIssue["code"], Fault["kind"]>>> = {
+  invalid_key: "name",
+  invalid_union: "choice",
+};
 
 function whatIsWrong(issue: z.core.$ZodIssue): string {
   if (issue.code === "invalid_type") return `expected ${withArticle(issue.expected)}`;

@@ -118,11 +118,17 @@ export function fromTaskForms(
   const lowered = new Map<string, Lowered>();
   const faults: Fault[] = [];
   for (const [name, value] of Object.entries(given)) {
+    const found = Object.hasOwn(forms, name) ? undefined : findForm(name, forms);
+    if (found === undefined && !Object.hasOwn(forms, name)) {
+      faults.push({ path: [name], message: unknownName(name, forms), kind: "name" });
+      continue;
+    }
     try {
-      lower(name, value, forms, lowered);
+      const fault = lower(name, value, found, lowered);
+      if (fault !== undefined) faults.push({ path: [name], message: fault, kind: "name" });
     } catch (thrown) {
       if (!(thrown instanceof UserError)) throw thrown;
-      faults.push({ path: [name], message: thrown.message, isChoice: false });
+      faults.push({ path: [name], message: thrown.message, kind: "value" });
     }
   }
   const params = Object.fromEntries(Array.from(lowered, ([name, { value }]) => [name, value]));
@@ -138,22 +144,26 @@ interface Lowered {
   readonly entries: boolean;
 }
 
-/** @throws UserError for a name that is no param's, one that comes twice, and a text that its param can't be */
-function lower(name: string, value: unknown, forms: Forms, lowered: Map<string, Lowered>): void {
-  const found = Object.hasOwn(forms, name) ? undefined : findForm(name, forms);
-  if (found === undefined && !Object.hasOwn(forms, name)) throw unknownName(name, forms);
-  if (found !== undefined && isNotGiven(value, found.form)) return;
+/**
+ * Adds a param. Answers with what is wrong when it is already there by another name.
+ * @throws UserError for a text that the param can't be
+ */
+function lower(
+  name: string,
+  value: unknown,
+  found: MatchedForm | undefined,
+  lowered: Map<string, Lowered>,
+): string | undefined {
+  if (found !== undefined && isNotGiven(value, found.form)) return undefined;
   const target = found?.param ?? name;
-  const read = found === undefined ? value : readForm(found, name, value);
   const earlier = lowered.get(target);
   const isEntry = found?.form.kind === "prefix";
-  if (earlier !== undefined && !(earlier.entries && isEntry)) {
-    throw new UserError(
-      `params: ${earlier.from} and ${name} are two forms of one param, ${target}: remove one`,
-    );
-  }
+  if (earlier !== undefined && !(earlier.entries && isEntry))
+    return `params: ${earlier.from} and ${name} are two forms of one param, ${target}: remove one`;
+  const read = found === undefined ? value : readForm(found, name, value);
   const merged = isEntry ? { ...(earlier?.value as object | undefined), ...(read as object) } : read;
   lowered.set(target, { from: earlier?.from ?? name, value: merged, entries: isEntry });
+  return undefined;
 }
 
 interface MatchedForm {
@@ -190,11 +200,11 @@ function readForm({ form }: MatchedForm, name: string, value: unknown): unknown 
   return { [entry]: read };
 }
 
-function unknownName(name: string, forms: Forms): UserError {
+function unknownName(name: string, forms: Forms): string {
   const upper = Object.values(forms)
     .flat()
     .map((form) => (form.kind === "whole" ? form.name : `${form.prefix}*`));
   const near = suggestName(name, [...Object.keys(forms), ...upper]);
   const hint = near === undefined ? "" : `; did you mean ${JSON.stringify(near)}?`;
-  return new UserError(`params: there is no param ${JSON.stringify(name)}${hint}`);
+  return `params: there is no param ${JSON.stringify(name)}${hint}`;
 }

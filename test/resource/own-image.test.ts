@@ -111,6 +111,11 @@ test("the resource builds its own image, which builds images in turn", async () 
   });
   assert.equal(await readFile(join(rootfs, "tmp/build/get/digest"), "utf8"), inner.digest);
 
+  // JSON is YAML, so this is a pipeline.
+  const resource = { name: "web", type: "oci-build", source: { repository: "registry.example/web" } };
+  await inImage(["validate"], { resources: [resource] });
+  await inImage(["test", "-f", "/opt/resource/schemas/pipeline.json"], {});
+
   // As a task, with a param whose name is no shell variable's.
   const task = "/tmp/build/put";
   const taskParams = ["CONTEXT=app", "LABEL_org.example.team=shop"];

@@ -1,0 +1,103 @@
+import { entryOf, itemsOf, type Located, textOf } from "./document.ts";
+
+/** One place in a pipeline that this resource, or its task, will be given. */
+export interface Use {
+  readonly kind: "source" | "put" | "get" | "task";
+  /** For messages: `resource web`, `job build, put web`. */
+  readonly subject: string;
+  /** What is given; undefined for nothing. Later ones win over earlier ones, name by name. */
+  readonly given: readonly Located[];
+  /** The source of the put's resource. */
+  readonly source: readonly Located[];
+}
+
+/** Resource types of ours by their names, wherever their image is. */
+const typeName = /^oci-build(-.+)?$/;
+
+/** Our image, on whatever registry it is. */
+const ownRepository = /(^|\/)oci-build-resource([:@].*)?$/;
+
+const hooks = ["on_success", "on_failure", "on_abort", "on_error", "ensure"];
+
+/**
+ * Everything in a pipeline that is for this resource: the sources of the resources of its type, the params of their
+ * puts and gets, and those of tasks that run `build` in its image.
+ * @param more names of resource types that are ours besides those that show it
+ */
+export function findUses(pipeline: Located, more: readonly string[]): readonly Use[] {
+  const defaults = new Map<string, Located | undefined>();
+  for (const type of itemsOf(pipeline, "resource_types")) {
+    const name = textOf(type, "name") ?? "";
+    const isOurs = typeName.test(name) || isOwnImage(entryOf(type, "source")) || more.includes(name);
+    if (isOurs) defaults.set(name, entryOf(type, "defaults"));
+  }
+  const sources = new Map<string, readonly Located[]>();
+  const images = new Set<string>();
+  const uses: Use[] = [];
+  for (const resource of itemsOf(pipeline, "resources")) {
+    const [name = "", type = ""] = [textOf(resource, "name"), textOf(resource, "type")];
+    const source = entryOf(resource, "source");
+    if (isOwnImage(source)) images.add(name);
+    if (!defaults.has(type) && !typeName.test(type) && !more.includes(type)) continue;
+    // Concourse gives an empty source where there is none.
+    const given = [defaults.get(type), source].filter((part) => part !== undefined);
+    const all = given.length === 0 ? [{ ...emptyMap, line: resource.line, column: resource.column }] : given;
+    sources.set(name, all);
+    uses.push({ kind: "source", subject: `resource ${name}`, given: all, source: all });
+  }
+  for (const job of itemsOf(pipeline, "jobs")) {
+    const subject = `job ${textOf(job, "name") ?? ""}`;
+    for (const step of itemsOf(job, "plan")) walk(step, subject, { sources, images, uses });
+    for (const hook of hooks) walk(entryOf(job, hook), subject, { sources, images, uses });
+  }
+  return uses;
+}
+
+const emptyMap = { kind: "map", entries: new Map() } as const;
+
+interface Found {
+  readonly sources: ReadonlyMap<string, readonly Located[]>;
+  /** Resources that are our image, which tasks can name. */
+  readonly images: ReadonlySet<string>;
+  readonly uses: Use[];
+}
+
+function isOwnImage(source: Located | undefined): boolean {
+  return ownRepository.test(textOf(source, "repository") ?? "");
+}
+
+/** A step, the steps in it, and those that follow on its outcome (concourse-ci.org/docs/steps). */
+function walk(step: Located | undefined, job: string, found: Found): void {
+  if (step?.kind !== "map") return;
+  collect(step, job, found);
+  for (const name of ["do", "aggregate", "in_parallel"]) {
+    for (const inner of itemsOf(step, name)) walk(inner, job, found);
+  }
+  for (const inner of itemsOf(entryOf(step, "in_parallel"), "steps")) walk(inner, job, found);
+  for (const name of ["try", ...hooks]) walk(entryOf(step, name), job, found);
+}
+
+function collect(step: Located, job: string, { sources, images, uses }: Found): void {
+  const params = entryOf(step, "params");
+  const [put, get, task] = ["put", "get", "task"].map((kind) => textOf(step, kind));
+  const source = sources.get(textOf(step, "resource") ?? put ?? get ?? "");
+  if (source !== undefined && put !== undefined) {
+    const at = { line: step.line, column: step.column };
+    const subject = `${job}, put ${put}`;
+    uses.push({ kind: "put", subject, given: [params ?? { ...emptyMap, ...at }], source });
+    const getParams = entryOf(step, "get_params");
+    if (getParams !== undefined)
+      uses.push({ kind: "get", subject: `${subject}, get_params`, given: [getParams], source });
+  }
+  if (source !== undefined && get !== undefined && params !== undefined)
+    uses.push({ kind: "get", subject: `${job}, get ${get}`, given: [params], source });
+  if (task === undefined) return;
+  const config = entryOf(step, "config");
+  const isOurs =
+    isOwnImage(entryOf(entryOf(config, "image_resource"), "source")) ||
+    images.has(textOf(step, "image") ?? "");
+  // A task may run anything else in our image.
+  if (!isOurs || !/(^|\/)build$/.test(textOf(entryOf(config, "run"), "path") ?? "build")) return;
+  const given = [entryOf(config, "params"), params].filter((part) => part !== undefined);
+  uses.push({ kind: "task", subject: `${job}, task ${task}`, given, source: [] });
+}

@@ -1,0 +1,122 @@
+import { UserError } from "../../host/errors.ts";
+import { type Fault, RequestError } from "../faults.ts";
+import type { Located } from "./document.ts";
+
+/** As Concourse has it (vars/template.go): `((name))`, `((source:path.field))`. */
+const variable = /\(\((?:[-/.\p{L}\w]+:)?[-/.:@"\p{L}\w]+\)\)/gu;
+
+/** What a variable may stand for. A text comes first, then what fields with a form of their own take. */
+const candidates: readonly unknown[] = [
+  "x",
+  true,
+  1,
+  [],
+  {},
+  ["x"],
+  "x.example/x",
+  "tcp://x.example:1",
+  "https://x.example",
+  "/x",
+  "1.2.3",
+  "eu-west-1",
+  "123456789012",
+  "linux/amd64",
+  ["linux/amd64"],
+  "64m",
+  "x=x",
+  "max",
+  "gzip",
+  "none",
+  "s3",
+];
+
+type Path = readonly PropertyKey[];
+
+/** Whether the whole value is a variable. */
+export function isVariable(node: Located): boolean {
+  return (
+    node.kind === "scalar" &&
+    typeof node.value === "string" &&
+    node.value.replace(variable, "") === "" &&
+    node.value !== ""
+  );
+}
+
+function hasVariable(text: string): boolean {
+  return text.search(variable) !== -1;
+}
+
+/**
+ * What is wrong in a value whatever its variables stand for.
+ * @param read reads a value, and throws UserError for one with faults
+ * @param pathOf the place that a message speaks of
+ */
+export function certainFaults(
+  node: Located,
+  read: (value: unknown) => void,
+  pathOf: (message: string) => Path,
+): readonly Fault[] {
+  const faultsWith = (chosen: ReadonlyMap<string, unknown>): readonly Fault[] => {
+    try {
+      read(filled(node, chosen));
+      return [];
+    } catch (thrown) {
+      if (thrown instanceof RequestError) return thrown.faults;
+      if (!(thrown instanceof UserError)) throw thrown;
+      return [{ path: pathOf(thrown.message), message: thrown.message, kind: "value" }];
+    }
+  };
+  const unknown = [...variablePlaces(node)];
+  const chosen = new Map<string, unknown>();
+  let faults = faultsWith(chosen);
+  for (const { path, isWhole } of unknown) {
+    if (!isWhole || !faults.some((fault) => isAbout(fault, path))) continue;
+    for (const candidate of candidates) {
+      const tried = new Map([...chosen, [keyOf(path), candidate]]);
+      const left = faultsWith(tried);
+      if (left.some((fault) => isAbout(fault, path))) continue;
+      chosen.set(keyOf(path), candidate);
+      faults = left;
+      break;
+    }
+  }
+  return faults.filter((fault) => !unknown.some(({ path }) => isAbout(fault, path)));
+}
+
+/** Whether a variable at this path may be the reason of a fault. A wrong name is one whatever its value is. */
+function isAbout(fault: Fault, path: Path): boolean {
+  const startsWith = (long: Path, short: Path) =>
+    short.every((part, index) => String(long[index]) === String(part));
+  if (fault.kind === "name" && fault.path.length <= path.length) return false;
+  return startsWith(fault.path, path) || (fault.kind === "choice" && startsWith(path, fault.path));
+}
+
+function keyOf(path: Path): string {
+  return JSON.stringify(path.map(String));
+}
+
+/** Where a value has variables, alone or as a part of a text. */
+function* variablePlaces(node: Located, path: Path = []): Generator<{ path: Path; isWhole: boolean }> {
+  if (node.kind === "map") {
+    for (const [name, entry] of node.entries) {
+      if (!hasVariable(name)) yield* variablePlaces(entry.node, [...path, name]);
+    }
+  } else if (node.kind === "list") {
+    for (const [index, item] of node.items.entries()) yield* variablePlaces(item, [...path, index]);
+  } else if (typeof node.value === "string" && hasVariable(node.value)) {
+    yield { path, isWhole: isVariable(node) };
+  }
+}
+
+/** The value with its variables filled in; what has an unknown name is left out. */
+function filled(node: Located, chosen: ReadonlyMap<string, unknown>, path: Path = []): unknown {
+  if (node.kind === "list") return node.items.map((item, index) => filled(item, chosen, [...path, index]));
+  if (node.kind === "map") {
+    const known = [...node.entries].filter(([name]) => !hasVariable(name));
+    return Object.fromEntries(
+      known.map(([name, entry]) => [name, filled(entry.node, chosen, [...path, name])]),
+    );
+  }
+  if (isVariable(node) && chosen.has(keyOf(path))) return chosen.get(keyOf(path));
+  return typeof node.value === "string" ? node.value.replaceAll(variable, "x") : node.value;
+}

@@ -1,0 +1,232 @@
+import assert from "node:assert/strict";
+import { glob, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { assertFailedCleanly, type Run, runResource } from "../support/runs/resource.ts";
+import { checkout } from "../support/runs/test-step.ts";
+
+const env = { NO_COLOR: "1" };
+const faulty = join(checkout, "test/editor/faulty-pipeline.yml");
+
+function validate(pipeline: string, args: readonly string[] = []): Promise<Run> {
+  return runResource("validate", { stdin: pipeline, args, env });
+}
+
+/** The faults of a pipeline that has some, without the name of the file: `12:7: …`. */
+async function faultsOf(pipeline: string, args: readonly string[] = []): Promise<string[]> {
+  const run = await validate(pipeline, args);
+  assertFailedCleanly(run, /error: (\d+ faults|1 fault) found\n$/);
+  return run.stderr
+    .split("\n")
+    .filter((line) => line.startsWith("-:"))
+    .map((line) => line.slice("-:".length).replace("error: ", ""));
+}
+
+const types = "resource_types:\n- { name: oci-build, type: registry-image, source: { repository: our } }\n";
+const web = `${types}resources:
+- { name: web, type: oci-build, source: { repository: registry.example/web } }
+`;
+
+test("the examples have no faults, and what was looked at is said", async () => {
+  const files: string[] = [];
+  for await (const name of glob("examples/*.yml", { cwd: checkout })) files.push(join(checkout, name));
+  const run = await runResource("validate", { args: files, env });
+  assert.equal(run.status, 0, run.output);
+  assert.equal(run.stdout, "");
+  assert.match(run.stderr, /^\S+examples\/registry\.yml: 1 resource, 1 put, 1 get: no faults$/m);
+});
+
+test("every fault of a pipeline is told with file, line and column, and none where there is none", async () => {
+  const run = await runResource("validate", { args: [faulty], env });
+  assertFailedCleanly(run, /error: \d+ faults found\n$/);
+  const found = [...run.stderr.matchAll(/^(\S+?):(\d+):(\d+): error: job|^(\S+?):(\d+):(\d+): error: res/gm)];
+  const lines = new Set(found.map(([, , job, , , resource]) => Number(job ?? resource)));
+  const text = await readFile(faulty, "utf8");
+  const wrong = text.split("\n").flatMap((line, index) => (line.endsWith("# wrong") ? [index + 1] : []));
+  assert.deepEqual([...lines], wrong, run.stderr);
+  assert.ok(run.stderr.includes(`${faulty}:16:7: error: resource web: source: there is no "usrname"`));
+});
+
+test("every form of step is walked through", async () => {
+  const put = "{ put: web, params: { contxt: repo } }";
+  const forms = [
+    `in_parallel: [${put}]`,
+    `in_parallel: { limit: 1, steps: [${put}] }`,
+    `do: [${put}]`,
+    `aggregate: [${put}]`,
+    `try: ${put}`,
+    `do: [{ try: { in_parallel: { steps: [{ do: [${put}] }] } } }]`,
+    ...["on_success", "on_failure", "on_abort", "on_error", "ensure"].map(
+      (hook) => `get: repo\n    ${hook}: ${put}`,
+    ),
+    `across: [{ var: a, values: [1] }]\n    do: [${put}]`,
+    "put: pushed\n    resource: web\n    params: { contxt: repo }",
+    "put: web\n    attempts: 2\n    timeout: 1h\n    params: { contxt: repo }",
+    "get: web\n    passed: [build]\n    params: { contxt: true }",
+    "get: renamed\n    resource: web\n    params: { contxt: true }",
+    "put: web\n    get_params: { contxt: true }",
+  ];
+  for (const form of forms) {
+    const [fault = "", ...more] = await faultsOf(`${web}jobs:\n- name: build\n  plan:\n  - ${form}\n`);
+    assert.match(fault, /job build, .*there is no (param )?"contxt"/, form);
+    assert.deepEqual(more, [], form);
+  }
+  for (const hook of ["on_success", "on_failure", "on_abort", "on_error", "ensure"]) {
+    const [fault = ""] = await faultsOf(`${web}jobs:\n- name: build\n  plan: []\n  ${hook}: ${put}\n`);
+    assert.match(fault, /^8:\d+: job build, put web: params: there is no param "contxt"/, hook);
+  }
+});
+
+test("what a put, a task or a source refuses only after reading it is told too", async () => {
+  const step = (text: string) => `${web}jobs:\n- name: build\n  plan:\n  - ${text}\n`;
+  const [tags] = await faultsOf(
+    step("{ put: web, params: { context: ., tags: [a/b], shm_size: 010, progress: plain } }"),
+  );
+  assert.match(tags ?? "", /^8:39: job build, put web: params\.tags/);
+  const [target] = await faultsOf(step("{ put: web, params: { additional_targets: [image] } }"));
+  assert.match(target ?? "", /params\.additional_targets: the folder of "image"/);
+  const [version] = await faultsOf(step("{ put: web, params: { version: one } }"));
+  assert.match(version ?? "", /params\.version/);
+  const [source] = await faultsOf(web.replace("registry.example/web", "registry.example/Web"));
+  assert.match(source ?? "", /^4:43: resource web: source\.repository/);
+});
+
+/** A pipeline with a task in our image. @param more lines of the step itself */
+function task(params: string, more = ""): string {
+  return `jobs:
+- name: build
+  plan:
+  - task: build
+    ${more}
+    config:
+      image_resource: { type: registry-image, source: { repository: registry.example/ci/oci-build-resource } }
+      params: ${params}
+      run: { path: build }
+`;
+}
+
+test("a task with our image is held against its environment, with the step's params over the config's", async () => {
+  const good = "{ CONTEXT: repo, HTTP_PROXY: x, NO_PROXY: y, BUILD_ARG_A: , DEPTH: 3, DATA: { a: b } }";
+  const taken = await validate(task(good));
+  assert.equal(taken.status, 0, taken.output);
+  assert.match(taken.stderr, /^-: 1 task: no faults$/m);
+  const [overridden] = await faultsOf(task("{ UNPACK_ROOTFS: true }", "params: { UNPACK_ROOTFS: perhaps }"));
+  assert.match(overridden ?? "", /^5:15: job build, task build: UNPACK_ROOTFS: expected true or false/);
+  const [typed] = await faultsOf(task("{ build_args: { A: 1 } }"));
+  assert.match(typed ?? "", /the task doesn't read build_args; did you mean BUILD_ARG_\*\?/);
+  const [put] = await faultsOf(task("{ tags: latest }"));
+  assert.match(put ?? "", /the task doesn't read tags; that is a param of puts alone/);
+  const [misspelt] = await faultsOf(task("{ DOCKER_FILE: x }"));
+  assert.match(misspelt ?? "", /the task doesn't read DOCKER_FILE; did you mean DOCKERFILE\?/);
+  const other = await validate(task("{ UNPACK_ROOTFS: perhaps }").replace("path: build", "path: sh"));
+  assertFailedCleanly(other, /nothing in it is for this resource/);
+});
+
+test("a variable may stand for anything, and hides no fault beside it", async () => {
+  const pipeline = `${types}resources:
+- name: web
+  type: oci-build
+  source:
+    repository: ((registry.host))/shop/((name))
+    username: ((registry.username))
+    password: ((registry.password))
+    insecure: ((insecure))
+    timeouts: { stall: ((stall)) }
+    buildkit: { address: ((address)), tls: ((tls)) }
+    cache: { ref: ((cache)) }
+    docker_config: ((config))
+    registries: { ((other)): { mirrors: ((mirrors)) } }
+    aws_role_arns: ((roles))
+- name: all
+  type: oci-build
+  source: ((source))
+jobs:
+- name: build
+  plan:
+  - put: web
+    params:
+      context: ((.:folder))/src
+      platforms: ((platforms))
+      version: ((version))
+      tags: [((tag)), "v((number))"]
+      build_args: { A: ((a)), "((b))": 1 }
+      secrets: { one: ((secret)), two: { text: ((text)) } }
+      source_date_epoch: ((epoch))
+      compression: { type: ((type)) }
+      UNPACK_ROOTFS: ((unpack))
+  - put: all
+    params: ((params))
+`;
+  const taken = await validate(pipeline);
+  assert.equal(taken.status, 0, taken.output);
+  const found = await faultsOf(
+    pipeline.replace("    username:", "    usrname:").replace("tags: [", "tagz: ["),
+  );
+  assert.equal(found.length, 2, found.join("\n"));
+  assert.match(found[0] ?? "", /there is no "usrname"; did you mean "username"/);
+  assert.match(found[1] ?? "", /there is no param "tagz"; did you mean "tags"/);
+});
+
+test("anchors, merge keys and a type's defaults are followed", async () => {
+  const pipeline = `shared: &shared
+  context: repo
+  platforms: linux/amd64
+resource_types:
+- name: builder
+  type: registry-image
+  source: { repository: registry.example/ci/oci-build-resource, tag: "1" }
+  defaults: { repository: registry.example/default, usrname: me }
+resources:
+- { name: web, type: builder }
+jobs:
+- name: build
+  plan:
+  - put: web
+    params:
+      <<: *shared
+      pull: 3
+  - put: web
+    params: *shared
+`;
+  assert.deepEqual(
+    (await faultsOf(pipeline)).map((fault) => fault.replace(/: (params|source).*/, "")),
+    ["3:3: job build, put web", "8:53: resource web", "17:7: job build, put web"],
+  );
+});
+
+test("names that YAML takes for booleans are told as they were written", async () => {
+  const [fault] = await faultsOf(
+    `${web}jobs:\n- name: build\n  plan:\n  - put: web\n    params: { build_args: { N: x } }\n`,
+  );
+  assert.match(fault ?? "", /params\.build_args: YAML reads the name N as false: put it in quotes/);
+});
+
+test("what can't be checked is refused: no YAML, no file, nothing of ours, an unknown option", async () => {
+  assertFailedCleanly(await validate("a: [1\nb: 2\n"), /-:\d+:\d+: this is not YAML/);
+  assertFailedCleanly(await validate("", ["/nonexistent.yml"]), /\/nonexistent\.yml can't be read: ENOENT/);
+  assertFailedCleanly(await validate("jobs: []\n"), /nothing in it is for this resource.*--type NAME/);
+  assertFailedCleanly(await validate("", ["--tpye", "x"]), /there is no option "--tpye"/);
+  assertFailedCleanly(await validate("", ["--type"]), /--type: expected the name/);
+  const bomb = `a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n${Array.from(
+    { length: 9 },
+    (_, index) =>
+      `a${index + 1}: &a${index + 1} [${Array.from({ length: 10 }, () => `*a${index}`).join(", ")}]\n`,
+  ).join("")}`;
+  assertFailedCleanly(await validate(bomb), /has over \d+ values/);
+});
+
+test("--type names a resource type that doesn't show that it is ours", async () => {
+  const pipeline = `resource_types: [{ name: builder, type: registry-image, source: { repository: mirror/of-it } }]
+resources: [{ name: web, type: builder, source: { repo: x } }]
+`;
+  assertFailedCleanly(await validate(pipeline), /nothing in it is for this resource/);
+  await using folder = await createPrivateFolder("test-validate");
+  const run = await runResource("validate", {
+    stdin: pipeline,
+    args: ["--type", "builder"],
+    env,
+    cwd: folder.path,
+  });
+  assertFailedCleanly(run, /^-:2:51: error: resource web: source: there is no "repo"/m);
+});

@@ -350,6 +350,15 @@ export const PutParams = z.strictObject(shape).transform((given, { issues }) => 
   if (given.reproducible && given.source_date_epoch !== undefined && given.source_date_epoch !== 0) {
     throw new UserError("params: reproducible means source_date_epoch 0; remove one of the two");
   }
+  const epochParam = given.reproducible ? "reproducible" : "source_date_epoch";
+  if (
+    given[epochParam] !== undefined &&
+    given[epochParam] !== false &&
+    "SOURCE_DATE_EPOCH" in given.build_args
+  )
+    throw new UserError(
+      `params: ${epochParam} and the build arg SOURCE_DATE_EPOCH both say what times the image has: remove one of the two`,
+    );
   return {
     context: given.context,
     dockerfile: given.dockerfile,

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import type { Digest } from "../../src/image/digest.ts";
 import { blobPath } from "../../src/image/layout.ts";
+import { writeLayout } from "../support/images/image-writer.ts";
 import { makeSite, result } from "../support/runs/put-and-get.ts";
-import { assertFailedCleanly, runResource } from "../support/runs/resource.ts";
+import { assertFailedCleanly, runResource, versionOf } from "../support/runs/resource.ts";
 
 /** Values whose ends are blanks and line ends, which whoever reads words is tempted to trim. */
 const ends = { A: "trail  ", B: "a\nb\n", C: "\t lead", D: "\r\n", E: " ", F: 'q"\n' };
@@ -136,4 +138,70 @@ test("secrets and ssh keys have the ids that people use: .npmrc, a host with a p
   for (const id of ["a/../b", "..", "a//b", "a b", "a,b"]) {
     assertFailedCleanly(await site.put({ secrets: { [id]: { text: "x" } } }), /expected up to 256 letters/);
   }
+});
+
+test("fail_on_warnings heeds what the Dockerfile's # check= skips", async () => {
+  await using site = await makeSite("");
+  const put = (directives: string, params = {}) =>
+    site.put({
+      contexts: { more: "app" },
+      dockerfile_inline: `${directives}FROM scratch\nCOPY --from=more Dockerfile /f\nCMD /f true\n`,
+      fail_on_warnings: true,
+      ...params,
+    });
+  for (const directives of [
+    "# check=skip=JSONArgsRecommended\n",
+    "#!/usr/bin/env builder\n# escape=\\\n# CHECK = skip=StageNameCasing,JSONArgsRecommended;error=false\n",
+    "# check=skip=all\n",
+  ]) {
+    versionOf(await put(directives));
+  }
+  const found = /lint violation found for rules: JSONArgsRecommended/;
+  for (const directives of ["", "# check=error=false\n", "# a comment\n# check=skip=all\n"])
+    assertFailedCleanly(await put(directives), found);
+  await writeFile(join(site.inputs, "args"), "BUILDKIT_DOCKERFILE_CHECK=error=false\n");
+  assertFailedCleanly(await put("", { build_args_file: "args" }), found);
+  assertFailedCleanly(
+    await put("# check=skip=\n", { build_args: { BUILDKIT_DOCKERFILE_CHECK: "nonsense=1" } }),
+    /invalid check option/,
+  );
+});
+
+test("fail_on_warnings takes an image arg for the default that its ARG lacks, and no other arg", async () => {
+  await using site = await makeSite("");
+  await using image = await createPrivateFolder("test-image");
+  const layout = await writeLayout(image.path);
+  await execa("cp", ["-r", layout.folder, join(site.inputs, "base")]);
+  const put = (dockerfile: string, params = {}) =>
+    site.put({
+      dockerfile_inline: dockerfile,
+      fail_on_warnings: true,
+      image_args: { base: "base" },
+      ...params,
+    });
+  const run = await put(`ARG base\nFROM \${base}\nCOPY Dockerfile /\n`);
+  versionOf(run);
+  assert.doesNotMatch(run.stderr, /InvalidDefaultArgInFrom/);
+  versionOf(
+    await put("# check=error=true\nARG base\nFROM $base\nCOPY Dockerfile /\n", { fail_on_warnings: false }),
+  );
+  assertFailedCleanly(
+    await put(`ARG other\nFROM \${other}\nCOPY Dockerfile /\n`, { build_args: { other: "scratch" } }),
+    /lint violation found for rules: InvalidDefaultArgInFrom/,
+  );
+});
+
+test("a file of build args can't undo what the params say of times", async () => {
+  await using site = await makeSite("ARG SOURCE_DATE_EPOCH\nRUN echo $SOURCE_DATE_EPOCH > /result\n");
+  await writeFile(join(site.inputs, "args"), "SOURCE_DATE_EPOCH=86400\n");
+  const run = await site.put({ reproducible: true, build_args_file: "args" });
+  const got = await site.get(run);
+  assert.equal(await result(got), "0\n");
+  assert.equal((await stat(join(got, "rootfs/result"))).mtimeMs, 0);
+  assertFailedCleanly(
+    await site.put({ reproducible: true, build_args: { SOURCE_DATE_EPOCH: 86400 } }),
+    /params: reproducible and the build arg SOURCE_DATE_EPOCH both say/,
+  );
+  const file = await site.get(await site.put({ build_args_file: "args" }));
+  assert.equal(await result(file), "86400\n");
 });

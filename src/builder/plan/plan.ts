@@ -1,6 +1,7 @@
 import type { Platform } from "../../image/descriptor.ts";
 import { formatExactPlatform } from "../../image/platform.ts";
 import type { Inputs } from "../inputs/inputs.ts";
+import { buildChecks, checkArg } from "./build-checks.ts";
 import type { BuildOptions } from "./options.ts";
 
 /** One solve that BuildKit is asked for, as data: names of options are those of BuildKit's Dockerfile frontend. */
@@ -37,7 +38,7 @@ export function planBuild(options: BuildOptions, inputs: Inputs): readonly [Solv
     exporterAttributes: exporterAttributes(options),
     platforms: options.platforms,
   };
-  const common = [...frontendOptions(options), ...sources(inputs, images)];
+  const common = [...sources(inputs, images), ...frontendOptions(options), ...checks(options, inputs)];
   const solve = (target: string): Solve => ({
     ...shared,
     target,
@@ -75,9 +76,13 @@ function frontendOptions(options: BuildOptions): Pairs {
       options.sbom === true ? "" : `generator=${options.sbom.generator}`,
     ],
     options.sourceDateEpoch !== undefined && ["build-arg:SOURCE_DATE_EPOCH", String(options.sourceDateEpoch)],
-    options.failOnWarnings && ["build-arg:BUILDKIT_DOCKERFILE_CHECK", "error=true"],
   ];
   return pairs.filter((pair) => pair !== false && pair !== undefined);
+}
+
+function checks(options: BuildOptions, inputs: Inputs): Pairs {
+  const value = buildChecks(options, inputs);
+  return value === undefined ? [] : [[`build-arg:${checkArg}`, value]];
 }
 
 function sources(inputs: Inputs, images: readonly LocalImage[]): Pairs {

@@ -1,7 +1,22 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
-import { parsePlatform, platformPattern } from "../image/platform.ts";
-import { type TargetName, targetNamePattern } from "../image/target-name.ts";
+import { platformPattern } from "../image/platform.ts";
+import { targetNamePattern } from "../image/target-name.ts";
+import {
+  annotationName,
+  compression,
+  contextName,
+  epoch,
+  hostName,
+  imageName,
+  ipAddresses,
+  platform,
+  secretSource,
+  ssh,
+  stageName,
+  targetName,
+  ulimit,
+} from "./param-values.ts";
 import {
   argName,
   argNamePattern,
@@ -32,94 +47,6 @@ interface ParamRow {
   readonly upper: readonly TaskForm[];
   readonly doc: string;
 }
-
-const secretSource = z.union(
-  [z.strictObject({ file: nonEmpty }), z.strictObject({ text }), z.strictObject({ env: nonEmpty })],
-  { error: "expected one of {file: path}, {text: the secret}, {env: NAME}" },
-);
-
-const sshKey = z
-  .union([nonEmpty, z.strictObject({ path: nonEmpty }), z.strictObject({ key: nonEmpty })])
-  .transform((given) => {
-    if (typeof given !== "string") return given;
-    return given.includes("PRIVATE KEY") ? { key: given } : { path: given };
-  });
-
-const ssh = z
-  .union([sshKey, z.array(sshKey).min(1)], {
-    error: "expected the path of a private key, the key itself, {path: …} or {key: …}, or a list of these",
-  })
-  .transform((given) => (Array.isArray(given) ? given : [given]));
-
-// They end up in one list with commas, beside their names.
-const hostName = z
-  .string()
-  .regex(/^[^\s,="]+$/, { error: 'expected a host name, without blanks, commas, quotes and "="' });
-const ipAddress = z
-  .string()
-  .regex(/^[^\s,="]+$/, { error: 'expected an IP address, without blanks, commas, quotes and "="' });
-const ipAddresses = z
-  .union([ipAddress, z.array(ipAddress).min(1)], { error: "expected an IP address, or a list of them" })
-  .transform((given) => (Array.isArray(given) ? given : [given]));
-
-const limitWords = { error: 'expected a number, or a soft and a hard limit such as "1024:2048"' };
-const ulimit = z
-  .union([z.number().int(), z.string().regex(/^-?\d+(:-?\d+)?$/, limitWords)], limitWords)
-  .transform(String);
-
-const contextName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:/@-]*$/, {
-  error: "expected the name of a stage or of an image, as FROM has it",
-});
-
-// buildctl reads the names of an exporter's attributes in lower case, whatever is written.
-const annotationName = z.string().regex(/^[^=\sA-Z]+$/, {
-  error: 'expected a name in lower case without "=" and blanks, as in org.opencontainers.image.title',
-});
-
-// These share an argument with others, between commas.
-const stageName = z.string().regex(/^[^\s,"]+$/, {
-  error: "expected the name of a stage, without blanks, commas and quotes",
-});
-const imageName = z.string().regex(/^[^\s,"]+$/, {
-  error: "expected an image name, without blanks, commas and quotes",
-});
-
-const targetName = z
-  .string()
-  .regex(new RegExp(`^${targetNamePattern}$`), {
-    error: 'expected the name of a stage: letters, digits, "_", "." and "-"',
-  })
-  .transform((name) => name as TargetName);
-
-const platform = z
-  .string()
-  .regex(new RegExp(`^${platformPattern}$`), {
-    error: "expected os/architecture[/variant], as in linux/arm64",
-  })
-  .transform((name) => parsePlatform(name, "params.platforms"));
-
-/** The last second of the year 9999, which is the last that an image's config can say. */
-const latest = 253_402_300_799;
-const epochWords = { error: "expected whole seconds since 1970, before the year 10000" };
-const epoch = z.number(epochWords).int(epochWords).nonnegative(epochWords).max(latest, epochWords);
-
-const compression = z
-  .union(
-    [
-      z.enum(["gzip", "zstd", "estargz", "uncompressed"]),
-      z.strictObject({
-        type: z.enum(["gzip", "zstd", "estargz", "uncompressed"]),
-        level: z.number().int().min(-1).max(22).optional(),
-        force: flag.optional(),
-      }),
-    ],
-    { error: "expected gzip, zstd, estargz or uncompressed, or {type, level, force}" },
-  )
-  .transform((given) =>
-    typeof given === "string"
-      ? { type: given, level: undefined, force: false }
-      : { type: given.type, level: given.level, force: given.force ?? false },
-  );
 
 /**
  * Every param of a put, and of the task. The order is that of the documentation; schemas, upper-case forms and

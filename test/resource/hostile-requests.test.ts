@@ -122,7 +122,7 @@ const refused: readonly Refused[] = [
       "platforms",
       Array.from({ length: 100_000 }, () => "-"),
     ),
-    message: /params\.platforms\.19: expected os\/architecture.*\n… and 99980 more$/m,
+    message: /params\.platforms\.19: expected os\[\(version\)\]\/architecture.*\n… and 99980 more$/m,
   },
   {
     what: "a secret whose id is no file's name",
@@ -167,7 +167,7 @@ const refused: readonly Refused[] = [
   {
     what: "a platform like a flag",
     stdin: param("platforms", ["--x"]),
-    message: /expected os\/architecture/,
+    message: /expected os\[\(version\)\]\/architecture/,
   },
   { what: "a cache like a flag", stdin: field("cache", { ref: "--x" }), message: /is no image name/ },
   {

@@ -20,8 +20,16 @@ async function build(
 }
 
 const refused: readonly (readonly [string, string, RegExp])[] = [
-  ["IMAGE_PLATFORM", "linux/amd64,--output=type=local", /params\.platforms\.1: expected os\/architecture/],
-  ["IMAGE_PLATFORM", "linux/amd64\nlinux/arm64", /params\.platforms\.0: expected os\/architecture/],
+  [
+    "IMAGE_PLATFORM",
+    "linux/amd64,--output=type=local",
+    /params\.platforms\.1: expected os\[\(version\)\]\/architecture/,
+  ],
+  [
+    "IMAGE_PLATFORM",
+    "linux/amd64\nlinux/arm64",
+    /params\.platforms\.0: expected os\[\(version\)\]\/architecture/,
+  ],
   ["ADDITIONAL_TARGETS", "one,../two", /params\.additional_targets\.1: expected the name of a stage/],
   ["ADDITIONAL_TARGETS", "image", /ADDITIONAL_TARGETS: the folder of "image" would take the place/],
   ["BUILDKIT_SSH", "default", /BUILDKIT_SSH: expected id=path/],

@@ -25,12 +25,19 @@ async function json(path: string): Promise<unknown> {
   return JSON.parse(await readFile(path, "utf8"));
 }
 
-/** The annotations of the one manifest in an OCI layout. */
-async function annotationsIn(layout: string): Promise<unknown> {
+type Document = Readonly<Record<string, unknown>>;
+
+/** The one manifest in an OCI layout. */
+async function manifestIn(layout: string): Promise<Document> {
   const { manifests } = (await json(join(layout, "index.json"))) as { manifests: { digest: Digest }[] };
   const [manifest] = manifests;
   assert.ok(manifest);
-  return ((await json(join(layout, blobPath(manifest.digest)))) as { annotations: unknown }).annotations;
+  return (await json(join(layout, blobPath(manifest.digest)))) as Document;
+}
+
+async function configIn(layout: string): Promise<Document> {
+  const { config } = (await manifestIn(layout)) as { config: { digest: Digest } };
+  return (await json(join(layout, blobPath(config.digest)))) as Document;
 }
 
 test("the image holds blanks and line ends at the ends of build args, labels, annotations, names and paths", async () => {
@@ -51,7 +58,7 @@ test("the image holds blanks and line ends at the ends of build args, labels, an
   await assertArgsIn(got);
   assert.equal(await readFile(join(got, "rootfs/s"), "utf8"), " secret \n");
   assert.deepEqual(await json(join(got, "labels.json")), labels);
-  assert.deepEqual(await annotationsIn(join(got, "image")), annotations);
+  assert.deepEqual((await manifestIn(join(got, "image")))["annotations"], annotations);
 });
 
 test("a task's image holds blanks and line ends at the ends of BUILD_ARG_* and LABEL_*", async () => {
@@ -204,4 +211,25 @@ test("a file of build args can't undo what the params say of times", async () =>
   );
   const file = await site.get(await site.put({ build_args_file: "args" }));
   assert.equal(await result(file), "86400\n");
+});
+
+test("platforms are written as BuildKit reads them, with a version of Windows, and in any case", async () => {
+  await using site = await makeSite("");
+  const dockerfile = "FROM scratch\nARG TARGETPLATFORM\nCOPY Dockerfile /for-$TARGETPLATFORM\n";
+  await writeFile(join(site.inputs, "app/Dockerfile"), dockerfile);
+  const windows = await site.put({ platforms: ["windows(10.0.17763.1)/AMD64"] });
+  const got = await site.get(windows, { output_oci: true });
+  const config = await configIn(join(got, "image"));
+  assert.equal(config["os"], "windows");
+  assert.equal(config["os.version"], "10.0.17763.1");
+  const folded = await site.put({ IMAGE_PLATFORM: "Linux/ARM64 , LINUX/arm/V7", reproducible: true });
+  const { version } = versionOf(
+    await site.put({ platforms: ["linux/arm64", "linux/arm/v7"], reproducible: true }),
+  );
+  assert.deepEqual(versionOf(folded).version, version);
+  const misplaced = await site.put({ platforms: ["windows/amd64(10.0.17763.1)"] });
+  assertFailedCleanly(
+    misplaced,
+    /params\.platforms\.0: expected os\[\(version\)\]\/architecture\[\/variant\], .*windows\(10\.0\.17763\)\/amd64/,
+  );
 });

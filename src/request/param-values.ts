@@ -1,0 +1,92 @@
+import { z } from "zod";
+import { parsePlatform, platformPattern } from "../image/platform.ts";
+import { type TargetName, targetNamePattern } from "../image/target-name.ts";
+import { flag, nonEmpty, text } from "./scalars.ts";
+
+export const secretSource = z.union(
+  [z.strictObject({ file: nonEmpty }), z.strictObject({ text }), z.strictObject({ env: nonEmpty })],
+  { error: "expected one of {file: path}, {text: the secret}, {env: NAME}" },
+);
+
+const sshKey = z
+  .union([nonEmpty, z.strictObject({ path: nonEmpty }), z.strictObject({ key: nonEmpty })])
+  .transform((given) => {
+    if (typeof given !== "string") return given;
+    return given.includes("PRIVATE KEY") ? { key: given } : { path: given };
+  });
+
+export const ssh = z
+  .union([sshKey, z.array(sshKey).min(1)], {
+    error: "expected the path of a private key, the key itself, {path: …} or {key: …}, or a list of these",
+  })
+  .transform((given) => (Array.isArray(given) ? given : [given]));
+
+// They end up in one list with commas, beside their names.
+export const hostName = z
+  .string()
+  .regex(/^[^\s,="]+$/, { error: 'expected a host name, without blanks, commas, quotes and "="' });
+const ipAddress = z
+  .string()
+  .regex(/^[^\s,="]+$/, { error: 'expected an IP address, without blanks, commas, quotes and "="' });
+export const ipAddresses = z
+  .union([ipAddress, z.array(ipAddress).min(1)], { error: "expected an IP address, or a list of them" })
+  .transform((given) => (Array.isArray(given) ? given : [given]));
+
+const limitWords = { error: 'expected a number, or a soft and a hard limit such as "1024:2048"' };
+export const ulimit = z
+  .union([z.number().int(), z.string().regex(/^-?\d+(:-?\d+)?$/, limitWords)], limitWords)
+  .transform(String);
+
+export const contextName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:/@-]*$/, {
+  error: "expected the name of a stage or of an image, as FROM has it",
+});
+
+// buildctl reads the names of an exporter's attributes in lower case, whatever is written.
+export const annotationName = z.string().regex(/^[^=\sA-Z]+$/, {
+  error: 'expected a name in lower case without "=" and blanks, as in org.opencontainers.image.title',
+});
+
+// These share an argument with others, between commas.
+export const stageName = z.string().regex(/^[^\s,"]+$/, {
+  error: "expected the name of a stage, without blanks, commas and quotes",
+});
+export const imageName = z.string().regex(/^[^\s,"]+$/, {
+  error: "expected an image name, without blanks, commas and quotes",
+});
+
+export const targetName = z
+  .string()
+  .regex(new RegExp(`^${targetNamePattern}$`), {
+    error: 'expected the name of a stage: letters, digits, "_", "." and "-"',
+  })
+  .transform((name) => name as TargetName);
+
+export const platform = z
+  .string()
+  .regex(new RegExp(`^${platformPattern}$`), {
+    error: "expected os[(version)]/architecture[/variant], as in linux/arm64 and windows(10.0.17763)/amd64",
+  })
+  .transform((name) => parsePlatform(name, "params.platforms"));
+
+/** The last second of the year 9999, which is the last that an image's config can say. */
+const latest = 253_402_300_799;
+const epochWords = { error: "expected whole seconds since 1970, before the year 10000" };
+export const epoch = z.number(epochWords).int(epochWords).nonnegative(epochWords).max(latest, epochWords);
+
+export const compression = z
+  .union(
+    [
+      z.enum(["gzip", "zstd", "estargz", "uncompressed"]),
+      z.strictObject({
+        type: z.enum(["gzip", "zstd", "estargz", "uncompressed"]),
+        level: z.number().int().min(-1).max(22).optional(),
+        force: flag.optional(),
+      }),
+    ],
+    { error: "expected gzip, zstd, estargz or uncompressed, or {type, level, force}" },
+  )
+  .transform((given) =>
+    typeof given === "string"
+      ? { type: given, level: undefined, force: false }
+      : { type: given.type, level: given.level, force: given.force ?? false },
+  );

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
+import { maskCredentials } from "../host/mask-credentials.ts";
 import { Descriptor, Platform } from "./descriptor.ts";
 import { type DiffId, isDigest } from "./digest.ts";
 import { isIndexType, isManifestType } from "./media-types.ts";
@@ -127,5 +128,7 @@ function parseJson(bytes: Uint8Array, subject: string): unknown {
 
 function preview(bytes: Uint8Array): string {
   if (bytes.length === 0) return "nothing";
-  return `${JSON.stringify(Buffer.from(bytes.subarray(0, 40)).toString("utf8"))}${bytes.length > 40 ? "…" : ""}`;
+  // A proxy's page may repeat what it was sent: masked before it is cut, for half a token is one as well.
+  const text = maskCredentials(Buffer.from(bytes.subarray(0, 4096)).toString("utf8"));
+  return `${JSON.stringify(text.slice(0, 40))}${text.length > 40 ? "…" : ""}`;
 }

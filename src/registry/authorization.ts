@@ -27,6 +27,7 @@ export class Authorization {
   readonly #scopes = new Set<string>();
   #header: string | undefined;
   #renewing: Promise<string> | undefined;
+  readonly #secrets = new Set<string>();
 
   constructor(options: AuthorizationOptions) {
     this.#options = options;
@@ -34,6 +35,11 @@ export class Authorization {
 
   get header(): string | undefined {
     return this.#header;
+  }
+
+  /** What was sent and is nobody else's business: whatever a registry says is shown without it. */
+  get secrets(): readonly string[] {
+    return [...this.#secrets];
   }
 
   /**
@@ -52,6 +58,7 @@ export class Authorization {
       this.#renewing = undefined;
     });
     this.#header = await this.#renewing;
+    this.#secrets.add(this.#header.replace(/^\w+ /, ""));
   }
 
   async #meet(
@@ -62,6 +69,7 @@ export class Authorization {
     const { host } = exchange.url;
     const bearer = challenges.find(({ scheme }) => scheme === "bearer");
     const credentials = await this.#options.credentials();
+    for (const secret of secretsOf(credentials)) this.#secrets.add(secret);
     if (bearer !== undefined) return `Bearer ${await this.#token(bearer, credentials, exchange, signal)}`;
     const wanted = challenges.map(({ scheme }) => scheme).join(", ") || "nothing it names";
     if (!challenges.some(({ scheme }) => scheme === "basic")) {
@@ -151,6 +159,11 @@ function tokenIn(body: Buffer, asked: string): string {
     // The text isn't repeated: it may hold a token.
   }
   throw new RegistryFailure(`${asked} answers with no token; expected JSON with "token"`, "other");
+}
+
+function secretsOf(credentials: Credentials): string[] {
+  if (credentials.kind === "none") return [];
+  return credentials.kind === "password" ? [credentials.password] : [credentials.token];
 }
 
 function basic({ username, password }: { username: string; password: string }): string {

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { maskCredentials } from "../host/mask-credentials.ts";
 import type { StepContext } from "../host/step-context.ts";
 import type { Repository } from "../image/reference.ts";
 import type { RegistryAccess } from "./access.ts";
@@ -150,7 +151,7 @@ export class RegistryClient implements Disposable {
     const { status, headers, asked } = answer;
     const text = await this.read(answer, errorLimit).catch(() => Buffer.alloc(0));
     const retryAfter = retryAfterOf(headers["retry-after"], Date.now());
-    return statusFailure(status, { asked, said: wordsOf(text), retryAfter });
+    return statusFailure(status, { asked, said: wordsOf(text, this.#authorization.secrets), retryAfter });
   }
 
   /** `insecure` means https that isn't checked, or plain http: which of them, a first try tells, as BuildKit does it. */
@@ -181,13 +182,13 @@ function isReading(method: Exchange["method"]): boolean {
   return method === "GET" || method === "HEAD";
 }
 
-function wordsOf(text: Buffer): string {
+/** Masked before they are cut: half a token is one as well. */
+function wordsOf(text: Buffer, secrets: readonly string[]): string {
   try {
     const { errors } = JSON.parse(text.toString("utf8")) as { errors?: readonly Record<string, unknown>[] };
     const said = (errors ?? []).map(({ code, message }) => [code, message].filter(Boolean).join(": "));
     // One line, and no control characters that a terminal would obey.
-    return said
-      .join("; ")
+    return maskCredentials(said.join("; "), secrets)
       .replaceAll(/[\s\p{Cc}]+/gu, " ")
       .slice(0, 300);
   } catch {

@@ -1,5 +1,6 @@
 import { startChild } from "../host/child.ts";
 import { UserError } from "../host/errors.ts";
+import { maskCredentials } from "../host/mask-credentials.ts";
 import type { StepContext } from "../host/step-context.ts";
 import type { RegistryAccess } from "./access.ts";
 import { asObject, dockerConfig, serverNameOf } from "./docker-config.ts";
@@ -73,7 +74,10 @@ async function askHelper(
     throw new UserError(`${subject}: there is no docker-credential-${name} on PATH of this image`);
   if (asked.exitCode !== 0) {
     if (/credentials not found/i.test(asked.stdout)) return { kind: "none" };
-    const said = (asked.stdout || asked.stderr).replaceAll(/\s+/g, " ").trim().slice(0, 300);
+    const said = maskCredentials(asked.stdout || asked.stderr)
+      .replaceAll(/\s+/g, " ")
+      .trim()
+      .slice(0, 300);
     const how = asked.timedOut ? `no answer within ${helperDeadline / 1000} s` : said || "no reason given";
     throw new UserError(`${subject} failed: ${how}`);
   }

@@ -1,4 +1,5 @@
 import { errorCode, messageOf, UserError } from "../host/errors.ts";
+import { maskCredentials } from "../host/mask-credentials.ts";
 import { isRetryableStatus } from "./retry.ts";
 
 /** Why a registry didn't do what was asked. */
@@ -41,7 +42,7 @@ export class RegistryFailure extends Error {
       cause,
     }: { retryable?: boolean; retryAfter?: number | undefined; cause?: unknown } = {},
   ) {
-    super(what, { cause });
+    super(maskCredentials(what), { cause });
     this.fault = fault;
     this.retryable = retryable;
     this.retryAfter = retryAfter;

@@ -1,5 +1,5 @@
+import { maskCredentials } from "../../host/mask-credentials.ts";
 import type { BuildStep } from "./step.ts";
-import { maskCredentials } from "./text.ts";
 
 /** The Dockerfile of the build, to name it as the author does. */
 export interface ShownDockerfile {

@@ -1,11 +1,12 @@
 import { type Log, styled } from "../../host/log.ts";
+import { maskCredentials, withoutQueries } from "../../host/mask-credentials.ts";
 import { type ProgressEvent, parseEvent, type Vertex, type Warning } from "./events.ts";
 import { failureMessage, type ShownDockerfile } from "./failure.ts";
 import type { FollowedSolve } from "./followed-solve.ts";
 import { LineSplitter } from "./lines.ts";
 import { followPlainText } from "./plain.ts";
 import { BuildStep, type StepName } from "./step.ts";
-import { formatSeconds, isClientLog, maskCredentials, withoutQueries } from "./text.ts";
+import { formatSeconds, isClientLog } from "./text.ts";
 
 export interface ProgressBoardOptions {
   readonly log: Log;

@@ -1,9 +1,10 @@
 import { type Log, styled } from "../../host/log.ts";
+import { maskCredentials } from "../../host/mask-credentials.ts";
 import { failureMessage } from "./failure.ts";
 import type { FollowedSolve } from "./followed-solve.ts";
 import { LineSplitter } from "./lines.ts";
 import { parseVertexName } from "./step.ts";
-import { isClientLog, maskCredentials } from "./text.ts";
+import { isClientLog } from "./text.ts";
 
 /** Passes on what `buildctl build --progress=plain` writes, and counts its steps. */
 export function followPlainText(log: Log, label: string | undefined): FollowedSolve {

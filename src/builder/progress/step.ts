@@ -1,5 +1,5 @@
+import { maskCredentials } from "../../host/mask-credentials.ts";
 import { OutputLines } from "./lines.ts";
-import { maskCredentials } from "./text.ts";
 
 /** What a vertex's name says: `[linux/arm64 build 2/4] RUN make` is an instruction of the Dockerfile. */
 export interface StepName {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { maskCredentials, withoutQueries } from "../../../src/builder/progress/text.ts";
+import { maskCredentials, withoutQueries } from "../../src/host/mask-credentials.ts";
 
 const masked: readonly (readonly [string, string])[] = [
   ["https://user:secret@host/path", "https://***@host/path"],
@@ -15,11 +15,26 @@ const masked: readonly (readonly [string, string])[] = [
     'unknown: bad header "Authorization: Basic ***"',
   ],
   ['{"Authorization":["Bearer eyJhbGciOi.J9"]}', '{"Authorization":["Bearer ***"]}'],
+  ["authorization: Digest dXNlcjpzZWNyZXQ=", "authorization: Digest ***"],
+  ["the header Basic dXNlcjpzZWNyZXQ= is wrong", "the header Basic *** is wrong"],
+  ["token expired: bearer 0123456789abcdef", "token expired: bearer ***"],
+  ["authorization server returned error 500", "authorization server returned error 500"],
   ["Basic authentication is required", "Basic authentication is required"],
+  ["expected Basic or Bearer", "expected Basic or Bearer"],
+  [
+    'wants Bearer realm="https://auth.example/token",service="x"',
+    'wants Bearer realm="https://auth.example/token",service="x"',
+  ],
+  ["token eyJhbGciOi.eyJzdWIiOiJ4In0.c2ln is no longer valid", "token *** is no longer valid"],
 ];
 for (const [text, shown] of masked) {
   test(`of ${text} is shown ${shown}`, () => assert.equal(maskCredentials(text), shown));
 }
+
+test("secrets that are known are hidden wherever they stand, except those that stand in many words", () => {
+  const said = "user me may not log in with p4ss (or cDRzcw)";
+  assert.equal(maskCredentials(said, ["p4ss", "cDRzcw", "in"]), "user me may not log in with *** (or ***)");
+});
 
 test("URLs are shown without their queries, and with what follows them", () => {
   const text =
@@ -28,7 +43,20 @@ test("URLs are shown without their queries, and with what follows them", () => {
   assert.equal(withoutQueries(text), shown);
 });
 
-for (const piece of ["a+", "http://", "://", "a://", "https://a?", "://a@", "authorization ", "x:y@"]) {
+for (const piece of [
+  "a+",
+  "http://",
+  "://",
+  "a://",
+  "https://a?",
+  "://a@",
+  "authorization ",
+  "x:y@",
+  "basic ",
+  "eyJ",
+  "eyJaaaaa.",
+  "Bearer a1",
+]) {
   test(`a line of 2 MB of ${piece} is looked through in time that grows with its size alone`, () => {
     const text = piece.repeat(2e6 / piece.length);
     const begun = performance.now();

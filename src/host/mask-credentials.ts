@@ -1,0 +1,43 @@
+/**
+ * Hides credentials in what others say, before it is shown: those of URLs (`https://user:password@host`,
+ * `https://token@host`, `ftp://user:password@host`), what follows `Basic` and `Bearer` where a registry or proxy repeats
+ * an `Authorization` header, JSON web tokens, and `secrets`, wherever they stand. Linear in the text.
+ * @param secrets what is known to be one; those under four characters are passed over, as they stand in many words
+ */
+export function maskCredentials(text: string, secrets: readonly string[] = []): string {
+  return secrets
+    .filter((secret) => secret.length >= shortestSecret)
+    .reduce((shown, secret) => shown.replaceAll(secret, "***"), text)
+    .replaceAll(/:\/\/([^\s/"']+)@/g, (found, login: string, at: number) => {
+      const scheme = /[a-z+]+$/i.exec(text.slice(Math.max(0, at - longestScheme), at))?.[0];
+      if (scheme === undefined) return found;
+      if (/^https?$/i.test(scheme)) return "://***@";
+      const [user = "", password] = login.split(":", 2);
+      return user === "" || password === undefined || password === "" ? found : `://${user}:***@`;
+    })
+    .replaceAll(/\b(authorization\W{1,8}(?:basic|bearer|digest|negotiate|ntlm)\s{1,4})[^\s"',\]]+/gi, "$1***")
+    .replaceAll(
+      /\b((?:basic|bearer)(?:\s|%20|\+){1,4})([A-Za-z0-9._~+/-]{6,}={0,2})/gi,
+      (found, kind, token) => (looksRandom(token) ? `${kind}***` : found),
+    )
+    .replaceAll(/(?<![\w-])eyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?/g, "***");
+}
+
+/** Characters; `docker-container+https` and the like. */
+const longestScheme = 32;
+const shortestSecret = 4;
+
+/** A word of a language has no digits, and capitals at its beginning alone. */
+function looksRandom(token: string): boolean {
+  return /\d|=$/.test(token) || /[a-z][A-Z]/.test(token);
+}
+
+/** URLs without their queries: those of registries' uploads and redirects carry states and signatures. Linear. */
+export function withoutQueries(text: string): string {
+  return text.replaceAll(/[^\s"']+/g, (word) => {
+    const url = word.search(/\bhttps?:\/\//);
+    const query = url === -1 ? -1 : word.indexOf("?", url);
+    if (query === -1) return word;
+    return word.slice(0, query) + (word.endsWith(":") ? ":" : "");
+  });
+}

@@ -28,10 +28,10 @@ COPY src src/
 RUN npm run build
 
 FROM ${base}
-# git and ssh fetch contexts from repositories; amazon-ecr-credential-helper logs in to ECR; igzip, xz and zstd unpack layers and archives.
+# busybox copies cache mounts; git and ssh fetch contexts from repositories; amazon-ecr-credential-helper logs in to ECR; igzip, xz and zstd unpack layers and archives.
 RUN apt-get update && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-      amazon-ecr-credential-helper ca-certificates git isal libstdc++6 openssh-client runc util-linux xz-utils zstd && \
+      amazon-ecr-credential-helper busybox-static ca-certificates git isal libstdc++6 openssh-client runc util-linux xz-utils zstd && \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log && \
     # Everything here is run by root, or by a user who shall not become it.
     find / -xdev -type f -perm /6000 -exec chmod a-s {} +

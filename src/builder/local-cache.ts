@@ -3,7 +3,8 @@ import { basename, join } from "node:path";
 import { type Digest, hexOf } from "../image/digest.ts";
 import { Index, Manifest, parseDocument } from "../image/documents.ts";
 import { blobPath } from "../image/layout.ts";
-import { type LayerCache, localFolder, noCache } from "./plan/layer-cache.ts";
+import { isMountsFolder } from "./cache-mounts/place.ts";
+import { defaultMounts, type LayerCache, localFolder, noCache } from "./plan/layer-cache.ts";
 
 /**
  * A layer cache in a folder that is kept from one run to the next. It holds layers as blobs, not a daemon's state:
@@ -13,7 +14,9 @@ import { type LayerCache, localFolder, noCache } from "./plan/layer-cache.ts";
 export function keptCache(directory: string): LayerCache {
   return {
     ...noCache,
-    locations: [{ type: "local", attributes: { directory }, mode: "max", export: true }],
+    locations: [
+      { type: "local", attributes: { directory }, mode: "max", export: true, mounts: defaultMounts },
+    ],
   };
 }
 
@@ -28,7 +31,7 @@ export async function dropUnused(directory: string, targets: readonly string[]):
   const used = new Set(
     targets.map((target) => basename(localFolder(directory, { target, platform: undefined }))),
   );
-  for (const name of names) {
+  for (const name of names.filter((found) => !isMountsFolder(found))) {
     const folder = join(directory, name);
     const isGood =
       used.has(name) &&

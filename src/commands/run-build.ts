@@ -1,4 +1,5 @@
 import { type Daemons, openBuilder } from "../builder/builder.ts";
+import { openCacheMounts } from "../builder/cache-mounts/open-mounts.ts";
 import type { InputFolder } from "../builder/inputs/input-folder.ts";
 import { resolveInputs } from "../builder/inputs/resolve-inputs.ts";
 import type { BuildPlatforms } from "../builder/inputs/wanted-platforms.ts";
@@ -73,10 +74,19 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   ]);
   warnOfSecretArgs(inputs.buildArgs, step);
   const stage = held.use(await store.stage(step.signal));
+  const solves = planBuild(options, inputs);
+  const mounts = await openCacheMounts({
+    step,
+    builder: { ...builder, cache },
+    solves,
+    isOwn: run.daemons.kind === "own",
+    dockerfile: inputs.dockerfile?.text,
+    stall: timeouts.stall,
+  });
   const results = await solveAll({
     step,
     builder: { ...builder, cache },
-    solves: planBuild(options, inputs),
+    solves,
     dockerfile: inputs.dockerfile,
     style: options.progress,
     timeouts,
@@ -84,6 +94,9 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
     merge: async (built) =>
       stage.add(await mergedIndex(stage.blobs, built, step.signal), mediaTypes.ociIndex),
   });
+  await mounts?.save(
+    results.flatMap(({ summaries }) => summaries).reduce((sum, { steps }) => sum + steps.run, 0),
+  );
   if (run.keptCache !== undefined) await dropUnused(run.keptCache, ["", ...options.additionalTargets]);
   const owned = held.move();
   return { stage, results, [Symbol.asyncDispose]: () => owned.disposeAsync() };

@@ -1,7 +1,13 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { formatReference, parseReference, type Reference, type Repository } from "../image/reference.ts";
-import { flag, nonEmpty, singleWord, text } from "./scalars.ts";
+import { bytes, flag, nonEmpty, singleWord, text } from "./scalars.ts";
+
+const mountSettings = z.strictObject({
+  restore: flag.default(true).describe("Whether builds begin with what is kept."),
+  save: flag.default(true).describe("Whether builds add to it."),
+  limit: bytes.default(2e9).describe("Bytes kept at most, uncompressed: `2g`."),
+});
 
 const common = {
   mode: z
@@ -9,6 +15,10 @@ const common = {
     .default("max")
     .describe("`max` keeps the steps of all stages, `min` those of the result."),
   export: flag.default(true).describe("Whether builds add to it; they always look in it."),
+  mounts: z
+    .union([flag, mountSettings], { error: "expected true, or {restore, save, limit}" })
+    .default(false)
+    .describe("Whether the content of `RUN --mount=type=cache` is kept there too."),
 };
 const value = text.optional();
 // They are arguments: what a query or a user's part holds would be seen.
@@ -84,7 +94,7 @@ export const cacheField = z
   })
   .default(false)
   .describe(
-    "Layer cache that all workers share. `true`: the tag `buildcache` of the repository; or `{ref, mode, export}`, or BuildKit's types `s3`, `azblob`, `gha` and `local` with their fields; or a list of these.",
+    "Layer cache that all workers share. `true`: the tag `buildcache` of the repository; or `{ref, mode, export, mounts}`, or BuildKit's types `s3`, `azblob`, `gha` and `local` with their fields; or a list of these. `mounts: true` keeps the content of `RUN --mount=type=cache` there too.",
   );
 
 type Location = z.output<typeof location>;
@@ -126,12 +136,13 @@ export function readLayerCache(given: z.output<typeof cacheField>, context: Cach
         `source.cache: ${found} can't be handed to a BuildKit elsewhere without showing it to everybody on this machine: give that daemon its own credentials (variables such as ${secrets.daemon[found as keyof typeof secrets.daemon]}), and remove it here`,
       );
     }
-    const { type, mode, export: isExported, ...fields } = apart(rest, secrets.daemon, daemonEnv);
+    const { type, mode, export: isExported, mounts: _, ...fields } = apart(rest, secrets.daemon, daemonEnv);
     return {
       type: type as Location["type"],
       mode: mode as Location["mode"],
       export: isExported === true,
       ...(type === "registry" ? registryPlace(fields, context) : { attributes: stringFields(fields) }),
+      mounts: each.mounts === true ? mountSettings.parse({}) : each.mounts || undefined,
     };
   });
   return { locations, daemonEnv, clientEnv };

@@ -161,3 +161,17 @@ test("a cache inside of the context is no part of it", async () => {
   assert.ok(found.includes("/all/kept"));
   assert.ok(!found.includes("/all/ignored"));
 });
+
+test("a task's cache folder keeps the content of cache mounts too, as a folder of the disk and as an overlayfs", async () => {
+  await using task = await makeTask(
+    "ARG round\nRUN --mount=type=cache,target=/m echo $round >> /m/rounds; cp /m/rounds /result\n",
+  );
+  const build = (round: string, under: string[] = []) =>
+    task.build({ BUILD_ARG_round: round, UNPACK_ROOTFS: "true" }, under);
+  assert.match(await build("1"), /^cache mounts: 0 restored, 0 B; 1 saved, 2 B$/m);
+  assert.match(await build("2"), /^cache mounts: 1 restored, 2 B; 1 saved, 4 B$/m);
+  assert.deepEqual((await readdir(join(task.cache, "oci-build"))).toSorted(), ["cache", "cache.mounts"]);
+  const overlay = await overlays(task.cache);
+  for (const round of ["3", "4"]) await build(round, await overlay());
+  assert.equal(await readFile(join(task.path, "image/rootfs/result"), "utf8"), "1\n2\n3\n4\n");
+});

@@ -14,7 +14,19 @@ export interface CacheLocation {
   readonly mode: "min" | "max";
   /** Whether this build's steps are added to it; they are always looked for in it. */
   readonly export: boolean;
+  /** What becomes of the content of `RUN --mount=type=cache`, if it is kept there too. */
+  readonly mounts?: MountSettings | undefined;
 }
+
+/** Which builds use the cache mounts that a cache keeps, and how much it keeps. */
+export interface MountSettings {
+  readonly restore: boolean;
+  readonly save: boolean;
+  /** Bytes, uncompressed. */
+  readonly limit: number;
+}
+
+export const defaultMounts: MountSettings = { restore: true, save: true, limit: 2e9 };
 
 export interface LayerCache {
   readonly locations: readonly CacheLocation[];
@@ -34,7 +46,7 @@ export interface CacheScope {
   readonly platform: string | undefined;
 }
 
-type AttributePairs = readonly (readonly [string, string])[];
+export type AttributePairs = readonly (readonly [string, string])[];
 
 /** The attributes of each `--import-cache` and `--export-cache` of a solve. Pure. */
 export function cacheAttributes(
@@ -47,6 +59,23 @@ export function cacheAttributes(
   return {
     imports: locations.flatMap((location) => looked.map((name) => importing(location, name))),
     exports: locations.filter((location) => location.export).map((location) => exporting(location, own)),
+  };
+}
+
+/**
+ * The attributes by which a location keeps something beside the layers of targets. Pure.
+ * @param name begins with a dot, so that it's no target's
+ */
+export function besideAttributes(
+  location: CacheLocation,
+  name: string,
+): { readonly imports: AttributePairs; readonly exports: AttributePairs } {
+  // Other kinds of cache take no compression.
+  const isOurs = location.type === "registry" || location.type === "local";
+  const attributes = isOurs ? { ...location.attributes, compression: "zstd" } : location.attributes;
+  return {
+    imports: importing(location, name),
+    exports: exporting({ ...location, attributes, mode: "max" }, name),
   };
 }
 
@@ -75,9 +104,7 @@ function importing({ type, attributes }: CacheLocation, name: string): Attribute
 function exporting({ type, attributes, mode }: CacheLocation, name: string): AttributePairs {
   return [
     ["type", type],
-    ...(type === "local"
-      ? [["dest", `${attributes["directory"]}/cache${name}`] as const]
-      : scoped(type, attributes, name)),
+    ...(type === "local" ? toFolder(attributes, name) : scoped(type, attributes, name)),
     ["mode", mode],
     // A cache is a help, never a condition.
     ["ignore-error", "true"],
@@ -88,6 +115,13 @@ function exporting({ type, attributes, mode }: CacheLocation, name: string): Att
           ["oci-mediatypes", "true"],
         ] as const)
       : []),
+  ];
+}
+
+function toFolder({ directory, compression }: CacheLocation["attributes"], name: string): AttributePairs {
+  return [
+    ["dest", `${directory}/cache${name}`],
+    ...(compression === undefined ? [] : [["compression", compression] as const]),
   ];
 }
 

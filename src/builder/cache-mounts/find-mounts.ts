@@ -1,0 +1,224 @@
+import type { Platform } from "../../image/descriptor.ts";
+import { formatPlatform } from "../../image/platform.ts";
+import { type Instruction, readFlags, readInstructions } from "./instructions.ts";
+import { expandVariables, readArgs, readEnv, type Variables } from "./variables.ts";
+
+/** What tells one cache mount from another on a daemon: with other options the same id has another content. */
+export interface CacheMount {
+  /** The cleaned target, unless the Dockerfile gives an id. */
+  readonly id: string;
+  /** `uid`, `gid` and `mode` as the Dockerfile gives them, in this order: `uid=5,mode=0700`. */
+  readonly ownership: string;
+}
+
+export interface FindMounts {
+  readonly dockerfile: string;
+  readonly buildArgs: Readonly<Record<string, string>>;
+  /** Names of stages, or empty for the last. */
+  readonly targets: readonly string[];
+  /** Of each the mounts are looked for. */
+  readonly platforms: readonly Platform[];
+  /** The daemon's own. */
+  readonly buildPlatform: Platform;
+}
+
+export interface FoundMounts {
+  readonly mounts: readonly CacheMount[];
+  /** Ids or targets of those that can't be copied, each with the reason. */
+  readonly leftOut: readonly string[];
+}
+
+/**
+ * The cache mounts of the stages that a build needs: `RUN --mount=type=cache` with the values of ARG and ENV. What the
+ * base images set isn't known here, nor the ONBUILD instructions that they bring. Pure.
+ */
+export function findMounts(find: FindMounts): FoundMounts {
+  const instructions = readInstructions(find.dockerfile);
+  const mounts = new Map<string, CacheMount>();
+  const leftOut = new Set<string>();
+  for (const platform of find.platforms) {
+    const stages = readStages(instructions, find, platform);
+    const needed = neededStages(stages, find.targets);
+    for (const stage of stages.filter((one) => needed.has(one))) {
+      for (const { mount, problem } of stage.mounts) {
+        if (mount !== undefined) mounts.set(mountKey(mount), mount);
+        if (problem !== undefined) leftOut.add(problem);
+      }
+    }
+  }
+  return { mounts: [...mounts.values()], leftOut: [...leftOut] };
+}
+
+/** Tells a mount from all others of the same namespace. */
+export function mountKey({ id, ownership }: CacheMount): string {
+  return ownership === "" ? id : `${id},${ownership}`;
+}
+
+interface DockerfileStage {
+  readonly name: string | undefined;
+  /** Stages or images that it is made of. */
+  readonly parents: string[];
+  readonly mounts: { readonly mount?: CacheMount; readonly problem?: string }[];
+  /** What its instructions see; a stage that begins with it sees the same. */
+  readonly variables: Map<string, string>;
+}
+
+function readStages(
+  instructions: readonly Instruction[],
+  find: FindMounts,
+  platform: Platform,
+): readonly DockerfileStage[] {
+  const predefined = platformArgs(platform, find.buildPlatform);
+  const given = new Map(Object.entries(find.buildArgs));
+  const global = new Map<string, string>(predefined);
+  const stages: DockerfileStage[] = [];
+  for (const { name, rest } of instructions) {
+    if (name === "FROM") {
+      stages.push(readFrom(rest, global, stages));
+      continue;
+    }
+    const stage = stages.at(-1);
+    if (stage === undefined) {
+      if (name === "ARG") declare(readArgs(rest), { given, outer: new Map(), into: global });
+      continue;
+    }
+    if (name === "ARG") declare(readArgs(rest), { given, outer: global, into: stage.variables });
+    if (name === "ENV") {
+      // All values of one ENV see what was set before it.
+      const set = readEnv(rest).map(
+        ([key, value]) => [key, expandVariables(value, stage.variables)] as const,
+      );
+      for (const [key, value] of set) stage.variables.set(key, value ?? "");
+    }
+    if (name === "COPY" || name === "ADD" || name === "RUN") readUse(name, rest, stage);
+  }
+  return stages;
+}
+
+function readFrom(rest: string, global: Variables, stages: readonly DockerfileStage[]): DockerfileStage {
+  const [image = "", as = "", name] = readFlags(rest).words.split(/\s+/);
+  const base = expandVariables(image.replaceAll(/["']/g, ""), global) ?? image;
+  const parent = findStage(stages, base);
+  return {
+    name: as.toUpperCase() === "AS" ? name?.toLowerCase() : undefined,
+    parents: [base],
+    mounts: [],
+    variables: new Map(parent?.variables),
+  };
+}
+
+function declare(
+  args: ReturnType<typeof readArgs>,
+  { given, outer, into }: { given: Variables; outer: Variables; into: Map<string, string> },
+): void {
+  for (const [name, byDefault] of args) {
+    const own = byDefault === undefined ? undefined : expandVariables(byDefault, into);
+    const value = given.get(name) ?? own ?? outer.get(name);
+    if (value !== undefined) into.set(name, value);
+  }
+}
+
+function readUse(name: string, rest: string, { parents, mounts, variables }: DockerfileStage): void {
+  for (const flag of readFlags(rest).flags) {
+    const [, key, value = ""] = /^--(\w+)=(.*)$/s.exec(flag) ?? [];
+    if (key === "from" && name === "COPY") parents.push(value);
+    if (key !== "mount" || name !== "RUN") continue;
+    const fields = readFields(value, variables);
+    const from = fields.get("from");
+    if (from !== undefined) parents.push(from ?? "");
+    if (fields.get("type")?.toLowerCase() === "cache") mounts.push(readMount(fields));
+  }
+}
+
+/** A field whose value isn't understood is undefined. */
+function readFields(mount: string, variables: Variables): ReadonlyMap<string, string | undefined> {
+  return new Map(
+    mount.split(",").map((field) => {
+      const [, key = field, value = ""] = /^([^=]*)=(.*)$/s.exec(field) ?? [];
+      return [
+        aliases.get(key.toLowerCase()) ?? key.toLowerCase(),
+        expandVariables(value, variables),
+      ] as const;
+    }),
+  );
+}
+
+const aliases: ReadonlyMap<string, string> = new Map([
+  ["dst", "target"],
+  ["destination", "target"],
+  ["src", "source"],
+]);
+
+/** It becomes part of a Dockerfile of ours. */
+const plainId = /^[^\s"'`\\$,#]{1,512}$/;
+
+function readMount(fields: ReadonlyMap<string, string | undefined>): DockerfileStage["mounts"][number] {
+  const target = fields.get("target") ?? "";
+  const isUnclear = fields.has("id") && fields.get("id") === undefined;
+  const id = isUnclear ? "" : fields.get("id") || cleaned(target);
+  if (fields.has("from") || fields.has("source"))
+    return { problem: `${id} (it begins with the content of something else: from or source)` };
+  if (!plainId.test(id)) return { problem: `${JSON.stringify(id || target)} (its name)` };
+  const ownership: string[] = [];
+  for (const [name, pattern] of numbers) {
+    if (!fields.has(name)) continue;
+    const value = fields.get(name) ?? "";
+    if (!pattern.test(value)) return { problem: `${id} (its ${name})` };
+    ownership.push(`${name}=${value}`);
+  }
+  return { mount: { id, ownership: ownership.join(",") } };
+}
+
+const numbers = [
+  ["uid", /^\d{1,10}$/],
+  ["gid", /^\d{1,10}$/],
+  ["mode", /^[0-7]{1,7}$/],
+] as const;
+
+/** As Go's path.Clean does it, for what is a target: without `.`, `..` and doubled slashes. */
+function cleaned(target: string): string {
+  if (target === "") return "";
+  const parts: string[] = [];
+  for (const part of target.split("/")) {
+    if (part === "" || part === ".") continue;
+    if (part !== "..") parts.push(part);
+    else if (parts.length > 0 && parts.at(-1) !== "..") parts.pop();
+    else if (!target.startsWith("/")) parts.push(part);
+  }
+  return `${target.startsWith("/") ? "/" : ""}${parts.join("/")}` || ".";
+}
+
+function findStage(stages: readonly DockerfileStage[], name: string): DockerfileStage | undefined {
+  return stages.findLast((stage) => stage.name === name.toLowerCase());
+}
+
+function neededStages(
+  stages: readonly DockerfileStage[],
+  targets: readonly string[],
+): ReadonlySet<DockerfileStage> {
+  const needed = new Set<DockerfileStage>();
+  const need = (stage: DockerfileStage | undefined): void => {
+    if (stage === undefined || needed.has(stage)) return;
+    needed.add(stage);
+    const before = stages.slice(0, stages.indexOf(stage));
+    for (const parent of stage.parents)
+      need(findStage(before, parent) ?? (/^\d+$/.test(parent) ? before[Number(parent)] : undefined));
+  };
+  for (const target of targets)
+    need(target === "" ? stages.at(-1) : (findStage(stages, target) ?? stages[Number(target)]));
+  return needed;
+}
+
+function platformArgs(target: Platform, build: Platform): Variables {
+  return new Map(
+    Object.entries({ TARGET: target, BUILD: build }).flatMap(([prefix, platform]) => {
+      const { os, architecture, variant = "" } = platform;
+      return [
+        [`${prefix}PLATFORM`, formatPlatform(platform)],
+        [`${prefix}OS`, os],
+        [`${prefix}ARCH`, architecture],
+        [`${prefix}VARIANT`, variant],
+      ] as const;
+    }),
+  );
+}

@@ -1,0 +1,66 @@
+import { z } from "zod";
+import { type CacheMount, mountKey } from "./find-mounts.ts";
+import type { SavedContent } from "./transfer-dockerfile.ts";
+
+const SavedEntry = z.object({
+  id: z.string().regex(/^[^\s"'`\\$,#]{1,512}$/),
+  ownership: z.string().regex(/^((uid|gid|mode)=\d{1,10}(,(?=\w)|$)){0,3}$/),
+  key: z.string().regex(/^[0-9a-f]{32}$/),
+  fingerprint: z.string().regex(/^[0-9a-f]{64}$/),
+  bytes: z.number().int().nonnegative(),
+  /** Milliseconds since the epoch, when a build last used it. */
+  used: z.number().int().nonnegative(),
+});
+
+/** A mount whose content a cache has. */
+export interface SavedMount extends SavedContent {
+  /** Of names, owners, modes, sizes and times of all files. */
+  readonly fingerprint: string;
+  readonly bytes: number;
+  readonly used: number;
+}
+
+/** BuildKit takes secrets of 500 KB at most, and the list is handed over as one. */
+export const mostMounts = 500;
+
+const List = z.object({ version: z.literal(1), mounts: z.array(z.unknown()).max(mostMounts) });
+
+/** Reads the list that a cache holds. What comes from elsewhere may be anything: entries that aren't right are left out. */
+export function parseSavedList(text: string): readonly SavedMount[] {
+  if (text.trim() === "") return [];
+  const list = List.parse(JSON.parse(text));
+  return list.mounts.flatMap((given) => {
+    const { success, data } = SavedEntry.safeParse(given);
+    if (!success) return [];
+    const { id, ownership, ...rest } = data;
+    return [{ ...rest, mount: { id, ownership } }];
+  });
+}
+
+export function formatSavedList(mounts: readonly SavedMount[]): string {
+  return JSON.stringify({ version: 1, mounts: mounts.map(({ mount, ...rest }) => ({ ...mount, ...rest })) });
+}
+
+export function findSaved(list: readonly SavedMount[], mount: CacheMount): SavedMount | undefined {
+  return list.find((saved) => mountKey(saved.mount) === mountKey(mount));
+}
+
+/**
+ * What fits into `limit` bytes, the last used first; of equal age the smaller first. Pure.
+ * @returns also those that were dropped
+ */
+export function withinLimit(
+  mounts: readonly SavedMount[],
+  limit: number,
+): { readonly kept: readonly SavedMount[]; readonly dropped: readonly SavedMount[] } {
+  const kept: SavedMount[] = [];
+  const dropped: SavedMount[] = [];
+  let left = limit;
+  for (const mount of mounts.toSorted((a, b) => b.used - a.used || a.bytes - b.bytes)) {
+    if (mount.bytes <= left && kept.length < mostMounts) {
+      left -= mount.bytes;
+      kept.push(mount);
+    } else dropped.push(mount);
+  }
+  return { kept, dropped };
+}

@@ -1,0 +1,174 @@
+import { join } from "node:path";
+import { writeSmallFile } from "../../host/atomic-write.ts";
+import { describeExit, startChild } from "../../host/child.ts";
+import { maskCredentials, withoutQueries } from "../../host/mask-credentials.ts";
+import { createPrivateFolder } from "../../host/private-folder.ts";
+import type { Environment, StepContext } from "../../host/step-context.ts";
+import type { Engine } from "../engine/engine.ts";
+import { csvAttributes } from "../plan/csv.ts";
+import type { AttributePairs } from "../plan/layer-cache.ts";
+import { parseEvent } from "../progress/events.ts";
+import { LineSplitter } from "../progress/lines.ts";
+import { formatSeconds } from "../progress/text.ts";
+import { reportMark } from "./transfer-dockerfile.ts";
+
+/** How a daemon is asked for a transfer. */
+export interface TransferContext {
+  readonly step: StepContext;
+  readonly engine: Engine;
+  /** Credentials are in files and variables of it. */
+  readonly env: Environment;
+  readonly authTls: readonly AttributePairs[];
+  readonly workspace: string;
+  /** The folder that holds busybox. */
+  readonly tools: string;
+  readonly platform: string;
+  readonly namespace: string;
+  /** Milliseconds without a sign of life after which a transfer is given up. */
+  readonly silence: number;
+}
+
+export interface Transfer {
+  readonly dockerfile: string;
+  readonly imports?: readonly AttributePairs[];
+  readonly exports?: readonly AttributePairs[];
+  /** A stage whose steps are run even if they are cached. */
+  readonly anew?: string;
+  readonly secret?: { readonly id: string; readonly text: string };
+  /** The folder that gets the result's files. */
+  readonly output?: string;
+}
+
+/** A transfer that failed, in BuildKit's words. */
+export class TransferError extends Error {}
+
+export interface Transferred {
+  /** What the steps reported: the words of each line after the mark. */
+  readonly reports: readonly (readonly string[])[];
+  /** Whether there was a cache to be looked in. */
+  readonly isImported: boolean;
+}
+
+/**
+ * Solves a Dockerfile of ours.
+ * @throws TransferError when it fails
+ */
+export async function runTransfer(context: TransferContext, transfer: Transfer): Promise<Transferred> {
+  const { step, engine, env } = context;
+  await using folder = await createPrivateFolder("transfer", context.workspace);
+  await writeSmallFile(join(folder.path, "Dockerfile"), transfer.dockerfile);
+  const secret = join(folder.path, "secret");
+  if (transfer.secret !== undefined) await writeSmallFile(secret, transfer.secret.text, { mode: 0o600 });
+  const silent = new AbortController();
+  const timer = setTimeout(() => silent.abort(), context.silence);
+  const args = [
+    ...engine.connection,
+    ...transferArguments(context, transfer, { folder: folder.path, secret }),
+  ];
+  const signal = AbortSignal.any([step.signal, silent.signal]);
+  const child = startChild({ env, signal }, "buildctl", args, {
+    stdout: "ignore",
+    buffer: false,
+    reject: false,
+  });
+  const told = new Told();
+  child.stderr.on("data", (bytes: Buffer) => {
+    timer.refresh();
+    told.write(bytes);
+  });
+  const ended = await child.finally(() => clearTimeout(timer));
+  step.signal.throwIfAborted();
+  if (silent.signal.aborted)
+    throw new TransferError(`no sign of life for ${formatSeconds(context.silence / 1000)}`);
+  if (ended.exitCode !== 0) throw new TransferError(told.failure ?? `buildctl ${describeExit(ended)}`);
+  if (told.unwritten !== undefined) throw new TransferError(told.unwritten);
+  return { reports: told.reports(), isImported: told.isImported };
+}
+
+function transferArguments(
+  { tools, platform, namespace, authTls }: TransferContext,
+  { imports = [], exports = [], anew, secret, output }: Transfer,
+  files: { readonly folder: string; readonly secret: string },
+): string[] {
+  const options = [
+    `platform=${platform}`,
+    ...(namespace === "" ? [] : [`build-arg:BUILDKIT_CACHE_MOUNT_NS=${namespace}`]),
+    ...(anew === undefined ? [] : [`no-cache=${anew}`]),
+  ];
+  return [
+    "build",
+    "--frontend=dockerfile.v0",
+    "--progress=rawjson",
+    `--local=context=${tools}`,
+    `--local=dockerfile=${files.folder}`,
+    ...options.map((option) => `--opt=${option}`),
+    ...imports.map((attributes) => `--import-cache=${csvAttributes(attributes)}`),
+    ...exports.map((attributes) => `--export-cache=${csvAttributes(attributes)}`),
+    ...authTls.map((attributes) => `--registry-auth-tlscontext=${csvAttributes(attributes)}`),
+    ...(secret === undefined
+      ? []
+      : [
+          `--secret=${csvAttributes([
+            ["id", secret.id],
+            ["src", files.secret],
+          ])}`,
+        ]),
+    ...(output === undefined
+      ? []
+      : [
+          `--output=${csvAttributes([
+            ["type", "local"],
+            ["dest", output],
+          ])}`,
+        ]),
+  ];
+}
+
+/** What a transfer's buildctl tells. */
+class Told {
+  readonly #lines = new LineSplitter();
+  readonly #output = new Map<string, string>();
+  readonly #words: string[] = [];
+  #failure: string | undefined;
+  unwritten: string | undefined;
+  isImported = false;
+
+  write(bytes: Buffer): void {
+    for (const line of this.#lines.write(bytes)) this.#take(line);
+  }
+
+  #take(line: string): void {
+    const event = parseEvent(line);
+    if (event === undefined) {
+      this.#words.push(line);
+      return;
+    }
+    for (const { name, error, completed } of event.vertexes) {
+      const isImport = name.startsWith("importing cache manifest from ");
+      if (isImport && error === "" && typeof completed === "string") this.isImported = true;
+      if (error === "") continue;
+      if (name.startsWith("exporting cache to ")) this.unwritten = shown(error);
+      // A cache that isn't there yet is none; what should have come from it is missed later.
+      else if (!isImport) this.#failure ??= shown(error);
+    }
+    for (const { vertex, data } of event.logs)
+      this.#output.set(vertex, (this.#output.get(vertex) ?? "") + data.toString("utf8"));
+  }
+
+  get failure(): string | undefined {
+    return this.#failure ?? (this.#words.length === 0 ? undefined : shown(this.#words.slice(-3).join(" ")));
+  }
+
+  reports(): string[][] {
+    return [...this.#output.values()].flatMap((text) =>
+      text.split("\n").flatMap((line) => {
+        const [mark, ...words] = line.trim().split(" ");
+        return mark === reportMark ? [words] : [];
+      }),
+    );
+  }
+}
+
+function shown(text: string): string {
+  return withoutQueries(maskCredentials(text)).replaceAll(/\s+/g, " ").trim().slice(0, 500);
+}

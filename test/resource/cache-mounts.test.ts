@@ -1,0 +1,179 @@
+import assert from "node:assert/strict";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { makeSite, metadataOf, result, type Site } from "../support/runs/put-and-get.ts";
+import { type Run, responseOf } from "../support/runs/resource.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
+import { startRegistry } from "../support/servers/registry.ts";
+
+/** Each build adds a line to a file in each mount, and shows what was there before. */
+const counting = (flags: string) => `ARG round
+RUN ${flags} echo $round >> /m/rounds && cp /m/rounds /result
+`;
+
+const rounds = async (site: Site, round: string, source = {}, params = {}): Promise<string[]> => {
+  const run = await site.put({ build_args: { round }, ...params }, source);
+  return (await result(await site.get(run))).trim().split("\n");
+};
+
+/** What the last line on cache mounts says. */
+function said({ stderr }: Run): string | undefined {
+  return stderr.match(/^cache mounts: .*$/gm)?.at(-1);
+}
+
+test("what a RUN keeps in its cache mount is there in the next put, from a registry and from a directory", async () => {
+  await using registry = await startRegistry();
+  await using folder = await makeSite("");
+  const directory = join(folder.folder, "cache");
+  const stores = [
+    { repository: `${registry.host}/team/app`, insecure: true, cache: { mounts: true } },
+    { directory: join(folder.folder, "builds"), cache: { type: "local", directory, mounts: true } },
+  ];
+  for (const store of stores) {
+    await using site = await makeSite(counting("--mount=type=cache,target=/m"), store);
+    const first = await site.put({ build_args: { round: "1" } });
+    assert.equal(said(first), "cache mounts: 0 restored, 0 B; 1 saved, 2 B");
+    const second = await site.put({ build_args: { round: "2" } });
+    assert.equal(said(second), "cache mounts: 1 restored, 2 B; 1 saved, 4 B");
+    assert.deepEqual(await rounds(site, "3"), ["1", "2", "3"]);
+    assert.doesNotMatch(first.stderr + second.stderr, /warning: .*cache mount/);
+  }
+  assert.deepEqual((await readdir(directory)).toSorted(), ["cache", "cache.mounts"]);
+});
+
+test("owners, modes, times, symbolic and hard links come back as they were, under ids, owners and namespaces", async () => {
+  const fill =
+    "mkdir d && echo x > d/f && chown 7:8 d/f && chmod 4751 d/f && touch -d '2001-02-03 04:05:06' d/f && ln d/f hard && ln -s d/f soft && chmod 0710 d && mkfifo pipe";
+  // A link's own time is nothing that programs look at.
+  const show =
+    "ls -laR --full-time . | grep -v ' \\.\\.$' | sed 's/^\\(l.* \\)20.*soft/\\1soft/' && stat -c %h hard";
+  const step = (target: string, flags: string) =>
+    `RUN --mount=type=cache,target=${target},${flags} cd ${target} && if [ -e soft ]; then { ${show}; } > /result${target.replace("/", "-")}; else ${fill}; { ${show}; } > /result${target.replace("/", "-")}; echo filled >> /filled; fi\n`;
+  const dockerfile = `ARG round
+ARG who=5
+ARG name=shared-id
+${step("/a", "id=$name")}${step("/b", "uid=$who,gid=6,mode=0750")}${step("/c/../c/", "sharing=locked")}${step("/d", "sharing=private,uid=0")}RUN echo $round > /result; touch /filled; cat /filled /result-* >> /result
+`.replaceAll("/c/../c/ &&", "/c &&");
+  await using registry = await startRegistry();
+  const store = { repository: `${registry.host}/team/app`, insecure: true, cache: { mounts: true } };
+  await using site = await makeSite(dockerfile.replaceAll("/result-c/../c/", "/result-c"), store);
+  for (const namespace of [{}, { BUILDKIT_CACHE_MOUNT_NS: "team" }]) {
+    const [first, second] = [
+      await rounds(site, "1", {}, { build_args: { round: "1", ...namespace } }),
+      await rounds(site, "2", {}, { build_args: { round: "2", ...namespace } }),
+    ];
+    assert.equal(first.filter((line) => line === "filled").length, 4);
+    assert.deepEqual(
+      second.slice(1),
+      first.slice(1).filter((line) => line !== "filled"),
+    );
+  }
+});
+
+test("a mount that the build leaves as it was isn't saved again, and a build without a step that runs saves none", async () => {
+  await using registry = await startRegistry();
+  const store = { repository: `${registry.host}/team/app`, insecure: true, cache: { mounts: true } };
+  await using site = await makeSite(
+    "ARG round\nRUN --mount=type=cache,target=/m [ -e /m/f ] || echo once > /m/f; echo $round > /result\n",
+    store,
+  );
+  assert.match(said(await site.put({ build_args: { round: "1" } })) ?? "", /1 saved, 5 B/);
+  assert.match(said(await site.put({ build_args: { round: "2" } })) ?? "", /1 restored, 5 B; 0 saved/);
+  const cached = await site.put({ build_args: { round: "2" } });
+  assert.match(metadataOf(cached, "steps") ?? "", /^0 run/);
+  assert.match(said(cached) ?? "", /; 0 saved, 0 B$/);
+});
+
+test("a put that may only restore never writes, and one that may only save begins empty", async () => {
+  await using registry = await startRegistry();
+  const store = { repository: `${registry.host}/team/app`, insecure: true, cache: { mounts: true } };
+  await using site = await makeSite(counting("--mount=type=cache,target=/m"), store);
+  await site.put({ build_args: { round: "main" } });
+  const pull = { cache: { mounts: { restore: true, save: false } } };
+  assert.deepEqual(await rounds(site, "request", pull), ["main", "request"]);
+  assert.deepEqual(await rounds(site, "main 2"), ["main", "main 2"]);
+  const fresh = { cache: { mounts: { restore: false } } };
+  assert.deepEqual(await rounds(site, "fresh", fresh), ["fresh"]);
+  assert.deepEqual(await rounds(site, "after"), ["fresh", "after"]);
+});
+
+/** A stage with a mount of its own, in which it leaves a file of so many bytes. */
+const stage = (name: string) => `FROM shell AS ${name}
+ARG bytes
+RUN --mount=type=cache,target=/${name} ls /${name} > /result; head -c $bytes /dev/urandom > /${name}/noise
+`;
+
+test("mounts that a build doesn't use stay saved, until the limit drops those that weren't used for the longest", async () => {
+  await using registry = await startRegistry();
+  const store = { repository: `${registry.host}/team/app`, insecure: true };
+  await using site = await makeSite(["one", "two", "three"].map(stage).join(""), store);
+  const cache = { mounts: { limit: 250_000 } };
+  let count = 0;
+  /** Builds a stage; answers what was in its mount before. */
+  const build = async (target: string, bytes = 100_000) => {
+    // Each build has other bytes to write, so that no step is cached.
+    const run = await site.put({ target, build_args: { bytes: bytes + count++ } }, { cache });
+    return { names: (await result(await site.get(run))).trim(), log: run.stderr };
+  };
+  for (const target of ["one", "two"]) assert.equal((await build(target)).names, "");
+  assert.equal((await build("one")).names, "noise");
+  assert.equal((await build("three")).names, "");
+  assert.equal((await build("one")).names, "noise");
+  assert.equal((await build("two")).names, "");
+  const { log } = await build("one", 300_000);
+  assert.match(
+    log,
+    /warning: cache mount \/one not saved: its 300 kB are more than cache.mounts.limit, 250 kB/,
+  );
+});
+
+test("broken and foreign content is left out with a warning, and is replaced by that build", async () => {
+  await using site = await makeSite(counting("--mount=type=cache,target=/m"));
+  const cache = { type: "local", directory: join(site.folder, "cache"), mounts: true };
+  const folder = join(cache.directory, "cache.mounts");
+  assert.deepEqual(await rounds(site, "1", { cache }), ["1"]);
+  const damages: Record<string, () => Promise<void>> = {
+    "all blobs but documents": async () => {
+      for (const name of await readdir(join(folder, "blobs/sha256"))) {
+        const file = join(folder, "blobs/sha256", name);
+        const bytes = await readFile(file);
+        if (bytes[0] !== 0x7b) await writeFile(file, Buffer.alloc(bytes.length));
+      }
+    },
+    "the index": () => writeFile(join(folder, "index.json"), "{"),
+    "a file in the folder's place": async () => {
+      await rm(folder, { recursive: true });
+      await writeFile(folder, "no folder");
+    },
+    "nothing there": async () => {
+      await rm(folder, { recursive: true });
+      await mkdir(folder);
+    },
+  };
+  for (const [what, damage] of Object.entries(damages)) {
+    await damage();
+    const run = await site.put({ build_args: { round: what } }, { cache });
+    responseOf(run);
+    if (what.includes("blobs")) assert.match(run.stderr, /warning: saved cache mounts not used: /);
+    assert.deepEqual((await result(await site.get(run))).trim().split("\n"), [what]);
+    assert.deepEqual(await rounds(site, "next", { cache }), [what, "next"]);
+  }
+});
+
+test("mounts that can't be copied are named, and a BuildKit elsewhere keeps its own", async () => {
+  await using daemon = await startBuildkitd();
+  await using registry = await startRegistry();
+  const store = { repository: `${registry.host}/team/app`, insecure: true, cache: { mounts: true } };
+  await using site = await makeSite(
+    "RUN --mount=type=cache,target=/m,from=shell,source=/bin ls /m > /result\n",
+    store,
+  );
+  assert.match(
+    (await site.put({})).stderr,
+    /^cache mounts: not kept: \/m \(it begins with .*from or source\)$/m,
+  );
+  const elsewhere = await site.put({}, { buildkit: { address: daemon.address } });
+  assert.match(elsewhere.stderr, /^cache mounts: left to the BuildKit elsewhere/m);
+  assert.doesNotMatch(registry.log(), /PUT \S*buildcache\.mounts/);
+});

@@ -1,5 +1,6 @@
 import { errorCode, messageOf, UserError } from "../host/errors.ts";
 import { maskCredentials } from "../host/mask-credentials.ts";
+import { type CertificateFault, certificateAdvice, certificateFaultIn } from "./certificate-faults.ts";
 import { isRetryableStatus } from "./retry.ts";
 
 /** Why a registry didn't do what was asked. */
@@ -8,6 +9,7 @@ export type RegistryFault =
   | "unauthorized"
   | "forbidden"
   | "tls"
+  | CertificateFault
   | "client certificate"
   | "plain http"
   | "unreachable"
@@ -61,7 +63,8 @@ const faultAdvice: Readonly<Record<RegistryFault, string>> = {
   unauthorized: "check username and password in the source (or docker_config)",
   forbidden: "this user may not do that: it needs the rights to pull and push there",
   "plain http": 'the registry speaks plain http: set "insecure: true" in the source',
-  tls: 'its certificate is not trusted: give its CA as "ca_certs" in the source',
+  ...certificateAdvice,
+  tls: "no TLS connection with it comes about: check its certificate and what TLS it speaks",
   "client certificate":
     "it wants a client certificate that it knows: give client_cert and client_key for its host under registries in the source",
   unreachable: "check the host in source.repository, and that this worker can reach it",
@@ -119,7 +122,8 @@ export function networkFailure(thrown: unknown, asked: string): RegistryFailure 
   if (/CERT|TLS|SSL|EPROTO|^UNABLE_TO_/.test(code)) {
     // Node's own hint names an option of its command line.
     const said = message.replace(/; if the root CA .*$/s, "");
-    return new RegistryFailure(`${asked}: ${said}`, "tls", { cause: thrown });
+    const kind = certificateFaultIn(`${code} ${message}`) ?? "tls";
+    return new RegistryFailure(`${asked}: ${said}`, kind, { cause: thrown });
   }
   if (code.startsWith("HPE_"))
     return new RegistryFailure(`${asked}: the answer is no HTTP (${code})`, "other", { cause: thrown });

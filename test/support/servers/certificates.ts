@@ -16,6 +16,8 @@ export interface Authority extends AsyncDisposable {
   readonly ca: string;
   /** A certificate for a server reached as 127.0.0.1, ::1, localhost or one of `names`. */
   server(...names: string[]): Promise<ServerCertificate>;
+  /** A certificate for the same server that no client should accept. */
+  faulty(fault: "expired" | "for another name"): Promise<ServerCertificate>;
   /** A certificate for a client. */
   client(name: string): Promise<ServerCertificate>;
 }
@@ -43,7 +45,7 @@ export async function createAuthority(name = "test authority"): Promise<Authorit
   );
   let issued = 0;
 
-  async function issue(subject: string, extensions: readonly string[]): Promise<ServerCertificate> {
+  async function issue(subject: string, extensions: readonly string[], days = 2): Promise<ServerCertificate> {
     const base = join(folder.path, `${++issued}`);
     const [cert, key, request, extensionFile] = [`${base}.pem`, `${base}.key`, `${base}.csr`, `${base}.ext`];
     await writeFile(extensionFile, ["basicConstraints=critical,CA:FALSE", ...extensions].join("\n"));
@@ -62,7 +64,7 @@ export async function createAuthority(name = "test authority"): Promise<Authorit
       "-in",
       request,
       "-days",
-      "2",
+      String(days),
       ...signedBy,
       "-extfile",
       extensionFile,
@@ -82,6 +84,10 @@ export async function createAuthority(name = "test authority"): Promise<Authorit
         `subjectAltName=IP:127.0.0.1,IP:::1,${hosts}`,
       ]);
     },
+    faulty: (fault) =>
+      fault === "expired"
+        ? issue("localhost", ["subjectAltName=IP:127.0.0.1,DNS:localhost"], -1)
+        : issue("other.example", ["subjectAltName=IP:127.0.0.2,DNS:other.example"]),
     client: (client) => issue(client, ["extendedKeyUsage=clientAuth", `subjectAltName=DNS:${client}`]),
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };

@@ -66,6 +66,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
         platforms: buildPlatforms(options.platforms, run),
         env: step.env,
         excluded: run.keptCache,
+        log: step.log,
         signal,
       }),
     (signal) => store.prepare(signal),

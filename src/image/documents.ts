@@ -57,6 +57,9 @@ export type RunConfig = z.infer<typeof RunConfig>;
 /** OCI image-spec, config.md: the document whose digest is the identity of a runnable image. */
 export const ImageConfig = z.looseObject({
   ...Platform.shape,
+  // Tools that pack files as an image leave these out, or empty.
+  os: nullableText,
+  architecture: nullableText,
   created: z.string().nullish(),
   config: RunConfig.nullish().transform((config) => config ?? RunConfig.parse({})),
   rootfs: z.looseObject({

@@ -83,32 +83,62 @@ export async function readTree(
   top: Descriptor,
   signal: AbortSignal,
 ): Promise<ImageTree> {
-  const { images, ...rest } = await new Walk(blobs, signal).descend(top, []);
+  const { images, attestations, indexes } = await new Walk(blobs, signal).descend(top, []);
   const [first, ...others] = images;
   if (first === undefined) throw new UserError(`${blobs.where}: ${top.digest} leads to no runnable image`);
-  return { top, images: [first, ...others], ...rest };
+  return { top, images: [first, ...others], attestations, indexes };
 }
 
 /** What one descriptor leads to, each thing once, in the order in which the documents name it. */
-interface TreePart extends Pick<ImageTree, "attestations" | "indexes"> {
+export interface TreePart extends Pick<ImageTree, "attestations" | "indexes"> {
   readonly images: readonly Image[];
+  /** Manifests and indexes that an index names, and that aren't there. */
+  readonly absent: readonly Descriptor[];
 }
 
-const nothing: TreePart = { images: [], attestations: [], indexes: [] };
+/**
+ * Reads what each entry of an OCI layout's `index.json` leads to, as {@link readTree} does, but an entry may lead to no
+ * image, and what the entries or the indexes below them name need not be there.
+ * @param has whether a blob is there
+ */
+export async function readEntries(
+  blobs: Pick<Blobs, "where" | "open"> & { readonly has: (descriptor: Descriptor) => boolean },
+  entries: readonly Descriptor[],
+  signal: AbortSignal,
+): Promise<readonly TreePart[]> {
+  const walk = new Walk(blobs, signal, blobs.has);
+  const parts: TreePart[] = [];
+  for (const entry of entries) parts.push(await walk.descend(entry, [], true));
+  return parts;
+}
+
+const nothing: TreePart = { images: [], attestations: [], indexes: [], absent: [] };
 
 class Walk {
   readonly #found = new Map<Digest, Promise<TreePart>>();
   readonly #blobs: Pick<Blobs, "where" | "open">;
   readonly #signal: AbortSignal;
+  readonly #has: (descriptor: Descriptor) => boolean;
   #documents = 0;
   #bytes = 0;
 
-  constructor(blobs: Pick<Blobs, "where" | "open">, signal: AbortSignal) {
+  /** @param has by default all is there; what isn't is an error of `blobs` */
+  constructor(
+    blobs: Pick<Blobs, "where" | "open">,
+    signal: AbortSignal,
+    has: (descriptor: Descriptor) => boolean = () => true,
+  ) {
     this.#blobs = blobs;
     this.#signal = signal;
+    this.#has = has;
   }
 
-  async descend(descriptor: Descriptor, above: readonly Digest[]): Promise<TreePart> {
+  /** @param isEntry whether something that is no index names it all the same, as `index.json` does */
+  async descend(
+    descriptor: Descriptor,
+    above: readonly Digest[],
+    isEntry = above.length > 0,
+  ): Promise<TreePart> {
     const subject = this.#subject(descriptor);
     if (above.includes(descriptor.digest)) throw new UserError(`${subject}: the index holds itself`);
     if (above.length >= nestedIndexLimit) {
@@ -116,8 +146,9 @@ class Walk {
         `${subject}: indexes nest more than ${nestedIndexLimit} deep; expected an index of manifests`,
       );
     }
-    const aside = above.length > 0 && !isImageOrIndex(descriptor);
+    const aside = isEntry && !isImageOrIndex(descriptor);
     if (aside || isAttestation(descriptor)) return { ...nothing, attestations: [descriptor] };
+    if (!this.#has(descriptor)) return { ...nothing, absent: [descriptor] };
     // Documents are read at the same time: whichever is first, all get the same answer.
     const found = this.#found.get(descriptor.digest) ?? this.#open(descriptor, above);
     this.#found.set(descriptor.digest, found);
@@ -146,6 +177,10 @@ class Walk {
       indexes: once(
         [{ descriptor, bytes }, ...found.flatMap(({ indexes }) => indexes)],
         (index) => index.descriptor.digest,
+      ),
+      absent: once(
+        found.flatMap(({ absent }) => absent),
+        ({ digest }) => digest,
       ),
     };
   }

@@ -26,13 +26,7 @@ const readChunk = 1024 * 1024;
  * @throws UserError when it isn't one, has another version, or reaches out of its folder by symbolic links
  */
 export async function openLayout(folder: string, where = `OCI layout ${folder}`): Promise<Layout> {
-  const marker = await readSmallFile(join(folder, "oci-layout"), `${where}: oci-layout`);
-  const { imageLayoutVersion } = parseDocument(LayoutMarker, marker, `${where}: oci-layout`);
-  if (imageLayoutVersion !== layoutVersion) {
-    throw new UserError(
-      `${where}: oci-layout has imageLayoutVersion ${JSON.stringify(imageLayoutVersion.slice(0, 40))}; expected ${JSON.stringify(layoutVersion)}`,
-    );
-  }
+  checkLayoutMarker(await readSmallFile(join(folder, "oci-layout"), `${where}: oci-layout`), where);
   const subject = `${where}: index.json`;
   const index = parseDocument(Index, await readSmallFile(join(folder, "index.json"), subject), subject);
   if ("layers" in index || "config" in index) {
@@ -41,6 +35,18 @@ export async function openLayout(folder: string, where = `OCI layout ${folder}`)
     );
   }
   return { ...(await layoutBlobs(folder, where)), folder, index };
+}
+
+/**
+ * Checks the content of `oci-layout`.
+ * @throws UserError when it names another version
+ */
+export function checkLayoutMarker(bytes: Uint8Array, where: string): void {
+  const { imageLayoutVersion } = parseDocument(LayoutMarker, bytes, `${where}: oci-layout`);
+  if (imageLayoutVersion === layoutVersion) return;
+  throw new UserError(
+    `${where}: oci-layout has imageLayoutVersion ${JSON.stringify(imageLayoutVersion.slice(0, 40))}; expected ${JSON.stringify(layoutVersion)}`,
+  );
 }
 
 /** The blobs of a layout whose `index.json` isn't there yet or doesn't matter. */

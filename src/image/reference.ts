@@ -85,6 +85,13 @@ export function familiarRepository({ host, path }: Repository): string {
   return path.startsWith("library/") && name.includes("/") ? path : name;
 }
 
+/** The reference as Docker shows it and BuildKit looks it up: `alpine` for `docker.io/library/alpine:latest`. */
+export function familiarName({ tag, digest, ...repository }: Reference): string {
+  const isLatest = tag === undefined || (tag === "latest" && digest === undefined);
+  const end = digest === undefined ? "" : `@${digest}`;
+  return `${familiarRepository(repository)}${isLatest ? "" : `:${tag}`}${end}`;
+}
+
 function parseRepositoryName(text: string, subject: string): Repository {
   if (text === "") throw invalidReference(subject, text, "expected host/path");
   if (text.length > nameLengthLimit)

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { errorCode, UserError } from "../host/errors.ts";
 import type { Log } from "../host/log.ts";
+import type { TarTime } from "../image/tar/entry.ts";
 import {
   changeMode,
   changeNamedMode,
@@ -13,7 +14,6 @@ import {
   setNamedTimes,
   setTimes,
 } from "./syscalls.ts";
-import type { TarTime } from "./tar/entry.ts";
 
 /** The metadata of a file: everything besides its type and content. */
 export interface Attributes extends Owner {

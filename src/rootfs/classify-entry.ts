@@ -1,7 +1,7 @@
 import { UserError } from "../host/errors.ts";
+import type { TarEntry } from "../image/tar/entry.ts";
+import { showName } from "../image/tar/error.ts";
 import { nameLimit } from "./syscalls.ts";
-import type { TarEntry } from "./tar/entry.ts";
-import { showName } from "./tar/error.ts";
 
 /** What an entry of a layer means. Names are bytes as latin1; paths are lists of names below the root. */
 export type EntryMeaning =

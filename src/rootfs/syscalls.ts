@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import koffi from "koffi";
 import { libc } from "../host/libc.ts";
-import type { TarTime } from "./tar/entry.ts";
+import type { TarTime } from "../image/tar/entry.ts";
 
 /*
  * Linux calls that Node doesn't have: relative to an open folder, without following links, with names as bytes

@@ -1,5 +1,8 @@
 import { ftruncateSync, writeSync } from "node:fs";
 import { errorCode, UserError } from "../host/errors.ts";
+import type { TarEntry } from "../image/tar/entry.ts";
+import { showName } from "../image/tar/error.ts";
+import type { TarHandler } from "../image/tar/reader.ts";
 import { AttributeSetter, type Defaults, modeAtFirst } from "./attributes.ts";
 import { classifyEntry, type EntryMeaning, refusedEntry, type TreePlace } from "./classify-entry.ts";
 import { OpenFolders } from "./open-folders.ts";
@@ -17,9 +20,6 @@ import {
   unlink,
   writeAll,
 } from "./syscalls.ts";
-import type { TarEntry } from "./tar/entry.ts";
-import { showName } from "./tar/error.ts";
-import type { TarHandler } from "./tar/reader.ts";
 import {
   type Child,
   Folder,

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
+import { TarReader } from "../image/tar/reader.ts";
 import { readDefaults } from "./attributes.ts";
 import { checkDiffId, openCompressed, plainBytes } from "./layer/layer.ts";
 import { close, openHostFolder } from "./syscalls.ts";
-import { TarReader } from "./tar/reader.ts";
 import type { Unpacking } from "./threads/unpack-in-threads.ts";
 import { TreeWriter } from "./tree-writer.ts";
 

@@ -5,7 +5,8 @@ import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { busyboxLayer, pushLayout, writeLayout } from "../support/images/image-writer.ts";
-import { runResource, versionOf } from "../support/runs/resource.ts";
+import { makeSite } from "../support/runs/put-and-get.ts";
+import { assertFailedCleanly, runResource, versionOf } from "../support/runs/resource.ts";
 import { startBuildkitd } from "../support/servers/buildkit.ts";
 import { startRegistry } from "../support/servers/registry.ts";
 
@@ -102,4 +103,34 @@ test("an SBOM is made by the generator that is named", async () => {
   });
   const { stdout } = await execa("grep", ["-rl", "found by the generator", join(delivered, "image/blobs")]);
   assert.notEqual(stdout, "");
+});
+
+test("a named context takes the place of what FROM and COPY --from name, however both spell it", async () => {
+  await using site = await makeSite("");
+  const layers = [[...(await busyboxLayer()), { name: "mark", content: "a layout\n" }]];
+  await writeLayout(join(site.inputs, "base"), { layers });
+  const spellings = [
+    ["alpine:latest", "alpine:latest"],
+    ["alpine", "docker.io/library/alpine:latest"],
+    ["docker.io/library/alpine:3", "alpine:3"],
+    ["registry.example/team/a:latest", "registry.example/team/a"],
+  ] as const;
+  for (const [name, from] of spellings) {
+    const text = `FROM ${from} AS one\nFROM ${from}\nCOPY --from=${from} /mark /mark2\nRUN cat /mark /mark2 > /result\n`;
+    await writeFile(join(site.inputs, "app/Dockerfile"), text);
+    const put = await site.put({ contexts: { [name]: "base" } });
+    assert.equal(await result(await site.get(put)), "a layout\na layout\n", name);
+  }
+});
+
+test("names of contexts that FROM can't have, or that are one name, are refused with the reason", async () => {
+  await using site = await makeSite("");
+  await mkdir(join(site.inputs, "base"));
+  const capitals = await site.put({ contexts: { Base: "base" } });
+  assertFailedCleanly(capitals, /contexts\.Base: .* write "Base" in lower case: "base"/);
+  const same = await site.put({ contexts: { base: "base", "docker.io/library/base:latest": "base" } });
+  assertFailedCleanly(
+    same,
+    /contexts: "base" and "docker\.io\/library\/base:latest" are one name: remove one/,
+  );
 });

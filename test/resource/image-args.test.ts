@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { copyFile, cp, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { hexOf } from "../../src/image/digest.ts";
 import { mediaTypes } from "../../src/image/media-types.ts";
 import {
   busyboxLayer,
@@ -99,19 +100,57 @@ for (const { what, make, path } of forms) {
   });
 }
 
-test("an image arg for another platform is refused by name, whether the build names its platform or not", async () => {
+test("an index that lacks the build's platform is refused by name, whether the build names its platform or not", async () => {
   await using site = await makeSite("");
   await writeFile(join(site.inputs, "app/Dockerfile"), dockerfile);
-  await writeLayout(join(site.inputs, "own"), own);
-  await writeLayout(join(site.inputs, "other"), other);
-  const platforms = [`linux/${otherName}`];
-  const named = await site.put({ platforms, image_args: { base_image: "own" } });
-  assertFailedCleanly(named, new RegExp(`image_args\\.base_image: the image is for .*${otherName}`));
-  const unnamed = await site.put({ image_args: { base_image: "other" } });
-  assertFailedCleanly(
-    unnamed,
-    new RegExp(`image_args\\.base_image: the image is for linux/${otherName}, and`),
+  const third = { ...other, platform: { os: "linux", architecture: "riscv64" } };
+  await writeLayout(join(site.inputs, "others"), other, third);
+  const foreign = await writeLayout(join(site.inputs, "partly"), own, other);
+  const [, absent] = foreign.images;
+  assert.ok(absent);
+  await rm(join(foreign.folder, "blobs/sha256", hexOf(absent.manifest.digest)));
+  const missing = new RegExp(
+    `image_args\\.base_image: the image is for linux/${otherName}, linux/riscv64, and the build for linux/`,
   );
+  assertFailedCleanly(await site.put({ image_args: { base_image: "others" } }), missing);
+  const platforms = [`linux/${otherName}`];
+  const unsaved = await site.put({ platforms, image_args: { base_image: "partly" } });
+  assertFailedCleanly(
+    unsaved,
+    new RegExp(
+      `image_args\\.base_image: the image's index names linux/${otherName}, but only linux/.* was saved`,
+    ),
+  );
+});
+
+test("a single image of another platform, or of none, is a stage of data, with a warning", async () => {
+  await using site = await makeSite("");
+  await writeFile(
+    join(site.inputs, "app/Dockerfile"),
+    `ARG data\nFROM $data AS data\n${shell}COPY --from=data /base /result\n`,
+  );
+  await writeLayout(join(site.inputs, "other"), other);
+  await writeLayout(join(site.inputs, "none"), { ...other, platform: { os: "", architecture: "" } });
+  const put = await site.put({ image_args: { data: "other" } });
+  assert.equal(await result(await site.get(put)), "other\n");
+  assert.match(
+    put.output,
+    new RegExp(`image_args\\.data: the image is for linux/${otherName}, and the build for`),
+  );
+  const without = await site.put({ image_args: { data: "none" } });
+  assert.equal(await result(await site.get(without)), "other\n");
+  assert.doesNotMatch(without.output, /the image is for/);
+});
+
+test("FROM may name the platform of an image arg in quotes, or its operating system alone", async () => {
+  await using site = await makeSite("");
+  await writeLayout(join(site.inputs, "own"), own);
+  for (const platform of [`"linux/${nativePlatform.architecture}"`, "linux"]) {
+    const text = `ARG base\nFROM --platform=${platform} $base\nRUN cp /base /result\n`;
+    await writeFile(join(site.inputs, "app/Dockerfile"), text);
+    const put = await site.put({ image_args: { base: "own" } });
+    assert.equal(await result(await site.get(put)), "base\n", platform);
+  }
 });
 
 test("a cross-build takes its compiler's image for the machine that builds, as image arg and as context", async () => {

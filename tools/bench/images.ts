@@ -11,7 +11,7 @@ import type { Descriptor } from "../../src/image/descriptor.ts";
 import type { DiffId } from "../../src/image/digest.ts";
 import { hexOf } from "../../src/image/digest.ts";
 import { mediaTypes } from "../../src/image/media-types.ts";
-import { TarReader } from "../../src/rootfs/tar/reader.ts";
+import { TarReader } from "../../src/image/tar/reader.ts";
 import { debianRoot } from "../../test/support/images/debian.ts";
 import { nativePlatform, writeDocument, writeIndex } from "../../test/support/images/image-writer.ts";
 import { withLock } from "../../test/support/runs/lock.ts";

@@ -1,9 +1,12 @@
-import { lstat, mkdir, readdir, stat } from "node:fs/promises";
+import { lstat, mkdir, readdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { writeSmallFile } from "../../host/atomic-write.ts";
 import { errorCode, UserError } from "../../host/errors.ts";
-import { openImageArg } from "../../image/reader/open-image.ts";
+import type { Log } from "../../host/log.ts";
+import type { Platform } from "../../image/descriptor.ts";
+import type { OpenedImage } from "../../image/reader/open-image.ts";
 import type { BuildOptions, SecretSource, SshSource, Strings } from "../plan/options.ts";
+import { checkContextNames, namedContextKey } from "./context-names.ts";
 import { type InputFolder, readInputFile, readInputText, resolveInput } from "./input-folder.ts";
 import type { ContextInput, DockerfileInput, Inputs, LayoutInput, NamedContext } from "./inputs.ts";
 import type { PairsFile } from "./pairs-file.ts";
@@ -21,6 +24,7 @@ export interface ResolveInputs {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** A folder that is no part of the context, should it lie in there: a task's cache. */
   readonly excluded: string | undefined;
+  readonly log: Pick<Log, "line" | "warn">;
   readonly signal: AbortSignal;
 }
 
@@ -35,6 +39,7 @@ const dockerfileLimit = 16 * 1024 * 1024;
  */
 export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
   const { options, folder } = request;
+  checkContextNames(Object.keys(options.contexts));
   const { login, ...context } = await findContext(options, folder);
   const dockerfile = await findDockerfile(request, context);
   const [buildArgs, labels, target, imageArgs, contexts, secrets, ssh] = await Promise.all([
@@ -230,23 +235,33 @@ async function findTarget(options: BuildOptions, folder: InputFolder): Promise<s
   return text;
 }
 
+async function openImage(
+  { folder, workspace, log, signal }: ResolveInputs,
+  image: { readonly name: string; readonly path: string; readonly platforms: readonly Platform[] },
+): Promise<OpenedImage> {
+  // Most builds are given no image, and don't wait for what reads one.
+  const { openImageArg } = await import("../../image/reader/open-image.ts");
+  return openImageArg({ ...image, root: await realpath(folder.path), workspace, log, signal });
+}
+
 async function imageArg(
-  { folder, workspace, platforms: build, signal }: ResolveInputs,
+  request: ResolveInputs,
   name: string,
   { path, dockerfile }: { readonly path: string; readonly dockerfile: string | undefined },
 ): Promise<LayoutInput> {
   const subject = `image_args.${name}`;
-  const real = await resolveInput(folder, path, subject, "file or folder");
-  const platforms = wantedPlatforms(dockerfile, `$${name}`, build);
-  return { name, ...(await openImageArg({ name: subject, path: real, workspace, platforms, signal })) };
+  const real = await resolveInput(request.folder, path, subject, "file or folder");
+  const platforms = wantedPlatforms(dockerfile, `$${name}`, request.platforms);
+  return { name, ...(await openImage(request, { name: subject, path: real, platforms })) };
 }
 
 async function namedContext(
   request: ResolveInputs,
-  name: string,
+  given: string,
   { value, dockerfile }: { readonly value: string; readonly dockerfile: string | undefined },
 ): Promise<{ readonly context: NamedContext; readonly login?: Login | undefined }> {
-  const subject = `contexts.${name}`;
+  const subject = `contexts.${given}`;
+  const name = namedContextKey(given);
   const remote = readRemoteContext(value, subject);
   if (remote !== undefined)
     return { context: { kind: "remote", name, url: remote.url }, login: remote.login };
@@ -258,9 +273,8 @@ async function namedContext(
   );
   if ((await stat(path)).isDirectory() && !(await holdsImage(path, value)))
     return { context: { kind: "folder", name, path } };
-  const { workspace, signal } = request;
   const platforms = wantedPlatforms(dockerfile, name, request.platforms);
-  const opened = await openImageArg({ name: subject, path, workspace, platforms, signal });
+  const opened = await openImage(request, { name: subject, path, platforms });
   return { context: { kind: "layout", name, ...opened } };
 }
 

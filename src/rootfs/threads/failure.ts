@@ -1,5 +1,5 @@
 import { errorCode, messageOf, UserError } from "../../host/errors.ts";
-import { TarError } from "../tar/error.ts";
+import { TarError } from "../../image/tar/error.ts";
 
 /** An error as it is sent from one thread to another, which loses its class. */
 export interface ThreadFailure {

@@ -1,4 +1,4 @@
-import type { TarTime } from "../tar/entry.ts";
+import type { TarTime } from "../../image/tar/entry.ts";
 
 /**
  * What the threads of an unpacking share. The producer brings a layer's plain bytes into `ring`. The writer reads

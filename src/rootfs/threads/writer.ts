@@ -1,8 +1,8 @@
 import { parentPort, workerData } from "node:worker_threads";
+import type { TarEntry } from "../../image/tar/entry.ts";
+import { TarReader } from "../../image/tar/reader.ts";
 import { type Defaults, readDefaults } from "../attributes.ts";
 import { close, openHostFolder } from "../syscalls.ts";
-import type { TarEntry } from "../tar/entry.ts";
-import { TarReader } from "../tar/reader.ts";
 import { type SmallFiles, TreeWriter } from "../tree-writer.ts";
 import { describeFailure, type ThreadFailure } from "./failure.ts";
 import { makeSmallFile } from "./make-small-file.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
@@ -12,8 +12,11 @@ import { openLayout } from "../../../src/image/layout.ts";
 import { mediaTypes } from "../../../src/image/media-types.ts";
 import { openImageArg } from "../../../src/image/reader/open-image.ts";
 import { type Entry, nativePlatform, packTar, writeLayout } from "../../support/images/image-writer.ts";
+import { createTestStep } from "../../support/runs/test-step.ts";
 
 const signal = new AbortController().signal;
+const { log } = createTestStep();
+const arg = { name: "image_args.base", platforms: [], log, signal };
 const layer = await packTar([{ name: "a", content: "a" }]);
 const diffId = digestOf(layer);
 const config = Buffer.from(
@@ -50,7 +53,7 @@ async function openArchive(bytes: Uint8Array): Promise<string> {
   await writeFile(path, bytes);
   const workspace = join(folder.path, "workspace");
   await mkdir(workspace);
-  const opened = await openImageArg({ name: "image_args.base", path, workspace, platforms: [], signal });
+  const opened = await openImageArg({ ...arg, path, root: folder.path, workspace });
   const layout = await openLayout(opened.layout);
   const [top] = layout.index.manifests;
   assert.ok(top);
@@ -99,13 +102,7 @@ test("archives that skopeo writes in both forms are images, and so is a layout's
   for (const form of ["docker-archive", "oci-archive"]) {
     const path = join(folder.path, `${form}.tar`);
     await execa("skopeo", ["copy", from, `${form}:${path}:app:1`]);
-    const opened = await openImageArg({
-      name: "image_args.base",
-      path,
-      workspace: folder.path,
-      platforms: [],
-      signal,
-    });
+    const opened = await openImageArg({ ...arg, path, root: folder.path, workspace: folder.path });
     const layout = await openLayout(opened.layout);
     const [top] = layout.index.manifests;
     assert.ok(top);
@@ -115,8 +112,8 @@ test("archives that skopeo writes in both forms are images, and so is a layout's
     if (form === "oci-archive") assert.equal(configDigestOf(tree.images[0]), digest);
   }
   const path = join(folder.path, "layout");
-  const opened = await openImageArg({ name: "a", path, workspace: folder.path, platforms: [], signal });
-  assert.equal(opened.layout, path);
+  const opened = await openImageArg({ ...arg, path, root: folder.path, workspace: folder.path });
+  assert.equal(opened.digest, images[0]?.manifest.digest);
 });
 
 const other = Buffer.from(JSON.stringify({ ...JSON.parse(config.toString()), author: "somebody" }));
@@ -132,8 +129,8 @@ const refused: readonly { what: string; archive: () => Promise<Uint8Array>; mess
   { what: "a manifest of no image", archive: () => saved({ manifest: [] }), message: /lists no image/ },
   {
     what: "a manifest of several images",
-    archive: () => saved({ manifest: [...manifest, ...manifest] }),
-    message: /lists 2 images \(app:1, app:1\)/,
+    archive: () => saved({ manifest: [...manifest, { ...manifest[0], Layers: [], RepoTags: ["app:2"] }] }),
+    message: /lists 2 images \(app:1, app:2\)/,
   },
   {
     what: "two manifests",
@@ -148,7 +145,7 @@ const refused: readonly { what: string; archive: () => Promise<Uint8Array>; mess
   {
     what: "a config over 4 MiB",
     archive: () => saved({ config: Buffer.alloc(5 * 1024 * 1024) }),
-    message: /such a document may have 4194304 at most/,
+    message: /config: has 5242880 bytes; expected 4194304 at most/,
   },
   {
     what: "a manifest whose header claims 8 GiB",
@@ -161,7 +158,7 @@ const refused: readonly { what: string; archive: () => Promise<Uint8Array>; mess
       header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
       return Buffer.concat([header, await saved()]);
     },
-    message: /is no whole tar archive/,
+    message: /is not a complete tar archive/,
   },
   {
     what: "two forms that are two images",
@@ -205,7 +202,7 @@ const refused: readonly { what: string; archive: () => Promise<Uint8Array>; mess
   {
     what: "a config by an absolute path",
     archive: () => saved({ manifest: [{ ...manifest[0], Config: "/etc/passwd" }] }),
-    message: /leads out of the archive/,
+    message: /holds no "\/etc\/passwd"/,
   },
   {
     what: "a config that is a folder",
@@ -247,7 +244,7 @@ const refused: readonly { what: string; archive: () => Promise<Uint8Array>; mess
   {
     what: "an archive that was cut",
     archive: async () => (await saved()).subarray(0, 700),
-    message: /is no whole tar archive/,
+    message: /is not a complete tar archive/,
   },
   {
     what: "gzip that was cut",
@@ -255,12 +252,12 @@ const refused: readonly { what: string; archive: () => Promise<Uint8Array>; mess
       const bytes = gzipSync(await saved());
       return bytes.subarray(0, bytes.length - 20);
     },
-    message: /is no whole tar archive/,
+    message: /is not a complete tar archive/,
   },
   {
     what: "what is no archive",
     archive: async () => Buffer.alloc(2048, "x"),
-    message: /is no whole tar archive/,
+    message: /is not a complete tar archive/,
   },
 ];
 
@@ -277,13 +274,85 @@ for (const { what, archive, message } of refused) {
 
 test("a folder without an image is refused with what was expected in it", async () => {
   await using folder = await createPrivateFolder("test-image-arg");
-  const opening = openImageArg({
-    name: "image_args.base",
-    path: folder.path,
-    workspace: folder.path,
-    platforms: [],
-    signal,
-  });
+  const opening = openImageArg({ ...arg, path: folder.path, root: folder.path, workspace: folder.path });
   await assert.rejects(opening, /image_args\.base: the folder holds no image; expected an OCI layout/);
   assert.deepEqual(await readdir(folder.path), []);
+});
+
+test("what counts as a document is what is named as one: layers have any name, and are many", async () => {
+  // Each could be a document by its size, and all together are over what documents may be.
+  const layers = Array.from({ length: 20 }, (_, at) => Buffer.alloc(3_500_000, at));
+  const diffIds = layers.map(digestOf);
+  const document = { ...nativePlatform, config: {}, rootfs: { type: "layers", diff_ids: diffIds } };
+  const many = Buffer.from(JSON.stringify(document));
+  const names = diffIds.map((digest, at) => (at % 2 === 0 ? `blobs/sha256/${hexOf(digest)}` : `${at}.json`));
+  const list = [{ Config: "the config", Layers: names }];
+  const archive = await packTar([
+    ...layers.map((content, at) => ({ name: names[at] ?? "", content })),
+    { name: "the config", content: many },
+    { name: "manifest.json", content: JSON.stringify(list) },
+  ]);
+  assert.equal(await openArchive(archive), digestOf(many));
+});
+
+test("an image that manifest.json lists under several tags is one", async () => {
+  const tagged = { ...manifest[0], RepoTags: ["app:2"] };
+  assert.equal(await openArchive(await saved({ manifest: [...manifest, tagged] })), configDigest);
+});
+
+test("a sparse file of 1 TiB isn't read to its end: a hole is no archive, and a member's content is passed over", async () => {
+  await using folder = await createPrivateFolder("test-image-arg");
+  const size = 2 ** 40;
+  const hole = join(folder.path, "hole");
+  await writeFile(hole, "");
+  await truncate(hole, size);
+  const opening = openImageArg({ ...arg, path: hole, root: folder.path, workspace: folder.path });
+  await assert.rejects(opening, /neither manifest\.json nor index\.json/);
+  // A member of 1 TiB that nothing names, before an image.
+  const large = join(folder.path, "large.tar");
+  const header = (await packTar([{ name: "large", size: 0 }])).subarray(0, 512);
+  header.fill(0, 124, 136);
+  header.writeUInt8(0x80, 124); // A number in base 256 (GNU tar).
+  header.writeBigUInt64BE(BigInt(size), 128);
+  header.write("        ", 148, "latin1");
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+  await using file = await open(large, "w");
+  await file.write(header, 0, header.length, 0);
+  await file.write(await saved(), 0, undefined, size + 512);
+  const opened = await openImageArg({ ...arg, path: large, root: folder.path, workspace: folder.path });
+  assert.ok(opened.digest);
+});
+
+test("links of a folder lead no further than the inputs", async () => {
+  await using folder = await createPrivateFolder("test-image-arg");
+  const inputs = join(folder.path, "inputs");
+  const { folder: secret } = await writeLayout(join(folder.path, "secret"));
+  const { folder: shared } = await writeLayout(join(inputs, "shared"));
+  const workspace = folder.path;
+  for (const name of ["image", "oci"]) {
+    const path = join(inputs, `with-${name}`);
+    await mkdir(path);
+    await symlink("../shared", join(path, name));
+    assert.ok(await openImageArg({ ...arg, path, root: inputs, workspace }));
+    await rm(join(path, name));
+    await symlink(secret, join(path, name));
+    const opening = openImageArg({ ...arg, path, root: inputs, workspace });
+    await assert.rejects(opening, /image_args\.base: .* symbolic link that leads out of the inputs/);
+  }
+  const archives = join(inputs, "archives");
+  await mkdir(archives);
+  await writeFile(join(folder.path, "secret.tar"), await saved());
+  for (const name of ["image.tar", "image"]) {
+    await symlink(join(folder.path, "secret.tar"), join(archives, name));
+    const opening = openImageArg({ ...arg, path: archives, root: inputs, workspace });
+    await assert.rejects(opening, /symbolic link that leads out of the inputs/);
+    await rm(join(archives, name));
+  }
+  const blobs = join(shared, "blobs/sha256");
+  const [blob = ""] = await readdir(blobs);
+  await rename(join(blobs, blob), join(folder.path, "blob"));
+  await symlink(join(folder.path, "blob"), join(blobs, blob));
+  const opening = openImageArg({ ...arg, path: shared, root: inputs, workspace });
+  await assert.rejects(opening, /symbolic link that leads out of the inputs/);
 });

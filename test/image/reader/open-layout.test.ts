@@ -18,6 +18,7 @@ import {
   writeIndex,
   writeLayout,
 } from "../../support/images/image-writer.ts";
+import { createTestStep } from "../../support/runs/test-step.ts";
 
 const absent = digestOf(Buffer.from("absent"));
 
@@ -67,7 +68,7 @@ const refused: readonly Refused[] = [
   {
     what: "a manifest that isn't there",
     spoil: naming({ digest: absent }),
-    message: /blob sha256:.* there is no such file/,
+    message: /lists no image; it lacks the manifest sha256:/,
   },
   {
     what: "indexes in indexes without end",
@@ -144,7 +145,7 @@ const refused: readonly Refused[] = [
       await rename(join(folder, "blobs"), join(folder, "../elsewhere"));
       await symlink("../elsewhere", join(folder, "blobs"));
     },
-    message: /its blobs folder is a symbolic link/,
+    message: /symbolic link that leads out of the inputs/,
   },
   {
     what: "an index.json that is a symlink",
@@ -152,7 +153,7 @@ const refused: readonly Refused[] = [
       await rename(join(folder, "index.json"), join(folder, "../index.json"));
       await symlink("../index.json", join(folder, "index.json"));
     },
-    message: /index\.json: is a symbolic link/,
+    message: /index\.json" is reached by a symbolic link that leads out of the inputs/,
   },
 ];
 
@@ -166,8 +167,10 @@ async function open(spoil: Refused["spoil"], form: "folder" | "archive"): Promis
   const archive = join(folder.path, "image.tar");
   await execa("tar", ["-cf", archive, "-C", layout.folder, ...(await readdir(layout.folder))]);
   const path = form === "folder" ? layout.folder : archive;
-  const { signal } = new AbortController();
-  await openImageArg({ name: "image_args.base", path, workspace, platforms: [nativePlatform], signal });
+  const { log, signal } = createTestStep();
+  const name = "image_args.base";
+  // The layout's own folder: in a put it is the folder of all inputs.
+  await openImageArg({ name, path, root: path, workspace, platforms: [nativePlatform], log, signal });
 }
 
 test("a layout that isn't spoilt is an image, as a folder and as an archive, nested within reason too", async () => {

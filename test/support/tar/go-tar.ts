@@ -1,14 +1,12 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { access, mkdir, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { execa } from "execa";
 import { startChild } from "../../../src/host/child.ts";
-import type { TarEntry, TarKind } from "../../../src/rootfs/tar/entry.ts";
-import { TarReader } from "../../../src/rootfs/tar/reader.ts";
-import { withLock } from "../runs/lock.ts";
-import { checkout, toolEnvironment } from "../runs/test-step.ts";
+import type { TarEntry, TarKind } from "../../../src/image/tar/entry.ts";
+import { TarReader } from "../../../src/image/tar/reader.ts";
+import { buildGoProgram } from "../runs/go-program.ts";
+import { toolEnvironment } from "../runs/test-step.ts";
 
 /** A member as both readers tell it. Bytes are one character each; what has no content has size 0. */
 export interface Member extends Omit<TarEntry, "flag" | "runs" | "offset" | "atime" | "xattrs"> {
@@ -33,7 +31,8 @@ const compared = 256 * 1024;
 
 /** Starts a program that reads archives by Go's archive/tar. It is built once, and kept beside the tools. */
 export async function startGoReader(): Promise<GoReader> {
-  const program = await buildProgram();
+  const source = join(import.meta.dirname, "go-tar/main.go");
+  const program = await buildGoProgram({ name: "go-tar", source });
   const step = { env: toolEnvironment(), signal: AbortSignal.any([]) };
   const child = startChild(step, program, [], { stdin: "pipe", buffer: false, reject: false });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
@@ -51,28 +50,6 @@ export async function startGoReader(): Promise<GoReader> {
       await child;
     },
   };
-}
-
-async function buildProgram(): Promise<string> {
-  const source = join(import.meta.dirname, "go-tar/main.go");
-  const { stdout: version } = await execa("go", ["version"]);
-  const recipe = createHash("sha256")
-    .update(version)
-    .update(await readFile(source));
-  const cache = join(checkout, ".tools/cache");
-  const program = join(cache, `go-tar-${recipe.digest("hex").slice(0, 16)}`);
-  await mkdir(cache, { recursive: true });
-  await withLock(join(cache, "go-tar.lock"), async () => {
-    const isBuilt = await access(program).then(
-      () => true,
-      () => false,
-    );
-    if (isBuilt) return;
-    const env = { GO111MODULE: "off", GOWORK: "off", CGO_ENABLED: "0", GOFLAGS: "" };
-    await execa("go", ["build", "-o", `${program}.new`, source], { env });
-    await rename(`${program}.new`, program);
-  });
-  return program;
 }
 
 /** A member as the Go program tells it: names and values in base64, null for what is empty. */

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import type { TarEntry, TarKind } from "../../../src/rootfs/tar/entry.ts";
-import { TarReader } from "../../../src/rootfs/tar/reader.ts";
+import type { TarEntry, TarKind } from "../../../src/image/tar/entry.ts";
+import { TarReader } from "../../../src/image/tar/reader.ts";
 import { showBytes, type Tree, type TreeEntry } from "./trees.ts";
 
 /**

@@ -101,6 +101,24 @@ export class TarReader {
   }
 
   /**
+   * Leaves out the rest of the member's content, with its padding, for a caller who can seek: `content` isn't called.
+   * @returns how many bytes of the archive not to give to `write`
+   */
+  skipContent(): number {
+    if (this.#part !== "content") return 0;
+    const skipped = this.#left + this.#padding;
+    this.#offset += skipped;
+    this.#padding = 0;
+    this.#guard(() => this.#close());
+    return skipped;
+  }
+
+  /** Whether the archive's end marker was read: whatever follows is ignored. */
+  get isAtEnd(): boolean {
+    return this.#part === "nothing";
+  }
+
+  /**
    * The archive ends here.
    * @throws TarError if that is in the middle of a member
    */

@@ -1,0 +1,229 @@
+import { closeSync, openSync, writeSync } from "node:fs";
+import { type FileHandle, mkdir, open, stat } from "node:fs/promises";
+import { join, posix } from "node:path";
+import { writeProblem } from "../../host/disk-errors.ts";
+import { UserError } from "../../host/errors.ts";
+import { formatBytes } from "../../host/format.ts";
+import type { Log } from "../../host/log.ts";
+import { reportProgress } from "../../host/progress.ts";
+import { type Compression, compressionOf, decompress } from "../compression/formats.ts";
+import { headLength } from "../compression/magic.ts";
+import { UndecompressableError } from "../compression/undecompressable.ts";
+import type { TarEntry } from "../tar/entry.ts";
+import { TarError } from "../tar/error.ts";
+import { blockSize } from "../tar/header.ts";
+import { TarReader } from "../tar/reader.ts";
+import { cleanName, type FileRange, type ImageFiles, openRange, shownName } from "./image-files.ts";
+
+export interface ImageArchive {
+  /** The param, for messages. */
+  readonly name: string;
+  /** A real path. */
+  readonly path: string;
+  /** A private folder, for the members of a compressed archive. */
+  readonly workspace: string;
+  readonly log: Pick<Log, "line">;
+  readonly signal: AbortSignal;
+}
+
+type ArchiveMember =
+  | { readonly kind: "file"; readonly range: FileRange }
+  /** `target`: the cleaned name it leads to; empty when that is outside of the archive. */
+  | { readonly kind: "link"; readonly target: string }
+  | { readonly kind: "other" };
+
+/** What an archive holds, by cleaned name. */
+class ArchiveMembers {
+  readonly #where: string;
+  readonly #byName = new Map<string, ArchiveMember>();
+  /** How many were added, of one name several perhaps. */
+  count = 0;
+
+  constructor(where: string) {
+    this.#where = where;
+  }
+
+  /** @returns whether it is a file whose content is wanted */
+  add(entry: TarEntry, range: FileRange): boolean {
+    const path = cleanName(utf8Of(entry.path));
+    this.count++;
+    if (this.count > memberLimit) {
+      throw new UserError(`${this.#where}: the archive has over ${memberLimit} members; this is no image`);
+    }
+    if (this.#byName.has(path) && ["manifest.json", "index.json", "oci-layout"].includes(path)) {
+      throw new UserError(`${this.#where}: the archive has ${path} twice; write it anew`);
+    }
+    const member = memberOf(entry, path, range);
+    this.#byName.set(path, member);
+    return member.kind === "file";
+  }
+
+  /** The file of this name, links followed. */
+  find(name: string): FileRange | undefined {
+    const seen = new Set<string>();
+    const subject = `${this.#where}: ${shownName(name)}`;
+    let current = cleanName(name);
+    for (;;) {
+      if (current.startsWith("..") || current === "")
+        throw new UserError(`${subject} leads out of the archive`);
+      const member = this.#byName.get(current);
+      if (member === undefined) return undefined;
+      if (member.kind === "file") return member.range;
+      if (member.kind === "other") throw new UserError(`${subject} is no file of the archive`);
+      if (seen.has(current)) throw new UserError(`${subject} is a link that leads back to itself`);
+      seen.add(current);
+      current = member.target;
+    }
+  }
+}
+
+/** No image comes near this; it bounds the memory that the names take. */
+const memberLimit = 100_000;
+/** Bytes of a plain archive that are read at once, to look for headers. */
+const windowSize = 64 * 1024;
+
+/**
+ * The members of a tar archive. One that isn't compressed is read where it lies, headers alone, whatever its size. A
+ * compressed one is decompressed once, each member into a file of its own.
+ * @throws UserError when it isn't a tar archive, or is cut
+ */
+export async function archiveFiles(archive: ImageArchive): Promise<ImageFiles> {
+  const { name, path, signal } = archive;
+  const compression = await compressionOfFile(path);
+  const members = new ArchiveMembers(name);
+  try {
+    if (compression === "none") await scan(archive, members);
+    else await extractAll(archive, compression, members);
+  } catch (thrown) {
+    signal.throwIfAborted();
+    if (!(thrown instanceof TarError || thrown instanceof UndecompressableError)) throw thrown;
+    throw new UserError(
+      `${name}: is not a complete tar archive (${thrown.message}); expected what "docker save" writes, an OCI layout, or the folder of a get`,
+    );
+  }
+  return { where: name, find: (wanted) => members.find(wanted) };
+}
+
+async function compressionOfFile(path: string): Promise<Compression> {
+  await using file = await open(path, "r");
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(headLength), 0, headLength, 0);
+  return compressionOf(buffer.subarray(0, bytesRead));
+}
+
+async function scan({ name, path, signal, log }: ImageArchive, members: ArchiveMembers): Promise<void> {
+  await using file = await open(path, "r");
+  const { size } = await file.stat();
+  let position = 0;
+  const reader = new TarReader({
+    entry: (entry) => {
+      const range = { path, start: position + blockSize, size: entry.size, isWholeFile: false };
+      if (range.start + entry.size > size && entry.runs === undefined) {
+        const at = { offset: entry.offset, member: entry.path };
+        throw new TarError("the archive is cut short in its content", at);
+      }
+      members.add(entry, range);
+    },
+    content: () => {},
+    close: () => {},
+  });
+  using _ = reportProgress(log, () => `${name}: read ${formatBytes(position)} of ${formatBytes(size)}`);
+  for await (const window of windows(file, signal, () => position)) {
+    for (const start = position; position < start + window.length && !reader.isAtEnd; ) {
+      const block = window.subarray(position - start, position - start + blockSize);
+      reader.write(block);
+      position += block.length + reader.skipContent();
+    }
+    if (reader.isAtEnd) return;
+  }
+  reader.end();
+}
+
+/** Pieces of a file, each read from where `position` then is. */
+async function* windows(
+  file: FileHandle,
+  signal: AbortSignal,
+  position: () => number,
+): AsyncGenerator<Buffer> {
+  const buffer = Buffer.alloc(windowSize);
+  for (;;) {
+    signal.throwIfAborted();
+    const { bytesRead } = await file.read(buffer, 0, windowSize, position());
+    if (bytesRead === 0) return;
+    yield buffer.subarray(0, bytesRead);
+  }
+}
+
+async function extractAll(
+  archive: ImageArchive,
+  compression: Compression,
+  members: ArchiveMembers,
+): Promise<void> {
+  const { name, path, workspace, signal, log } = archive;
+  const folder = join(workspace, `members-${crypto.randomUUID()}`);
+  await mkdir(folder, { mode: 0o700 });
+  const { size } = await stat(path);
+  let read = 0;
+  async function* counted(bytes: AsyncIterable<Buffer>) {
+    for await (const chunk of bytes) {
+      read += chunk.length;
+      yield chunk;
+    }
+  }
+  let output: number | undefined;
+  const close = () => {
+    if (output !== undefined) closeSync(output);
+    output = undefined;
+  };
+  const reader = new TarReader({
+    entry: (entry) => {
+      const file = join(folder, String(members.count));
+      const range = { path: file, start: 0, size: entry.size, isWholeFile: true };
+      if (members.add(entry, range)) output = openSync(file, "w", 0o600);
+    },
+    content: (bytes, at) => {
+      if (output !== undefined) writeMemberBytes(output, bytes, at);
+    },
+    close,
+  });
+  using _ = reportProgress(log, () => `${name}: read ${formatBytes(read)} of ${formatBytes(size)}`);
+  try {
+    const bytes = await openRange({ path, start: 0, size, isWholeFile: true }, signal);
+    for await (const chunk of decompress(compression, counted(bytes))) reader.write(chunk);
+    reader.end();
+  } catch (thrown) {
+    throw await writeProblem(thrown, folder);
+  } finally {
+    close();
+  }
+}
+
+function writeMemberBytes(file: number, bytes: Buffer, at: number): void {
+  for (let done = 0; done < bytes.length; )
+    done += writeSync(file, bytes, done, bytes.length - done, at + done);
+}
+
+function memberOf(
+  { kind, link, runs }: Pick<TarEntry, "kind" | "link" | "runs">,
+  path: string,
+  range: FileRange,
+): ArchiveMember {
+  // A sparse member's bytes don't lie in one piece; no tool writes images so.
+  if (kind === "file" && (runs === undefined || range.isWholeFile)) return { kind: "file", range };
+  if (kind !== "symlink" && kind !== "hardlink") return { kind: "other" };
+  const target = utf8Of(link);
+  // A symlink's target counts from its own folder, a hardlink's from the archive's root (tar(5)).
+  if (kind === "hardlink") return { kind: "link", target: inside(cleanName(target)) };
+  const isAbsolute = target.startsWith("/");
+  return {
+    kind: "link",
+    target: isAbsolute ? "" : inside(cleanName(posix.join(posix.dirname(path), target))),
+  };
+}
+
+function inside(name: string): string {
+  return name.startsWith("..") ? "" : name;
+}
+
+function utf8Of(bytes: string): string {
+  return Buffer.from(bytes, "latin1").toString("utf8");
+}

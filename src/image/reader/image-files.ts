@@ -1,0 +1,78 @@
+import { constants, createReadStream } from "node:fs";
+import { open } from "node:fs/promises";
+import { posix } from "node:path";
+import { Readable } from "node:stream";
+import { UserError } from "../../host/errors.ts";
+import { documentLimit } from "../verify.ts";
+
+/** Bytes of a file on the disk: all of them, or a member of an archive. */
+export interface FileRange {
+  /** A real path. */
+  readonly path: string;
+  readonly start: number;
+  readonly size: number;
+  /** Whether it is all that the file holds. */
+  readonly isWholeFile: boolean;
+}
+
+/** The files of an image, as they lie in a folder or in an archive. */
+export interface ImageFiles {
+  /** Names what they are part of, for messages: the param. */
+  readonly where: string;
+  /**
+   * The file of this name, links followed; undefined when there is none.
+   * @throws UserError when the name or a link leads out, or to something that isn't a file
+   */
+  find(name: string): FileRange | undefined;
+}
+
+/** A name without `./`, a leading or a trailing slash: archives of some tools have them, their documents or not. */
+export function cleanName(name: string): string {
+  return posix.normalize(name).replace(/^\/+/, "").replace(/^\.\//, "").replace(/\/$/, "");
+}
+
+/** The name in quotes, for a message. */
+export function shownName(name: string): string {
+  return JSON.stringify(name.slice(0, 200));
+}
+
+/** @throws UserError when there is no such file */
+export function fileOf(files: ImageFiles, name: string, subject: string): FileRange {
+  const found = files.find(name);
+  if (found === undefined) throw new UserError(`${subject}: ${files.where} holds no ${shownName(name)}`);
+  return found;
+}
+
+const rangeReadSize = 1024 * 1024;
+
+/** The bytes of a range. */
+export async function openRange({ path, start, size }: FileRange, signal: AbortSignal): Promise<Readable> {
+  if (size === 0) return Readable.from([]);
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
+  const file = await open(path, flags);
+  return createReadStream(path, {
+    fd: file,
+    start,
+    end: start + size - 1,
+    signal,
+    highWaterMark: rangeReadSize,
+  });
+}
+
+/**
+ * Reads a JSON document.
+ * @param limit bytes
+ * @throws UserError when it is larger
+ */
+export async function readDocumentFile(
+  { path, start, size }: FileRange,
+  subject: string,
+  limit = documentLimit,
+): Promise<Buffer> {
+  if (size > limit) throw new UserError(`${subject}: has ${size} bytes; expected ${limit} at most`);
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  await using file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(size), 0, size, start);
+  return buffer.subarray(0, bytesRead);
+}

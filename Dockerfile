@@ -5,17 +5,16 @@ ARG base=debian:bookworm-slim
 ARG node=node:24-bookworm-slim
 # Go; a newer toolchain that go.mod asks for is fetched by itself.
 ARG golang=golang:1.26-bookworm
-# An image with buildctl and buildkitd in /usr/local/bin saves building them.
+# An image with buildctl, buildkitd, runc and runsc in /usr/local/bin saves building them.
 ARG tools=build-tools
 
 FROM ${golang} AS build-tools
-WORKDIR /src/tools
-COPY tools/go.mod tools/go.sum ./
-RUN go mod download
-ENV CGO_ENABLED=0
-RUN version=$(go list -m -f '{{.Version}}' github.com/moby/buildkit) && \
-    go build -trimpath -ldflags "-s -w -X github.com/moby/buildkit/version.Version=$version" -o /usr/local/bin/ \
-      github.com/moby/buildkit/cmd/buildctl github.com/moby/buildkit/cmd/buildkitd
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev libseccomp-dev
+WORKDIR /src
+COPY tools/build-tools.sh tools/go.mod tools/go.sum tools/
+COPY tools/edit tools/edit/
+COPY tools/runsc tools/runsc/
+RUN sh tools/build-tools.sh /usr/local/bin buildctl buildkitd runc runsc
 
 FROM ${tools} AS tools
 
@@ -31,12 +30,12 @@ FROM ${base}
 # busybox copies cache mounts; git and ssh fetch contexts from repositories; amazon-ecr-credential-helper logs in to ECR; igzip, xz and zstd unpack layers and archives.
 RUN apt-get update && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-      amazon-ecr-credential-helper busybox-static ca-certificates git isal libstdc++6 openssh-client runc util-linux xz-utils zstd && \
+      amazon-ecr-credential-helper busybox-static ca-certificates git isal libstdc++6 openssh-client util-linux xz-utils zstd && \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log && \
     # Everything here is run by root, or by a user who shall not become it.
     find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 COPY --from=bundle /usr/local/bin/node /usr/local/bin/
-COPY --from=tools /usr/local/bin/buildctl /usr/local/bin/buildkitd /usr/local/bin/
+COPY --from=tools /usr/local/bin/buildctl /usr/local/bin/buildkitd /usr/local/bin/runc /usr/local/bin/runsc /usr/local/bin/
 COPY assets /opt/resource/
 COPY schemas /opt/resource/schemas/
 COPY --from=bundle /src/dist /opt/resource/dist/

@@ -4,14 +4,13 @@
 #   sh tools/setup.sh [command [argument ...]]
 #
 # npm's dependencies go to node_modules; buildctl, buildkitd and regctl are taken from PATH when they are new enough,
-# else built from the Go module beside this file into .tools/bin, as are a second registry and crane for the tests; the
-# rest comes from Debian's packages. What is there already is left alone, so a second run only looks. Several may run at
-# once: one works, the others wait.
+# else built from the Go modules beside this file into .tools/bin, as are runc, gVisor's runsc, and a second registry
+# and crane for the tests; the rest comes from Debian's packages. What is there already is left alone, so a second run
+# only looks. Several may run at once: one works, the others wait.
 set -eu
 
-buildkit_floor=0.28.1
+buildkit_floor=0.31.2 # As in src/builder/engine/version.ts.
 regctl_floor=0.9.0
-runc_floor=1.1.0
 node_floor=24.0.0
 go_floor=1.21.0 # From here on Go fetches the newer toolchain that go.mod asks for by itself.
 
@@ -24,7 +23,9 @@ export PATH
 
 # "program package": a program to find on PATH, or a file, and the Debian package that brings it.
 needed_from_debian='
-runc runc
+gcc gcc
+/usr/include/stdlib.h libc6-dev
+/usr/include/seccomp.h libseccomp-dev
 skopeo skopeo
 umoci umoci
 mmdebstrap mmdebstrap
@@ -76,12 +77,20 @@ missing_packages() {
   done | sort -u | tr '\n' ' '
 }
 
+# edits_key: tells one state of what is built from edited source from another.
+edits_key() { cat tools/go.mod tools/runsc/go.mod tools/runsc/*.go tools/edit/*.go | cksum; }
+
 # tool_is_good NAME: ours is good when it is what tools/go.mod pins; one from PATH when it isn't below the floor.
 tool_is_good() {
   case $1 in
   # They tell no version, but Go writes the module's into the program.
   registry | crane)
     grep -aqF "go-containerregistry	v$(pinned github.com/google/go-containerregistry)" "$tools/bin/$1" 2>/dev/null
+    return
+    ;;
+  # Those from elsewhere lack our edits.
+  runc | runsc)
+    [ -x "$tools/bin/$1" ] && [ "$(edits_key)" = "$(cat "$tools/edits.key" 2>/dev/null)" ]
     return
     ;;
   regctl) module=github.com/regclient/regclient argument=version floor=$regctl_floor ;;
@@ -95,7 +104,7 @@ tool_is_good() {
 }
 
 missing_tools() {
-  for tool in buildctl buildkitd regctl registry crane; do
+  for tool in buildctl buildkitd runc runsc regctl registry crane; do
     tool_is_good "$tool" || printf '%s ' "$tool"
   done
 }
@@ -163,16 +172,11 @@ bring_tools() {
     fail "Go $go_version is too old to build ${names}with: install Go $go_floor or newer (https://go.dev/dl) and run again"
   fresh=$tools/bin.$$
   mkdir -p "$fresh"
-  set --
-  for name in $names; do
-    set -- "$@" "$(awk -v name="/cmd/$name" '$1 ~ name "$" { print $1 }' tools/go.mod)"
-  done
-  version="-X github.com/moby/buildkit/version.Version=v$(pinned github.com/moby/buildkit)"
-  with_progress "building ${names}(once; a few minutes)" "$tools/go.log" \
-    env CGO_ENABLED=0 GOWORK=off go build -C tools -v -trimpath -ldflags "-s -w $version" -o "$fresh/" "$@" ||
-    fail "go could not build $names(\"$(last_words "$tools/go.log" 'dial tcp|lookup|requires go|toolchain|^go: [^d]|no space')\"): check that this machine reaches its Go module proxy and run again (its log: .tools/go.log)"
+  with_progress "building ${names}(once; a few minutes)" "$tools/go.log" sh tools/build-tools.sh "$fresh" $names ||
+    fail "go could not build $names(\"$(last_words "$tools/go.log" '^edit: |dial tcp|lookup|requires go|toolchain|^go: [^d]|no space')\"): check that this machine reaches its Go module proxy and run again (its log: .tools/go.log)"
   mkdir -p "$tools/bin"
   for name in $names; do mv -f "$fresh/$name" "$tools/bin/$name"; done
+  edits_key >"$tools/edits.key"
   rmdir "$fresh"
 }
 
@@ -207,9 +211,6 @@ if ! everything_is_there; then
   trap - EXIT INT TERM HUP
   say "ready"
 fi
-runc_version=$(first_version runc --version)
-at_least "$runc_floor" "$runc_version" ||
-  fail "runc ${runc_version:-of no known version} is too old for BuildKit: bring runc $runc_floor or newer and run again"
 unshare --mount true 2>/dev/null ||
   fail "this container or machine doesn't let root mount filesystems, which building images needs: give it CAP_SYS_ADMIN (docker run --privileged) and run again"
 

@@ -3,13 +3,13 @@ import { basename, dirname, join, relative } from "node:path";
 import { build, type Plugin } from "esbuild";
 
 /**
- * Bundles the program for a quick start (`npm run build`): `dist/main.mjs`, one file per worker beside it, what they
+ * Bundles the program for a quick start (`npm run build [FOLDER]`): `dist/main.mjs`, one file per worker beside it, what they
  * share in files of its own, and koffi as it is, since its native part can't be bundled. Names stay readable, so a
  * stack says where it broke.
  */
 const root = join(import.meta.dirname, "..");
 const source = join(root, "src");
-const dist = join(root, "dist");
+const dist = process.argv[2] ?? join(root, "dist");
 
 /** How a file of `src` names the worker beside it; in `dist` all files are beside each other. */
 const workerReference = /new URL\("(\.\.?\/[^"]+)\.ts", import\.meta\.url\)/g;

@@ -9,12 +9,13 @@ import { type Nodes, openNodes } from "./engine/nodes.ts";
 import { type EnginePool, poolOf } from "./engine/pool.ts";
 import { type AuthTlsContext, authTlsContexts, registryBlocks } from "./engine/registry-blocks.ts";
 import { type RemoteBuildKit, reachRemoteDaemon } from "./engine/remote-daemon.ts";
+import type { Sandbox } from "./engine/sandbox.ts";
 import type { LayerCache } from "./plan/layer-cache.ts";
 
 /** Where to build. */
 export type Daemons =
   /** One that the step starts. */
-  | { readonly kind: "own" }
+  | { readonly kind: "own"; readonly sandbox: Sandbox }
   /** One that runs elsewhere. */
   | { readonly kind: "remote"; readonly remote: RemoteBuildKit }
   /** Several elsewhere, each for its own platforms. */
@@ -90,6 +91,7 @@ async function openPool(
       entitlements: options.entitlements,
       registries: registryBlocks(options.access, registries),
       extra: options.daemonConfig,
+      sandbox: daemons.sandbox,
       // The daemon leaves sockets of ssh agents in its folder for temporary files.
       env: { ...step.env, ...registries.env, ...cacheEnv, ...unlimitedLogs, TMPDIR: workspace },
     }),

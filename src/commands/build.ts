@@ -7,7 +7,7 @@ import { decideTarget } from "../delivery/target-content.ts";
 import { checkTargetNames } from "../delivery/target-names.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import { readTree } from "../image/image-tree.ts";
-import { readTaskParams, withoutTaskParams } from "../request/task-params.ts";
+import { readTaskParams, readTaskSandbox, withoutTaskParams } from "../request/task-params.ts";
 import { openDirectoryStore } from "../store/directory/directory-store.ts";
 import type { Invocation } from "./invocation.ts";
 import { runBuild } from "./run-build.ts";
@@ -34,7 +34,7 @@ export async function build({ step: started }: Invocation): Promise<undefined> {
       options: params,
       folder: { path: step.cwd, kind: "task" },
       access: { hosts: new Map() },
-      daemons: { kind: "own" },
+      daemons: { kind: "own", sandbox: readTaskSandbox(started.env) },
       cache: kept === undefined ? noCache : keptCache(kept),
       buildkitConfig: undefined,
       keptCache: kept,

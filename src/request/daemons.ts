@@ -40,6 +40,9 @@ const node = z.strictObject({
     .describe("What the node's machine runs by itself: `[linux/arm64]`."),
 });
 
+/** How the step's own BuildKit runs. */
+export const sandbox = z.enum(["auto", "none", "gvisor"]).default("auto");
+
 /** `source`: where to build. */
 export const daemonFields = {
   buildkit: buildkit
@@ -52,6 +55,9 @@ export const daemonFields = {
     .describe(
       "Several BuildKits, each with the `platforms` of its machine: each platform is built where it is native, all at the same time. Of nodes of equal platforms another takes over when one doesn't answer.",
     ),
+  sandbox: sandbox.describe(
+    "Where the step's own BuildKit runs: `auto` takes gVisor's sandbox only in a container that allows nothing else, `none` never takes it, `gvisor` always does, to put a kernel between a Dockerfile and the worker's. See docs/without-privileges.md.",
+  ),
   buildkit_config: nonEmpty
     .optional()
     .describe("TOML, merged into the configuration of the step's own buildkitd."),
@@ -70,10 +76,15 @@ export function readDaemons(given: DaemonFields) {
       `source: buildkit_config configures the step's own buildkitd, but ${elsewhere} names another: remove one of the two`,
     );
   }
+  if ((given.buildkit ?? given.nodes) !== undefined && given.sandbox !== "auto") {
+    throw new UserError(
+      `source: sandbox says how the step's own BuildKit runs, but ${elsewhere} names another: remove one of the two`,
+    );
+  }
   if (given.buildkit !== undefined)
     return { kind: "remote", remote: remoteBuildKit(given.buildkit) } as const;
   const [first, ...others] = (given.nodes ?? []).map(toNode);
-  if (first === undefined) return { kind: "own" } as const;
+  if (first === undefined) return { kind: "own", sandbox: given.sandbox } as const;
   const addresses = [first, ...others].map((known) => known.address);
   const twice = addresses.find((known, index) => addresses.indexOf(known) !== index);
   if (twice !== undefined) throw new UserError(`source.nodes: ${twice} is there twice`);

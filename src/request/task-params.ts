@@ -1,4 +1,7 @@
+import { z } from "zod";
+import { sandbox } from "./daemons.ts";
 import { type PutParams, taskForms } from "./put-params.ts";
+import { readAs } from "./read-json.ts";
 import { readPutParams } from "./read-put-params.ts";
 import { findForm } from "./task-syntax.ts";
 
@@ -11,6 +14,16 @@ import { findForm } from "./task-syntax.ts";
 export function readTaskParams(env: Readonly<Record<string, string | undefined>>): PutParams {
   const given = Object.entries(env).filter(([name, value]) => value !== undefined && isTaskParam(name));
   return readPutParams(Object.fromEntries(given));
+}
+
+const TaskVariables = z.looseObject({ SANDBOX: sandbox });
+
+/**
+ * What a put says in its source and a task, which has none, in a variable: how the step's own BuildKit runs.
+ * @throws UserError for a value that it can't take
+ */
+export function readTaskSandbox(env: Readonly<Record<string, string | undefined>>): z.output<typeof sandbox> {
+  return readAs(TaskVariables, { SANDBOX: env["SANDBOX"] || undefined }, "params").SANDBOX;
 }
 
 /** The environment for programs that a task starts: its params, secrets among them, are read and none of their business. */

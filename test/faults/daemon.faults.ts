@@ -8,13 +8,14 @@ import { makeSite } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, type Run } from "../support/runs/resource.ts";
 import { checkout } from "../support/runs/test-step.ts";
 
-/** Puts with a program in the place of buildkitd. */
-async function putWith(script: string): Promise<Run> {
+/** Puts with a program in the place of buildkitd, and perhaps another in that of runc. */
+async function putWith(script: string, runc?: string): Promise<Run> {
   await using folder = await createPrivateFolder("test-daemon");
   const bin = join(folder.path, "bin");
   await mkdir(bin);
   await writeFile(join(bin, "buildkitd"), `#!/bin/sh\n${script}\n`);
   await chmod(join(bin, "buildkitd"), 0o755);
+  if (runc !== undefined) await writeFile(join(bin, "runc"), `#!/bin/sh\n${runc}\n`, { mode: 0o755 });
   await using site = await makeSite("");
   const path = `${bin}:${dirname(process.execPath)}:${checkout}/.tools/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
   const mark = newMark();
@@ -83,16 +84,17 @@ test("a buildctl that is killed in the middle, as for want of memory, is named w
 test("a daemon of a version with known holes is refused", async () => {
   const version = "case $1 in --version) echo buildkitd github.com/moby/buildkit v0.28.0; exit;; esac";
   const run = await putWith(`${version}; echo 'running server on /nowhere' >&2; exec sleep 600`);
-  assertFailedCleanly(run, /buildkitd is version 0\.28\.0, .*0\.28\.1 or newer is needed/);
+  assertFailedCleanly(run, /buildkitd is version 0\.28\.0, .*0\.31\.2 or newer is needed/);
 });
 
-test("a container without privileges is recognised before anything starts, with the ways out", async () => {
-  await using site = await makeSite("");
-  const bounded = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", "--"];
-  const inUserNamespace = ["unshare", "--user", "--map-root-user"];
-  for (const under of [bounded, inUserNamespace]) {
-    const run = await site.put({}, {}, { under });
-    assertFailedCleanly(run, /privileged: true.*buildkit: \{address/);
+test("a runc that lets a RUN break out is refused, a distribution's mended one too, for its number doesn't tell", async () => {
+  const listening = "echo 'running server on /nowhere' >&2; exec sleep 600";
+  for (const version of ["1.1.5+ds1", "1.2.7", "1.3.2"]) {
+    const run = await putWith(listening, `echo 'runc version ${version}'`);
+    assertFailedCleanly(
+      run,
+      new RegExp(`runc is version ${version.replace("+", "\\+")}, .*CVE-2025-31133.*1\\.3\\.3`),
+    );
   }
 });
 

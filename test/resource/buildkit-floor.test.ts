@@ -3,7 +3,7 @@ import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
-import { buildkitFloor, oldVersion } from "../../src/builder/engine/version.ts";
+import { buildkitFloor, oldRunc, oldVersion } from "../../src/builder/engine/version.ts";
 import { nativePlatform } from "../support/images/image-writer.ts";
 import { makeSite } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, versionOf } from "../support/runs/resource.ts";
@@ -14,19 +14,37 @@ import { startBuildkitd } from "../support/servers/buildkit.ts";
 const info = (version: string) => `BuildKit:\tgithub.com/moby/buildkit ${version} 1234abcd\n`;
 
 test("a version older than the floor is told; a newer one and a build without a version are good", () => {
-  for (const version of ["v0.28.0", "v0.9.3", "0.27.99", "v0.28.0-rc1", "v0.28.0+debian"]) {
-    const said = /^is version 0\.\d+\.\d+, which has known security holes; 0\.28\.1 or newer/;
+  for (const version of ["v0.31.1", "v0.9.3", "0.28.99", "v0.31.1-rc1", "v0.31.1+debian"]) {
+    const said = /^is version 0\.\d+\.\d+, which has known security holes; 0\.31\.2 or newer/;
     assert.match(oldVersion(info(version)) ?? "", said);
   }
   for (const version of [
     `v${buildkitFloor}`,
     "v0.34.2",
     "v1.0.0",
-    "v0.29.0-rc1",
+    "v0.32.0-rc1",
     "v0.0.0+unknown",
     "(devel)",
   ])
     assert.equal(oldVersion(info(version)), undefined, version);
+});
+
+test("a runc with known escapes is told by its version, and another runtime is none of our business", () => {
+  for (const version of ["1.0.0-rc95", "1.1.15", "1.1.5+ds1", "1.2.7", "1.3.2", "1.3.0-rc.1"])
+    assert.match(
+      oldRunc(`runc version ${version}\nspec: 1.0.2\n`) ?? "",
+      /^is version .*CVE-2025-31133/,
+      version,
+    );
+  for (const said of [
+    "runc version 1.2.8",
+    "runc version 1.2.10+ds",
+    "runc version 1.3.3",
+    "runc version 1.5.2",
+    "crun version 1.8",
+    "",
+  ])
+    assert.equal(oldRunc(said), undefined, said);
 });
 
 /** A folder for PATH whose buildctl hears from the daemon at `address` that it is old, and is buildctl otherwise. */
@@ -61,7 +79,7 @@ test("a BuildKit elsewhere with known holes is refused, and as one of several no
     const refused = await put(source);
     assertFailedCleanly(
       refused,
-      /BuildKit at unix:\S+ is version 0\.28\.0, .*holes; 0\.28\.1 or newer is needed/,
+      /BuildKit at unix:\S+ is version 0\.28\.0, .*holes; 0\.31\.2 or newer is needed/,
     );
     assert.doesNotMatch(refused.stderr, /COPY/);
   }

@@ -8,6 +8,8 @@ export interface DaemonConfig {
   readonly tracesSocket: string;
   readonly entitlements: readonly string[];
   readonly registries: ReadonlyMap<string, RegistryBlock>;
+  /** What BuildKit runs in the place of runc, if so. */
+  readonly runcShim?: string;
   /** TOML texts of the author's, with the name of the param each came by. */
   readonly extra: readonly { readonly subject: string; readonly text: string }[];
 }
@@ -36,6 +38,7 @@ export function daemonConfig(config: DaemonConfig): string {
     worker: {
       oci: {
         enabled: true,
+        ...(config.runcShim === undefined ? {} : { binary: config.runcShim }),
       },
       containerd: { enabled: false },
     },

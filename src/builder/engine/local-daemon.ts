@@ -1,16 +1,21 @@
-import { access, constants, mkdtemp, readFile } from "node:fs/promises";
+import { access, constants, mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import { writeSmallFile } from "../../host/atomic-write.ts";
-import { type ChildExit, describeExit, signalProcess, startChild } from "../../host/child.ts";
+import { type ChildExit, describeExit, startChild } from "../../host/child.ts";
 import { UserError } from "../../host/errors.ts";
 import { removeFolder } from "../../host/remove-folder.ts";
 import { settles } from "../../host/settles.ts";
 import type { StepContext } from "../../host/step-context.ts";
 import { type DaemonConfig, daemonConfig } from "./daemon-config.ts";
 import type { Engine } from "./engine.ts";
+import { sandboxRefusal } from "./launch/gvisor.ts";
+import { launchDaemon } from "./launch/launch-daemon.ts";
+import { chooseLauncher, type Launcher } from "./launch/launcher.ts";
+import { launcherNames, noLauncher } from "./launch/no-launcher.ts";
+import { runcShim } from "./launch/runc-shim.ts";
 import { LogTail } from "./log-tail.ts";
-import { requirePrivileges } from "./privileges.ts";
-import { oldVersion } from "./version.ts";
+import { tellOldPrograms, whatToInstall } from "./old-programs.ts";
+import type { Sandbox } from "./sandbox.ts";
 
 export interface LocalDaemon extends Pick<DaemonConfig, "entitlements" | "registries" | "extra"> {
   readonly step: StepContext;
@@ -19,64 +24,43 @@ export interface LocalDaemon extends Pick<DaemonConfig, "entitlements" | "regist
   /** The daemon's state goes into a fresh folder, made under the first of these that can be written. */
   readonly stateParents: readonly string[];
   readonly env: StepContext["env"];
+  readonly sandbox: Sandbox;
 }
 
 /** Milliseconds. A daemon on a busy worker needs a few seconds to open its databases. */
 const startDeadline = 60_000;
 const stopDeadline = 5_000;
-/** A process that the kernel holds in a call for the disk ends late; after an abort there is less time. */
-const killDeadline = 30_000;
 
 /**
- * Starts a buildkitd that this step owns: own state, own socket, own configuration, alone in a PID and a mount
- * namespace. When it ends, however it ends, the kernel ends every process and mount of every RUN with it. It ends
- * with this process: by a parent-death signal, or, where that came before unshare(1) had asked for it, by SIGPIPE at
- * the first line of its log.
- * @throws UserError when this container may not mount, when buildkitd is missing or too old, or when it ends before it
- *   listens
+ * Starts a buildkitd that this step owns, in the first way that this container allows: own state, own socket, own
+ * configuration, alone in a PID and a mount namespace. When it ends, however it ends, the kernel ends every process and
+ * mount of every RUN with it. It ends with this process: by a parent-death signal, or, where that came before unshare(1)
+ * had asked for it, by SIGPIPE at the first line of its log.
+ * @throws UserError when nothing that building needs is allowed here, when buildkitd is missing or too old, or when it
+ *   ends before it listens
  */
 export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
   const { step, workspace } = options;
-  await requirePrivileges();
+  const { launcher, refusals } = await chooseLauncher(step, options.sandbox);
+  if (launcher === undefined) throw noLauncher(refusals);
   await using started = new AsyncDisposableStack();
   const root = await stateFolder(options, started);
   const socket = join(workspace, "buildkitd.sock");
-  const config = join(workspace, "buildkitd.toml");
-  const toml = daemonConfig({
-    root,
-    socket,
-    tracesSocket: join(workspace, "traces.sock"),
-    entitlements: options.entitlements,
-    registries: options.registries,
-    extra: options.extra,
-  });
-  await writeSmallFile(config, toml, { mode: 0o600 });
-
+  const config = await writeConfig(options, { launcher, root, socket });
   const log = new LogTail(64 * 1024);
-  const ended = new AbortController();
-  const namespace = ["--pid", "--fork", "--kill-child=KILL", "--mount", "--mount-proc"];
-  const child = startChild(
-    { env: options.env, signal: ended.signal },
-    "unshare",
-    [...namespace, "--", "buildkitd", "--config", config],
-    // A process group of its own, to be ended as one.
-    { stdout: "ignore", buffer: false, reject: false, env: options.env, detached: true },
+  const command = ["buildkitd", "--config", config] as const;
+  const write = (bytes: Buffer) => log.write(bytes);
+  const { env } = options;
+  const daemon = started.use(
+    await launchDaemon({ step, launcher, workspace, root, env, command: [...command], write }),
   );
-  let exit: ChildExit | undefined;
-  const exited = child.then((result) => {
-    exit = result;
-    return result;
-  });
   const endOfLog = () => {
     const words = log.tail(20).replace(unshareCantFollow, "");
     return words.trim() === "" ? "" : `; the end of its log:\n${words}`;
   };
-  const died = () => `buildkitd ${wayOfDaemonsEnding(exit, log.tail(1))}${endOfLog()}`;
-  started.defer(() => stop(step, child.pid, exited));
-  child.stderr.on("data", (bytes: Buffer) => log.write(bytes));
-
+  const died = () => `buildkitd ${wayOfDaemonsEnding(daemon.exit(), log.tail(1))}${endOfLog()}`;
   const asking = new AbortController();
-  const tooOld = tellOldVersion(options.env, asking.signal);
+  const tooOld = tellOldPrograms(env, asking.signal);
   started.defer(async () => {
     asking.abort();
     await tooOld;
@@ -84,8 +68,10 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
   await log.until(/running server on/, {
     signal: step.signal,
     deadline: startDeadline,
-    stopped: exited.then(() => {
-      throw new UserError(exit?.exitCode === 127 ? missing(log.tail(1)) : died());
+    stopped: daemon.exited.then(() => {
+      const refusal = launcher.kind === "gvisor" ? sandboxRefusal(log.tail(20)) : undefined;
+      if (refusal !== undefined) throw noLauncher([...refusals, { kind: "gvisor", reason: refusal }]);
+      throw new UserError(daemon.exit()?.exitCode === 127 ? missing(log.tail(1)) : died());
     }),
     late: () => `buildkitd does not listen after ${startDeadline / 1000} s${endOfLog()}`,
   });
@@ -93,27 +79,42 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
   if (old !== undefined) throw new UserError(old);
   const owned = started.move();
   return {
-    where: "a BuildKit of its own",
+    where: `a BuildKit of its own, ${launcherNames[launcher.kind]}`,
     connection: ["--addr", `unix://${socket}`],
     folders: [root],
     async diagnose() {
-      if (exit !== undefined) return died();
+      if (daemon.exit() !== undefined) return died();
       if (await answers(socket, step)) return undefined;
       // A client hears of a daemon's death before its parent does.
-      await settles(exited, AbortSignal.any([step.signal, AbortSignal.timeout(stopDeadline)]));
+      await settles(daemon.exited, AbortSignal.any([step.signal, AbortSignal.timeout(stopDeadline)]));
       step.signal.throwIfAborted();
-      return exit === undefined ? `buildkitd no longer answers${endOfLog()}` : died();
+      return daemon.exit() === undefined ? `buildkitd no longer answers${endOfLog()}` : died();
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
-/** Asks the program, which costs no time beside a daemon that starts. */
-async function tellOldVersion(env: StepContext["env"], signal: AbortSignal): Promise<string | undefined> {
-  const options = { reject: false, timeout: stopDeadline } as const;
-  const { stdout } = await startChild({ env, signal }, "buildkitd", ["--version"], options);
-  const old = oldVersion(stdout);
-  return old === undefined ? undefined : `buildkitd ${old}: use the resource's own image, or install it`;
+/** Writes the daemon's configuration, and the program that takes runc's place where that is needed. */
+async function writeConfig(
+  { workspace, entitlements, registries, extra }: LocalDaemon,
+  { launcher, root, socket }: { launcher: Launcher; root: string; socket: string },
+): Promise<string> {
+  const shim = join(workspace, "runc");
+  const needsShim = launcher.kind !== "gvisor" && launcher.needs.runcShim;
+  if (needsShim) await writeSmallFile(shim, runcShim, { mode: 0o700 });
+  const tracesSocket = join(workspace, "traces.sock");
+  const toml = daemonConfig({
+    root,
+    socket,
+    tracesSocket,
+    entitlements,
+    registries,
+    extra,
+    ...(needsShim ? { runcShim: shim } : {}),
+  });
+  const config = join(workspace, "buildkitd.toml");
+  await writeSmallFile(config, toml, { mode: 0o600 });
+  return config;
 }
 
 async function answers(socket: string, step: StepContext): Promise<boolean> {
@@ -130,7 +131,7 @@ function wayOfDaemonsEnding(exit: ChildExit | undefined, lastWords: string): str
 }
 
 function missing(said: string): string {
-  return `buildkitd can't be started: ${said || "it is not on PATH"}. Use the resource's own image, or install BuildKit 0.28.1 or newer`;
+  return `buildkitd can't be started: ${said || "it is not on PATH"}. ${whatToInstall}`;
 }
 
 async function stateFolder(
@@ -148,24 +149,4 @@ async function stateFolder(
     return folder;
   }
   throw new UserError(`no folder for BuildKit's state: none of ${stateParents.join(", ")} can be written`);
-}
-
-/**
- * Ends the daemon and waits until nothing of it is left. The namespace's first process is buildkitd; when it is
- * gone the kernel has ended all others in there (pid_namespaces(7)), and then unshare(1) ends.
- */
-async function stop(step: StepContext, pid: number | undefined, exited: Promise<unknown>): Promise<void> {
-  if (pid === undefined) return;
-  // Nothing of its state is used again, so nothing has to be closed in order. Where there is no first process yet, the
-  // group's signal also ends the one that unshare(1) may make at this very moment, and which nobody would wait for.
-  signalProcess(step, (await firstChild(pid)) ?? -pid, "SIGKILL");
-  const limit = AbortSignal.any([step.late, AbortSignal.timeout(killDeadline)]);
-  if (await settles(exited, limit)) return;
-  step.log.warn(`buildkitd (process ${pid}) has not ended after SIGKILL: it ends with this container`);
-}
-
-async function firstChild(pid: number): Promise<number | undefined> {
-  const children = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
-  const [child] = children.trim().split(" ").filter(Boolean);
-  return child === undefined ? undefined : Number(child);
 }

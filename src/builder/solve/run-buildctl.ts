@@ -7,6 +7,7 @@ import { UserError } from "../../host/errors.ts";
 import type { Environment, StepContext } from "../../host/step-context.ts";
 import { Descriptor } from "../../image/descriptor.ts";
 import type { Engine } from "../engine/engine.ts";
+import { whatToInstall } from "../engine/old-programs.ts";
 import { buildArguments, type SolveRun } from "../plan/arguments.ts";
 import type { FollowedSolve, SolveSummary } from "../progress/followed-solve.ts";
 import { type StallLimits, watchForStalls } from "./stall-watchdog.ts";
@@ -48,10 +49,7 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
   step.signal.throwIfAborted();
   if (exitCode === 0) return { summary, result: { descriptor: await readDescriptor(run.metadataFile) } };
   if (watch.signal.aborted) return { summary, result: { failure: String(watch.signal.reason) } };
-  if (exitCode === 127)
-    throw new UserError(
-      "buildctl is not on PATH: use the resource's own image, or install BuildKit 0.28.1 or newer",
-    );
+  if (exitCode === 127) throw new UserError(`buildctl is not on PATH. ${whatToInstall}`);
   if (ended.code === "E2BIG") throw new UserError(argumentsTooLarge(args));
   const failure = summary.failure ?? `buildctl ${describeExit(ended)}`;
   const words = [failure, await diskTrouble(failure, run)].filter(Boolean).join("\n");

@@ -8,7 +8,7 @@ import { createTestStep } from "../../support/runs/test-step.ts";
 
 const defaults = {
   access: { hosts: new Map() },
-  daemons: { kind: "own" } as const,
+  daemons: { kind: "own", sandbox: "auto" } as const,
   cache: noCache,
   subject: "directory /builds",
   entitlements: [],
@@ -62,6 +62,6 @@ test("a missing buildkitd is named, with what to install", async () => {
   const step = { ...createTestStep(), env: { PATH: "/usr/bin:/bin" } };
   await assert.rejects(openBuilder({ ...defaults, step }), {
     name: "UserError",
-    message: /^buildkitd can't be started: .*install BuildKit 0\.28\.1/,
+    message: /^buildkitd can't be started: .*install BuildKit 0\.31\.2/,
   });
 });

@@ -106,7 +106,7 @@ export async function startContainer(
     start,
     exec: async (...what) => {
       const { exitCode, stdout, stderr } = await (await start(...what)).child;
-      return { exitCode, stdout: String(stdout), stderr: String(stderr) };
+      return { exitCode, stdout, stderr };
     },
     processes: async () => {
       const { stdout } = await execa("runc", [...runc, "ps", "--format", "json", id], {

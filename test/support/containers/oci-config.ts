@@ -118,14 +118,15 @@ function mounts({ cgroups, fuse }: Rights, binds: readonly Bind[]): unknown[] {
   ];
 }
 
+const character = (major: number, minor: number) => ({
+  allow: true,
+  type: "c",
+  major,
+  minor,
+  access: "rwm",
+});
+
 function deviceRules({ systemCalls }: Rights): unknown[] {
-  const character = (major: number, minor: number) => ({
-    allow: true,
-    type: "c",
-    major,
-    minor,
-    access: "rwm",
-  });
   const any = ["c", "b"].map((type) => ({ allow: true, type, access: "m" }));
   const known = [3, 5, 7, 8, 9].map((minor) => character(1, minor));
   // A privileged container may use what devices it makes.
@@ -148,13 +149,15 @@ const enosys = 38;
 const namespaceFlags = 2080505856;
 const newMountNamespace = 0x20000;
 
+const allow = (names: readonly string[], ...args: readonly unknown[]) => ({
+  names,
+  action: "SCMP_ACT_ALLOW",
+  ...(args.length === 0 ? {} : { args }),
+});
+
+const isEqual = (value: number) => ({ index: 0, value, op: "SCMP_CMP_EQ" });
+
 function seccomp({ allowed, clone, setns }: NonNullable<Rights["systemCalls"]>): unknown {
-  const allow = (names: readonly string[], ...args: readonly unknown[]) => ({
-    names,
-    action: "SCMP_ACT_ALLOW",
-    ...(args.length === 0 ? {} : { args }),
-  });
-  const isEqual = (value: number) => ({ index: 0, value, op: "SCMP_CMP_EQ" });
   return {
     defaultAction: "SCMP_ACT_ERRNO",
     architectures: ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],

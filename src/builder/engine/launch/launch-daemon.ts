@@ -1,0 +1,115 @@
+import { readFile } from "node:fs/promises";
+import { type ChildExit, signalProcess, startChild } from "../../../host/child.ts";
+import { settles } from "../../../host/settles.ts";
+import type { StepContext } from "../../../host/step-context.ts";
+import { prepareSandbox } from "./gvisor.ts";
+import type { Launcher } from "./launcher.ts";
+import { inNamespaces, withCgroups } from "./namespaces.ts";
+import { inUserNamespace, writeIdMaps } from "./user-namespace.ts";
+
+/** A process that the kernel holds in a call for the disk ends late; after an abort there is less time. */
+const killDeadline = 30_000;
+
+export interface DaemonLaunch {
+  readonly step: Pick<StepContext, "kill" | "late" | "log">;
+  readonly launcher: Launcher;
+  /** A private folder of the step's. */
+  readonly workspace: string;
+  /** BuildKit's state folder. */
+  readonly root: string;
+  /** The daemon's own variables. */
+  readonly env: StepContext["env"];
+  readonly command: readonly [string, ...string[]];
+  /** Gets what the daemon writes to its standard error. */
+  readonly write: (bytes: Buffer) => void;
+}
+
+/** A started daemon; disposing ends it with all its processes and mounts, and waits for that. */
+export interface LaunchedDaemon extends AsyncDisposable {
+  /** How it came to its end, once that is so. */
+  readonly exit: () => ChildExit | undefined;
+  readonly exited: Promise<unknown>;
+}
+
+/** Starts the daemon. A program that isn't there ends with status 127. */
+export async function launchDaemon(launch: DaemonLaunch): Promise<LaunchedDaemon> {
+  const { step, launcher, env, write } = launch;
+  const {
+    command: [file, ...args],
+    input,
+  } = await commandOf(launch);
+  const ended = new AbortController();
+  const child = startChild({ env, signal: ended.signal }, file, args, {
+    stdin: "pipe",
+    stdout: "pipe",
+    buffer: false,
+    reject: false,
+    env: launcher.kind === "gvisor" ? withoutSecrets(env) : env,
+    // A process group of its own, to be ended as one.
+    detached: true,
+  });
+  let exit: ChildExit | undefined;
+  const exited = (async () => {
+    exit = await child;
+  })();
+  child.stderr.on("data", write);
+  if (launcher.kind === "user-namespace") await writeIdMaps(child);
+  else {
+    // One that ends at once tells why by itself.
+    child.stdin.on("error", () => {}).end(input);
+    child.stdout.resume();
+  }
+  return {
+    exit: () => exit,
+    exited,
+    [Symbol.asyncDispose]: () => stop({ step, launcher, pid: child.pid, exited }),
+  };
+}
+
+async function commandOf(
+  launch: DaemonLaunch,
+): Promise<{ readonly command: readonly [string, ...string[]]; readonly input: string }> {
+  const { launcher, command } = launch;
+  if (launcher.kind === "gvisor") return prepareSandbox(launch);
+  const [first, ...rest] = inNamespaces;
+  const inside = [...rest, ...(launcher.needs.cgroups ? withCgroups(command) : command)];
+  return {
+    command: launcher.kind === "direct" ? [first, ...inside] : inUserNamespace([first, ...inside]),
+    input: "",
+  };
+}
+
+/** The sandbox hands its own variables to nobody, and needs to find programs alone. */
+function withoutSecrets({ PATH, HOME, TMPDIR }: StepContext["env"]): StepContext["env"] {
+  return { PATH, HOME, TMPDIR };
+}
+
+/**
+ * Ends the daemon and waits until nothing of it is left. In a PID namespace its first process is buildkitd: when it is
+ * gone the kernel has ended all others in there (pid_namespaces(7)), and then unshare(1) ends. runsc's processes are
+ * sent SIGKILL by the kernel when their parent dies.
+ */
+async function stop({
+  step,
+  launcher,
+  pid,
+  exited,
+}: Pick<DaemonLaunch, "step" | "launcher"> & {
+  readonly pid: number | undefined;
+  readonly exited: Promise<unknown>;
+}): Promise<void> {
+  if (pid === undefined) return;
+  // Nothing of its state is used again, so nothing has to be closed in order. Where there is no first process yet, the
+  // group's signal also ends the one that unshare(1) may make at this very moment, and which nobody would wait for.
+  const first = launcher.kind === "gvisor" ? undefined : await firstChild(pid);
+  signalProcess(step, first ?? -pid, "SIGKILL");
+  const limit = AbortSignal.any([step.late, AbortSignal.timeout(killDeadline)]);
+  if (await settles(exited, limit)) return;
+  step.log.warn(`buildkitd (process ${pid}) has not ended after SIGKILL: it ends with this container`);
+}
+
+async function firstChild(pid: number): Promise<number | undefined> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
+  const [child] = children.trim().split(" ").filter(Boolean);
+  return child === undefined ? undefined : Number(child);
+}

@@ -1,0 +1,17 @@
+import { UserError } from "../../../host/errors.ts";
+import type { Launcher, Refusal } from "./launcher.ts";
+
+/** For the log, after "a BuildKit of its own". */
+export const launcherNames: Readonly<Record<Launcher["kind"], string>> = {
+  direct: "with this container's privileges",
+  "user-namespace": "in a user namespace",
+  gvisor: "in a gVisor sandbox",
+};
+
+/** The error when BuildKit can't be started in this container: what was tried, and every way out. */
+export function noLauncher(refusals: readonly Refusal[]): UserError {
+  const tried = refusals.map(({ kind, reason }) => `${launcherNames[kind]}: ${reason}`).join("; ");
+  return new UserError(
+    `this container doesn't allow what building images needs; tried to start BuildKit ${tried}. Any of these helps: Concourse 8.0 or newer on the worker (with sandbox: auto or gvisor); "privileged: true" on the resource type (or the task); a worker with CONCOURSE_CONTAINERD_PRIVILEGED_MODE=fuse-only, and privileged: true; or a BuildKit that runs elsewhere: "buildkit: {address: tcp://…}" in the source. docs/without-privileges.md compares them`,
+  );
+}

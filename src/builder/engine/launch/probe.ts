@@ -1,0 +1,33 @@
+import { startChild } from "../../../host/child.ts";
+import type { StepContext } from "../../../host/step-context.ts";
+import { inNamespaces, type Needs } from "./namespaces.ts";
+import { inUserNamespace, writeIdMaps } from "./user-namespace.ts";
+
+/** Milliseconds. What is asked for takes a few. */
+const deadline = 10_000;
+
+/**
+ * Asks the kernel for what buildkitd and runc do first: namespaces and mounts; then for a host name. A seccomp profile
+ * that refuses the host name refuses keyctl(2) too. Prints what has to be made up for.
+ */
+const script = `mount -t tmpfs tmpfs /tmp || exit 1
+grep -q ' - cgroup2\\? ' /proc/self/mountinfo || echo cgroups
+unshare --uts hostname probe 2>/dev/null || echo shim`;
+
+/** Tries the namespaces and mounts, in this user namespace or a new one. */
+export async function probeNamespaces(
+  step: StepContext,
+  kind: "direct" | "user-namespace",
+): Promise<{ readonly needs: Needs } | { readonly refusal: string }> {
+  const command = [...inNamespaces, "sh", "-c", script];
+  const [file, ...args] = kind === "direct" ? (command as [string, ...string[]]) : inUserNamespace(command);
+  const options = { reject: false, timeout: deadline, stdin: "pipe", stdout: "pipe" } as const;
+  const child = startChild(step, file, args, options);
+  if (kind === "user-namespace") await writeIdMaps(child);
+  const { exitCode, stdout, stderr } = await child;
+  step.signal.throwIfAborted();
+  if (exitCode !== 0)
+    return { refusal: stderr.trim().split("\n").at(-1) || `the trial ended with status ${exitCode}` };
+  const missing = new Set(stdout.split("\n"));
+  return { needs: { cgroups: missing.has("cgroups"), runcShim: missing.has("shim") } };
+}

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { adviseOn } from "./foreign-names.ts";
 import { readAs, readObject } from "./read-json.ts";
 import { Source } from "./source.ts";
 
@@ -15,5 +16,8 @@ export interface CheckRequest {
 /** @throws UserError for a request that is no JSON, and for a source with a fault */
 export function readCheckRequest(text: string): CheckRequest {
   const request = readAs(CheckRequest, readObject(text), "request");
-  return { source: readAs(Source, request.source, "source"), version: request.version ?? null };
+  return {
+    source: readAs(Source, request.source, "source", { advise: adviseOn("source") }),
+    version: request.version ?? null,
+  };
 }

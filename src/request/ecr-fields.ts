@@ -5,6 +5,8 @@ import type { AwsAccess } from "../registry/access.ts";
 import { ecrRepository } from "../registry/ecr.ts";
 import { present, singleWord } from "./scalars.ts";
 
+const accountWords = { error: "expected the twelve digits of an account" };
+
 /** Amazon ECR, by the names of the registry-image resource. */
 export const cloudFields = {
   aws_region: z
@@ -18,9 +20,7 @@ export const cloudFields = {
   aws_role_arn: singleWord.optional().describe("Role to assume before logging in to ECR."),
   aws_role_arns: z.array(singleWord).default([]).describe("Roles to assume one after the other."),
   aws_account_id: z
-    .union([z.string().regex(/^\d{12}$/), z.number().int()], {
-      error: "expected the twelve digits of an account",
-    })
+    .union([z.string().regex(/^\d{12}$/, accountWords), z.number().int(accountWords)], accountWords)
     .transform((given) => String(given).padStart(12, "0"))
     .optional()
     .describe("Account of the registry, for a `repository` without a host: `app`."),

@@ -1,4 +1,5 @@
 import { UserError } from "../host/errors.ts";
+import { suggestName } from "../host/suggest.ts";
 
 /** One thing that is wrong in a source or in params. */
 export interface Fault {
@@ -31,4 +32,10 @@ export function jsonKindOf(value: unknown): string {
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object") return "a map";
   return `a ${typeof value}`;
+}
+
+/** A hint at the nearest of the names, if one is near. */
+export function didYouMean(name: string, known: Iterable<string>): string | undefined {
+  const near = suggestName(name, known);
+  return near === undefined ? undefined : `did you mean ${JSON.stringify(near)}?`;
 }

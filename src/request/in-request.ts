@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { type Digest, isDigest } from "../image/digest.ts";
-import { GetParams } from "./get-params.ts";
+import type { GetParams } from "./get-params.ts";
 import { readAs, readObject } from "./read-json.ts";
-import { Source } from "./source.ts";
+import { readGetParams, readSource } from "./read-parts.ts";
+import type { Source } from "./source.ts";
 
 const InRequest = z.strictObject({
   source: z.unknown(),
@@ -28,8 +29,8 @@ export function readInRequest(text: string): InRequest {
     );
   }
   return {
-    source: readAs(Source, request.source, "source"),
+    source: readSource(request.source),
     version: { digest },
-    params: readAs(GetParams, request.params ?? {}, "params"),
+    params: readGetParams(request.params ?? {}),
   };
 }

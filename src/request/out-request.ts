@@ -1,8 +1,8 @@
 import { z } from "zod";
 import type { PutParams } from "./put-params.ts";
 import { readAs, readObject } from "./read-json.ts";
-import { readPutParams } from "./read-put-params.ts";
-import { Source } from "./source.ts";
+import { readPutParams, readSource } from "./read-parts.ts";
+import type { Source } from "./source.ts";
 
 const OutRequest = z.strictObject({
   source: z.unknown(),
@@ -19,7 +19,7 @@ export interface OutRequest {
 export function readOutRequest(text: string): OutRequest {
   const request = readAs(OutRequest, readObject(text), "request");
   return {
-    source: readAs(Source, request.source, "source"),
+    source: readSource(request.source),
     params: readPutParams(request.params ?? {}),
   };
 }

@@ -1,7 +1,6 @@
 import type { z } from "zod";
 import { UserError } from "../host/errors.ts";
-import { suggestName } from "../host/suggest.ts";
-import { type Fault, jsonKindOf, RequestError } from "./faults.ts";
+import { didYouMean, type Fault, jsonKindOf, RequestError } from "./faults.ts";
 
 /**
  * Reads the JSON object that Concourse wrote to stdin.
@@ -63,50 +62,130 @@ function parse(text: string): unknown {
   }
 }
 
+/** What a reader knows besides the schema. */
+interface Reading {
+  /** Faults that are already known, to be told with the others. */
+  readonly found?: readonly Fault[];
+  /** What to write instead of a name that the schema doesn't know. */
+  readonly advise?: (path: readonly PropertyKey[], name: string) => string | undefined;
+}
+
 /**
  * Holds a value against a schema.
  * @param subject the name of the value: `source`, `params`
- * @param found faults that are already known, to be told with the others
  * @throws RequestError with all that is wrong; values are never shown
  */
 export function readAs<S extends z.ZodType>(
   schema: S,
   value: unknown,
   subject: string,
-  found: readonly Fault[] = [],
+  { found = [], advise = () => undefined }: Reading = {},
 ): z.output<S> {
   const result = schema.safeParse(value);
   const issues = result.error?.issues ?? [];
-  const faults = [...found, ...issues.flatMap((issue) => describe(issue, value, subject, schema))];
+  const described = issues.flatMap((issue) => describe(issue, { root: value, subject, schema, advise }));
+  const faults = [...found, ...described];
   if (!result.success || faults.length > 0) throw new RequestError(faults);
   return result.data;
 }
 
-function describe(issue: z.core.$ZodIssue, root: unknown, subject: string, schema: z.ZodType): Fault[] {
+interface Subject {
+  readonly root: unknown;
+  readonly subject: string;
+  readonly schema: z.ZodType;
+  readonly advise: NonNullable<Reading["advise"]>;
+}
+
+function describe(issue: z.core.$ZodIssue, about: Subject): Fault[] {
   const { path } = issue;
-  const place = [subject, ...path.map(String)].join(".");
+  const place = [about.subject, ...path.map(String)].join(".");
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => {
-      const near = suggestName(key, knownKeys(schema, path));
-      const hint = near === undefined ? "" : `; did you mean ${JSON.stringify(near)}?`;
-      const message = `${place}: there is no ${JSON.stringify(key)}${hint}`;
+      const hint = about.advise(path, key) ?? didYouMean(key, knownKeys(about.schema, path));
+      const message = `${place}: there is no ${JSON.stringify(key)}${hint === undefined ? "" : `; ${hint}`}`;
       return { path: [...path, key], message, kind: "name" };
     });
   }
-  const message = `${place}: ${whatIsWrong(issue)}, found ${jsonKindOf(valueAt(root, path))}`;
-  return [{ path, message, kind: faultKinds[issue.code] ?? "value" }];
+  const meant = issue.code === "invalid_union" ? formMeant(issue) : undefined;
+  if (meant !== undefined)
+    return meant.flatMap((each) => describe({ ...each, path: [...path, ...each.path] }, about));
+  const found = valueAt(about.root, path);
+  const hints = [remedy(issue, found), ...strangers(found, path, about)].filter((hint) => hint !== undefined);
+  const message = `${place}: ${[`${whatIsWrong(issue)}, ${whatIsFound(found)}`, ...hints].join("; ")}`;
+  const kind = issue.code === "invalid_key" ? "name" : issue.code === "invalid_union" ? "choice" : "value";
+  return [{ path, message, kind }];
 }
 
-const faultKinds: Readonly<Partial<Record<z.core.$ZodIssue["code"], Fault["kind"]>>> = {
-  invalid_key: "name",
-  invalid_union: "choice",
-};
+function whatIsFound(found: unknown): string {
+  if (found === undefined) return "but it is missing";
+  return found === "" ? "found an empty text (is a variable empty?)" : `found ${jsonKindOf(found)}`;
+}
+
+/** What to do about the slips that are made most. */
+function remedy(issue: z.core.$ZodIssue, found: unknown): string | undefined {
+  if (issue.code !== "invalid_type") return undefined;
+  if (issue.expected === "array" && typeof found === "string" && found !== "")
+    return "a list is written in brackets: [one, two]";
+  if (issue.expected === "string" && typeof found === "object" && found !== null && "architecture" in found)
+    return "write it as one text: linux/arm64";
+  return issue.expected === "boolean" && (found === "true" || found === "false")
+    ? "remove the quotes"
+    : undefined;
+}
+
+/** Hints at the names in a map that none of the allowed forms has. */
+function strangers(found: unknown, path: readonly PropertyKey[], { schema, advise }: Subject): string[] {
+  if (typeof found !== "object" || found === null || Array.isArray(found)) return [];
+  const known = knownKeys(schema, path);
+  if (known.length === 0) return [];
+  return Object.keys(found)
+    .filter((key) => !known.includes(key))
+    .map((key) => {
+      const hint = advise(path, key) ?? didYouMean(key, known);
+      return `there is no ${JSON.stringify(key)}${hint === undefined ? "" : `, ${hint}`}`;
+    });
+}
+
+/**
+ * What is wrong with the one of several forms that a value was meant to have: the only one of its kind of value, and of
+ * its `type`.
+ */
+function formMeant({ errors }: z.core.$ZodIssueInvalidUnion): readonly z.core.$ZodIssue[] | undefined {
+  const near = errors.flatMap((issues) => {
+    const [only, ...others] = issues;
+    const inner = only?.code === "invalid_union" && only.path.length === 0 && others.length === 0;
+    const meant = inner ? formMeant(only) : issues;
+    const isOfAnother = (meant ?? issues).some(({ code, path }) => {
+      if (path.length === 0)
+        return code === "invalid_type" || code === "invalid_value" || code === "invalid_union";
+      return code === "invalid_value" && path.length === 1 && path[0] === "type";
+    });
+    return meant === undefined || isOfAnother ? [] : [meant];
+  });
+  const [form, ...more] = near;
+  // A text that isn't of a certain form is told better by what all of the forms are.
+  return more.length > 0 || form?.every(({ path, code }) => path.length === 0 && code !== "unrecognized_keys")
+    ? undefined
+    : form;
+}
 
 function whatIsWrong(issue: z.core.$ZodIssue): string {
   if (issue.code === "invalid_type") return `expected ${withArticle(issue.expected)}`;
   if (issue.code === "invalid_value") return `expected ${issue.values.map(String).join(", ")}`;
+  if (issue.code === "too_small")
+    return bounded(
+      issue,
+      `expected ${issue.inclusive === false ? "more than" : "at least"} ${issue.minimum}`,
+    );
+  if (issue.code === "too_big")
+    return bounded(issue, `expected ${issue.inclusive === false ? "less than" : "at most"} ${issue.maximum}`);
   if (issue.code === "invalid_key") return issue.issues.map(({ message }) => message).join("; ");
   return issue.message;
+}
+
+/** What the schema says of a bound, or else these words. */
+function bounded({ message }: z.core.$ZodIssue, words: string): string {
+  return message.startsWith("Too ") ? words : message;
 }
 
 function withArticle(expected: string): string {
@@ -128,29 +207,29 @@ function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
   return value;
 }
 
-/** The keys that a schema knows at a path, as far as it is made of objects. */
-function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
-  let definition: unknown = schema;
-  for (const part of [...path, undefined]) {
-    while (hasInner(definition))
-      definition = definition.def.innerType ?? definition.def.in ?? definition.def.valueType;
-    if (!hasShape(definition)) return [];
-    if (part === undefined) return Object.keys(definition.def.shape);
-    definition = definition.def.shape[String(part)];
+/** The keys that a schema knows at a path, in any of the forms that it allows. */
+function knownKeys(schema: unknown, path: readonly PropertyKey[]): string[] {
+  let definition = schema;
+  while (hasInner(definition)) definition = definition.def.innerType ?? definition.def.in;
+  if (hasPart(definition, "options"))
+    return (definition.def.options as unknown[]).flatMap((option) => knownKeys(option, path));
+  const [part, ...rest] = path;
+  if (hasPart(definition, "shape")) {
+    const shape = definition.def.shape as Readonly<Record<string, unknown>>;
+    return part === undefined ? Object.keys(shape) : knownKeys(shape[String(part)], rest);
   }
-  return [];
+  if (part === undefined) return [];
+  if (hasPart(definition, "valueType")) return knownKeys(definition.def.valueType, rest);
+  return hasPart(definition, "element") ? knownKeys(definition.def.element, rest) : [];
 }
 
-function hasInner(
-  value: unknown,
-): value is { def: { innerType?: unknown; in?: unknown; valueType?: unknown } } {
-  if (typeof value !== "object" || value === null || !("def" in value)) return false;
-  const { def } = value;
-  return typeof def === "object" && def !== null && ("innerType" in def || "in" in def || "valueType" in def);
+function hasInner(value: unknown): value is { def: { innerType?: unknown; in?: unknown } } {
+  return hasPart(value, "innerType") || hasPart(value, "in");
 }
 
-function hasShape(value: unknown): value is { def: { shape: Record<string, unknown> } } {
+/** Whether this is a schema of zod's with such a part. */
+function hasPart<P extends string>(value: unknown, part: P): value is { def: Record<P, unknown> } {
   if (typeof value !== "object" || value === null || !("def" in value)) return false;
   const { def } = value;
-  return typeof def === "object" && def !== null && "shape" in def;
+  return typeof def === "object" && def !== null && part in def;
 }

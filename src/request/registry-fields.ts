@@ -35,7 +35,9 @@ export const registryFields = {
       "PEM certificates to trust besides the system's, for every registry: text, or a list of texts.",
     ),
   docker_config: z
-    .union([z.record(z.string(), z.unknown()), nonEmpty])
+    .union([z.record(z.string(), z.unknown()), nonEmpty], {
+      error: "expected a map, or its JSON text, as in ~/.docker/config.json",
+    })
     .optional()
     .describe("A Docker client's config.json (`auths`, `credHelpers`), as a map or as its JSON."),
   registries: z

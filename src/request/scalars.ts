@@ -41,11 +41,17 @@ export const id = z.string().regex(new RegExp(`^${idPattern}`), {
     'expected up to 256 letters, digits, "_", ".", ":", "@", "-" and "/" (no part may be "." or ".."), as in npm_token',
 });
 
+const sizeWords = { error: "expected a number of bytes, or a size such as 64m or 1g" };
+
 /** A size in bytes, as a number or as Docker writes it: `64m`, `1g`. */
 export const bytes = z
-  .union([z.number().int().nonnegative(), z.string().regex(/^\d+\s*([bkmgt]b?)?$/i)], {
-    error: "expected a number of bytes, or a size such as 64m or 1g",
-  })
+  .union(
+    [
+      z.number(sizeWords).int(sizeWords).nonnegative(sizeWords),
+      z.string().regex(/^\d+\s*([bkmgt]b?)?$/i, sizeWords),
+    ],
+    sizeWords,
+  )
   .transform((given) => {
     if (typeof given === "number") return given;
     const unit = /[bkmgt]/i.exec(given)?.[0]?.toLowerCase() ?? "b";

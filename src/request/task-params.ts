@@ -2,7 +2,7 @@ import { z } from "zod";
 import { sandbox } from "./daemons.ts";
 import { type PutParams, taskForms } from "./put-params.ts";
 import { readAs } from "./read-json.ts";
-import { readPutParams } from "./read-put-params.ts";
+import { readPutParams } from "./read-parts.ts";
 import { findForm } from "./task-syntax.ts";
 
 /**

@@ -1,6 +1,5 @@
 import { UserError } from "../host/errors.ts";
-import { suggestName } from "../host/suggest.ts";
-import { type Fault, jsonKindOf } from "./faults.ts";
+import { didYouMean, type Fault, jsonKindOf } from "./faults.ts";
 
 /**
  * How a param of the oci-build task is spelled, and how its string becomes the value of the snake_case form.
@@ -110,17 +109,19 @@ type Forms = Readonly<Record<string, readonly TaskForm[]>>;
  * Params with every upper-case name replaced by its snake_case form, and what is wrong with their names, with both
  * forms of one param at once, and with the values of upper-case ones. What is wrong is left out of the params.
  * @param forms the upper-case forms of each snake_case name
+ * @param advise what to write instead of a name that is neither
  */
 export function fromTaskForms(
   given: Readonly<Record<string, unknown>>,
   forms: Forms,
+  advise: (path: readonly [], name: string) => string | undefined,
 ): { readonly params: Record<string, unknown>; readonly faults: readonly Fault[] } {
   const lowered = new Map<string, Lowered>();
   const faults: Fault[] = [];
   for (const [name, value] of Object.entries(given)) {
     const found = Object.hasOwn(forms, name) ? undefined : findForm(name, forms);
     if (found === undefined && !Object.hasOwn(forms, name)) {
-      faults.push({ path: [name], message: unknownName(name, forms), kind: "name" });
+      faults.push({ path: [name], message: unknownName(name, forms, advise), kind: "name" });
       continue;
     }
     try {
@@ -200,11 +201,10 @@ function readForm({ form }: MatchedForm, name: string, value: unknown): unknown 
   return { [entry]: read };
 }
 
-function unknownName(name: string, forms: Forms): string {
+function unknownName(name: string, forms: Forms, advise: Parameters<typeof fromTaskForms>[2]): string {
   const upper = Object.values(forms)
     .flat()
     .map((form) => (form.kind === "whole" ? form.name : `${form.prefix}*`));
-  const near = suggestName(name, [...Object.keys(forms), ...upper]);
-  const hint = near === undefined ? "" : `; did you mean ${JSON.stringify(near)}?`;
-  return `params: there is no param ${JSON.stringify(name)}${hint}`;
+  const hint = advise([], name) ?? didYouMean(name, [...Object.keys(forms), ...upper]);
+  return `params: there is no param ${JSON.stringify(name)}${hint === undefined ? "" : `; ${hint}`}`;
 }

@@ -225,7 +225,7 @@ test("every example of README, docs and examples/ is one that program and schema
     } = Array.isArray(example) ? ({} as Example) : (example as Example);
     const steps = Array.isArray(example) ? (example as Step[]) : jobs.flatMap(({ plan }) => plan);
     if (source !== undefined) check("source", source);
-    if (cache !== undefined) check("source", { ...store, cache });
+    if (cache !== undefined) check("source", { repository: "registry.example/web", cache });
     for (const resource of resources) if (resource.type === ownType) check("source", resource.source);
     const others = resources.filter(({ type }) => type !== ownType).map(({ name }) => name);
     for (const step of steps) {

@@ -1,10 +1,7 @@
 import { suggestName } from "../../host/suggest.ts";
 import { jsonKindOf } from "../faults.ts";
-import { GetParams } from "../get-params.ts";
 import { type PutParams, taskForms } from "../put-params.ts";
-import { readAs } from "../read-json.ts";
-import { readPutParams } from "../read-put-params.ts";
-import { Source } from "../source.ts";
+import { readGetParams, readPutParams, readSource } from "../read-parts.ts";
 import { readTaskParams } from "../task-params.ts";
 import { findForm } from "../task-syntax.ts";
 import { type Entry, type Located, type Position, plainValue, readYaml } from "./document.ts";
@@ -93,10 +90,10 @@ function read(
 ): void {
   switch (kind) {
     case "source":
-      readAs(Source, value, "source");
+      readSource(value);
       return;
     case "get":
-      readAs(GetParams, value, "params");
+      readGetParams(value);
       return;
     case "put":
       checkParams(readPutParams(value), kind);

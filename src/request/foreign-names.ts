@@ -1,0 +1,234 @@
+/** What to write instead of the names that other tools have, by the place where they are written. */
+type Names = Readonly<Record<string, string>>;
+
+const cacheInSource = "the layer cache belongs in the source: cache: true";
+const pushesItself =
+  "this resource pushes what it builds; for an image that is built elsewhere use the registry-image resource";
+const noFollowing =
+  "a check finds nothing in the registry, since versions come from puts; to follow tags use the registry-image resource";
+const registriesAccess = "write registries: {host: {username: …, password: …}}";
+
+/** docker-image resource, registry-image resource, oci-build task, kaniko, docker buildx, Compose and GitHub's build-push-action. */
+const putNames: Names = {
+  add_host: "write add_hosts: {name: address}",
+  additional_contexts: "write contexts",
+  additional_tags: "write tags_file for a file with tags, or tags: [one, two] for the tags themselves",
+  arch: "write platforms: [linux/amd64]",
+  args: "write build_args",
+  attest: "write provenance: min, or sbom: true",
+  build: "write context: the folder to build",
+  build_arg: "write build_args: {NAME: value}",
+  build_context: "write context for the folder to build, or contexts for named ones",
+  build_contexts: "write contexts",
+  builder: "where to build belongs in the source: buildkit: {address: …}",
+  cache: cacheInSource,
+  cache_dir: cacheInSource,
+  cache_from: cacheInSource,
+  cache_repo: cacheInSource,
+  cache_tag: cacheInSource,
+  cache_to: cacheInSource,
+  debug: "write progress: plain",
+  destination: "the repository belongs in the source, the tags in tags",
+  docker_buildkit: "BuildKit is always used: remove it",
+  dockerfile_path: "write dockerfile",
+  extra_hosts: "write add_hosts: {name: address}",
+  file: "write dockerfile: the path of the Dockerfile",
+  format: "it belongs in the put's get_params: output_oci: true or unpack_rootfs: true",
+  iidfile: "remove it: the get delivers the file digest",
+  image: `remove it: ${pushesItself}`,
+  import_file: `remove it: ${pushesItself}`,
+  load: `remove it: ${pushesItself}`,
+  load_base: "write image_args: {base: folder}, and FROM $base in the Dockerfile",
+  load_bases: "write image_args: {base: folder}, and FROM $base in the Dockerfile",
+  load_file: `remove it: ${pushesItself}`,
+  load_repository: `remove it: ${pushesItself}`,
+  load_tag: `remove it: ${pushesItself}`,
+  memory: "remove it: BuildKit has no such limit",
+  metadata_file: "remove it: the get delivers digest, repository and labels.json",
+  no_cache_filter: "write no_cache: [stage]",
+  output: "remove it: a put always pushes; what its get delivers is said by output_oci and unpack_rootfs",
+  outputs: "remove it: a put always pushes; what its get delivers is said by output_oci and unpack_rootfs",
+  path: "write context: the folder to build",
+  platform:
+    "write platforms: [linux/amd64]; for the one that the get delivers, get_params: {platform: linux/amd64}",
+  pull_repository: `remove it: ${pushesItself}`,
+  pull_tag: `remove it: ${pushesItself}`,
+  push: "remove it: a put always pushes",
+  repo: "the repository belongs in the source",
+  rootfs: "write unpack_rootfs: true",
+  save: "remove it: the get delivers image.tar",
+  secret: "write secrets: {id: {file: path}}",
+  secret_files: "write secrets: {id: {file: path}}",
+  single_snapshot: "remove it: every instruction of the Dockerfile gives a layer",
+  skip_push: "remove it: a put always pushes; to build without it, use the task",
+  skip_tls_verify: "it belongs in the source: insecure: true, for other registries below registries",
+  snapshot_mode: "remove it: BuildKit always looks at whole files",
+  squash: "remove it: BuildKit can't; copy the result into a last stage FROM scratch",
+  ssh_identity: "write ssh: {default: path of the key}",
+  ssh_key: "write ssh: {default: path of the key}",
+  stage: "write target",
+  tag: "tags is a list: write tags: [latest]",
+  tag_as_latest: "write tags: [latest]",
+  tag_file: "write tags_file",
+  target_name: "write target",
+  target_stage: "write target",
+  unpack: "write unpack_rootfs: true",
+  verbose: "write progress: plain",
+  version_file: "write version: ((.:version)) after a load_var step, or tags_file",
+};
+
+const ofPut = "it belongs in the put's params";
+
+const sourceNames: Names = {
+  additional_private_registries: registriesAccess,
+  aws_ecr_registry_id: "write aws_account_id",
+  azure_acr: "log in with the name and password of a token or a service principal: username and password",
+  azure_client_id: "write username: the service principal's id",
+  azure_client_secret: "write password: the service principal's secret",
+  azure_tenant_id: "remove it: username and password of a service principal are enough",
+  build_args: ofPut,
+  ca: "write ca_certs",
+  ca_cert: "write ca_certs",
+  client_cert: "write registries: {host: {client_cert: …, client_key: …}}",
+  client_certs: "write registries: {host: {client_cert: …, client_key: …}}",
+  client_key: "write registries: {host: {client_cert: …, client_key: …}}",
+  content_trust:
+    "remove it; sign the pushed image by its digest in a step after the put (docs/deploy-and-sign.md)",
+  context: ofPut,
+  created_at_sort: noFollowing,
+  debug: "write progress: plain in the put's params",
+  digest: noFollowing,
+  docker_host: "write buildkit: {address: …}; a Docker daemon can't be used",
+  dockerfile: ofPut,
+  domain: "write repository: host/name",
+  email: "remove it: registries don't ask for it",
+  gcp_service_account_key: "write username: _json_key and password: the key's JSON",
+  google_auth: "write username: _json_key and password: the key's JSON",
+  host: "write repository: host/name",
+  http_proxy: "remove it: steps get the proxy that is set on the worker",
+  https_proxy: "remove it: steps get the proxy that is set on the worker",
+  image: "write repository: host/name",
+  insecure_registries:
+    "write insecure: true, or registries: {host: {insecure: true}} for other registries than the repository's",
+  login: registriesAccess,
+  max_concurrent_downloads: "remove it: there is no such limit",
+  max_concurrent_uploads: "remove it: there is no such limit",
+  mirrors: "write registry_mirrors for docker.io, or registries: {host: {mirrors: […]}}",
+  name: "write repository: host/name",
+  pass: "write password",
+  platforms: ofPut,
+  pre_releases: noFollowing,
+  registry: "write repository: host/name",
+  registry_mirror: "write registry_mirrors: [host]",
+  repo: "write repository",
+  semver_constraint: noFollowing,
+  server: "write repository: host/name",
+  skip_ssl_verification: "write insecure: true",
+  skip_tls_verify: "write insecure: true",
+  tag: "tags belong in the put's params: tags: [latest]",
+  tag_regex: noFollowing,
+  tags: ofPut,
+  target: ofPut,
+  token: "write password",
+  uri: "write repository: host/name",
+  url: "write repository: host/name",
+  user: "write username",
+};
+
+const getNames: Names = {
+  format: "write unpack_rootfs: true or output_oci: true; image.tar is delivered without either",
+  image: "write image_tar: false to leave the image out",
+  oci: "write output_oci: true",
+  rootfs: "write unpack_rootfs: true",
+  save: "remove it: image.tar is always delivered",
+  skip: "write skip_download: true",
+  tag: "a get delivers a version that a put gave: pin one with the step's version",
+  unpack: "write unpack_rootfs: true",
+  version: "a get delivers a version that a put gave: pin one with the step's version",
+};
+
+/** Inside of fields; `*` stands for any name or number. */
+const nested: Readonly<Record<string, Names>> = {
+  "source.registries.*": {
+    auth: "write username and password",
+    ca: "write ca_certs",
+    cert: "write client_cert",
+    key: "write client_key",
+    mirror: "write mirrors: [host]",
+    pass: "write password",
+    token: "write password",
+    user: "write username",
+  },
+  "source.buildkit": {
+    addr: "write address",
+    endpoint: "write address",
+    host: "write address",
+    url: "write address",
+  },
+  "source.buildkit.tls": {
+    ca_cert: "write ca",
+    cacert: "write ca",
+    client_cert: "write cert",
+    client_key: "write key",
+  },
+  "source.nodes.*": {
+    addr: "write address",
+    endpoint: "write address",
+    host: "write address",
+    platform: "write platforms: [linux/arm64]",
+  },
+  "source.cache": {
+    image: "write ref",
+    repository: "write ref",
+    tag: "write ref: repository:tag",
+    url: "write ref",
+  },
+  "params.secrets.*": {
+    path: "write file: the path",
+    src: "write file: the path",
+    source: "write file: the path",
+    value: "write text: the secret",
+    content: "write text: the secret",
+  },
+  "params.ssh.*": { file: "write path", id: "remove it: the id is the name" },
+  "params.compression": {
+    compression: "write type",
+    "force-compression": "write force",
+    "compression-level": "write level",
+  },
+};
+
+const parts = { source: sourceNames, put: putNames, get: getNames };
+export type RequestPart = keyof typeof parts;
+
+/** What to write instead of an unknown name. */
+export type Advise = (path: readonly PropertyKey[], name: string) => string | undefined;
+
+/**
+ * Knows what names of other tools are called in this part.
+ * @param others what to say of names that are known in other parts of a pipeline
+ */
+export function adviseOn(part: RequestPart, others: ReadonlyMap<string, string> = new Map()): Advise {
+  const subject = part === "source" ? "source" : "params";
+  return (path, name) => {
+    // buildx and kaniko write cache-from, tasks CACHE_FROM.
+    const plain = name.toLowerCase().replaceAll("-", "_");
+    if (path.length > 0) {
+      const names = Object.entries(nested).find(([place]) => fits(place, [subject, ...path]))?.[1] ?? {};
+      return own(names, name) ?? own(names, plain);
+    }
+    return own(parts[part], plain) ?? others.get(plain);
+  };
+}
+
+function own(names: Names, name: string): string | undefined {
+  return Object.hasOwn(names, name) ? names[name] : undefined;
+}
+
+function fits(place: string, path: readonly PropertyKey[]): boolean {
+  const pattern = place.split(".");
+  return (
+    pattern.length === path.length &&
+    pattern.every((part, index) => part === "*" || part === String(path[index]))
+  );
+}

@@ -4,6 +4,7 @@ import type { StepContext } from "../host/step-context.ts";
 import type { RegistryAccess } from "../registry/access.ts";
 import { type RegistryFiles, writeRegistryFiles } from "../registry/registry-files.ts";
 import { cacheEnvironment } from "./cache-credentials.ts";
+import { type Farm, openFarm } from "./engine/farm.ts";
 import { startLocalDaemon } from "./engine/local-daemon.ts";
 import { type Nodes, openNodes } from "./engine/nodes.ts";
 import { type EnginePool, poolOf } from "./engine/pool.ts";
@@ -19,7 +20,9 @@ export type Daemons =
   /** One that runs elsewhere. */
   | { readonly kind: "remote"; readonly remote: RemoteBuildKit }
   /** Several elsewhere, each for its own platforms. */
-  | { readonly kind: "nodes"; readonly nodes: Nodes };
+  | { readonly kind: "nodes"; readonly nodes: Nodes }
+  /** All behind one name. */
+  | { readonly kind: "farm"; readonly farm: Farm };
 
 export interface BuilderOptions {
   readonly step: StepContext;
@@ -76,6 +79,7 @@ async function openPool(
 ): Promise<EnginePool> {
   const { step, daemons, cache, subject } = options;
   if (daemons.kind === "nodes") return openNodes(daemons.nodes, { step, workspace, subject });
+  if (daemons.kind === "farm") return openFarm(daemons.farm, { step, workspace, subject });
   if (daemons.kind === "remote") {
     const engine = await reachRemoteDaemon(daemons.remote, { step, workspace, name: "remote" });
     const problem = await engine.diagnose();

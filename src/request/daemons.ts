@@ -30,7 +30,23 @@ const daemon = {
   tls: tls.optional().describe("Certificates for a daemon that wants TLS."),
 };
 
-const buildkit = z.strictObject(daemon);
+const buildkit = z.strictObject({
+  ...daemon,
+  resolve: z
+    .enum(["one", "all"])
+    .default("one")
+    .describe(
+      "`all`: every address behind the name in `address` is a daemon to build with, as with a headless Kubernetes service.",
+    ),
+  max_builds: z
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .describe(
+      "With `resolve: all`, a daemon that runs so many builds is passed over while others don't. Default: 4.",
+    ),
+});
 
 const node = z.strictObject({
   ...daemon,
@@ -81,8 +97,7 @@ export function readDaemons(given: DaemonFields) {
       `source: sandbox says how the step's own BuildKit runs, but ${elsewhere} names another: remove one of the two`,
     );
   }
-  if (given.buildkit !== undefined)
-    return { kind: "remote", remote: remoteBuildKit(given.buildkit) } as const;
+  if (given.buildkit !== undefined) return readBuildKit(given.buildkit);
   const [first, ...others] = (given.nodes ?? []).map(toNode);
   if (first === undefined) return { kind: "own", sandbox: given.sandbox } as const;
   const addresses = [first, ...others].map((known) => known.address);
@@ -91,13 +106,27 @@ export function readDaemons(given: DaemonFields) {
   return { kind: "nodes", nodes: [first, ...others] as const } as const;
 }
 
+function readBuildKit({ resolve, max_builds: maxBuilds, ...given }: z.output<typeof buildkit>) {
+  const remote = remoteBuildKit(given);
+  if (resolve === "all") {
+    if (!/^tcp:\/\/(\[[0-9a-fA-F:.]+\]|[^\s/:@]+):\d{1,5}$/.test(remote.address))
+      throw new UserError(
+        `source.buildkit: resolve: all wants an address of the form tcp://name:port, found ${remote.address}`,
+      );
+    return { kind: "farm", farm: { remote, maxBuilds: maxBuilds ?? 4 } } as const;
+  }
+  if (maxBuilds !== undefined)
+    throw new UserError("source.buildkit: max_builds counts with resolve: all: add that, or remove it");
+  return { kind: "remote", remote } as const;
+}
+
 function toNode({ platforms, ...remote }: z.output<typeof node>, index: number) {
   const [first, ...others] = platforms.map((name) => parsePlatform(name, `source.nodes[${index}].platforms`));
   if (first === undefined) throw new Error("the schema wants at least one platform");
   return { ...remoteBuildKit(remote), platforms: [first, ...others] as const };
 }
 
-function remoteBuildKit({ address: given, tls: files }: z.output<typeof buildkit>) {
+function remoteBuildKit({ address: given, tls: files }: Pick<z.output<typeof buildkit>, "address" | "tls">) {
   if (files === undefined) return { address: given };
   const { server_name: serverName, ...texts } = files;
   return { address: given, tls: { ...present(texts), ...present({ serverName }) } };

@@ -154,3 +154,24 @@ for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     await gone(mark);
   });
 }
+
+test("a daemon in a container is reached by the program that its address needs, once that is on PATH", async () => {
+  await using daemon = await startBuildkitd();
+  await using site = await makeSite("RUN echo done > /result\n");
+  const programs = join(site.folder, "programs");
+  await mkdir(programs);
+  // What `docker exec -i builder buildctl dial-stdio` and its like do in the container.
+  const dial = `exec buildctl --addr ${daemon.address} dial-stdio`;
+  for (const name of ["docker", "kubectl"]) {
+    await writeFile(join(programs, name), `#!/bin/sh\necho "$0 $@" >> ${site.folder}/asked\n${dial}\n`);
+    await chmod(join(programs, name), 0o755);
+  }
+  const { PATH: path = "" } = toolEnvironment();
+  for (const address of ["docker-container://builder", "kube-pod://builder?namespace=ci"]) {
+    const run = await site.put({}, { buildkit: { address } }, { env: { PATH: `${programs}:${path}` } });
+    assert.ok(run.stderr.includes(`building with BuildKit at ${address}`), run.stderr);
+  }
+  const asked = await readFile(join(site.folder, "asked"), "utf8");
+  assert.match(asked, /docker exec -i builder buildctl dial-stdio/);
+  assert.match(asked, /kubectl .*--namespace=ci exec .*-i builder -- buildctl dial-stdio/);
+});

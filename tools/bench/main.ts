@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { makeBundle } from "./bundle.ts";
+import { benchCacheMounts, mountKinds } from "./cache-mounts.ts";
 import { benchCheck } from "./check.ts";
 import { compressions, imageNames } from "./images.ts";
 import type { Result } from "./measure.ts";
@@ -35,6 +36,11 @@ const benches: readonly Bench[] = [
     name: `store ${kind}`,
     rounds: 5,
     run: (rounds: number) => benchStore(bundle, { kind, rounds }),
+  })),
+  ...mountKinds.map((kind) => ({
+    name: `cache mounts ${kind}`,
+    rounds: 3,
+    run: (rounds: number) => benchCacheMounts(bundle, kind, rounds),
   })),
   { name: "nodes", rounds: 5, run: (rounds) => benchNodes(bundle, rounds) },
   ...imageNames.flatMap((image) =>

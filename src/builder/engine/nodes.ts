@@ -5,7 +5,7 @@ import type { Platform } from "../../image/descriptor.ts";
 import { formatPlatform, isSamePlatform } from "../../image/platform.ts";
 import type { Engine } from "./engine.ts";
 import type { EnginePool, Share } from "./pool.ts";
-import { daemonPlatforms, type RemoteBuildKit, reachRemoteDaemon } from "./remote-daemon.ts";
+import { daemonWorkers, type RemoteBuildKit, reachRemoteDaemon } from "./remote-daemon.ts";
 
 /** One of several daemons, each of which builds its own platforms. */
 export interface Node extends RemoteBuildKit {
@@ -65,9 +65,9 @@ async function ableNodes(
 ): Promise<readonly OpenNode[]> {
   const native = nodes.filter(({ node }) => node.platforms.some((own) => isSamePlatform(own, platform)));
   if (native.length > 0) return native;
-  const offers = await Promise.all(nodes.map(({ engine }) => daemonPlatforms(engine, step)));
+  const offers = await Promise.all(nodes.map(({ engine }) => daemonWorkers(engine, step)));
   const emulating = nodes.filter((_, index) =>
-    offers[index]?.some((offered) => isSamePlatform(offered, platform)),
+    offers[index]?.some(({ platforms }) => platforms.some((offered) => isSamePlatform(offered, platform))),
   );
   if (emulating.length > 0)
     step.log.warn(`no node has platform ${formatPlatform(platform)}: it is emulated (QEMU), which is slow`);

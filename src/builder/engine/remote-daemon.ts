@@ -54,29 +54,39 @@ async function tlsArguments({ tls }: RemoteBuildKit, folder: string): Promise<st
 
 const Workers = z.array(
   z.looseObject({
+    id: z.string(),
     platforms: z.array(
       z.looseObject({ os: z.string(), architecture: z.string(), variant: z.string().optional() }),
     ),
   }),
 );
 
-/** The platforms that a daemon builds, emulated ones included; none when it doesn't answer. */
-export async function daemonPlatforms(
+/** What builds in a daemon. */
+export interface DaemonWorker {
+  /** It is kept with the daemon's state. */
+  readonly id: string;
+  /** What its machine runs by itself first; then its variants, and what is emulated. */
+  readonly platforms: readonly Platform[];
+}
+
+/** The workers of a daemon; none when it doesn't answer within `deadline` milliseconds. */
+export async function daemonWorkers(
   { connection }: Engine,
   step: StepContext,
-): Promise<readonly Platform[]> {
+  deadline: number = slowAnswer,
+): Promise<readonly DaemonWorker[]> {
   const question = ["--timeout", "5", "debug", "workers", "--format", "{{json .}}"];
   const asked = await startChild(step, "buildctl", [...connection, ...question], {
     reject: false,
-    timeout: answerDeadline,
+    timeout: deadline,
   });
   if (asked.exitCode !== 0) return [];
   const workers = Workers.parse(JSON.parse(asked.stdout));
-  return workers.flatMap(({ platforms }) => platforms.map(normalPlatform));
+  return workers.map(({ id, platforms }) => ({ id, platforms: platforms.map(normalPlatform) }));
 }
 
 /** Milliseconds. buildctl itself would wait longer for a peer that takes the connection and says nothing. */
-const answerDeadline = 8_000;
+const slowAnswer = 8_000;
 
 /** Asks the daemon for its version; when it doesn't give it within seconds, says so with buildctl's words. */
 async function unreachable(
@@ -86,7 +96,7 @@ async function unreachable(
 ): Promise<string | undefined> {
   const asked = await startChild(step, "buildctl", [...connection, "--timeout", "5", "debug", "info"], {
     reject: false,
-    timeout: answerDeadline,
+    timeout: slowAnswer,
   });
   step.signal.throwIfAborted();
   if (asked.exitCode === 0) {
@@ -95,7 +105,7 @@ async function unreachable(
   }
   if (asked.exitCode === 127) return undefined; // buildctl itself is missing, which the solve tells.
   const words = asked.stderr.replaceAll(/\s+/g, " ").trim();
-  const said = words || `no answer within ${answerDeadline / 1000} s`;
+  const said = words || `no answer within ${slowAnswer / 1000} s`;
   return `BuildKit at ${address} can't be used: ${said}. ${connectionAdvice(address, tls !== undefined, said)}`;
 }
 

@@ -6,6 +6,8 @@ import { endPolitely, sendSignal, startServer } from "./http-server.ts";
 
 export interface BuildkitOptions {
   readonly listen?: "unix" | "tcp";
+  /** With `tcp`: address and port to listen at, instead of a free port of 127.0.0.1. */
+  readonly at?: string;
   /** Serve TLS and demand client certificates of the same authority (mTLS); only with `tcp`. */
   readonly tls?: ServerCertificate;
   /** buildkitd.toml; insecure entitlements, registries and the like. */
@@ -46,7 +48,7 @@ export async function startBuildkitd(options: BuildkitOptions = {}): Promise<Bui
   await writeFile(configFile, config);
   const socket = join(folder.path, "buildkitd.sock");
   const namespaces = ["--pid", "--fork", "--kill-child", "--mount", "--mount-proc"];
-  const address = listen === "unix" ? `unix://${socket}` : "tcp://127.0.0.1:0";
+  const address = listen === "unix" ? `unix://${socket}` : `tcp://${options.at ?? "127.0.0.1:0"}`;
   const otel = ["--otel-socket-path", join(folder.path, "otel.sock")];
   const worker = [
     "--containerd-worker=false",

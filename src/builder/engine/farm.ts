@@ -1,0 +1,188 @@
+import { lookup } from "node:dns/promises";
+import { isIPv6 } from "node:net";
+import { startChild } from "../../host/child.ts";
+import { UserError } from "../../host/errors.ts";
+import { mapAtOnce } from "../../host/map-at-once.ts";
+import type { StepContext } from "../../host/step-context.ts";
+import type { Platform } from "../../image/descriptor.ts";
+import { formatPlatform, isSamePlatform } from "../../image/platform.ts";
+import type { Engine } from "./engine.ts";
+import { type OpenNodes, ranked } from "./nodes.ts";
+import type { EnginePool, Share } from "./pool.ts";
+import { daemonWorkers, type RemoteBuildKit, reachRemoteDaemon } from "./remote-daemon.ts";
+
+/** All daemons behind one name. */
+export interface Farm {
+  /** `tcp://name:port` */
+  readonly remote: RemoteBuildKit;
+  /** A daemon that solves so many builds is passed over while others don't. */
+  readonly maxBuilds: number;
+}
+
+/** A daemon of a farm that has answered. */
+export interface FarmDaemon {
+  readonly engine: Engine;
+  /** Its worker's id, which is kept with its state: a daemon that comes back with its disk has it again. */
+  readonly node: { readonly address: string };
+  /** The first is what its machine runs by itself; others are emulated, or variants of it. */
+  readonly platforms: readonly Platform[];
+}
+
+/**
+ * Finds out which daemons are behind the name, and what they are.
+ * @throws UserError when the name can't be resolved, or no daemon answers
+ */
+export async function openFarm(farm: Farm, options: OpenNodes): Promise<EnginePool> {
+  const { step, subject } = options;
+  const { daemons, close } = await askAll(farm, options);
+  return {
+    async share(target, platforms) {
+      const wanted = platforms.length > 0 ? platforms : [commonPlatform(daemons, farm)];
+      const shares = await Promise.all(
+        wanted.map(async (platform): Promise<Share> => {
+          const able = ableDaemons(daemons, platform, { farm, step });
+          const order = ranked(able, `${subject}\0${target}`);
+          const [first, ...next] = await byBuilds(order, farm.maxBuilds, (daemon) =>
+            countBuilds(daemon, step),
+          );
+          if (first === undefined) throw new Error("an order has lost its daemons");
+          const engines = [first.engine, ...next.map(({ engine }) => engine)] as const;
+          return { platforms: platforms.length > 0 ? [platform] : [], engines, areProven: false };
+        }),
+      );
+      const [first, ...others] = shares;
+      if (first === undefined) throw new Error("there is always a platform");
+      return [first, ...others];
+    },
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** Questions at the same time: each is a process of its own. */
+const atOnce = 8;
+/** Milliseconds. Others of the farm can build while one is slow. */
+const answerDeadline = 3_000;
+
+async function askAll(farm: Farm, { step, workspace }: OpenNodes) {
+  const addresses = await resolveAll(farm.remote);
+  const held = new AsyncDisposableStack();
+  const limits = { limit: atOnce, signal: step.signal };
+  const asked = await mapAtOnce(
+    [...addresses.entries()],
+    limits,
+    async ([index, { address, serverName }]) => {
+      const { tls } = farm.remote;
+      const remote = { address, ...(tls === undefined ? {} : { tls: { serverName, ...tls } }) };
+      const engine = held.use(await reachRemoteDaemon(remote, { step, workspace, name: `daemon-${index}` }));
+      const [worker] = await daemonWorkers(engine, step, answerDeadline);
+      return { engine, worker };
+    },
+  );
+  const silent = asked.filter(({ worker }) => worker === undefined);
+  const daemons = asked.flatMap(({ engine, worker }): FarmDaemon[] =>
+    worker === undefined ? [] : [{ engine, node: { address: worker.id }, platforms: worker.platforms }],
+  );
+  if (daemons.length === 0) {
+    const words = await silent[0]?.engine.diagnose();
+    throw new UserError(
+      `none of the ${silent.length} addresses behind ${farm.remote.address} can be used: ${words ?? "none answers in time"}`,
+    );
+  }
+  for (const { engine } of silent) step.log.warn(`${engine.where} doesn't answer; passing it over`);
+  return { daemons, close: () => held.disposeAsync() };
+}
+
+/** Every address behind the name, and the name that its certificate is checked against. */
+async function resolveAll({ address }: RemoteBuildKit) {
+  const { hostname, port } = new URL(address.replace(/^tcp:/, "http:"));
+  const serverName = hostname.replace(/^\[|\]$/g, "");
+  const found = await lookup(serverName, { all: true }).catch((thrown: unknown) => {
+    const reason = thrown instanceof Error && "code" in thrown ? String(thrown.code) : "no answer";
+    throw new UserError(
+      `buildkit.address: the name ${serverName} can't be resolved (${reason}): check it, and that this worker's DNS knows it`,
+    );
+  });
+  // A name server gives them in another order each time.
+  const addresses = [...new Set(found.map((one) => one.address))].toSorted();
+  return addresses.map((ip) => ({
+    address: `tcp://${isIPv6(ip) ? `[${ip}]` : ip}:${port || "80"}`,
+    serverName,
+  }));
+}
+
+/** Where nobody says what to build for, the machines must be of one kind. */
+function commonPlatform(daemons: readonly FarmDaemon[], { remote }: Farm): Platform {
+  const natives = new Map(
+    daemons.flatMap(({ platforms: [own] }) =>
+      own === undefined ? [] : [[formatPlatform(own), own] as const],
+    ),
+  );
+  const [first] = natives.values();
+  if (first !== undefined && natives.size === 1) return first;
+  throw new UserError(
+    `the daemons behind ${remote.address} are of several platforms (${[...natives.keys()].toSorted().join(", ")}): say in the put's params which to build, as in platforms: [${[...natives.keys()][0] ?? "linux/amd64"}]`,
+  );
+}
+
+function ableDaemons(
+  daemons: readonly FarmDaemon[],
+  platform: Platform,
+  { farm, step }: { readonly farm: Farm; readonly step: StepContext },
+): readonly FarmDaemon[] {
+  const native = daemons.filter(({ platforms: [own] }) => own !== undefined && isSamePlatform(own, platform));
+  if (native.length > 0) return native;
+  const emulating = daemons.filter(({ platforms }) => platforms.some((own) => isSamePlatform(own, platform)));
+  const name = formatPlatform(platform);
+  if (emulating.length === 0) {
+    const offers = [...new Set(daemons.flatMap(({ platforms }) => platforms.map(formatPlatform)))].toSorted();
+    throw new UserError(
+      `none of the ${daemons.length} daemons behind ${farm.remote.address} builds platform ${name}, by itself or by emulation: they have ${offers.join(", ")}`,
+    );
+  }
+  step.log.warn(`no daemon's machine is of platform ${name}: it is emulated (QEMU), which is slow`);
+  return emulating;
+}
+
+/** So many daemons that can begin at once are looked for: the second is for when the first dies. */
+const readyWanted = 2;
+
+/**
+ * The order in which daemons are tried: that of the warm caches, but those that solve `maxBuilds` or more come after
+ * the others, the least busy first; those that don't tell are last. Asks no more of them than it must.
+ * @param builds how many builds a daemon solves at the moment; undefined when it doesn't answer
+ */
+export async function byBuilds<T>(
+  order: readonly T[],
+  maxBuilds: number,
+  builds: (daemon: T) => Promise<number | undefined>,
+): Promise<readonly T[]> {
+  const ready: T[] = [];
+  const busy: { readonly daemon: T; readonly count: number }[] = [];
+  let asked = 0;
+  while (asked < order.length && ready.length < readyWanted) {
+    const batch = order.slice(asked, asked + readyWanted);
+    asked += batch.length;
+    const counts = await Promise.all(batch.map(builds));
+    for (const [index, daemon] of batch.entries()) {
+      const count = counts[index] ?? Number.POSITIVE_INFINITY;
+      if (count < maxBuilds) ready.push(daemon);
+      else busy.push({ daemon, count });
+    }
+  }
+  // toSorted keeps the order of equals.
+  const waiting = busy.toSorted((a, b) => (a.count < b.count ? -1 : Number(a.count > b.count)));
+  const unasked = order.slice(asked);
+  return [...ready, ...unasked, ...waiting.map(({ daemon }) => daemon)];
+}
+
+/** Builds that a daemon solves at this moment, of its own history (`buildctl debug histories`). */
+async function countBuilds({ engine }: FarmDaemon, step: StepContext): Promise<number | undefined> {
+  const format = "{{if and .Record (not .Record.CompletedAt)}}busy{{end}}";
+  const question = ["--timeout", "3", "debug", "histories", "--format", format];
+  const asked = await startChild(step, "buildctl", [...engine.connection, ...question], {
+    reject: false,
+    timeout: answerDeadline,
+  });
+  if (asked.exitCode !== 0) return undefined;
+  return asked.stdout.split("\n").filter((line) => line === "busy").length;
+}

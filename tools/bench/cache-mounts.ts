@@ -1,0 +1,114 @@
+import { copyFile, cp, mkdir, readFile, realpath, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { execa } from "execa";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { debianLayout } from "../../test/support/images/debian.ts";
+import { pushLayout } from "../../test/support/images/image-writer.ts";
+import { checkout, toolEnvironment } from "../../test/support/runs/test-step.ts";
+import { startBuildkitd } from "../../test/support/servers/buildkit.ts";
+import { startRegistry } from "../../test/support/servers/registry.ts";
+import type { Bundle } from "./bundle.ts";
+import { compare, type Result, timed } from "./measure.ts";
+
+/** Package managers and compilers whose caches are mounts. */
+export const mountKinds = ["npm", "go", "apt"] as const;
+export type MountKind = (typeof mountKinds)[number];
+
+/** After `FROM` a Debian with Go and npm: what is built when a source file has changed. */
+const dockerfiles: Readonly<Record<MountKind, string>> = {
+  npm: `WORKDIR /app
+COPY . .
+RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts --prefer-offline --no-audit --no-fund
+`,
+  go: `WORKDIR /app
+ENV CGO_ENABLED=0
+COPY . .
+RUN --mount=type=cache,target=/root/.cache/go-build --mount=type=cache,target=/root/go/pkg/mod \\
+    go build -o /regctl github.com/regclient/regclient/cmd/regctl
+`,
+  apt: `RUN rm -f /etc/apt/apt.conf.d/docker-clean
+COPY source /source
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,target=/var/lib/apt,sharing=locked \\
+    apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev make git
+`,
+};
+
+/**
+ * A put with a layer cache whose source file has changed, on a fresh daemon, with the content of cache mounts kept,
+ * against the same without. Packages come from where this machine's package managers get them.
+ */
+export async function benchCacheMounts(
+  { main, env }: Bundle,
+  kind: MountKind,
+  rounds: number,
+): Promise<Result> {
+  await using folder = await createPrivateFolder("bench-mounts");
+  await using registry = await startRegistry();
+  const base = `${registry.host}/base`;
+  await makeBase(folder.path, { base, debian: `${registry.host}/debian` });
+  const app = join(folder.path, "put/app");
+  await mkdir(app, { recursive: true });
+  await writeFile(join(app, "Dockerfile"), `FROM ${base}\n${dockerfiles[kind]}`);
+  const sources = {
+    npm: ["package.json", "package-lock.json"],
+    go: ["tools/go.mod", "tools/go.sum"],
+    apt: [],
+  };
+  for (const name of sources[kind])
+    await copyFile(join(checkout, name), join(app, name.replace("tools/", "")));
+  let count = 0;
+  const put = (name: string, cache: object) => ({
+    name,
+    run: async () => {
+      await writeFile(join(app, "source"), String(count++));
+      const source = { repository: `${registry.host}/${name}`, insecure: true, cache };
+      const input = JSON.stringify({ source, params: { context: "app" } });
+      return timed("node", [main, "out", join(folder.path, "put")], { input, env });
+    },
+  });
+  const [ours, peer] = [put("with-mounts", { mounts: { limit: "8g" } }), put("without", { mounts: false })];
+  return await compare(`second build, a source file changed: ${kind}`, rounds, [ours, peer]);
+}
+
+/** Pushes a Debian with the Go, Node.js and npm of this machine, and their settings. */
+async function makeBase(folder: string, { base, debian }: { base: string; debian: string }): Promise<void> {
+  await pushLayout(await debianLayout(), debian);
+  await using daemon = await startBuildkitd();
+  const context = join(folder, "base");
+  const { stdout: goroot } = await execa("go", ["env", "GOROOT"]);
+  const { stdout: proxy } = await execa("go", ["env", "GOPROXY"]);
+  const npm = dirname(dirname(await realpath((await execa("which", ["npm"])).stdout)));
+  await mkdir(join(context, "npm"), { recursive: true });
+  await cp(goroot, join(context, "go"), { recursive: true, verbatimSymlinks: true });
+  await cp(npm, join(context, "npm"), { recursive: true, verbatimSymlinks: true });
+  await copyFile(join(checkout, "node_modules/node/bin/node"), join(context, "node"));
+  await writeFile(join(context, "ca.crt"), await readFile("/etc/ssl/certs/ca-certificates.crt"));
+  await writeFile(join(context, "npmrc"), await npmSettings());
+  await writeFile(
+    join(context, "Dockerfile"),
+    `FROM ${debian}
+COPY go /usr/local/go
+COPY npm /usr/local/lib/npm
+COPY node /usr/local/bin/node
+COPY ca.crt /etc/ssl/certs/ca-certificates.crt
+COPY npmrc /root/.npmrc
+RUN printf '#!/bin/sh\\nexec node /usr/local/lib/npm/bin/npm-cli.js "$@"\\n' > /usr/local/bin/npm && chmod +x /usr/local/bin/npm
+ENV PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin GOPROXY=${proxy} GOFLAGS=-mod=mod GONOSUMDB=* GOTOOLCHAIN=local \\
+    NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+`,
+  );
+  const locals = [`--local=context=${context}`, `--local=dockerfile=${context}`];
+  const output = `--output=type=image,name=${base},push=true,registry.insecure=true`;
+  await execa(
+    "buildctl",
+    ["--addr", daemon.address, "build", "--frontend=dockerfile.v0", ...locals, output],
+    {
+      env: toolEnvironment(),
+    },
+  );
+}
+
+async function npmSettings(): Promise<string> {
+  const { stdout } = await execa("npm", ["config", "get", "registry"]);
+  return `registry=${stdout.trim()}\n`;
+}

@@ -1,16 +1,21 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { InputFolder } from "../builder/inputs/input-folder.ts";
 import { keptCache } from "../builder/local-cache.ts";
 import { noCache } from "../builder/plan/layer-cache.ts";
 import { type DeliverTarget, deliverAll } from "../delivery/deliver.ts";
 import { decideTarget } from "../delivery/target-content.ts";
-import { checkTargetNames } from "../delivery/target-names.ts";
+import { checkTargetNames, taskFolders } from "../delivery/target-names.ts";
+import { UserError } from "../host/errors.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
+import type { StepContext } from "../host/step-context.ts";
 import { readTree } from "../image/image-tree.ts";
 import { readTaskParams, readTaskSandbox, withoutTaskParams } from "../request/task-params.ts";
+import { taskWords } from "../request/task-words.ts";
 import { openDirectoryStore } from "../store/directory/directory-store.ts";
 import type { Invocation } from "./invocation.ts";
 import { runBuild } from "./run-build.ts";
+import { taskAccess } from "./task-access.ts";
 
 /** Not `cache` itself, which may be a folder of a source with a name that people like. */
 const keptFolder = "cache/oci-build";
@@ -21,9 +26,23 @@ const keptFolder = "cache/oci-build";
  * it, keeps the layers of this run's steps for the next one.
  */
 export async function build({ step: started }: Invocation): Promise<undefined> {
+  const words = (message: string) => taskWords(message, started.env);
+  const log = { ...started.log, warn: (text: string) => started.log.warn(words(text)) };
+  try {
+    await buildTask({ ...started, log });
+  } catch (thrown) {
+    // What other rooms say of a put's params and of a source, a task has under other names.
+    if (thrown instanceof UserError) throw new UserError(words(thrown.message), { cause: thrown });
+    throw thrown;
+  }
+  return undefined;
+}
+
+async function buildTask(started: StepContext): Promise<void> {
   const params = readTaskParams(started.env);
   const step = { ...started, env: withoutTaskParams(started.env) };
-  checkTargetNames(params.additionalTargets, ["image", "cache"], "ADDITIONAL_TARGETS");
+  const inputs: InputFolder = { path: step.cwd, kind: "task" };
+  checkTargetNames(params.additionalTargets, taskFolders, "ADDITIONAL_TARGETS");
   await using held = new AsyncDisposableStack();
   const { path: folder } = held.use(await createPrivateFolder("task"));
   const store = held.use(openDirectoryStore({ directory: folder }));
@@ -32,8 +51,8 @@ export async function build({ step: started }: Invocation): Promise<undefined> {
     await runBuild({
       step,
       options: params,
-      folder: { path: step.cwd, kind: "task" },
-      access: { hosts: new Map() },
+      folder: inputs,
+      access: await taskAccess(started.env, inputs),
       daemons: { kind: "own", sandbox: readTaskSandbox(started.env) },
       cache: kept === undefined ? noCache : keptCache(kept),
       buildkitConfig: undefined,
@@ -58,7 +77,6 @@ export async function build({ step: started }: Invocation): Promise<undefined> {
     targets.push({ ...decided, folder: join(step.cwd, index === 0 ? "image" : target) });
   }
   await deliverAll(targets);
-  return undefined;
 }
 
 async function isFolder(path: string): Promise<boolean> {

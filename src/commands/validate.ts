@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { deliveredNames } from "../delivery/delivered-files.ts";
-import { checkTargetNames } from "../delivery/target-names.ts";
+import { checkTargetNames, taskFolders } from "../delivery/target-names.ts";
 import { messageOf, UserError } from "../host/errors.ts";
 import { styled } from "../host/log.ts";
 import { type CheckedPipeline, checkPipeline } from "../request/pipeline/check-pipeline.ts";
@@ -65,7 +65,7 @@ function nothingFound(file: string): string {
 /** What a step refuses of params that were read. */
 function checkParams(params: PutParams, kind: "put" | "task"): void {
   if (kind === "task") {
-    checkTargetNames(params.additionalTargets, ["image", "cache"], "ADDITIONAL_TARGETS");
+    checkTargetNames(params.additionalTargets, taskFolders, "ADDITIONAL_TARGETS");
     return;
   }
   checkTargetNames(params.additionalTargets, deliveredNames, "params.additional_targets");

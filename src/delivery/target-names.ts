@@ -1,6 +1,12 @@
 import { UserError } from "../host/errors.ts";
 import type { TargetName } from "../image/target-name.ts";
 
+/** The folder beside the targets' that keeps a task's layers for its next run. */
+const taskCache = "cache";
+
+/** Folders that a task's additional targets can't have. */
+export const taskFolders: readonly string[] = ["image", taskCache];
+
 /**
  * Checks that each additional target gets a folder of its own, named like it.
  * @param taken names of what lies beside these folders
@@ -15,8 +21,9 @@ export function checkTargetNames(
   for (const name of names) {
     const shown = JSON.stringify(name);
     if (taken.includes(name)) {
+      const owner = name === taskCache ? "task's layer cache" : `main target's own ${shown}`;
       throw new UserError(
-        `${subject}: the folder of ${shown} would take the place of the main target's own ${shown}; name the stage otherwise`,
+        `${subject}: the folder of ${shown} would take the place of the ${owner}; give the stage another name`,
       );
     }
     if (seen.has(name)) throw new UserError(`${subject}: ${shown} is there twice; remove one`);

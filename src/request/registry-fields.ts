@@ -4,7 +4,7 @@ import { parseReferenceHost, type Repository } from "../image/reference.ts";
 import type { AwsAccess, HostAccess, RegistryAccess } from "../registry/access.ts";
 import { hostOfServer, parseDockerConfig } from "../registry/docker-config.ts";
 import { withMirrors } from "../registry/mirrors.ts";
-import { refuseUnusable } from "./read-json.ts";
+import { readAs, refuseUnusable } from "./read-json.ts";
 import { flag, nonEmpty, pem, present } from "./scalars.ts";
 
 /** How to reach one registry, as `registries:` says it for a host and the source's own fields for its store. */
@@ -58,32 +58,60 @@ export function readRegistryAccess(
   repository: Repository | undefined,
   aws: AwsAccess | undefined,
 ): RegistryAccess {
-  const own = new Map<string, HostAccess>();
-  for (const [key, fields] of Object.entries(given.registries)) {
-    const host = parseReferenceHost(hostOfServer(key), `source.registries.${key}`);
-    own.set(host, { ...own.get(host), ...hostAccess(host, fields) });
-  }
+  const own = readHosts(given.registries, "source.registries");
   if (repository !== undefined) {
     const { username, password, insecure, ca_certs: caCerts } = given;
     const store = present({ username, password, insecure: insecure || undefined, caCerts });
     if (Object.keys(store).length > 0) own.set(repository.host, { ...own.get(repository.host), ...store });
   }
-  const mirrored = [
-    ...Object.entries(given.registries).map(([key, fields]) => [key, fields.mirrors] as const),
-    ["docker.io", given.registry_mirrors] as const,
-  ];
-  const hosts = mirrored.reduce<ReadonlyMap<string, HostAccess>>(
-    (known, [key, names]) =>
-      withMirrors(known, parseReferenceHost(hostOfServer(key), "source.registries"), names),
-    own,
+  const hosts = withMirrors(
+    withOwnMirrors(own, given.registries, "source.registries"),
+    "docker.io",
+    given.registry_mirrors,
   );
   const dockerConfig = given.docker_config === undefined ? undefined : readDockerConfig(given.docker_config);
   return { hosts, ...present({ caCerts: given.ca_certs, dockerConfig, aws }) };
 }
 
-function hostAccess(host: string, fields: z.output<typeof hostFields>): HostAccess {
+type Registries = RegistryFields["registries"];
+
+const Registries = z.record(z.string(), hostFields);
+
+/**
+ * How to reach registries, by a map such as the source's `registries`.
+ * @param subject names the map in messages
+ * @throws UserError for what is no such map, and for fields that don't go together
+ */
+export function readRegistries(given: unknown, subject: string): ReadonlyMap<string, HostAccess> {
+  refuseUnusable(given, [subject]);
+  const registries = readAs(Registries, given, subject);
+  return withOwnMirrors(readHosts(registries, subject), registries, subject);
+}
+
+function readHosts(registries: Registries, subject: string): Map<string, HostAccess> {
+  const own = new Map<string, HostAccess>();
+  for (const [key, fields] of Object.entries(registries)) {
+    const host = parseReferenceHost(hostOfServer(key), `${subject}.${key}`);
+    own.set(host, { ...own.get(host), ...hostAccess(fields, `${subject}.${host}`) });
+  }
+  return own;
+}
+
+function withOwnMirrors(
+  own: ReadonlyMap<string, HostAccess>,
+  registries: Registries,
+  subject: string,
+): ReadonlyMap<string, HostAccess> {
+  return Object.entries(registries).reduce(
+    (known, [key, { mirrors: names }]) =>
+      withMirrors(known, parseReferenceHost(hostOfServer(key), subject), names),
+    own,
+  );
+}
+
+function hostAccess(fields: z.output<typeof hostFields>, subject: string): HostAccess {
   if ((fields.username === undefined) !== (fields.password === undefined)) {
-    throw new UserError(`source.registries.${host}: expected username and password together`);
+    throw new UserError(`${subject}: expected username and password together`);
   }
   return present({
     username: fields.username,

@@ -30,7 +30,7 @@ export const pem = z
   .transform((given) => (Array.isArray(given) ? given.join("\n") : given));
 
 const idPart = "[A-Za-z0-9_.:@-]+";
-export const idPattern = `(?!-)(?!(.*\\/)?\\.\\.?(\\/|$))(?=.{1,256}$)${idPart}(\\/${idPart})*$`;
+export const idPattern = `(?!-)(?!(.*\\/)?\\.\\.?(\\/|$))(?=.{1,200}$)${idPart}(\\/${idPart})*$`;
 
 /**
  * Ids of secrets and ssh keys: `.npmrc` (which is what `--mount=type=secret,target=/root/.npmrc` asks for),
@@ -38,7 +38,7 @@ export const idPattern = `(?!-)(?!(.*\\/)?\\.\\.?(\\/|$))(?=.{1,256}$)${idPart}(
  */
 export const id = z.string().regex(new RegExp(`^${idPattern}`), {
   error:
-    'expected up to 256 letters, digits, "_", ".", ":", "@", "-" and "/" (no part may be "." or ".."), as in npm_token',
+    'expected up to 200 letters, digits, "_", ".", ":", "@", "-" and "/" (no part may be "." or ".."), as in npm_token',
 });
 
 const sizeWords = { error: "expected a number of bytes, or a size such as 64m or 1g" };

@@ -1,9 +1,12 @@
 import { z } from "zod";
 import { sandbox } from "./daemons.ts";
+import { RequestError } from "./faults.ts";
 import { type PutParams, taskForms } from "./put-params.ts";
 import { readAs } from "./read-json.ts";
 import { readPutParams } from "./read-parts.ts";
+import { registriesVariable } from "./task-registries.ts";
 import { findForm } from "./task-syntax.ts";
+import { taskWords } from "./task-words.ts";
 
 /**
  * Reads a task's params from its environment. They are there beside much else, so a variable counts only when its
@@ -13,7 +16,14 @@ import { findForm } from "./task-syntax.ts";
  */
 export function readTaskParams(env: Readonly<Record<string, string | undefined>>): PutParams {
   const given = Object.entries(env).filter(([name, value]) => value !== undefined && isTaskParam(name));
-  return readPutParams(Object.fromEntries(given));
+  try {
+    return readPutParams(Object.fromEntries(given));
+  } catch (thrown) {
+    if (!(thrown instanceof RequestError)) throw thrown;
+    throw new RequestError(
+      thrown.faults.map((fault) => ({ ...fault, message: taskWords(fault.message, env) })),
+    );
+  }
 }
 
 const TaskVariables = z.looseObject({ SANDBOX: sandbox });
@@ -30,7 +40,9 @@ export function readTaskSandbox(env: Readonly<Record<string, string | undefined>
 export function withoutTaskParams(
   env: Readonly<Record<string, string | undefined>>,
 ): Readonly<Record<string, string | undefined>> {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !isTaskParam(name)));
+  return Object.fromEntries(
+    Object.entries(env).filter(([name]) => !isTaskParam(name) && name !== registriesVariable),
+  );
 }
 
 function isTaskParam(name: string): boolean {

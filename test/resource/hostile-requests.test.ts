@@ -99,7 +99,7 @@ const refused: readonly Refused[] = [
   ...["--id", "a,b", 'a"b', "a=b", "../a", "a\nb"].map((id) => ({
     what: `a secret with the id ${JSON.stringify(id)}`,
     stdin: param("secrets", { [id]: { text: password } }),
-    message: /expected up to 256 letters, digits, "_", ".", ":", "@", "-" and "\/"/,
+    message: /expected up to 200 letters, digits, "_", ".", ":", "@", "-" and "\/"/,
   })),
   {
     what: "a path longer than any",
@@ -127,7 +127,7 @@ const refused: readonly Refused[] = [
   {
     what: "a secret whose id is no file's name",
     stdin: param("secrets", { ["x".repeat(300)]: { text: password } }),
-    message: /expected up to 256 letters, digits/,
+    message: /expected up to 200 letters, digits/,
   },
   {
     what: "a time that no image can have",

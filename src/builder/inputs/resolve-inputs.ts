@@ -53,7 +53,7 @@ export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
       namedContext(request, name, { value, dockerfile: dockerfile?.text }),
     ),
     inOrder(options.secrets, (id, source, index) => resolveSecret(request, { id, source, index })),
-    inOrder(options.ssh, (id, sources, index) => sshKeys(request, { id, sources, index })),
+    inOrder(options.ssh, (id, sources) => sshKeys(request, id, sources)),
   ]);
   const gitDockerfile = dockerfile === undefined ? options.dockerfile : undefined;
   const logins = await writeLogins(request, [login, ...contexts.map((named) => named.login)]);
@@ -305,21 +305,21 @@ function secretTooLarge(subject: string, size: number): UserError {
   return new UserError(`${subject}: a secret of ${size} bytes; BuildKit takes at most ${secretLimit}`);
 }
 
-/** buildctl splits `--ssh` at commas, so a key file is handed over under a name of ours. */
+/**
+ * buildctl splits `--ssh` at commas, so a key file is handed over under a name of ours. BuildKit shows that name when it
+ * can't use the key.
+ */
 async function sshKeys(
   { folder, workspace }: ResolveInputs,
-  {
-    id,
-    sources,
-    index: ofId,
-  }: { readonly id: string; readonly sources: readonly SshSource[]; readonly index: number },
+  id: string,
+  sources: readonly SshSource[],
 ): Promise<{ id: string; paths: string[] }> {
   const subject = `ssh.${id}`;
   const paths = sources.map(async (source, index) => {
     const key =
       "path" in source ? await readInputText(folder, source.path, subject, secretLimit) : source.key;
     const text = key.endsWith("\n") ? key : `${key}\n`;
-    return privateFile(workspace, `ssh-${ofId}-${index}`, "key", text);
+    return privateFile(workspace, `ssh-${id.replaceAll("/", "|")}-${index}`, "key", text);
   });
   return { id, paths: await Promise.all(paths) };
 }

@@ -96,7 +96,7 @@ const explanations: readonly Explanation[] = [
     sign: /failed to parse \S+\/ssh-\S+-\d+\/key: ssh: /,
     say: (reason) => {
       const [, id, why] = /\/ssh-(\S+)-\d+\/key: ssh: (.*)/.exec(reason) ?? [];
-      return `ssh.${id}: the key can't be used (${why}); expected a private key without a passphrase`;
+      return `ssh.${id?.replaceAll("|", "/")}: the key can't be used (${why}); expected a private key without a passphrase`;
     },
   },
   {

@@ -1,0 +1,37 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { type InputFolder, readInputText } from "../builder/inputs/input-folder.ts";
+import type { Environment } from "../host/step-context.ts";
+import type { RegistryAccess } from "../registry/access.ts";
+import { parseDockerConfig } from "../registry/docker-config.ts";
+import { readTaskRegistries, registriesVariable } from "../request/task-registries.ts";
+
+/**
+ * How a task reaches registries: by its variable `REGISTRIES`, and by the Docker client's configuration in the folder
+ * that `DOCKER_CONFIG` names (from the task's folder on), else in `~/.docker`.
+ * @throws UserError for a configuration that isn't there or can't be read
+ */
+export async function taskAccess(env: Environment, folder: InputFolder): Promise<RegistryAccess> {
+  const hosts = await readTaskRegistries(env[registriesVariable] ?? "");
+  const dockerConfig = await clientConfig(env, folder);
+  return { hosts, ...(dockerConfig === undefined ? {} : { dockerConfig }) };
+}
+
+async function clientConfig(
+  env: Environment,
+  folder: InputFolder,
+): Promise<Record<string, unknown> | undefined> {
+  const { DOCKER_CONFIG: named = "", HOME: home = "" } = env;
+  const inHome = join(home, ".docker/config.json");
+  if (named === "" && (home === "" || !(await isRegularFile(inHome)))) return undefined;
+  const file = named === "" ? inHome : join(named, "config.json");
+  const subject = named === "" ? "~/.docker/config.json" : "DOCKER_CONFIG";
+  return parseDockerConfig(await readInputText(folder, file, subject), subject);
+}
+
+async function isRegularFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}

@@ -1,0 +1,51 @@
+import type { Environment } from "../host/step-context.ts";
+import { taskForms } from "./put-params.ts";
+import type { TaskForm } from "./task-syntax.ts";
+
+/**
+ * A message as a task's author reads it, who has variables where a put has params: `params.platforms.1: …` becomes
+ * `IMAGE_PLATFORM, item 2: …`, `image_args.base: …` becomes `IMAGE_ARG_base: …`, and what would be in a resource's
+ * source is in the variable `REGISTRIES`. Pure.
+ * @param env the task's, which tells which of several variables of a param was given
+ */
+export function taskWords(message: string, env: Environment): string {
+  return message
+    .split("\n")
+    .map((line) =>
+      line
+        .replace(subjectPattern, (subject: string, param: string, rest: string | undefined) => {
+          const forms = taskForms[param];
+          return forms === undefined || forms.length === 0 ? subject : variableOf(forms, rest, env);
+        })
+        .replaceAll(inSentence, (name: string) => wholeName(taskForms[name] ?? []) ?? name)
+        .replaceAll(/\bsource\.registries\b/g, "REGISTRIES")
+        .replaceAll(elsewhere, "$1 in a resource's source, and a put instead of the task")
+        .replaceAll(/(?:under "?registries"? )?in the source\b/g, "in the variable REGISTRIES")
+        .replace(/^params\.(?=[A-Z])/, ""),
+    )
+    .join("\n");
+}
+
+/** The place at the beginning of a message: `params.add_hosts.db`, `context`, `build_args_file`. */
+const subjectPattern = /^(?:params\.)?([a-z][a-z_]*)(?:\.([^\s:]+(?::\d[^\s:]*)?))?(?=:| (?:is|sets|and) )/;
+
+/** Only a resource can build elsewhere. */
+const elsewhere = /("buildkit: [^"]*") in the source\b/g;
+
+/** Params of several words, wherever a sentence has them but in a path. */
+const inSentence = /(?<![\w/."-])([a-z]+(?:_[a-z]+)+)(?![\w/.-])/g;
+
+function variableOf(forms: readonly TaskForm[], rest: string | undefined, env: Environment): string {
+  const entries = forms.filter((form) => form.kind === "prefix");
+  if (rest !== undefined && entries.length > 0) {
+    const names = entries.map((form) => `${form.prefix}${rest}`);
+    return names.find((name) => env[name] !== undefined) ?? names[0] ?? rest;
+  }
+  const name = wholeName(forms) ?? entries.map((form) => `${form.prefix}*`).join(", ");
+  if (rest === undefined) return name;
+  return /^\d+$/.test(rest) ? `${name}, item ${Number(rest) + 1}` : `${name}, ${rest}`;
+}
+
+function wholeName(forms: readonly TaskForm[]): string | undefined {
+  return forms.find((form) => form.kind === "whole")?.name;
+}

@@ -1,0 +1,34 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { taskWords } from "../../src/request/task-words.ts";
+
+const rows: readonly (readonly [string, string])[] = [
+  ["params.platforms.1: expected os/architecture", "IMAGE_PLATFORM, item 2: expected os/architecture"],
+  ["params.add_hosts.db.0: expected an IP address", "BUILDKIT_ADD_HOSTS, db.0: expected an IP address"],
+  ['context: there is no folder "x"', 'CONTEXT: there is no folder "x"'],
+  ["build_args_file: args line 2: expected name=value", "BUILD_ARGS_FILE: args line 2: expected name=value"],
+  ["image_args.base: image.tar: is damaged", "IMAGE_ARG_base: image.tar: is damaged"],
+  ["secrets.token: a secret of 1 bytes", "BUILDKIT_SECRETTEXT_token: a secret of 1 bytes"],
+  ["secrets.npm: there is no file", "BUILDKIT_SECRET_npm: there is no file"],
+  ["secrets.GIT.host:8443: there is no file", "BUILDKIT_SECRET_GIT.host:8443: there is no file"],
+  ["buildkit_extra_config is not TOML (line 1)", "BUILDKIT_EXTRA_CONFIG is not TOML (line 1)"],
+  ['target stage "x" could not be found', 'target stage "x" could not be found'],
+  ["target and target_file are both given: remove one", "TARGET and TARGET_FILE are both given: remove one"],
+  ['context: there is no folder "a/target_file"', 'CONTEXT: there is no folder "a/target_file"'],
+  ["app/Dockerfile:4: FROM x: not found", "app/Dockerfile:4: FROM x: not found"],
+  ['give it under "registries" in the source', "give it in the variable REGISTRIES"],
+  ["check the password in the source", "check the password in the variable REGISTRIES"],
+  ["params.SANDBOX: expected auto", "SANDBOX: expected auto"],
+  [
+    'or build elsewhere: "buildkit: {address: x}" in the source. Read on',
+    'or build elsewhere: "buildkit: {address: x}" in a resource\'s source, and a put instead of the task. Read on',
+  ],
+  ["source.registries.a.example: expected", "REGISTRIES.a.example: expected"],
+];
+
+test("a task's messages name its variables instead of a put's params and the source", () => {
+  const env = { BUILDKIT_SECRET_npm: "x", "BUILDKIT_SECRET_GIT.host:8443": "x" };
+  for (const [message, said] of rows) assert.equal(taskWords(message, env), said);
+  const both = rows.map(([message]) => message).join("\n");
+  assert.equal(taskWords(both, env), rows.map(([, said]) => said).join("\n"));
+});

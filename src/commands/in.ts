@@ -2,16 +2,21 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type DeliverTarget, deliverAll } from "../delivery/deliver.ts";
 import { deliveredNames } from "../delivery/delivered-files.ts";
-import { type Delivery, decideTarget, type RegistryPlace } from "../delivery/target-content.ts";
+import {
+  type DecidedTarget,
+  type Delivery,
+  decideTarget,
+  type RegistryPlace,
+} from "../delivery/target-content.ts";
 import { checkTargetNames } from "../delivery/target-names.ts";
 import { UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
-import { readTree } from "../image/image-tree.ts";
-import { formatRepository } from "../image/reference.ts";
+import { buildName, formatVersion, type VersionFields } from "../image/build-version.ts";
+import type { Descriptor } from "../image/descriptor.ts";
+import { formatReference, formatRepository } from "../image/reference.ts";
 import { type InRequest, readInRequest } from "../request/in-request.ts";
-import { buildTag } from "../store/build-index.ts";
-import type { StoredBuild } from "../store/store.ts";
-import { imageFields, type MetadataField } from "./image-fields.ts";
+import type { MetadataField, PutRecord } from "../store/build.ts";
+import type { Store, StoredBuild } from "../store/store.ts";
 import type { Invocation } from "./invocation.ts";
 import { openStore } from "./open-store.ts";
 
@@ -19,69 +24,121 @@ import { openStore } from "./open-store.ts";
  * `in`: delivers a stored build into the folder that its argument names; the main target's files directly, each
  * additional target's in a folder of its name.
  *
- * The metadata is what a put tells of the image, for Concourse shows it in place of the put's.
+ * The metadata is what the put told, for Concourse shows the get's in place of it.
  */
 export async function get({ step, args, readInput }: Invocation): Promise<{
-  readonly version: { readonly digest: string };
+  readonly version: VersionFields;
   readonly metadata: readonly MetadataField[];
 }> {
   const request = readInRequest(await readInput());
   const { source, version, params } = request;
   const [folder] = args;
   if (folder === undefined) throw new UserError("expected the folder to deliver into as the first argument");
+  const names = version.targets.map(({ name }) => name);
+  checkTargetNames(names, deliveredNames, "version.targets");
   await mkdir(folder, { recursive: true });
-  const place = placeOf(request);
-  if (params.skipDownload) {
-    await deliverAll([{ step, place, digest: version.digest, image: undefined, folder }]);
-    return { version, metadata: placeFields(place) };
-  }
   await using store = await openStore(source, step);
-  await using build = await store.fetch(version.digest, step.signal);
-  const delivery = {
-    outputOci: params.outputOci ?? build.delivery.outputOci,
-    unpackRootfs: params.unpackRootfs ?? build.delivery.unpackRootfs,
+  const wanted: WantedGet = { request, store, folder, step };
+  const { targets, put } =
+    params.skipDownload && params.platform === undefined
+      ? await unreadTargets(wanted)
+      : await deliverBuild(wanted);
+  const [main] = targets;
+  return { version: formatVersion(version), metadata: [...placeFields(main), ...put.metadata] };
+}
+
+interface WantedGet {
+  readonly request: InRequest;
+  readonly store: Store;
+  readonly folder: string;
+  readonly step: StepContext;
+}
+
+interface Delivered {
+  readonly targets: readonly [DecidedTarget, ...DecidedTarget[]];
+  readonly put: PutRecord;
+}
+
+/** Delivers what the build index alone says. */
+async function unreadTargets({ request, store, folder, step }: WantedGet): Promise<Delivered> {
+  const { version } = request;
+  const { targets, put } = await store.read(version, step.signal);
+  const [main, ...others] = targets;
+  const decided = (descriptor: Descriptor, digest: typeof version.digest, tag: string | undefined) => ({
+    step,
+    place: placeOf(request, tag),
+    digest,
+    top: descriptor.digest,
+    image: undefined,
+  });
+  const first = { ...decided(main.descriptor, version.digest, buildName(version)), folder };
+  const additional = version.targets.flatMap(({ name, digest }) => {
+    const found = others.find((other) => other.name === name);
+    if (found === undefined) return [];
+    return [{ ...decided(found.descriptor, digest, undefined), folder: join(folder, name) }];
+  });
+  await deliverAll([first, ...additional]);
+  return { targets: [first, ...additional], put };
+}
+
+async function deliverBuild({ request, store, folder, step }: WantedGet): Promise<Delivered> {
+  const { version, params } = request;
+  await using build = await store.fetch(version, step.signal);
+  const delivery: Delivery = {
+    outputOci: params.outputOci ?? version.delivery.outputOci,
+    unpackRootfs: params.unpackRootfs ?? version.delivery.unpackRootfs,
     imageTar: params.imageTar,
     platform: params.platform,
   };
-  await deliverAll(await targetsOf(build, { delivery, place, folder, step }));
-  return { version, metadata: [...placeFields(place), ...imageFields(build.tree)] };
+  const targets = await targetsOf(build, delivery, { request, store, folder, step });
+  const [main, ...others] = params.skipDownload ? targets.map(withoutImage) : targets;
+  if (main === undefined) throw new Error("a build has a main target");
+  await deliverAll([main, ...others]);
+  return { targets: [main, ...others], put: build.put };
 }
 
-/** Where a registry has the build: known without asking it. */
-function placeOf({ source: { store }, version }: InRequest): RegistryPlace | undefined {
-  if (store.kind === "directory") return undefined;
-  return { repository: store.repository, tag: buildTag(version.digest) };
+function withoutImage(target: DeliverTarget): DeliverTarget {
+  return { ...target, image: undefined };
 }
 
-function placeFields(place: RegistryPlace | undefined): MetadataField[] {
+async function targetsOf(
+  { blobs, targets: [main, ...others] }: StoredBuild,
+  delivery: Delivery,
+  { request, store, folder, step }: WantedGet,
+): Promise<DeliverTarget[]> {
+  const common = { ...delivery, blobs, step };
+  const place = placeOf(request, buildName(request.version));
+  const targets: DeliverTarget[] = [{ ...decideTarget({ ...common, place, tree: main.tree }), folder }];
+  for (const { name, descriptor, tags, tree } of others) {
+    const tag = await firstTag(tags, descriptor, store, step);
+    const decided = decideTarget({ ...common, place: placeOf(request, tag), tree });
+    targets.push({ ...decided, folder: join(folder, name) });
+  }
+  return targets;
+}
+
+/** The first of an additional target's tags that still leads to it: unlike the build's own, an author's tag may move. */
+async function firstTag(
+  tags: readonly string[],
+  descriptor: Descriptor,
+  store: Store,
+  { signal }: StepContext,
+): Promise<string | undefined> {
+  for (const tag of tags) if (await store.isTagged(tag, descriptor, signal)) return tag;
+  return undefined;
+}
+
+/** Where a registry has an image of the build. */
+function placeOf({ source: { store } }: InRequest, tag: string | undefined): RegistryPlace | undefined {
+  return store.kind === "directory" ? undefined : { repository: store.repository, tag };
+}
+
+function placeFields({ place, top }: DecidedTarget): MetadataField[] {
   if (place === undefined) return [];
   const { repository, tag } = place;
   return [
     { name: "repository", value: formatRepository(repository) },
     ...(tag === undefined ? [] : [{ name: "tag", value: tag }]),
+    { name: "image", value: formatReference({ ...repository, tag: undefined, digest: top }) },
   ];
-}
-
-interface Wanted {
-  readonly delivery: Delivery;
-  readonly place: RegistryPlace | undefined;
-  readonly folder: string;
-  readonly step: StepContext;
-}
-
-async function targetsOf(build: StoredBuild, wanted: Wanted): Promise<DeliverTarget[]> {
-  const { blobs, tree, targets, version } = build;
-  const { delivery, place, folder, step } = wanted;
-  const [, ...others] = targets;
-  const names = others.map(({ name }) => name);
-  checkTargetNames(names, deliveredNames, `${blobs.where}: build ${version}`);
-  const common = { ...delivery, blobs, step };
-  const additional: DeliverTarget[] = [];
-  for (const { name, descriptor } of others) {
-    // The tag leads to the main target's image, so it isn't theirs.
-    const own = { ...common, place: place && { ...place, tag: undefined } };
-    const decided = decideTarget({ ...own, tree: await readTree(blobs, descriptor, step.signal) });
-    additional.push({ ...decided, folder: join(folder, name) });
-  }
-  return [{ ...decideTarget({ ...common, place, tree }), folder }, ...additional];
 }

@@ -1,16 +1,16 @@
 import { type InputFolder, readInputText } from "../builder/inputs/input-folder.ts";
-import type { SolveResult } from "../builder/solve/solve-all.ts";
 import { deliveredNames } from "../delivery/delivered-files.ts";
 import { checkTargetNames } from "../delivery/target-names.ts";
 import { UserError } from "../host/errors.ts";
-import type { Descriptor } from "../image/descriptor.ts";
-import { readTree, versionOf } from "../image/image-tree.ts";
-import type { TargetName } from "../image/target-name.ts";
+import type { StepContext } from "../host/step-context.ts";
+import { type BuildVersion, formatVersion, type VersionFields } from "../image/build-version.ts";
+import { formatReference } from "../image/reference.ts";
 import { readOutRequest } from "../request/out-request.ts";
 import type { PutParams } from "../request/put-params.ts";
-import type { Source } from "../request/source.ts";
-import { planTags, type TagPlan } from "../store/tag-plan.ts";
-import type { MetadataField } from "./image-fields.ts";
+import type { Source, StorePlace } from "../request/source.ts";
+import type { Build, MetadataField } from "../store/build.ts";
+import { checkTargetTags, planTags, type TagPlan } from "../store/tag-plan.ts";
+import { type BuiltTargets, contentVersion, readBuiltTargets } from "./built-targets.ts";
 import type { Invocation } from "./invocation.ts";
 import { openStore } from "./open-store.ts";
 import { putMetadata } from "./put-metadata.ts";
@@ -21,7 +21,7 @@ import { runBuild } from "./run-build.ts";
  * Argument: the put's folder, in which each input lies by its name.
  */
 export async function put({ step, args, readInput }: Invocation): Promise<{
-  readonly version: { readonly digest: string };
+  readonly version: VersionFields;
   readonly metadata: readonly MetadataField[];
 }> {
   const { source, params } = readOutRequest(await readInput());
@@ -30,7 +30,7 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
     throw new UserError("expected the folder of the put's inputs as the first argument");
   const inputs: InputFolder = { path: folder, kind: "put" };
   checkTargetNames(params.additionalTargets, deliveredNames, "params.additional_targets");
-  const tags = await wantedTags(source, params, inputs);
+  const plan = await wantedTags(source, params, inputs);
   await using store = await openStore(source, step);
   await using built = await runBuild({
     step,
@@ -45,25 +45,65 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
     timeouts: source.timeouts,
   });
   const { stage, results } = built;
-  const [{ target, descriptor: main }] = results;
-  const others = params.additionalTargets.map((name) => ({ name, descriptor: resultOf(name, results) }));
-  const tree = await readTree(stage.blobs, main, step.signal);
-  const version = versionOf(tree);
-  const delivery = { unpackRootfs: params.unpackRootfs, outputOci: params.outputOci };
-  const aliases = tags.aliases?.(await store.tags(step.signal)) ?? [];
-  const all = [...new Set([...tags.tags, ...aliases])];
-  await stage.commit({ version, targets: [{ name: target, descriptor: main }, ...others], delivery }, all);
-  step.log.line(`stored ${version} in ${store.where}${all.length === 0 ? "" : `, tagged ${all.join(", ")}`}`);
+  const targets = await readBuiltTargets(stage, results, params, step);
+  const id = putId(step);
+  const version: BuildVersion = {
+    ...contentVersion(targets),
+    delivery: { unpackRootfs: params.unpackRootfs, outputOci: params.outputOci },
+    put: source.versions === "put" ? id.text : undefined,
+  };
+  const earlier = await stage.earlier(version);
+  const aliases = plan.aliases?.(await store.tags(step.signal)) ?? [];
+  const tags = [...new Set([...plan.tags, ...aliases])];
+  checkTargetTags(tags, params.targetTags);
+  const { tree } = targets[0];
+  const metadata = putMetadata({ version, tree, results, tags, at: id.at, env: step.env });
+  await stage.commit({ version, targets, put: { id: id.text, at: id.at, metadata } }, tags);
+  logStored(targets, { step, tags, place: source.store, where: store.where });
+  if (earlier !== undefined) warnOfKnownVersion(version, earlier, step);
   return {
-    version: { digest: version },
-    metadata: putMetadata({ tree, results, tags: all, place: source.store }),
+    version: formatVersion(version),
+    metadata: [...imageField(source.store, targets), ...metadata],
   };
 }
 
-function resultOf(name: TargetName, [, ...additional]: readonly SolveResult[]): Descriptor {
-  const found = additional.find(({ target }) => target === name);
-  if (found === undefined) throw new Error(`the build gave no result for target ${name}`);
-  return found.descriptor;
+/** What tells this put from every other, and when it was. Two in one build of Concourse differ too. */
+function putId({ env }: StepContext): { readonly text: string; readonly at: number } {
+  const at = Date.now();
+  const build = /^[A-Za-z0-9]{1,40}$/.exec(env["BUILD_ID"] ?? "")?.[0] ?? "put";
+  return { text: `${build}-${new Date(at).toISOString()}-${crypto.randomUUID().slice(0, 8)}`, at };
+}
+
+/** Concourse gives a version its place in the history when it first sees it, and never another (atc/db, SaveOutput). */
+function warnOfKnownVersion(version: BuildVersion, earlier: Build, { log }: StepContext): void {
+  if (JSON.stringify(formatVersion(earlier.version)) !== JSON.stringify(formatVersion(version))) return;
+  log.line(
+    "this version was stored before: Concourse keeps it at its place in the resource's history, and no job is triggered by it again. Where every put shall be the newest version, set versions: put in the source (docs/versions.md)",
+  );
+}
+
+interface Stored {
+  readonly step: StepContext;
+  readonly tags: readonly string[];
+  readonly place: StorePlace;
+  readonly where: string;
+}
+
+function logStored([main, ...others]: BuiltTargets, { step, tags, place, where }: Stored): void {
+  for (const { name, descriptor, tags: own } of [{ ...main, name: "", tags }, ...others]) {
+    const stored =
+      place.kind === "registry"
+        ? `stored as ${formatReference({ ...place.repository, tag: undefined, digest: descriptor.digest })}`
+        : `stored ${descriptor.digest} in ${where}`;
+    const tagged = own.length === 0 ? "" : `, tagged ${own.join(", ")}`;
+    step.log.line(`${name === "" ? "" : `target ${name}: `}${stored}${tagged}`);
+  }
+}
+
+function imageField(place: StorePlace, [main]: BuiltTargets): MetadataField[] {
+  if (place.kind === "directory") return [];
+  const { digest } = main.descriptor;
+  return [{ name: "image", value: formatReference({ ...place.repository, tag: undefined, digest }) }];
 }
 
 async function wantedTags(source: Source, params: PutParams, inputs: InputFolder): Promise<TagPlan> {
@@ -80,7 +120,11 @@ async function wantedTags(source: Source, params: PutParams, inputs: InputFolder
     variant: params.variant ?? source.variant,
     bumpAliases: params.bumpAliases,
   });
-  if (plan.tags.length > 0 && source.store.kind !== "registry")
+  checkTargetTags(plan.tags, params.targetTags);
+  if (
+    plan.tags.length + [...params.targetTags.values()].flat().length > 0 &&
+    source.store.kind !== "registry"
+  )
     throw new UserError(
       "params: tags need a registry: name source.repository instead of source.directory, or leave them out",
     );

@@ -1,45 +1,79 @@
 import type { SolveResult } from "../builder/solve/solve-all.ts";
-import type { ImageTree } from "../image/image-tree.ts";
-import { formatReference } from "../image/reference.ts";
-import type { StorePlace } from "../request/source.ts";
-import { imageFields, type MetadataField } from "./image-fields.ts";
+import { formatBytes } from "../host/format.ts";
+import type { BuildVersion } from "../image/build-version.ts";
+import { configDigestOf, type ImageTree } from "../image/image-tree.ts";
+import { formatPlatform } from "../image/platform.ts";
+import type { MetadataField } from "../store/build.ts";
 
 export interface DescribedPut {
+  readonly version: BuildVersion;
   /** Of the main target. */
   readonly tree: ImageTree;
   readonly results: readonly SolveResult[];
   readonly tags: readonly string[];
-  readonly place: StorePlace;
+  /** When it was stored, in milliseconds since 1970. */
+  readonly at: number;
+  /** The step's environment, which names the build in Concourse. */
+  readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** What a person wants to know of a build: which image, how large, how much of it was work. */
-export function putMetadata({ tree, results, tags, place }: DescribedPut): MetadataField[] {
+/**
+ * What a person wants to know of a build: which image, how large, how much of it was work, whose. It is kept with the
+ * build, and every get of it repeats it.
+ */
+export function putMetadata({ version, tree, results, tags, at, env }: DescribedPut): MetadataField[] {
   const summaries = results.flatMap((result) => result.summaries);
   const steps = summaries.map((summary) => summary.steps);
   const warnings = summaries.flatMap((summary) => summary.warnings);
-  const targets = results.slice(1).map(({ target }) => target);
-  return [
-    ...(place.kind === "registry"
-      ? [
-          {
-            name: "image",
-            value: formatReference({ ...place.repository, tag: undefined, digest: tree.top.digest }),
-          },
-        ]
-      : []),
-    ...(tags.length === 0 ? [] : [{ name: "tags", value: tags.join(" ") }]),
+  const run = sum(steps.map((counts) => counts.run));
+  const cached = sum(steps.map((counts) => counts.cached));
+  const targets = version.targets.map(({ name }) => name).join(" ");
+  return present({
+    digest: version.digest,
+    tags: tags.join(" "),
     ...imageFields(tree),
-    ...(targets.length === 0 ? [] : [{ name: "additional targets", value: targets.join(" ") }]),
-    {
-      name: "steps",
-      value: `${sum(steps.map(({ run }) => run))} run, ${sum(steps.map(({ cached }) => cached))} cached`,
-    },
-    { name: "warnings", value: String(warnings.length) },
-    {
-      name: "build time",
-      value: `${Math.max(...summaries.map(({ seconds }) => seconds)).toFixed(1)} s`,
-    },
-  ];
+    additional_targets: targets,
+    steps: `${run} run, ${cached} cached`,
+    warnings: String(warnings.length),
+    build_time: `${Math.max(...summaries.map(({ seconds }) => seconds)).toFixed(1)} s`,
+    stored: new Date(at).toISOString(),
+    concourse_build: concourseBuild(env),
+  });
+}
+
+function present(fields: Readonly<Record<string, string>>): MetadataField[] {
+  return Object.entries(fields).flatMap(([name, value]) => (value === "" ? [] : [{ name, value }]));
+}
+
+function imageFields({ top, images, indexes }: ImageTree): Readonly<Record<string, string>> {
+  const shown = images.map((image) => {
+    const { layers } = image.manifest;
+    return {
+      platform: formatPlatform(image.platform),
+      config: configDigestOf(image),
+      layers: String(layers.length),
+      size: formatBytes(layers.reduce((total, { size }) => total + size, 0)),
+    };
+  });
+  const perPlatform = (field: "config" | "layers" | "size") =>
+    shown
+      .map((image) => (shown.length === 1 ? image[field] : `${image.platform}: ${image[field]}`))
+      .join(", ");
+  return {
+    [indexes.length > 0 ? "index_digest" : "manifest_digest"]: top.digest,
+    config_digest: perPlatform("config"),
+    platforms: shown.map(({ platform }) => platform).join(", "),
+    size: perPlatform("size"),
+    layers: perPlatform("layers"),
+  };
+}
+
+/** `main/images/build #12`: team, pipeline, job and the build's number there; empty outside a job. */
+function concourseBuild(env: DescribedPut["env"]): string {
+  const place = [env["BUILD_TEAM_NAME"], env["BUILD_PIPELINE_NAME"], env["BUILD_JOB_NAME"]];
+  const number = env["BUILD_NAME"];
+  if (number === undefined || place.includes(undefined)) return "";
+  return `${place.join("/")} #${number}`;
 }
 
 function sum(numbers: readonly number[]): number {

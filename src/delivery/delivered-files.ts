@@ -1,6 +1,6 @@
 import { writeSmallFile } from "../host/atomic-write.ts";
 import type { Blobs } from "../image/blobs.ts";
-import { formatRepository } from "../image/reference.ts";
+import { formatReference, formatRepository } from "../image/reference.ts";
 import { imageLabels, imageMetadata } from "./metadata.ts";
 import type { DecidedTarget } from "./target-content.ts";
 import { writeImage } from "./write-image.ts";
@@ -26,6 +26,10 @@ export const deliveredFiles: readonly DeliveredFile[] = [
   { name: "image.tar", write: (target, path) => writeImage(target, "image.tar", path) },
   { name: "image", write: (target, path) => writeImage(target, "image", path) },
   textFile("digest", ({ digest }) => digest),
+  textFile(
+    "reference",
+    ({ place, top }) => place && formatReference({ ...place.repository, tag: undefined, digest: top }),
+  ),
   textFile("repository", ({ place }) => place && formatRepository(place.repository)),
   textFile("tag", ({ place }) => place?.tag),
   textFile(

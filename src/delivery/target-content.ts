@@ -38,6 +38,8 @@ export interface DecidedTarget {
   readonly place: RegistryPlace | undefined;
   /** The config digest of the one image, or the digest of the index of several platforms. */
   readonly digest: Digest;
+  /** Of the manifest or index that the image is pulled by. */
+  readonly top: Digest;
   /** Undefined: only what is known without the image is delivered. */
   readonly image: DecidedImage | undefined;
 }
@@ -65,6 +67,7 @@ export function decideTarget(target: TargetContent): DecidedTarget {
     step,
     place,
     digest: versionOf(tree),
+    top: tree.top.digest,
     image: {
       tree,
       blobs,

@@ -33,6 +33,8 @@ export function parseReference(text: string, subject: string): Reference {
   if (scheme !== undefined) throw new UserError(`${subject}: an image name has no scheme; remove ${scheme}`);
   const at = text.indexOf("@");
   if (text.indexOf("@", at + 1) !== -1) throw invalidReference(subject, text, 'it has more than one "@"');
+  if (text.indexOf("/", at) !== -1 && at !== -1)
+    throw invalidReference(subject, text, "what has a user and a password is no host[:port]");
   const beforeDigest = at === -1 ? text : text.slice(0, at);
   const digest = at === -1 ? undefined : parseDigest(text.slice(at + 1), subject);
   const colon = beforeDigest.lastIndexOf(":");

@@ -59,6 +59,15 @@ async function digestAt(
   return status === 200 && typeof told === "string" ? told : undefined;
 }
 
+/** Digest of the manifest or index that a tag leads to; undefined when there is no such tag, or the registry doesn't tell. @throws RegistryError */
+export function taggedDigest(
+  client: RegistryClient,
+  tag: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  return client.retrier.run(signal, () => digestAt(client, tag, signal));
+}
+
 /**
  * Stores a manifest or index under a tag, or under its digest. What a registry has stored although it answered with
  * an error counts as stored.

@@ -2,22 +2,25 @@ import { z } from "zod";
 import { adviseOn } from "./foreign-names.ts";
 import { readAs, readObject } from "./read-json.ts";
 import { Source } from "./source.ts";
+import { readVersion } from "./version.ts";
 
-const version = z.record(z.string(), z.string());
-
-const CheckRequest = z.strictObject({ source: z.unknown(), version: version.nullish() });
+const CheckRequest = z.strictObject({
+  source: z.unknown(),
+  version: z.record(z.string(), z.string()).nullish(),
+});
 
 /** Concourse's request to `check`. The version is null as long as there is none. */
 export interface CheckRequest {
   readonly source: Source;
+  /** As Concourse gave it. */
   readonly version: Readonly<Record<string, string>> | null;
 }
 
-/** @throws UserError for a request that is no JSON, and for a source with a fault */
+/** @throws UserError for a request that is no JSON, for a source with a fault, and for what is no version of this resource */
 export function readCheckRequest(text: string): CheckRequest {
   const request = readAs(CheckRequest, readObject(text), "request");
-  return {
-    source: readAs(Source, request.source, "source", { advise: adviseOn("source") }),
-    version: request.version ?? null,
-  };
+  const source = readAs(Source, request.source, "source", { advise: adviseOn("source") });
+  const version = request.version ?? null;
+  if (version !== null) readVersion(version);
+  return { source, version };
 }

@@ -13,7 +13,7 @@ export const getFields = {
   skip_download: flag
     .default(false)
     .describe(
-      "Deliver only `digest`, `repository` and `tag`, and ask no store; for the get that follows a put when no step needs the image.",
+      "Deliver only `digest`, `reference`, `repository` and `tag`, for one request; for the get that follows a put when no step needs the image.",
     ),
   platform: z
     .string()

@@ -54,7 +54,7 @@ export const imageName = z.string().regex(/^[^\s,"]+$/, {
   error: "expected an image name, without blanks, commas and quotes",
 });
 
-export const targetName = z
+const targetName = z
   .string()
   .regex(new RegExp(`^${targetNamePattern}$`), {
     error: 'expected the name of a stage: letters, digits, "_", "." and "-"',
@@ -90,3 +90,13 @@ export const compression = z
       ? { type: given, level: undefined, force: false }
       : { type: given.type, level: given.level, force: given.force ?? false },
   );
+
+/** Additional targets, each with the tags of its own. */
+export const additionalTargets = z
+  .union([z.array(targetName), z.record(targetName, z.strictObject({ tags: z.array(text).default([]) }))], {
+    error: "expected a list of stages, or a map of stages: {test: {tags: [test-1]}}",
+  })
+  .transform((given): ReadonlyMap<TargetName, readonly string[]> => {
+    if (Array.isArray(given)) return new Map(given.map((name) => [name, []]));
+    return new Map(Object.entries(given).map(([name, { tags }]) => [name as TargetName, tags]));
+  });

@@ -3,6 +3,7 @@ import { UserError } from "../host/errors.ts";
 import { platformPattern } from "../image/platform.ts";
 import { targetNamePattern } from "../image/target-name.ts";
 import {
+  additionalTargets,
   annotationName,
   compression,
   contextName,
@@ -14,7 +15,6 @@ import {
   secretSource,
   ssh,
   stageName,
-  targetName,
   ulimit,
 } from "./param-values.ts";
 import {
@@ -99,9 +99,9 @@ export const putParams = {
     doc: "File that holds the name of the build stage.",
   },
   additional_targets: {
-    schema: z.array(targetName).prefault([]),
+    schema: additionalTargets.prefault([]),
     upper: [whole("ADDITIONAL_TARGETS", commaList(targetNamePattern))],
-    doc: "More build stages to build at the same time; each is delivered into a folder of its name.",
+    doc: "More build stages to build at the same time; each is delivered into a folder of its name. A list, or a map with tags of their own: `{test: {tags: [test-1]}}`.",
   },
   image_args: {
     schema: z.record(argName, nonEmpty).default({}),
@@ -296,7 +296,9 @@ export const PutParams = z.strictObject(shape).transform((given, { issues }) => 
     labelsFile: given.labels_file,
     target: given.target,
     targetFile: given.target_file,
-    additionalTargets: [...new Set(given.additional_targets)],
+    additionalTargets: [...given.additional_targets.keys()],
+    /** By name of an additional target. */
+    targetTags: given.additional_targets,
     imageArgs: given.image_args,
     contexts: given.contexts,
     platforms: given.platforms,

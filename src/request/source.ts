@@ -28,6 +28,12 @@ export const sourceFields = {
     .optional()
     .describe("Which builds a directory keeps when a new one is stored: `{builds, days}`; by default all."),
   variant: text.optional().describe("Default of a put's `variant`."),
+  versions: z
+    .enum(["image", "put"])
+    .default("image")
+    .describe(
+      "What a new version is: `image`, a build that gives another image; `put`, every put, so that reverts trigger jobs too (docs/versions.md).",
+    ),
   ...registryFields,
   timeouts: z
     .strictObject({
@@ -56,6 +62,7 @@ export const Source = z.strictObject(sourceFields).transform((given, { issues })
   return {
     store: storePlace(given, repository),
     variant: given.variant,
+    versions: given.versions,
     timeouts: present({
       stall: milliseconds(given.timeouts.stall),
       retry: milliseconds(given.timeouts.retry),

@@ -1,36 +1,32 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
+import { type BuildVersion, formatVersion, parseVersionFields } from "../image/build-version.ts";
 import { Descriptor } from "../image/descriptor.ts";
-import { type Digest, hexOf, parseDigest } from "../image/digest.ts";
 import { parseDocument } from "../image/documents.ts";
 import { mediaTypes } from "../image/media-types.ts";
 import { isTargetName } from "../image/target-name.ts";
-import type { AdditionalTarget, Build, BuiltTarget } from "./build.ts";
+import type { AdditionalTarget, Build, BuiltTarget, MetadataField } from "./build.ts";
 
 /**
  * Annotations of a build index. They begin with Concourse's domain in reverse, as the OCI image-spec asks for
  * (annotations.md#rules), and with the name of this resource type.
  */
-const buildAnnotations = {
-  /** On the index: the digest that is the build's version in Concourse. */
+export const buildAnnotations = {
+  /** On the index: the version that the put answered, as JSON. */
   version: "org.concourse-ci.oci-build.version",
-  /** On the index: `true` or `false`, whether a get unpacks the root filesystem unless told otherwise. */
-  unpackRootfs: "org.concourse-ci.oci-build.unpack-rootfs",
-  /** On the index: `true` or `false`, whether a get delivers an OCI layout unless told otherwise. */
-  outputOci: "org.concourse-ci.oci-build.output-oci",
+  /** On the index: what tells the put from every other. It gives each put's index bytes of its own. */
+  put: "org.concourse-ci.oci-build.put",
+  /** On the index: when the put stored it (RFC 3339). */
+  stored: "org.concourse-ci.oci-build.stored",
+  /** On the index: what a get repeats as metadata, as a JSON list of {name, value}. */
+  metadata: "org.concourse-ci.oci-build.metadata",
   /** On each descriptor: the target's name in the Dockerfile; empty for its last stage. */
   target: "org.concourse-ci.oci-build.target",
+  /** On an additional target's descriptor: the tags that the put pointed at it, separated by blanks. */
+  tags: "org.concourse-ci.oci-build.tags",
 } as const;
 
-/**
- * The tag by which a registry has the build index of a version. Not `sha256-<hex>`: that form belongs to the referrers
- * fallback (OCI distribution-spec, referrers tag schema).
- */
-export function buildTag(version: Digest): string {
-  return `build-${hexOf(version)}`;
-}
-
-const booleanText = z.enum(["true", "false"]).transform((text) => text === "true");
+const Metadata = z.array(z.object({ name: z.string(), value: z.string() }));
 
 const BuildIndex = z.looseObject({
   schemaVersion: z.literal(2),
@@ -38,74 +34,123 @@ const BuildIndex = z.looseObject({
   manifests: z.array(
     z.looseObject({
       ...Descriptor.shape,
-      annotations: z.looseObject({ [buildAnnotations.target]: z.string() }),
+      annotations: z.looseObject({
+        [buildAnnotations.target]: z.string(),
+        [buildAnnotations.tags]: z.string().optional(),
+      }),
     }),
   ),
   annotations: z.looseObject({
     [buildAnnotations.version]: z.string(),
-    [buildAnnotations.unpackRootfs]: booleanText,
-    [buildAnnotations.outputOci]: booleanText,
+    [buildAnnotations.put]: z.string(),
+    [buildAnnotations.stored]: z.iso.datetime(),
+    [buildAnnotations.metadata]: z.string(),
   }),
 });
 
 /**
  * The build index: an OCI image index (image-index.md) with one descriptor for each target, the main one first,
- * annotated with {@link buildAnnotations}. The same build always gives the same bytes. Of a descriptor, media type,
- * digest, size, platform and annotations are kept.
+ * annotated with {@link buildAnnotations}. Of a descriptor, media type, digest, size, platform and annotations are
+ * kept.
  */
-export function encodeBuildIndex({ version, targets, delivery }: Build): Uint8Array {
+export function encodeBuildIndex({ version, targets: [main, ...others], put }: Build): Uint8Array {
   const index = {
     schemaVersion: 2,
     mediaType: mediaTypes.ociIndex,
-    manifests: targets.map(({ name, descriptor: { mediaType, digest, size, platform, annotations } }) => ({
-      mediaType,
-      digest,
-      size,
-      ...(platform && { platform }),
-      annotations: sorted({ ...annotations, [buildAnnotations.target]: name }),
-    })),
+    manifests: [encodeTarget(main, []), ...others.map((target) => encodeTarget(target, target.tags))],
     annotations: sorted({
-      [buildAnnotations.version]: version,
-      [buildAnnotations.unpackRootfs]: String(delivery.unpackRootfs),
-      [buildAnnotations.outputOci]: String(delivery.outputOci),
+      [buildAnnotations.version]: JSON.stringify(formatVersion(version)),
+      [buildAnnotations.put]: put.id,
+      [buildAnnotations.stored]: new Date(put.at).toISOString(),
+      [buildAnnotations.metadata]: JSON.stringify(put.metadata),
     }),
   };
   return Buffer.from(JSON.stringify(index));
 }
 
+function encodeTarget({ name, descriptor }: BuiltTarget, tags: readonly string[]): Descriptor {
+  const { mediaType, digest, size, platform, annotations } = descriptor;
+  return {
+    mediaType,
+    digest,
+    size,
+    ...(platform && { platform }),
+    annotations: sorted({
+      ...annotations,
+      [buildAnnotations.target]: name,
+      ...(tags.length > 0 && { [buildAnnotations.tags]: tags.join(" ") }),
+    }),
+  };
+}
+
 /**
- * Reads what {@link encodeBuildIndex} wrote. The version is what the index claims: check it with `verifyVersion`.
+ * Reads what {@link encodeBuildIndex} wrote. Everything in it is what the store claims: a get holds the targets
+ * against the version that Concourse named.
  * @param where names the store in messages
- * Nothing vouches for the targets' names, and each names a folder: what can't name a stage is refused.
  * @throws UserError when it isn't a build index
  */
 export function decodeBuildIndex(bytes: Uint8Array, where: string): Build {
   const subject = `${where}: build index`;
   const { manifests, annotations } = parseDocument(BuildIndex, bytes, subject);
-  const [main, ...others] = manifests.map(
-    ({ annotations: { [buildAnnotations.target]: name, ...rest }, ...fields }) =>
-      toTarget(name, { ...fields, ...(Object.keys(rest).length > 0 && { annotations: rest }) } as Descriptor),
-  );
+  const [main, ...others] = manifests.map(readTarget);
   if (main === undefined) throw new UserError(`${subject}: holds no target; expected the main target first`);
   return {
-    version: parseDigest(annotations[buildAnnotations.version], `${subject}: version`),
-    targets: [main, ...others.map((target) => additionalTarget(target, subject))],
-    delivery: {
-      unpackRootfs: annotations[buildAnnotations.unpackRootfs],
-      outputOci: annotations[buildAnnotations.outputOci],
+    version: readVersion(annotations[buildAnnotations.version], subject),
+    targets: [
+      { name: main.name, descriptor: main.descriptor },
+      ...others.map((target) => additionalTarget(target, subject)),
+    ],
+    put: {
+      id: annotations[buildAnnotations.put],
+      at: Date.parse(annotations[buildAnnotations.stored]),
+      metadata: readMetadata(annotations[buildAnnotations.metadata], subject),
     },
   };
 }
 
-function toTarget(name: string, descriptor: Descriptor): BuiltTarget {
-  return { name, descriptor };
+type IndexEntry = z.infer<typeof BuildIndex>["manifests"][number];
+
+function readTarget({ annotations, ...fields }: IndexEntry) {
+  const { [buildAnnotations.target]: name, [buildAnnotations.tags]: tags, ...rest } = annotations;
+  const descriptor = { ...fields, ...(Object.keys(rest).length > 0 && { annotations: rest }) } as Descriptor;
+  return { name, descriptor, tags: tags?.split(" ") ?? [] };
 }
 
-function additionalTarget({ name, descriptor }: BuiltTarget, subject: string): AdditionalTarget {
-  if (isTargetName(name)) return { name, descriptor };
+function additionalTarget(
+  target: BuiltTarget & Pick<AdditionalTarget, "tags">,
+  subject: string,
+): AdditionalTarget {
+  const { name } = target;
+  if (isTargetName(name)) return { ...target, name };
   throw new UserError(
     `${subject}: ${JSON.stringify(name.slice(0, 100))} can't be the name of a target. It was damaged or replaced; run the put again`,
   );
+}
+
+function readVersion(text: string, subject: string): BuildVersion {
+  const fields = readJson(text);
+  const version =
+    typeof fields === "object" && fields !== null
+      ? parseVersionFields(fields as Readonly<Record<string, unknown>>)
+      : undefined;
+  if (version !== undefined) return version;
+  throw new UserError(
+    `${subject}: ${JSON.stringify(text.slice(0, 100))} is no version. It was damaged, or stored by another release of this resource; run the put again`,
+  );
+}
+
+function readMetadata(text: string, subject: string): readonly MetadataField[] {
+  const metadata = Metadata.safeParse(readJson(text));
+  if (metadata.success) return metadata.data;
+  throw new UserError(`${subject}: its metadata is no JSON list of names and values; run the put again`);
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function sorted(annotations: Readonly<Record<string, string>>): Record<string, string> {

@@ -1,5 +1,5 @@
+import type { BuildVersion } from "../image/build-version.ts";
 import type { Descriptor } from "../image/descriptor.ts";
-import type { Digest } from "../image/digest.ts";
 import type { TargetName } from "../image/target-name.ts";
 
 /** One built target: its stage's name (empty for the Dockerfile's last stage) and the image or image index it gave. */
@@ -11,18 +11,31 @@ export interface BuiltTarget {
 /** One built beside the main target, which a get delivers into a folder of its name. */
 export interface AdditionalTarget extends BuiltTarget {
   readonly name: TargetName;
+  /** Tags that the put pointed at this image; they may have moved on since. */
+  readonly tags: readonly string[];
 }
 
-/** What the put asked the get to deliver; get params override it. */
-export interface DeliveryDefaults {
-  readonly unpackRootfs: boolean;
-  readonly outputOci: boolean;
+/** One row of what Concourse shows beside a version. */
+export interface MetadataField {
+  /** In snake_case, so that pipelines can use it as `((.:name.field))`. */
+  readonly name: string;
+  readonly value: string;
 }
 
 /** A whole build, as the build index records it: the main target first. */
 export interface Build {
-  /** The version's digest: config digest of the one runnable image, or digest of the index of several platforms. */
-  readonly version: Digest;
+  /** As the put answered it. */
+  readonly version: BuildVersion;
   readonly targets: readonly [BuiltTarget, ...AdditionalTarget[]];
-  readonly delivery: DeliveryDefaults;
+  readonly put: PutRecord;
+}
+
+/** The put that stored a build, the last one where there were several. */
+export interface PutRecord {
+  /** Tells it from every other. */
+  readonly id: string;
+  /** When it stored the build, in milliseconds since 1970. */
+  readonly at: number;
+  /** What a get repeats. */
+  readonly metadata: readonly MetadataField[];
 }

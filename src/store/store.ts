@@ -1,9 +1,9 @@
 import type { Blobs } from "../image/blobs.ts";
+import type { BuildVersion } from "../image/build-version.ts";
 import type { Descriptor } from "../image/descriptor.ts";
-import type { Digest } from "../image/digest.ts";
 import type { Exporter } from "../image/exporter.ts";
 import type { ImageTree } from "../image/image-tree.ts";
-import type { Build } from "./build.ts";
+import type { AdditionalTarget, Build, BuiltTarget, PutRecord } from "./build.ts";
 
 /**
  * Keeps builds. A build is there whole or not at all: nothing can be fetched before {@link Stage.commit} has
@@ -19,10 +19,18 @@ export interface Store extends AsyncDisposable {
   /** Opens a place for one build to arrive in; disposing of it without a commit leaves nothing that a get would serve. */
   stage(signal: AbortSignal): Promise<Stage>;
   /**
-   * The build of this version, with the chain from tag or folder to config verified against the version.
+   * The build index of this version alone, in one request: nothing in it is verified.
+   * @throws UserError when there is none
+   */
+  read(version: BuildVersion, signal: AbortSignal): Promise<Build>;
+  /**
+   * The build of this version, with the chain from tag or folder to config verified against the version, for every
+   * target.
    * @throws UserError when there is none, or when what is there is not what the version names
    */
-  fetch(version: Digest, signal: AbortSignal): Promise<StoredBuild>;
+  fetch(version: BuildVersion, signal: AbortSignal): Promise<StoredBuild>;
+  /** Whether a tag of the repository leads to this manifest or index now; never in a directory. */
+  isTagged(tag: string, descriptor: Descriptor, signal: AbortSignal): Promise<boolean>;
 }
 
 export interface Stage extends AsyncDisposable {
@@ -32,13 +40,21 @@ export interface Stage extends AsyncDisposable {
   readonly blobs: Blobs;
   /** Adds a manifest or index that we made (a merged index), and answers its descriptor. */
   add(document: Uint8Array, mediaType: string): Promise<Descriptor>;
-  /** Stores the build and tags its main image with `tags`; the version's own tag or folder comes last. */
+  /** The build that is stored under the name of this version: undefined when there is none, or one that can't be read. */
+  earlier(version: BuildVersion): Promise<Build | undefined>;
+  /**
+   * Stores the build, and tags its main image with `tags` and the additional ones with theirs; the version's own tag
+   * or folder comes last.
+   */
   commit(build: Build, tags: readonly string[]): Promise<void>;
 }
 
 /** A build that can be read until it is disposed of. */
-export interface StoredBuild extends Build, AsyncDisposable {
+export interface StoredBuild extends AsyncDisposable {
   readonly blobs: Blobs;
-  /** What the main target leads to, verified against the version. */
-  readonly tree: ImageTree;
+  readonly targets: readonly [StoredTarget<BuiltTarget>, ...StoredTarget<AdditionalTarget>[]];
+  readonly put: PutRecord;
 }
+
+/** A target with what it leads to, verified against the version. */
+export type StoredTarget<T extends BuiltTarget> = T & { readonly tree: ImageTree };

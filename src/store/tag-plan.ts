@@ -1,4 +1,5 @@
 import { UserError } from "../host/errors.ts";
+import { isBuildName } from "../image/build-version.ts";
 import { parseTag } from "../image/reference.ts";
 
 /** What a put's params (and the source's variant) ask for in tags; see the registry-image resource's README. */
@@ -114,9 +115,32 @@ function formatVersion({ numbers, prerelease }: Version): string {
   return `${numbers.join(".")}${prerelease === undefined ? "" : `-${prerelease}`}`;
 }
 
+/**
+ * Checks the tags of additional targets, by the target's name.
+ * @param main the main target's
+ * @throws UserError for what is no tag, or a tag that two images would have
+ */
+export function checkTargetTags(
+  main: readonly string[],
+  targetTags: ReadonlyMap<string, readonly string[]>,
+): void {
+  const owners = new Map(main.map((tag) => [tag, "the main target"]));
+  for (const [name, tags] of targetTags) {
+    for (const tag of new Set(tags)) {
+      ownTag(tag, `params.additional_targets.${name}.tags`);
+      const other = owners.get(tag);
+      if (other !== undefined)
+        throw new UserError(
+          `params.additional_targets.${name}.tags: ${JSON.stringify(tag)} is also a tag of ${other}; a tag leads to one image`,
+        );
+      owners.set(tag, `target ${name}`);
+    }
+  }
+}
+
 /** The tags that builds are kept under would be moved away from what they name. */
 function ownTag(tag: string, subject: string): string {
-  if (/^build-[0-9a-f]{64}$/.test(tag))
+  if (isBuildName(tag))
     throw new UserError(
       `${subject}: ${JSON.stringify(tag)} has the form of the tags that builds are kept under`,
     );

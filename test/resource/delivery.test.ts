@@ -1,15 +1,22 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, open, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import type { BuildVersion } from "../../src/image/build-version.ts";
 import { blobPath } from "../../src/image/layout.ts";
 import type { TargetName } from "../../src/image/target-name.ts";
-import type { Build } from "../../src/store/build.ts";
 import { encodeBuildIndex } from "../../src/store/build-index.ts";
 import { type ImageRecipe, nativePlatform } from "../support/images/image-writer.ts";
-import { storeImage, storeInDirectory, type Targets } from "../support/images/stored-image.ts";
+import {
+  plainVersion,
+  putRecord,
+  storeImage,
+  storeInDirectory,
+  type Targets,
+} from "../support/images/stored-image.ts";
+import { metadataOf } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
 import { smallPut } from "../support/runs/small-put.ts";
 import { startRegistry } from "../support/servers/registry.ts";
@@ -19,7 +26,7 @@ const simple: ImageRecipe = { layers: [layer("file")], config: { Env: ["A=1"], L
 const other = { os: "linux", architecture: nativePlatform.architecture === "arm64" ? "amd64" : "arm64" };
 
 /** A folder with a directory store that has one build, and a way to get it. */
-async function stored(targets: Targets = { "": [simple] }, delivery?: Build["delivery"]) {
+async function stored(targets: Targets = { "": [simple] }, delivery?: BuildVersion["delivery"]) {
   const folder = await createPrivateFolder("test-delivery");
   const source = { directory: join(folder.path, "builds") };
   const build = await storeInDirectory(source.directory, targets, delivery);
@@ -132,7 +139,7 @@ test("a get that fails leaves a folder as it was", async () => {
   assert.equal((await execa("find", [build.to, "-printf", "%p %i %s\\n"])).stdout, before.stdout);
 });
 
-test("each additional target has a folder with all of its own files, and no tag, which leads to the main one", async () => {
+test("each additional target has a folder with all of its own files, and no tag if it has none of its own", async () => {
   await using folder = await createPrivateFolder("test-delivery");
   await using registry = await startRegistry();
   const source = { repository: `${registry.host}/app`, insecure: true };
@@ -144,12 +151,12 @@ test("each additional target has a folder with all of its own files, and no tag,
     stdin: { source, version, params: { unpack_rootfs: true } },
   });
   versionOf(run);
-  const common = ["digest", "image.tar", "labels.json", "metadata.json", "repository", "rootfs"];
+  const common = ["digest", "image.tar", "labels.json", "metadata.json", "reference", "repository", "rootfs"];
   assert.deepEqual(await names(folder.path), [...common, "tag", "test"]);
   assert.deepEqual(await names(join(folder.path, "test")), common);
   assert.deepEqual(await names(join(folder.path, "test/rootfs")), ["test"]);
-  const tag = `build-${version.digest.slice("sha256:".length)}`;
-  assert.equal(await text(folder.path, "tag"), tag);
+  const tag = await text(folder.path, "tag");
+  assert.match(tag, /^build-[0-9a-f]{64}$/);
   const tagsOf = async (...path: string[]) => {
     const { stdout } = await execa("tar", ["-xOf", join(folder.path, ...path), "manifest.json"]);
     return (JSON.parse(stdout) as { RepoTags: string[] }[])[0]?.RepoTags;
@@ -190,17 +197,17 @@ test("a stored build whose targets' names lead elsewhere is refused", async () =
     ["..", /can't be the name of a target/],
     [".partial-x", /can't be the name of a target/],
     ["", /"" can't be the name of a target/],
-    ["rootfs", /the folder of "rootfs" would take the place/],
-    ["other", /"other" is there twice/],
+    ["rootfs", /holds the additional targets other, rootfs, and the version names no additional targets/],
+    ["other", /holds the additional targets other, other, and the version names no additional targets/],
   ] as const) {
     const index = encodeBuildIndex({
-      version: build.version.digest,
+      version: plainVersion(build.version.digest),
       targets: [
         { name: "", descriptor },
-        { name: "other" as TargetName, descriptor },
-        { name: name as TargetName, descriptor },
+        { name: "other" as TargetName, descriptor, tags: [] },
+        { name: name as TargetName, descriptor, tags: [] },
       ],
-      delivery: { unpackRootfs: false, outputOci: false },
+      put: putRecord,
     });
     await writeFile(join(build.folder, "index.json"), index);
     assertFailedCleanly(await build.get(), message);
@@ -231,11 +238,12 @@ test("a platform of several is delivered as image.tar, and one that isn't there 
   );
 });
 
-test("a get shows in Concourse what the put showed of the image, for it takes the put's place there", async () => {
+test("a get repeats all that the put told, for it takes the put's place in Concourse", async () => {
   await using folder = await createPrivateFolder("test-delivery");
   await using registry = await startRegistry();
   const source = { repository: `${registry.host}/app`, insecure: true };
-  const put = versionOf(await smallPut({ source }));
+  const run = await smallPut({ source });
+  const put = versionOf(run);
   const { version } = put;
   const get = async (params: object) =>
     versionOf(await runResource("in", { args: [folder.path], stdin: { source, version, params } })).metadata;
@@ -244,24 +252,52 @@ test("a get shows in Concourse what the put showed of the image, for it takes th
     { name: "repository", value: source.repository },
     { name: "tag", value: tag },
   ];
-  const ofImage = put.metadata.filter(({ name }) =>
-    ["manifest digest", "config digest", "platforms", "size", "layers"].includes(name),
+  assert.deepEqual(
+    put.metadata.map(({ name }) => name),
+    [
+      "image",
+      "digest",
+      "manifest_digest",
+      "config_digest",
+      "platforms",
+      "size",
+      "layers",
+      "steps",
+      "warnings",
+      "build_time",
+      "stored",
+      "concourse_build",
+    ],
   );
-  assert.equal(ofImage.length, 5);
-  assert.deepEqual(await get({ skip_download: true }), place);
-  assert.deepEqual(await names(folder.path), ["digest", "repository", "tag"]);
-  assert.deepEqual(await get({}), [...place, ...ofImage]);
+  assert.equal(metadataOf(run, "concourse_build"), "main/images/build #12");
+  const before = registry.log().match(/"GET [^"]*"|"HEAD [^"]*"/g)?.length ?? 0;
+  assert.deepEqual(await get({ skip_download: true }), [...place, ...put.metadata]);
+  const asked =
+    registry
+      .log()
+      .match(/"GET [^"]*"|"HEAD [^"]*"/g)
+      ?.slice(before) ?? [];
+  assert.deepEqual(
+    asked.filter((line) => line.includes("/manifests/") || line.includes("/blobs/")).length,
+    1,
+  );
+  assert.deepEqual(await names(folder.path), ["digest", "reference", "repository", "tag"]);
+  const image = await text(folder.path, "reference");
+  assert.equal(image, metadataOf(run, "image"));
+  assert.deepEqual(await get({}), [...place, ...put.metadata]);
   assert.equal(await text(folder.path, "repository"), source.repository);
+  assert.equal(await text(folder.path, "reference"), image);
 });
 
-test("a get with skip_download asks no store", async () => {
-  await using folder = await createPrivateFolder("test-delivery");
-  const version = { digest: `sha256:${"0".repeat(64)}` };
-  for (const source of [{ repository: "127.0.0.1:1/app" }, { directory: "/nonexistent/builds" }]) {
-    const stdin = { source, version, params: { skip_download: true } };
-    versionOf(await runResource("in", { args: [folder.path], stdin }));
-    assert.equal(await text(folder.path, "digest"), version.digest);
-  }
+test("a get with skip_download reads nothing of a build but its index", async () => {
+  await using build = await stored({ "": [simple], test: [{ ...simple, layers: [layer("test")] }] });
+  await rm(join(build.folder, "blobs/sha256"), { recursive: true });
+  await mkdir(join(build.folder, "blobs/sha256"));
+  const { metadata } = versionOf(await build.get({ skip_download: true }));
+  assert.deepEqual(metadata, putRecord.metadata);
+  assert.deepEqual(await names(build.to), ["digest", "test"]);
+  assert.equal(await text(build.to, "digest"), build.version.digest);
+  assert.equal(await text(build.to, "test/digest"), build.version.targets?.slice("test=".length));
 });
 
 test("what is done to a delivered layout is not done to the store", async () => {

@@ -103,7 +103,7 @@ test("targets are built at the same time, and run what they share once", async (
     site.put({ target: "one", additional_targets: ["two"] }, { buildkit: { address: daemon.address } });
   const run = await put();
   assert.equal(metadataOf(run, "steps"), "7 run, 0 cached");
-  assert.equal(metadataOf(run, "additional targets"), "two");
+  assert.equal(metadataOf(run, "additional_targets"), "two");
   const got = await site.get(run);
   assert.equal(await result(join(got, "two")), await result(got));
   assert.equal(metadataOf(await put(), "steps"), "0 run, 7 cached");

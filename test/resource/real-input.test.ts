@@ -64,7 +64,19 @@ async function putAndGet(
   const { version, metadata } = versionOf(put);
   assert.deepEqual(
     metadata.map(({ name }) => name).filter((name) => name !== "tags" && name !== "image"),
-    ["manifest digest", "config digest", "platforms", "size", "layers", "steps", "warnings", "build time"],
+    [
+      "digest",
+      "manifest_digest",
+      "config_digest",
+      "platforms",
+      "size",
+      "layers",
+      "steps",
+      "warnings",
+      "build_time",
+      "stored",
+      "concourse_build",
+    ],
   );
   const [withTar, withLayout] = [join(folder, "tar"), join(folder, "layout")];
   const gets = await Promise.all([

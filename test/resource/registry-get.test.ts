@@ -98,12 +98,15 @@ test("a get fetches each blob once, whatever it delivers of it", async () => {
   }
 });
 
-test("a get needs no daemon, and with skip_download no registry", async () => {
+test("a get needs no daemon, and with skip_download one request", async () => {
   await using site = await makeSlowRegistry();
   const { proxy, stored, to } = site;
   versionOf(await get(proxy, stored, to, { skip_download: true }));
-  assert.deepEqual((await readdir(to)).toSorted(), ["digest", "repository", "tag"]);
-  assert.equal(proxy.requests.length, 0);
+  assert.deepEqual((await readdir(to)).toSorted(), ["digest", "reference", "repository", "tag"]);
+  assert.deepEqual(
+    proxy.requests.map(({ path: asked }) => asked),
+    [`/v2/app/manifests/${stored.tag}`],
+  );
   const nobody = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--"];
   const path = `${join(checkout, "node_modules/.bin")}:/usr/bin:/bin`;
   const source = { repository: `${proxy.host}/app`, insecure: true };

@@ -38,15 +38,15 @@ test("a version moves the aliases it is the newest of, in two kinds of registry"
     assert.deepEqual(
       new Map([...tags].filter(([name]) => name !== "3.0.0-rc.1")),
       new Map([
-        ["1", third.get("manifest digest") ?? ""],
-        ["1.2", third.get("manifest digest") ?? ""],
-        ["1.2.3", first.get("manifest digest") ?? ""],
-        ["1.2.4", third.get("manifest digest") ?? ""],
-        ["2", second.get("manifest digest") ?? ""],
-        ["2.0", second.get("manifest digest") ?? ""],
-        ["2.0.0", second.get("manifest digest") ?? ""],
-        ["latest", second.get("manifest digest") ?? ""],
-        ["stable", second.get("manifest digest") ?? ""],
+        ["1", third.get("manifest_digest") ?? ""],
+        ["1.2", third.get("manifest_digest") ?? ""],
+        ["1.2.3", first.get("manifest_digest") ?? ""],
+        ["1.2.4", third.get("manifest_digest") ?? ""],
+        ["2", second.get("manifest_digest") ?? ""],
+        ["2.0", second.get("manifest_digest") ?? ""],
+        ["2.0.0", second.get("manifest_digest") ?? ""],
+        ["latest", second.get("manifest_digest") ?? ""],
+        ["stable", second.get("manifest_digest") ?? ""],
       ]),
     );
     assert.ok(tags.has("3.0.0-rc.1"));

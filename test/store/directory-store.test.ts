@@ -5,26 +5,29 @@ import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { type Digest, hexOf } from "../../src/image/digest.ts";
+import { type BuildVersion, buildName } from "../../src/image/build-version.ts";
 import { readTree, versionOf } from "../../src/image/image-tree.ts";
 import { blobPath } from "../../src/image/layout.ts";
 import { openVerified } from "../../src/image/verify.ts";
 import { openDirectoryStore } from "../../src/store/directory/directory-store.ts";
 import { oldBuilds } from "../../src/store/directory/keep.ts";
 import { writeLayout } from "../support/images/image-writer.ts";
+import { plainVersion, putRecord } from "../support/images/stored-image.ts";
 
 const { signal } = new AbortController();
 
 /** Stores an image of one file as a put does; answers its version. */
-async function storeBuild(store: ReturnType<typeof openDirectoryStore>, content: string): Promise<Digest> {
+async function storeBuild(
+  store: ReturnType<typeof openDirectoryStore>,
+  content: string,
+): Promise<BuildVersion> {
   await store.prepare(signal);
   await using stage = await store.stage(signal);
   const exporter = await stage.exporter("");
   assert.ok(exporter.kind === "layout");
   const { descriptor } = await writeLayout(exporter.folder, { layers: [[{ name: "file", content }]] });
-  const version = versionOf(await readTree(stage.blobs, descriptor, signal));
-  const delivery = { unpackRootfs: false, outputOci: false };
-  await stage.commit({ version, targets: [{ name: "", descriptor }], delivery }, []);
+  const version = plainVersion(versionOf(await readTree(stage.blobs, descriptor, signal)));
+  await stage.commit({ version, targets: [{ name: "", descriptor }], put: putRecord }, []);
   return version;
 }
 
@@ -48,14 +51,14 @@ test("a new build removes old ones, and a get that reads one of them comes to it
   const directory = join(folder.path, "builds");
   const store = openDirectoryStore({ directory, keep: { builds: 2 } });
   const first = await storeBuild(store, "first");
-  await utimes(join(directory, hexOf(first)), 1, 1);
+  await utimes(join(directory, buildName(first)), 1, 1);
   const second = await storeBuild(store, "second");
-  await utimes(join(directory, hexOf(second)), 2, 2);
+  await utimes(join(directory, buildName(second)), 2, 2);
   {
     await using read = await store.fetch(first, signal);
     const third = await storeBuild(store, "third");
     const names = (await readdir(directory)).filter((name) => !name.startsWith("."));
-    assert.deepEqual(names.toSorted(), [hexOf(second), hexOf(third)].toSorted());
+    assert.deepEqual(names.toSorted(), [buildName(second), buildName(third)].toSorted());
     await assert.rejects(
       store.fetch(first, signal),
       /is no longer in directory .* \(it holds 2 other builds\)/,
@@ -76,15 +79,17 @@ test("a damaged build is refused with the blob's name, and stored again by the n
   const directory = join(folder.path, "builds");
   const store = openDirectoryStore({ directory });
   const version = await storeBuild(store, "same");
-  const config = join(directory, hexOf(version), blobPath(version));
+  const config = join(directory, buildName(version), blobPath(version.digest));
   for (const damage of [
     () => truncate(config, 10),
     () => writeFile(config, "{}"),
     () => truncate(config, 0),
   ]) {
     await damage();
-    await assert.rejects(store.fetch(version, signal), (error: Error) => error.message.includes(version));
-    assert.equal(await storeBuild(store, "same"), version);
+    await assert.rejects(store.fetch(version, signal), (error: Error) =>
+      error.message.includes(version.digest),
+    );
+    assert.deepEqual(await storeBuild(store, "same"), version);
     await (await store.fetch(version, signal))[Symbol.asyncDispose]();
   }
 });

@@ -17,7 +17,7 @@ import { openVerified } from "../../src/image/verify.ts";
 import { encodeBuildIndex } from "../../src/store/build-index.ts";
 import { openDirectoryStore } from "../../src/store/directory/directory-store.ts";
 import { type MadeImage, writeDocument } from "../support/images/image-writer.ts";
-import { storeInDirectory } from "../support/images/stored-image.ts";
+import { plainVersion, putRecord, storeInDirectory } from "../support/images/stored-image.ts";
 
 const { signal } = new AbortController();
 
@@ -46,15 +46,14 @@ async function withVictim(work: (victim: Victim) => Promise<void>): Promise<void
     image,
     async lead(descriptor) {
       const targets = [{ name: "", descriptor }] as const;
-      const delivery = { unpackRootfs: false, outputOci: false };
       await writeFile(
         join(made.folder, "index.json"),
-        encodeBuildIndex({ version: digest, targets, delivery }),
+        encodeBuildIndex({ version: plainVersion(digest), targets, put: putRecord }),
       );
     },
     async fetch() {
-      await using build = await openDirectoryStore({ directory }).fetch(digest, signal);
-      for (const { manifest } of build.tree.images)
+      await using build = await openDirectoryStore({ directory }).fetch(plainVersion(digest), signal);
+      for (const { manifest } of build.targets[0].tree.images)
         for (const layer of manifest.layers) await buffer(await openVerified(build.blobs, layer, signal));
     },
   };

@@ -1,6 +1,7 @@
 import { link, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { buildName } from "../../src/image/build-version.ts";
 import { type Digest, hexOf } from "../../src/image/digest.ts";
 import { readTree, versionOf } from "../../src/image/image-tree.ts";
 import { layoutBlobs, openLayout } from "../../src/image/layout.ts";
@@ -56,15 +57,23 @@ async function storeImage(
   if (descriptor === undefined) throw new Error(`${folder} has no image in ${compression}`);
   const tree = await readTree(await layoutBlobs(folder, folder), descriptor, AbortSignal.any([]));
   const version = versionOf(tree);
-  const build = join(directory, hexOf(version));
+  const stored = {
+    digest: version,
+    targets: [],
+    delivery: { unpackRootfs: true, outputOci: false },
+    put: undefined,
+  };
+  const build = join(directory, buildName(stored));
   const blobs = join(build, "blobs/sha256");
   await mkdir(blobs, { recursive: true });
   const from = join(folder, "blobs/sha256");
   for (const name of await readdir(from)) await link(join(from, name), join(blobs, name));
   await writeFile(join(build, "oci-layout"), await readFile(join(folder, "oci-layout")));
-  const delivery = { unpackRootfs: true, outputOci: false };
   const targets = [{ name: "", descriptor }] as const;
-  await writeFile(join(build, "index.json"), encodeBuildIndex({ version, targets, delivery }));
+  await writeFile(
+    join(build, "index.json"),
+    encodeBuildIndex({ version: stored, targets, put: { id: "bench", at: 0, metadata: [] } }),
+  );
   const [{ manifest }] = tree.images;
   return { directory, version, layers: manifest.layers.map(({ digest }) => join(blobs, hexOf(digest))) };
 }

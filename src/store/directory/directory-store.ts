@@ -2,11 +2,12 @@ import { access, constants, mkdir, readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { errorCode, UserError } from "../../host/errors.ts";
 import { lockFolder } from "../../host/file-lock.ts";
-import { type Digest, hexOf, isDigest } from "../../image/digest.ts";
-import { readTree, verifyVersion } from "../../image/image-tree.ts";
+import { type BuildVersion, buildName, isBuildName } from "../../image/build-version.ts";
 import { layoutBlobs, openLayout } from "../../image/layout.ts";
+import type { Build } from "../build.ts";
 import { decodeBuildIndex } from "../build-index.ts";
-import type { Store, StoredBuild } from "../store.ts";
+import type { Store } from "../store.ts";
+import { verifiedTargets } from "../verified-targets.ts";
 import { removeLeftovers } from "./folders.ts";
 import type { Keep } from "./keep.ts";
 import { openDirectoryStage } from "./stage.ts";
@@ -19,11 +20,20 @@ export interface DirectoryStoreOptions {
 }
 
 /**
- * A store in a directory of this machine: each build is an OCI layout in a folder named by the hex of its version,
+ * A store in a directory of this machine: each build is an OCI layout in a folder named by its version,
  * whose `index.json` is the build index.
  */
 export function openDirectoryStore({ directory, keep }: DirectoryStoreOptions): Store {
   const where = `directory ${directory}`;
+  const earlier = async (version: BuildVersion) => {
+    try {
+      await using stored = await openStoredFolder(directory, version);
+      return stored.build;
+    } catch (thrown) {
+      if (thrown instanceof UserError) return undefined;
+      throw thrown;
+    }
+  };
   return {
     where,
     async prepare() {
@@ -31,8 +41,20 @@ export function openDirectoryStore({ directory, keep }: DirectoryStoreOptions): 
       await removeLeftovers(directory);
     },
     tags: async () => [],
-    stage: (signal) => openDirectoryStage({ directory, where, signal, keep }),
-    fetch: (version, signal) => openStoredFolder(directory, version, signal),
+    stage: (signal) => openDirectoryStage({ directory, where, signal, keep, earlier }),
+    async read(version) {
+      await using stored = await openStoredFolder(directory, version);
+      return stored.build;
+    },
+    async fetch(version, signal) {
+      await using held = new AsyncDisposableStack();
+      const { build, path, where: folder } = held.use(await openStoredFolder(directory, version));
+      const blobs = await layoutBlobs(path, folder);
+      const targets = await verifiedTargets(build, version, blobs, signal);
+      const owned = held.move();
+      return { targets, put: build.put, blobs, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+    },
+    isTagged: async () => false,
     [Symbol.asyncDispose]: async () => {},
   };
 }
@@ -64,38 +86,32 @@ async function makeStoreFolder(path: string): Promise<void> {
   });
 }
 
-async function openStoredFolder(
-  directory: string,
-  version: Digest,
-  signal: AbortSignal,
-): Promise<StoredBuild> {
-  const folder = join(directory, hexOf(version));
+/** The folder of a build, which keeps its files until it is disposed of. */
+interface StoredFolder extends AsyncDisposable {
+  readonly build: Build;
+  /** Leads there whatever happens to the folder's name: a put of the same version may exchange it at any time. */
+  readonly path: string;
+  readonly where: string;
+}
+
+async function openStoredFolder(directory: string, version: BuildVersion): Promise<StoredFolder> {
+  const folder = join(directory, buildName(version));
   const where = `directory ${folder}`;
   await using held = new AsyncDisposableStack();
   const lock = await lockFolder(folder, "shared");
   if (lock === undefined) throw new UserError(await gone(directory, version));
   held.use(lock);
-  // Read through the lock's path: a put of the same version may exchange the folder under its name at any time.
   const { index } = await openLayout(lock.path, where);
   const build = decodeBuildIndex(Buffer.from(JSON.stringify(index)), where);
-  const blobs = await layoutBlobs(lock.path, where);
-  const tree = await readTree(blobs, build.targets[0].descriptor, signal);
-  verifyVersion(tree, version, where);
   const owned = held.move();
-  return {
-    ...build,
-    version,
-    blobs,
-    tree,
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
-  };
+  return { build, path: lock.path, where, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-async function gone(directory: string, version: Digest): Promise<string> {
+async function gone(directory: string, version: BuildVersion): Promise<string> {
   const names = await readdir(directory).catch(() => undefined);
   if (names === undefined) {
     return `directory ${directory}: there is no such folder on this worker; a directory store works only where put and get see the same disk`;
   }
-  const builds = names.filter((name) => isDigest(`sha256:${name}`)).length;
-  return `build ${version} is no longer in directory ${directory} (it holds ${builds} other builds): run the put again`;
+  const builds = names.filter(isBuildName).length;
+  return `build ${version.digest} is no longer in directory ${directory} (it holds ${builds} other builds): run the put again`;
 }

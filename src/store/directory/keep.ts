@@ -1,7 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { errorCode } from "../../host/errors.ts";
-import { type Digest, hexOf, isDigest } from "../../image/digest.ts";
+import { isBuildName } from "../../image/build-version.ts";
 import { retire } from "./folders.ts";
 
 /** Which builds stay: the newest so many, and those not older than so many days. What neither names goes. */
@@ -27,17 +27,17 @@ export function oldBuilds<T extends Stored>(stored: readonly T[], { builds, days
 export interface RemoveOldBuilds {
   readonly directory: string;
   readonly keep: Keep;
-  /** The build that was stored just now: it stays, whatever the clocks say. */
-  readonly newest: Digest;
+  /** The name of the build that was stored just now: it stays, whatever the clocks say. */
+  readonly newest: string;
   readonly now: number;
 }
 
 /** Removes builds that need not be kept; one that a get reads keeps its files until the get has ended. */
 export async function removeOldBuilds({ directory, keep, newest, now }: RemoveOldBuilds): Promise<void> {
-  const names = (await readdir(directory)).filter((name) => isDigest(`sha256:${name}`));
+  const names = (await readdir(directory)).filter(isBuildName);
   const stored = await Promise.all(names.map((name) => storedBuild(directory, name)));
   const present = stored.filter((build) => build !== undefined);
-  const dated = present.map((build) => (build.name === hexOf(newest) ? { ...build, at: Infinity } : build));
+  const dated = present.map((build) => (build.name === newest ? { ...build, at: Infinity } : build));
   for (const { name } of oldBuilds(dated, keep, now)) {
     await retire(directory, join(directory, name)).catch((thrown: unknown) => {
       if (errorCode(thrown) !== "ENOENT") throw thrown; // Another put was faster.

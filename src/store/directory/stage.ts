@@ -7,8 +7,9 @@ import { errorCode, UserError } from "../../host/errors.ts";
 import { exchangeNames } from "../../host/file-lock.ts";
 import { mapAtOnce } from "../../host/map-at-once.ts";
 import type { Blobs } from "../../image/blobs.ts";
+import { type BuildVersion, buildName } from "../../image/build-version.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
-import { type Digest, digestOf, hexOf } from "../../image/digest.ts";
+import { type Digest, digestOf } from "../../image/digest.ts";
 import { readTree } from "../../image/image-tree.ts";
 import { blobPath } from "../../image/layout.ts";
 import { layoutMarker } from "../../image/layout-writer.ts";
@@ -29,6 +30,8 @@ export interface DirectoryStageOptions {
   readonly where: string;
   readonly signal: AbortSignal;
   readonly keep: Keep | undefined;
+  /** See {@link Stage.earlier}. */
+  readonly earlier: Stage["earlier"];
 }
 
 /**
@@ -40,6 +43,7 @@ export async function openDirectoryStage({
   where,
   signal,
   keep,
+  earlier,
 }: DirectoryStageOptions): Promise<Stage> {
   const staging = await createStaging(directory);
   const exports: string[] = [];
@@ -62,13 +66,14 @@ export async function openDirectoryStage({
       await writeSmallFile(join(folder, blobPath(descriptor.digest)), document);
       return descriptor;
     },
+    earlier,
     async commit(build) {
       const layout = join(staging.folder, "build");
       await store({ build, blobs, layout, signal }, directory).catch(async (thrown: unknown) => {
         throw await writeProblem(thrown, layout);
       });
       if (keep !== undefined)
-        await removeOldBuilds({ directory, keep, newest: build.version, now: Date.now() });
+        await removeOldBuilds({ directory, keep, newest: buildName(build.version), now: Date.now() });
     },
     [Symbol.asyncDispose]: () => staging[Symbol.asyncDispose](),
   };
@@ -133,8 +138,8 @@ async function gather({ build, blobs, layout, signal }: Gathering): Promise<void
 }
 
 /** Gives the finished layout its name. A build of the same version is replaced at once: a get sees the old or the new. */
-async function publishLayout(directory: string, layout: string, version: Digest): Promise<void> {
-  const final = join(directory, hexOf(version));
+async function publishLayout(directory: string, layout: string, version: BuildVersion): Promise<void> {
+  const final = join(directory, buildName(version));
   try {
     await rename(layout, final);
   } catch (thrown) {

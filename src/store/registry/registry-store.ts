@@ -3,9 +3,9 @@ import { UserError } from "../../host/errors.ts";
 import { createPrivateFolder } from "../../host/private-folder.ts";
 import type { StepContext } from "../../host/step-context.ts";
 import type { Blobs } from "../../image/blobs.ts";
+import { type BuildVersion, buildName } from "../../image/build-version.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import { type Digest, digestOf } from "../../image/digest.ts";
-import { readTree, verifyVersion } from "../../image/image-tree.ts";
 import { isIndexType, isManifestType, mediaTypes } from "../../image/media-types.ts";
 import { formatRepository, type Repository } from "../../image/reference.ts";
 import { readDocument } from "../../image/verify.ts";
@@ -14,11 +14,13 @@ import { RegistryClient } from "../../registry/client.ts";
 import { findCredentials } from "../../registry/credentials.ts";
 import { writeCredentials } from "../../registry/docker-config.ts";
 import { download } from "../../registry/download.ts";
-import { getManifest, listTags, proveWritable, putManifest } from "../../registry/manifests.ts";
+import { getManifest, listTags, proveWritable, putManifest, taggedDigest } from "../../registry/manifests.ts";
 import { RegistryError } from "../../registry/registry-error.ts";
 import { defaultTimeouts, type Timeouts } from "../../registry/retry.ts";
-import { buildTag, decodeBuildIndex, encodeBuildIndex } from "../build-index.ts";
-import type { Stage, Store, StoredBuild } from "../store.ts";
+import type { Build } from "../build.ts";
+import { decodeBuildIndex, encodeBuildIndex } from "../build-index.ts";
+import type { Stage, Store } from "../store.ts";
+import { verifiedTargets } from "../verified-targets.ts";
 
 export interface RegistryStoreOptions {
   readonly repository: Repository;
@@ -28,7 +30,7 @@ export interface RegistryStoreOptions {
 }
 
 /**
- * A store in a repository of a registry: the build index is tagged `build-<hex of the version>`. BuildKit pushes the
+ * A store in a repository of a registry: the build index is tagged `build-…`. BuildKit pushes the
  * images themselves, by digest.
  */
 export async function openRegistryStore(options: RegistryStoreOptions): Promise<Store> {
@@ -56,7 +58,14 @@ export async function openRegistryStore(options: RegistryStoreOptions): Promise<
     async stage(signal) {
       return registryStage(opened, insecure, signal);
     },
-    fetch: (version, signal) => fetchTaggedBuild(opened, version, signal),
+    read: (version, signal) => readTaggedIndex(opened, version, signal),
+    async fetch(version, signal) {
+      const build = await readTaggedIndex(opened, version, signal);
+      const { blobs } = opened;
+      const targets = await verifiedTargets(build, version, blobs, signal);
+      return { targets, put: build.put, blobs, async [Symbol.asyncDispose]() {} };
+    },
+    isTagged: async (tag, { digest }, signal) => (await taggedDigest(client, tag, signal)) === digest,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -115,34 +124,50 @@ function registryStage(
       await putManifest(client, { document, mediaType }, signal);
       return { mediaType, digest: digestOf(document), size: document.length };
     },
+    async earlier(version) {
+      const bytes = await findManifest(client, buildName(version), signal);
+      if (bytes === undefined) return undefined;
+      try {
+        return decodeBuildIndex(bytes, blobs.where);
+      } catch (thrown) {
+        if (thrown instanceof UserError) return undefined;
+        throw thrown;
+      }
+    },
     async commit(build, tags) {
-      const [{ descriptor }] = build.targets;
-      const { mediaType } = descriptor;
-      const image = tags.length > 0 ? await readDocument(blobs, descriptor, { signal }) : undefined;
-      for (const tag of tags) {
-        if (image !== undefined) await putManifest(client, { document: image, mediaType, tag }, signal);
+      const [main, ...others] = build.targets;
+      for (const { descriptor, tags: own } of [{ ...main, tags }, ...others]) {
+        const { mediaType } = descriptor;
+        for (const tag of own) {
+          const document = await readDocument(blobs, descriptor, { signal });
+          await putManifest(client, { document, mediaType, tag }, signal);
+        }
       }
       const index = { document: encodeBuildIndex(build), mediaType: mediaTypes.ociIndex };
-      await putManifest(client, { ...index, tag: buildTag(build.version) }, signal);
+      await putManifest(client, { ...index, tag: buildName(build.version) }, signal);
     },
     async [Symbol.asyncDispose]() {},
   };
 }
 
-async function fetchTaggedBuild(
+async function readTaggedIndex(
   { client, blobs }: OpenedRepository,
-  version: Digest,
+  version: BuildVersion,
   signal: AbortSignal,
-): Promise<StoredBuild> {
-  const bytes = await getManifest(client, buildTag(version), signal).catch((thrown: unknown) => {
-    if (!(thrown instanceof RegistryError) || thrown.fault !== "not found") throw thrown;
-    throw new UserError(`build ${version} is no longer in ${blobs.where}: run the put again`, {
-      cause: thrown,
-    });
-  });
+): Promise<Build> {
+  const bytes = await findManifest(client, buildName(version), signal);
   // A tag has no digest to hold it against: what it leads to is verified against the version instead.
-  const build = decodeBuildIndex(bytes, blobs.where);
-  const tree = await readTree(blobs, build.targets[0].descriptor, signal);
-  verifyVersion(tree, version, blobs.where);
-  return { ...build, version, blobs, tree, async [Symbol.asyncDispose]() {} };
+  if (bytes !== undefined) return decodeBuildIndex(bytes, blobs.where);
+  throw new UserError(`build ${version.digest} is no longer in ${blobs.where}: run the put again`);
+}
+
+async function findManifest(
+  client: RegistryClient,
+  reference: string,
+  signal: AbortSignal,
+): Promise<Buffer | undefined> {
+  return getManifest(client, reference, signal).catch((thrown: unknown) => {
+    if (thrown instanceof RegistryError && thrown.fault === "not found") return undefined;
+    throw thrown;
+  });
 }

@@ -1,9 +1,17 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
+import {
+  type BuildVersion,
+  buildName,
+  formatVersion,
+  sortedTargets,
+  type VersionFields,
+} from "../../../src/image/build-version.ts";
 import { type Digest, hexOf } from "../../../src/image/digest.ts";
 import { mediaTypes } from "../../../src/image/media-types.ts";
-import type { Build } from "../../../src/store/build.ts";
+import type { TargetName } from "../../../src/image/target-name.ts";
+import type { Build, PutRecord } from "../../../src/store/build.ts";
 import { encodeBuildIndex } from "../../../src/store/build-index.ts";
 import { randomBytes, randomFrom } from "../runs/random.ts";
 import {
@@ -17,6 +25,18 @@ import {
   writeLayout,
 } from "./image-writer.ts";
 import type { RegistryLogin } from "./regctl.ts";
+
+/** The version of a put that had nothing but an image to say. */
+export function plainVersion(digest: Digest): BuildVersion {
+  return { digest, targets: [], delivery: { unpackRootfs: false, outputOci: false }, put: undefined };
+}
+
+/** What a put records of itself. */
+export const putRecord: PutRecord = {
+  id: "4242-2026-01-02T03:04:05.678Z-test",
+  at: Date.parse("2026-01-02T03:04:05.678Z"),
+  metadata: [{ name: "steps", value: "3 run, 0 cached" }],
+};
 
 export interface StoredImage {
   readonly version: { readonly digest: Digest };
@@ -32,9 +52,9 @@ export function randomLayer(size: number, seed = 1): LayerContent {
 
 function buildIndexOf({ config, manifest }: MadeImage): Uint8Array {
   return encodeBuildIndex({
-    version: config.digest,
+    version: plainVersion(config.digest),
     targets: [{ name: "", descriptor: manifest }],
-    delivery: { unpackRootfs: false, outputOci: false },
+    put: putRecord,
   });
 }
 
@@ -60,7 +80,7 @@ export async function storeImage(
 export type Targets = Readonly<Record<string, readonly ImageRecipe[]>>;
 
 export interface StoredBuild {
-  readonly version: { readonly digest: Digest };
+  readonly version: VersionFields & { readonly digest: Digest };
   /** Where the directory store keeps it. */
   readonly folder: string;
   readonly layouts: readonly MadeLayout[];
@@ -70,24 +90,34 @@ export interface StoredBuild {
 export async function storeInDirectory(
   directory: string,
   targets: Targets,
-  delivery: Build["delivery"] = { unpackRootfs: false, outputOci: false },
+  delivery: BuildVersion["delivery"] = { unpackRootfs: false, outputOci: false },
 ): Promise<StoredBuild> {
   const staging = join(directory, "made");
   await mkdir(staging, { recursive: true });
   const layouts: MadeLayout[] = [];
   for (const recipes of Object.values(targets)) layouts.push(await writeLayout(staging, ...recipes));
-  const built = Object.keys(targets).map((name, index) => ({ name, descriptor: layouts[index]?.descriptor }));
-  const [main] = layouts;
-  if (main === undefined) throw new Error("no image was made");
-  const [image, ...others] = main.images;
-  const digest = others.length > 0 || image === undefined ? main.descriptor.digest : image.config.digest;
-  const index = encodeBuildIndex({
-    version: digest,
-    targets: built as unknown as Build["targets"],
+  const [main, ...others] = Object.keys(targets).map((name, index) => ({ name, layout: layouts[index] }));
+  if (main?.layout === undefined) throw new Error("no image was made");
+  const additional = others.flatMap(({ name, layout }) =>
+    layout === undefined ? [] : [{ name: name as TargetName, layout }],
+  );
+  const version: BuildVersion = {
+    digest: digestOfLayout(main.layout),
+    targets: sortedTargets(additional.map(({ name, layout }) => ({ name, digest: digestOfLayout(layout) }))),
     delivery,
-  });
-  await writeFile(join(staging, "index.json"), index);
-  const folder = join(directory, hexOf(digest));
+    put: undefined,
+  };
+  const built: Build["targets"] = [
+    { name: main.name, descriptor: main.layout.descriptor },
+    ...additional.map(({ name, layout }) => ({ name, descriptor: layout.descriptor, tags: [] })),
+  ];
+  await writeFile(join(staging, "index.json"), encodeBuildIndex({ version, targets: built, put: putRecord }));
+  const folder = join(directory, buildName(version));
   await rename(staging, folder);
-  return { version: { digest }, folder, layouts };
+  return { version: { ...formatVersion(version), digest: version.digest }, folder, layouts };
+}
+
+/** The config digest of its one image, or the digest of its index of several. */
+function digestOfLayout({ descriptor, images: [image, ...others] }: MadeLayout): Digest {
+  return others.length > 0 || image === undefined ? descriptor.digest : image.config.digest;
 }

@@ -1,0 +1,37 @@
+import type { SolveResult } from "../builder/solve/solve-all.ts";
+import type { StepContext } from "../host/step-context.ts";
+import { type BuildVersion, sortedTargets } from "../image/build-version.ts";
+import { readTree, versionOf } from "../image/image-tree.ts";
+import type { PutParams } from "../request/put-params.ts";
+import type { AdditionalTarget, BuiltTarget } from "../store/build.ts";
+import type { Stage, StoredTarget } from "../store/store.ts";
+
+/** What a put's build gave, the main target first. */
+export type BuiltTargets = readonly [StoredTarget<BuiltTarget>, ...StoredTarget<AdditionalTarget>[]];
+
+/** Reads from the stage what each target's solve gave. */
+export async function readBuiltTargets(
+  stage: Stage,
+  results: readonly [SolveResult, ...SolveResult[]],
+  { additionalTargets, targetTags }: PutParams,
+  { signal }: StepContext,
+): Promise<BuiltTargets> {
+  const [{ target, descriptor }, ...others] = results;
+  const main = { name: target, descriptor, tree: await readTree(stage.blobs, descriptor, signal) };
+  const additional: StoredTarget<AdditionalTarget>[] = [];
+  for (const name of additionalTargets) {
+    const found = others.find((result) => result.target === name);
+    if (found === undefined) throw new Error(`the build gave no result for target ${name}`);
+    const tree = await readTree(stage.blobs, found.descriptor, signal);
+    additional.push({ name, descriptor: found.descriptor, tree, tags: targetTags.get(name) ?? [] });
+  }
+  return [main, ...additional];
+}
+
+/** The version of what was built, as far as the build alone says it. */
+export function contentVersion([main, ...others]: BuiltTargets): Pick<BuildVersion, "digest" | "targets"> {
+  return {
+    digest: versionOf(main.tree),
+    targets: sortedTargets(others.map(({ name, tree }) => ({ name, digest: versionOf(tree) }))),
+  };
+}

@@ -1,0 +1,132 @@
+import { type Digest, digestOf, hexOf, isDigest } from "./digest.ts";
+import { isTargetName, type TargetName } from "./target-name.ts";
+
+/** What a put asked its gets to deliver; get params override it. */
+export interface DeliveryDefaults {
+  readonly unpackRootfs: boolean;
+  readonly outputOci: boolean;
+}
+
+export interface TargetVersion {
+  readonly name: TargetName;
+  readonly digest: Digest;
+}
+
+/**
+ * A version in Concourse. It says everything that a get of it delivers, because Concourse reuses an earlier get of an
+ * equal version with equal params.
+ */
+export interface BuildVersion {
+  /** Config digest of the one runnable image, or digest of the index of several platforms. */
+  readonly digest: Digest;
+  /** Each additional target's, by the same rule, sorted by name. */
+  readonly targets: readonly TargetVersion[];
+  readonly delivery: DeliveryDefaults;
+  /** What tells the put from every other, where the source says `versions: put`. */
+  readonly put: string | undefined;
+}
+
+/** A version as Concourse keeps it. Fields that say nothing are left out, so that a plain put's has a digest alone. */
+export interface VersionFields {
+  readonly digest: string;
+  readonly targets?: string;
+  readonly delivery?: string;
+  readonly put?: string;
+}
+
+const deliveryForms = {
+  rootfs: { unpackRootfs: true, outputOci: false },
+  oci: { unpackRootfs: false, outputOci: true },
+  "oci,rootfs": { unpackRootfs: true, outputOci: true },
+} as const satisfies Readonly<Record<string, DeliveryDefaults>>;
+
+const putForm = /^[A-Za-z0-9][A-Za-z0-9.:_-]{0,199}$/;
+
+/** Each field of a version: its form, for messages, and whether a text has it. */
+export const versionForms: Readonly<
+  Record<keyof VersionFields, { readonly form: string; readonly fits: (text: string) => boolean }>
+> = {
+  digest: { form: "sha256: and 64 hexadecimal digits", fits: isDigest },
+  targets: {
+    form: "name=sha256:… of each additional target, sorted by name, joined by commas",
+    fits: (text) => readTargets(text) !== undefined,
+  },
+  delivery: {
+    form: Object.keys(deliveryForms).join(" or "),
+    fits: (text) => Object.hasOwn(deliveryForms, text),
+  },
+  put: { form: "up to 200 letters, digits and . : _ -", fits: (text) => putForm.test(text) },
+};
+
+/** The fields of a version, in an order that is always the same. */
+export function formatVersion({ digest, targets, delivery, put }: BuildVersion): VersionFields {
+  const form = deliveryForm(delivery);
+  return {
+    digest,
+    ...(targets.length > 0 && { targets: formatTargets(targets) }),
+    ...(form !== undefined && { delivery: form }),
+    ...(put !== undefined && { put }),
+  };
+}
+
+/** Reads what {@link formatVersion} wrote; undefined for anything else. */
+export function parseVersionFields(fields: Readonly<Record<string, unknown>>): BuildVersion | undefined {
+  const { digest, targets, delivery = "", put, ...unknown } = fields;
+  if (Object.keys(unknown).length > 0) return undefined;
+  const read = targets === undefined ? [] : typeof targets === "string" ? readTargets(targets) : undefined;
+  if (typeof digest !== "string" || !isDigest(digest) || read === undefined) return undefined;
+  if (put !== undefined && !(typeof put === "string" && putForm.test(put))) return undefined;
+  const asked = deliveryOf(delivery);
+  return asked && { digest, targets: read, delivery: asked, put };
+}
+
+/**
+ * The name under which a store keeps the build of a version: `build-` and 64 hex digits. They are those of `digest`
+ * where there are no additional targets, else those of a digest over what is stored. How it is delivered and which
+ * put it was make no difference to it. In a registry it is a tag. Not `sha256-<hex>`: that form belongs to the
+ * referrers fallback (OCI distribution-spec, referrers tag schema).
+ */
+export function buildName({ digest, targets }: Pick<BuildVersion, "digest" | "targets">): string {
+  if (targets.length === 0) return `build-${hexOf(digest)}`;
+  const stored = JSON.stringify({ digest, targets: formatTargets(targets) });
+  return `build-${hexOf(digestOf(Buffer.from(stored)))}`;
+}
+
+/** Whether a text has the form of {@link buildName}. */
+export function isBuildName(text: string): boolean {
+  return /^build-[0-9a-f]{64}$/.test(text);
+}
+
+/** Additional targets in the order in which a version names them. */
+export function sortedTargets<T extends Pick<TargetVersion, "name">>(targets: readonly T[]): T[] {
+  return targets.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function formatTargets(targets: readonly TargetVersion[]): string {
+  return sortedTargets(targets)
+    .map(({ name, digest }) => `${name}=${digest}`)
+    .join(",");
+}
+
+function readTargets(text: string): readonly TargetVersion[] | undefined {
+  const targets: TargetVersion[] = [];
+  for (const part of text.split(",")) {
+    const [name = "", digest = "", ...more] = part.split("=");
+    const last = targets.at(-1);
+    const isNext = last === undefined || last.name < name;
+    if (!isTargetName(name) || !isDigest(digest) || more.length > 0 || !isNext) return undefined;
+    targets.push({ name, digest });
+  }
+  return targets;
+}
+
+function deliveryForm({ unpackRootfs, outputOci }: DeliveryDefaults): string | undefined {
+  return Object.entries(deliveryForms).find(
+    ([, form]) => form.unpackRootfs === unpackRootfs && form.outputOci === outputOci,
+  )?.[0];
+}
+
+function deliveryOf(text: unknown): DeliveryDefaults | undefined {
+  if (text === "") return { unpackRootfs: false, outputOci: false };
+  return Object.entries(deliveryForms).find(([name]) => name === text)?.[1];
+}

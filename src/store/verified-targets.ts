@@ -1,0 +1,43 @@
+import { UserError } from "../host/errors.ts";
+import type { Blobs } from "../image/blobs.ts";
+import type { BuildVersion } from "../image/build-version.ts";
+import type { Digest } from "../image/digest.ts";
+import { readTree, verifyVersion } from "../image/image-tree.ts";
+import type { Build, BuiltTarget } from "./build.ts";
+import type { StoredBuild, StoredTarget } from "./store.ts";
+
+/**
+ * Reads what each target of a build index leads to, and holds it against the version: the build index itself has
+ * nothing that vouches for it.
+ * @throws UserError when the build holds other targets than the version names, or other images
+ */
+export async function verifiedTargets(
+  { targets: [main, ...others] }: Build,
+  version: BuildVersion,
+  blobs: Blobs,
+  signal: AbortSignal,
+): Promise<StoredBuild["targets"]> {
+  const names = others.map(({ name }) => name).toSorted();
+  const expected = version.targets.map(({ name }) => name).toSorted();
+  if (names.join() !== expected.join()) {
+    throw new UserError(
+      `${blobs.where}: the build stored as version ${version.digest} holds ${listed(names)}, and the version names ${listed(expected)}. It was replaced; run the put again`,
+    );
+  }
+  const verified = async <T extends BuiltTarget>(target: T, digest: Digest): Promise<StoredTarget<T>> => {
+    const tree = await readTree(blobs, target.descriptor, signal);
+    verifyVersion(tree, digest, blobs.where);
+    return { ...target, tree };
+  };
+  const additional: StoredBuild["targets"][1][] = [];
+  const first = await verified(main, version.digest);
+  for (const { name, digest } of version.targets) {
+    const target = others.find((other) => other.name === name);
+    if (target !== undefined) additional.push(await verified(target, digest));
+  }
+  return [first, ...additional];
+}
+
+function listed(names: readonly string[]): string {
+  return names.length === 0 ? "no additional targets" : `the additional targets ${names.join(", ")}`;
+}

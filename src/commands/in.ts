@@ -11,7 +11,7 @@ import {
 import { checkTargetNames } from "../delivery/target-names.ts";
 import { UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
-import { buildName, formatVersion, type VersionFields } from "../image/build-version.ts";
+import { buildName, formatBuildVersion, type VersionFields } from "../image/build-version.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import { formatReference, formatRepository } from "../image/reference.ts";
 import { type InRequest, readInRequest } from "../request/in-request.ts";
@@ -44,7 +44,7 @@ export async function get({ step, args, readInput }: Invocation): Promise<{
       ? await unreadTargets(wanted)
       : await deliverBuild(wanted);
   const [main] = targets;
-  return { version: formatVersion(version), metadata: [...placeFields(main), ...put.metadata] };
+  return { version: formatBuildVersion(version), metadata: [...placeFields(main), ...put.metadata] };
 }
 
 interface WantedGet {

@@ -3,7 +3,7 @@ import { deliveredNames } from "../delivery/delivered-files.ts";
 import { checkTargetNames } from "../delivery/target-names.ts";
 import { UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
-import { type BuildVersion, formatVersion, type VersionFields } from "../image/build-version.ts";
+import { type BuildVersion, formatBuildVersion, type VersionFields } from "../image/build-version.ts";
 import { formatReference } from "../image/reference.ts";
 import { readOutRequest } from "../request/out-request.ts";
 import type { PutParams } from "../request/put-params.ts";
@@ -62,7 +62,7 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
   logStored(targets, { step, tags, place: source.store, where: store.where });
   if (earlier !== undefined) warnOfKnownVersion(version, earlier, step);
   return {
-    version: formatVersion(version),
+    version: formatBuildVersion(version),
     metadata: [...imageField(source.store, targets), ...metadata],
   };
 }
@@ -76,20 +76,21 @@ function putId({ env }: StepContext): { readonly text: string; readonly at: numb
 
 /** Concourse gives a version its place in the history when it first sees it, and never another (atc/db, SaveOutput). */
 function warnOfKnownVersion(version: BuildVersion, earlier: Build, { log }: StepContext): void {
-  if (JSON.stringify(formatVersion(earlier.version)) !== JSON.stringify(formatVersion(version))) return;
+  if (JSON.stringify(formatBuildVersion(earlier.version)) !== JSON.stringify(formatBuildVersion(version)))
+    return;
   log.line(
     "this version was stored before: Concourse keeps it at its place in the resource's history, and no job is triggered by it again. Where every put shall be the newest version, set versions: put in the source (docs/versions.md)",
   );
 }
 
-interface Stored {
+interface LoggedPut {
   readonly step: StepContext;
   readonly tags: readonly string[];
   readonly place: StorePlace;
   readonly where: string;
 }
 
-function logStored([main, ...others]: BuiltTargets, { step, tags, place, where }: Stored): void {
+function logStored([main, ...others]: BuiltTargets, { step, tags, place, where }: LoggedPut): void {
   for (const { name, descriptor, tags: own } of [{ ...main, name: "", tags }, ...others]) {
     const stored =
       place.kind === "registry"

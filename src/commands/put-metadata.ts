@@ -28,7 +28,7 @@ export function putMetadata({ version, tree, results, tags, at, env }: Described
   const run = sum(steps.map((counts) => counts.run));
   const cached = sum(steps.map((counts) => counts.cached));
   const targets = version.targets.map(({ name }) => name).join(" ");
-  return present({
+  return shownFields({
     digest: version.digest,
     tags: tags.join(" "),
     ...imageFields(tree),
@@ -41,7 +41,7 @@ export function putMetadata({ version, tree, results, tags, at, env }: Described
   });
 }
 
-function present(fields: Readonly<Record<string, string>>): MetadataField[] {
+function shownFields(fields: Readonly<Record<string, string>>): MetadataField[] {
   return Object.entries(fields).flatMap(([name, value]) => (value === "" ? [] : [{ name, value }]));
 }
 

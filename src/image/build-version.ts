@@ -59,7 +59,7 @@ export const versionForms: Readonly<
 };
 
 /** The fields of a version, in an order that is always the same. */
-export function formatVersion({ digest, targets, delivery, put }: BuildVersion): VersionFields {
+export function formatBuildVersion({ digest, targets, delivery, put }: BuildVersion): VersionFields {
   const form = deliveryForm(delivery);
   return {
     digest,
@@ -69,7 +69,7 @@ export function formatVersion({ digest, targets, delivery, put }: BuildVersion):
   };
 }
 
-/** Reads what {@link formatVersion} wrote; undefined for anything else. */
+/** Reads what {@link formatBuildVersion} wrote; undefined for anything else. */
 export function parseVersionFields(fields: Readonly<Record<string, unknown>>): BuildVersion | undefined {
   const { digest, targets, delivery = "", put, ...unknown } = fields;
   if (Object.keys(unknown).length > 0) return undefined;

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { adviseOn } from "./foreign-names.ts";
 import { readAs, readObject } from "./read-json.ts";
 import { Source } from "./source.ts";
-import { readVersion } from "./version.ts";
+import { readBuildVersion } from "./version.ts";
 
 const CheckRequest = z.strictObject({
   source: z.unknown(),
@@ -21,6 +21,6 @@ export function readCheckRequest(text: string): CheckRequest {
   const request = readAs(CheckRequest, readObject(text), "request");
   const source = readAs(Source, request.source, "source", { advise: adviseOn("source") });
   const version = request.version ?? null;
-  if (version !== null) readVersion(version);
+  if (version !== null) readBuildVersion(version);
   return { source, version };
 }

@@ -4,7 +4,7 @@ import type { GetParams } from "./get-params.ts";
 import { readAs, readObject } from "./read-json.ts";
 import { readGetParams, readSource } from "./read-parts.ts";
 import type { Source } from "./source.ts";
-import { readVersion } from "./version.ts";
+import { readBuildVersion } from "./version.ts";
 
 const InRequest = z.strictObject({
   source: z.unknown(),
@@ -24,7 +24,7 @@ export function readInRequest(text: string): InRequest {
   const request = readAs(InRequest, readObject(text), "request");
   return {
     source: readSource(request.source),
-    version: readVersion(request.version),
+    version: readBuildVersion(request.version),
     params: readGetParams(request.params ?? {}),
   };
 }

@@ -5,7 +5,7 @@ import { type BuildVersion, parseVersionFields, versionForms } from "../image/bu
  * Reads a version that Concourse names.
  * @throws UserError for what no put of this resource has answered, unknown fields included
  */
-export function readVersion(given: Readonly<Record<string, unknown>>): BuildVersion {
+export function readBuildVersion(given: Readonly<Record<string, unknown>>): BuildVersion {
   const version = parseVersionFields(given);
   if (version !== undefined) return version;
   throw new UserError(

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
-import { type BuildVersion, formatVersion, parseVersionFields } from "../image/build-version.ts";
+import { type BuildVersion, formatBuildVersion, parseVersionFields } from "../image/build-version.ts";
 import { Descriptor } from "../image/descriptor.ts";
 import { parseDocument } from "../image/documents.ts";
 import { mediaTypes } from "../image/media-types.ts";
@@ -26,7 +26,7 @@ export const buildAnnotations = {
   tags: "org.concourse-ci.oci-build.tags",
 } as const;
 
-const Metadata = z.array(z.object({ name: z.string(), value: z.string() }));
+const RecordedMetadata = z.array(z.object({ name: z.string(), value: z.string() }));
 
 const BuildIndex = z.looseObject({
   schemaVersion: z.literal(2),
@@ -59,7 +59,7 @@ export function encodeBuildIndex({ version, targets: [main, ...others], put }: B
     mediaType: mediaTypes.ociIndex,
     manifests: [encodeTarget(main, []), ...others.map((target) => encodeTarget(target, target.tags))],
     annotations: sorted({
-      [buildAnnotations.version]: JSON.stringify(formatVersion(version)),
+      [buildAnnotations.version]: JSON.stringify(formatBuildVersion(version)),
       [buildAnnotations.put]: put.id,
       [buildAnnotations.stored]: new Date(put.at).toISOString(),
       [buildAnnotations.metadata]: JSON.stringify(put.metadata),
@@ -95,7 +95,7 @@ export function decodeBuildIndex(bytes: Uint8Array, where: string): Build {
   const [main, ...others] = manifests.map(readTarget);
   if (main === undefined) throw new UserError(`${subject}: holds no target; expected the main target first`);
   return {
-    version: readVersion(annotations[buildAnnotations.version], subject),
+    version: recordedVersion(annotations[buildAnnotations.version], subject),
     targets: [
       { name: main.name, descriptor: main.descriptor },
       ...others.map((target) => additionalTarget(target, subject)),
@@ -127,7 +127,7 @@ function additionalTarget(
   );
 }
 
-function readVersion(text: string, subject: string): BuildVersion {
+function recordedVersion(text: string, subject: string): BuildVersion {
   const fields = readJson(text);
   const version =
     typeof fields === "object" && fields !== null
@@ -140,7 +140,7 @@ function readVersion(text: string, subject: string): BuildVersion {
 }
 
 function readMetadata(text: string, subject: string): readonly MetadataField[] {
-  const metadata = Metadata.safeParse(readJson(text));
+  const metadata = RecordedMetadata.safeParse(readJson(text));
   if (metadata.success) return metadata.data;
   throw new UserError(`${subject}: its metadata is no JSON list of names and values; run the put again`);
 }

@@ -21,7 +21,7 @@ export async function verifiedTargets(
   const expected = version.targets.map(({ name }) => name).toSorted();
   if (names.join() !== expected.join()) {
     throw new UserError(
-      `${blobs.where}: the build stored as version ${version.digest} holds ${listed(names)}, and the version names ${listed(expected)}. It was replaced; run the put again`,
+      `${blobs.where}: the build stored as version ${version.digest} holds ${targetList(names)}, and the version names ${targetList(expected)}. It was replaced; run the put again`,
     );
   }
   const verified = async <T extends BuiltTarget>(target: T, digest: Digest): Promise<StoredTarget<T>> => {
@@ -38,6 +38,6 @@ export async function verifiedTargets(
   return [first, ...additional];
 }
 
-function listed(names: readonly string[]): string {
+function targetList(names: readonly string[]): string {
   return names.length === 0 ? "no additional targets" : `the additional targets ${names.join(", ")}`;
 }

@@ -15,7 +15,9 @@ const text = (...path: readonly string[]) => readFile(join(...path), "utf8");
 async function pulled(reference: string): Promise<{ digest: string; architectures: readonly string[] }> {
   const { stdout: digest } = await execa("crane", ["digest", "--insecure", reference]);
   const { stdout: raw } = await execa("skopeo", [
-    ...["inspect", "--tls-verify=false", "--raw"],
+    "inspect",
+    "--tls-verify=false",
+    "--raw",
     `docker://${reference}`,
   ]);
   const { manifests } = JSON.parse(raw) as { manifests?: { platform: { architecture: string } }[] };

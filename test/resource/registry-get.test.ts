@@ -77,6 +77,7 @@ test("a get unpacks its first layer while the second hasn't come, and fetches th
     "digest",
     "labels.json",
     "metadata.json",
+    "reference",
     "repository",
     "rootfs",
     "tag",

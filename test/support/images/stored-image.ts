@@ -4,7 +4,7 @@ import { createPrivateFolder } from "../../../src/host/private-folder.ts";
 import {
   type BuildVersion,
   buildName,
-  formatVersion,
+  formatBuildVersion,
   sortedTargets,
   type VersionFields,
 } from "../../../src/image/build-version.ts";
@@ -114,7 +114,7 @@ export async function storeInDirectory(
   await writeFile(join(staging, "index.json"), encodeBuildIndex({ version, targets: built, put: putRecord }));
   const folder = join(directory, buildName(version));
   await rename(staging, folder);
-  return { version: { ...formatVersion(version), digest: version.digest }, folder, layouts };
+  return { version: { ...formatBuildVersion(version), digest: version.digest }, folder, layouts };
 }
 
 /** The config digest of its one image, or the digest of its index of several. */

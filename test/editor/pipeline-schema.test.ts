@@ -13,22 +13,22 @@ function wrongLines(text: string): number[] {
   return text.split("\n").flatMap((line, index) => (line.endsWith("# wrong") ? [index + 1] : []));
 }
 
-test("an editor finds no fault in the examples, each of which names the schema", async () => {
+test("an editor finds no fault in the examples and in our own pipeline, each of which names the schema", async () => {
   await using server = await startLanguageServer();
   let examples = 0;
-  for await (const name of glob("*.yml", { cwd: join(checkout, "examples") })) {
-    const text = await readFile(join(checkout, "examples", name), "utf8");
-    assert.ok(text.startsWith(modeline), `examples/${name} has no modeline`);
+  for await (const name of glob(["examples/*.yml", "ci/*.yml"], { cwd: checkout })) {
+    const text = await readFile(join(checkout, name), "utf8");
+    assert.ok(text.startsWith(modeline), `${name} has no modeline`);
     assert.deepEqual(await server.diagnose(name, text), [], name);
     examples++;
   }
-  assert.ok(examples >= 3);
+  assert.ok(examples >= 4);
 });
 
 test("an editor shows every fault of a pipeline in what is ours, and none elsewhere", async () => {
   await using server = await startLanguageServer();
   const text = await readFile(join(import.meta.dirname, "faulty-pipeline.yml"), "utf8");
-  const found = await server.diagnose("faulty.yml", text);
+  const found = await server.diagnose("examples/faulty.yml", text);
   const lines = [...new Set(found.map(({ line }) => line))].toSorted((a, b) => a - b);
   assert.deepEqual(lines, wrongLines(text), JSON.stringify(found, undefined, 1));
   const shown = found.map(({ message }) => message).join("\n");
@@ -51,7 +51,7 @@ jobs:
             source: { repository: oci-build-resource }
           params: { UNPACK_ROOTFS: maybe } # wrong
 `;
-  const found = await server.diagnose("foreign.yml", text);
+  const found = await server.diagnose("examples/foreign.yml", text);
   assert.deepEqual(
     found.map(({ line }) => line),
     wrongLines(text),
@@ -65,7 +65,7 @@ test("an editor completes the names of fields and params, and values that are kn
   const resource = `${start}resources:\n  - name: web\n    type: oci-build\n    source:\n      `;
   const put = `${start}jobs:\n  - name: build\n    plan:\n      - put: web-image\n        params:\n          `;
   const offered = async (text: string, ...expected: readonly string[]) => {
-    const labels = await server.complete(`complete-${crypto.randomUUID()}.yml`, text);
+    const labels = await server.complete(`examples/complete-${crypto.randomUUID()}.yml`, text);
     for (const label of expected) assert.ok(labels.includes(label), `${label} in ${labels.join(" ")}`);
   };
   await offered(`${resource}repo|`, "repository", "registries", "buildkit");
@@ -78,7 +78,7 @@ test("an editor completes the names of fields and params, and values that are kn
 test("an editor shows what a param is", async () => {
   await using server = await startLanguageServer();
   const put = `${start}jobs:\n  - plan:\n      - put: web\n        params:\n          context: .\n          `;
-  assert.match(await server.hover("hover.yml", `${put}dockerf|ile: a`), /Path of the Dockerfile/);
+  assert.match(await server.hover("examples/hover.yml", `${put}dockerf|ile: a`), /Path of the Dockerfile/);
 });
 
 /** The places in a value, the value itself among them. */

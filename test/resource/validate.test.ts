@@ -28,13 +28,15 @@ const web = `${types}resources:
 - { name: web, type: oci-build, source: { repository: registry.example/web } }
 `;
 
-test("the examples have no faults, and what was looked at is said", async () => {
+test("the examples and our own pipeline have no faults, and what was looked at is said", async () => {
   const files: string[] = [];
-  for await (const name of glob("examples/*.yml", { cwd: checkout })) files.push(join(checkout, name));
+  for await (const name of glob(["examples/*.yml", "ci/*.yml"], { cwd: checkout }))
+    files.push(join(checkout, name));
   const run = await runResource("validate", { args: files, env });
   assert.equal(run.status, 0, run.output);
   assert.equal(run.stdout, "");
   assert.match(run.stderr, /^\S+examples\/registry\.yml: 1 resource, 1 put, 1 get: no faults$/m);
+  assert.match(run.stderr, /^\S+ci\/pipeline\.yml: 2 resources, 2 puts, 2 gets: no faults$/m);
 });
 
 test("every fault of a pipeline is told with file, line and column, and none where there is none", async () => {

@@ -5,30 +5,26 @@ import type { Located } from "./document.ts";
 /** As Concourse has it (vars/template.go): `((name))`, `((source:path.field))`. */
 const variable = /\(\((?:[-/.\p{L}\w]+:)?[-/.:@"\p{L}\w]+\)\)/gu;
 
-/** What a variable may stand for. A text comes first, then what fields with a form of their own take. */
-const candidates: readonly unknown[] = [
-  "x",
-  true,
-  1,
-  [],
-  {},
-  ["x"],
-  "x.example/x",
-  "tcp://x.example:1",
-  "https://x.example",
-  "/x",
-  "1.2.3",
-  "eu-west-1",
-  "123456789012",
-  "linux/amd64",
-  ["linux/amd64"],
-  "64m",
-  "x=x",
-  "max",
-  "gzip",
-  "none",
-  "s3",
-];
+/**
+ * What a variable may stand for: a text first, then what fields with a form of their own take.
+ * @param word differs from variable to variable, so that two of them aren't taken for the same
+ */
+function candidatesOf(word: string): readonly unknown[] {
+  const texts = [`${word}.example/x`, `tcp://${word}.example:1`, `https://${word}.example`, `/${word}`];
+  const words = [
+    "1.2.3",
+    "eu-west-1",
+    "123456789012",
+    "linux/amd64",
+    "64m",
+    "x=x",
+    "max",
+    "gzip",
+    "none",
+    "s3",
+  ];
+  return [word, true, 1, [], {}, [word], ["linux/amd64"], ...texts, ...words];
+}
 
 type Path = readonly PropertyKey[];
 
@@ -69,9 +65,9 @@ export function certainFaults(
   const unknown = [...variablePlaces(node)];
   const chosen = new Map<string, unknown>();
   let faults = faultsWith(chosen);
-  for (const { path, isWhole } of unknown) {
+  for (const { path, isWhole, text } of unknown) {
     if (!isWhole || !faults.some((fault) => isAbout(fault, path))) continue;
-    for (const candidate of candidates) {
+    for (const candidate of candidatesOf(wordFor(text))) {
       const tried = new Map([...chosen, [keyOf(path), candidate]]);
       const left = faultsWith(tried);
       if (left.some((fault) => isAbout(fault, path))) continue;
@@ -95,8 +91,22 @@ function keyOf(path: Path): string {
   return JSON.stringify(path.map(String));
 }
 
+interface VariablePlace {
+  readonly path: Path;
+  /** Whether the text is nothing but the variable. */
+  readonly isWhole: boolean;
+  readonly text: string;
+}
+
+/** A word that the same variable always gets, and hardly another one. */
+function wordFor(text: string): string {
+  let sum = 0;
+  for (const character of text) sum = (sum * 31 + (character.codePointAt(0) ?? 0)) % 1_000_003;
+  return `x${sum}`;
+}
+
 /** Where a value has variables, alone or as a part of a text. */
-function* variablePlaces(node: Located, path: Path = []): Generator<{ path: Path; isWhole: boolean }> {
+function* variablePlaces(node: Located, path: Path = []): Generator<VariablePlace> {
   if (node.kind === "map") {
     for (const [name, entry] of node.entries) {
       if (!hasVariable(name)) yield* variablePlaces(entry.node, [...path, name]);
@@ -104,7 +114,7 @@ function* variablePlaces(node: Located, path: Path = []): Generator<{ path: Path
   } else if (node.kind === "list") {
     for (const [index, item] of node.items.entries()) yield* variablePlaces(item, [...path, index]);
   } else if (typeof node.value === "string" && hasVariable(node.value)) {
-    yield { path, isWhole: isVariable(node) };
+    yield { path, isWhole: isVariable(node), text: node.value };
   }
 }
 
@@ -118,5 +128,5 @@ function filled(node: Located, chosen: ReadonlyMap<string, unknown>, path: Path 
     );
   }
   if (isVariable(node) && chosen.has(keyOf(path))) return chosen.get(keyOf(path));
-  return typeof node.value === "string" ? node.value.replaceAll(variable, "x") : node.value;
+  return typeof node.value === "string" ? node.value.replaceAll(variable, wordFor) : node.value;
 }

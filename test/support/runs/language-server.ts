@@ -32,12 +32,12 @@ interface Position {
 }
 
 function uriOf(name: string): string {
-  return pathToFileURL(join(checkout, "examples", name)).href;
+  return pathToFileURL(join(checkout, name)).href;
 }
 
 /**
- * Starts yaml-language-server as editors do. Documents lie in the checkout's folder `examples`, as far as the server
- * knows, so that a modeline finds `../schemas`. The server asks no network.
+ * Starts yaml-language-server as editors do. A document's name is its path in the checkout, from where its
+ * modeline finds the schema; it need not be there. The server asks no network.
  */
 export async function startLanguageServer(): Promise<LanguageServer> {
   const program = join(checkout, "node_modules/yaml-language-server/bin/yaml-language-server");

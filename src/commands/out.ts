@@ -12,6 +12,7 @@ import type { Build, MetadataField } from "../store/build.ts";
 import { checkTargetTags, planTags, type TagPlan } from "../store/tag-plan.ts";
 import { type BuiltTargets, contentVersion, readBuiltTargets } from "./built-targets.ts";
 import type { Invocation } from "./invocation.ts";
+import { layerLines } from "./layer-lines.ts";
 import { openStore } from "./open-store.ts";
 import { putMetadata } from "./put-metadata.ts";
 import { runBuild } from "./run-build.ts";
@@ -91,13 +92,15 @@ interface LoggedPut {
 }
 
 function logStored([main, ...others]: BuiltTargets, { step, tags, place, where }: LoggedPut): void {
-  for (const { name, descriptor, tags: own } of [{ ...main, name: "", tags }, ...others]) {
+  for (const { name, descriptor, tree, tags: own } of [{ ...main, name: "", tags }, ...others]) {
     const stored =
       place.kind === "registry"
         ? `stored as ${formatReference({ ...place.repository, tag: undefined, digest: descriptor.digest })}`
         : `stored ${descriptor.digest} in ${where}`;
     const tagged = own.length === 0 ? "" : `, tagged ${own.join(", ")}`;
-    step.log.line(`${name === "" ? "" : `target ${name}: `}${stored}${tagged}`);
+    const target = name === "" ? "" : `target ${name}: `;
+    for (const line of layerLines(tree)) step.log.line(`${target}${line}`);
+    step.log.line(`${target}${stored}${tagged}`);
   }
 }
 

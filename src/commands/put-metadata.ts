@@ -1,5 +1,6 @@
 import type { SolveResult } from "../builder/solve/solve-all.ts";
 import { formatBytes } from "../host/format.ts";
+import { sum } from "../host/sum.ts";
 import type { BuildVersion } from "../image/build-version.ts";
 import { configDigestOf, type ImageTree } from "../image/image-tree.ts";
 import { formatPlatform } from "../image/platform.ts";
@@ -74,8 +75,4 @@ function concourseBuild(env: DescribedPut["env"]): string {
   const number = env["BUILD_NAME"];
   if (number === undefined || place.includes(undefined)) return "";
   return `${place.join("/")} #${number}`;
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
 }

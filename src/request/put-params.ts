@@ -226,7 +226,7 @@ export const putParams = {
   progress: {
     schema: z.enum(["steps", "plain"]).default("steps"),
     upper: [],
-    doc: "`plain`: BuildKit's own text.",
+    doc: "`plain`: every step that BuildKit does, by its number, as `buildctl --progress=plain` shows them.",
   },
   tags: {
     schema: z.array(text).default([]),

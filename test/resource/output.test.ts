@@ -19,7 +19,7 @@ const long: Readonly<Record<string, string>> = {
   "a line of 300 kB that looks like the beginnings of URLs": "yes a+ | head -c 300000 | tr -d '\\n'; echo",
 };
 for (const [what, command] of Object.entries(long)) {
-  for (const progress of ["steps"]) {
+  for (const progress of ["steps", "plain"]) {
     test(`a RUN that writes ${what} is shown by its beginning, in little time (progress: ${progress})`, async () => {
       await using own = await makeSite(`RUN : ${progress}; ${command}\n`);
       const run = await own.put({ progress }, { buildkit: { address: daemon.address } });

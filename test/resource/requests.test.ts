@@ -117,10 +117,11 @@ test("a Dockerfile that fails is answered with the step, its last lines and the 
     args: [join(folder.path, "put")],
     env: { NO_COLOR: "1" },
   });
-  assertFailedCleanly(run, /error: step \[stage-1 1\/1\] failed: RUN \["\/missing"\]/);
+  assertFailedCleanly(run, /error: step \[stage-1 1\/1\] failed$/m);
   assert.match(run.stderr, /the end of its output:\n {2}.*no such file/);
   assert.match(run.stderr, /app\/Dockerfile:4\n/);
   assert.match(run.stderr, /4 \| >>> RUN/);
+  assert.match(run.stderr, /^exit code: 1$/m);
   assert.deepEqual(await readdir(join(folder.path, "builds")), []);
 });
 

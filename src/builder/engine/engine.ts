@@ -2,6 +2,8 @@
 export interface Engine extends AsyncDisposable {
   /** For the log: `a BuildKit of its own`, `BuildKit at tcp://build.example:1234`. */
   readonly where: string;
+  /** As it says it; undefined before {@link diagnose}, or where it is a build without one. */
+  readonly version: () => string | undefined;
   /** The global arguments by which buildctl reaches it. */
   readonly connection: readonly string[];
   /** Folders of this machine that it writes to, if any. */

@@ -14,7 +14,7 @@ import { chooseLauncher, type Launcher } from "./launch/launcher.ts";
 import { launcherNames, noLauncher } from "./launch/no-launcher.ts";
 import { runcShim } from "./launch/runc-shim.ts";
 import { LogTail } from "./log-tail.ts";
-import { tellOldPrograms, whatToInstall } from "./old-programs.ts";
+import { tellPrograms, whatToInstall } from "./old-programs.ts";
 import type { Sandbox } from "./sandbox.ts";
 
 export interface LocalDaemon extends Pick<DaemonConfig, "entitlements" | "registries" | "extra"> {
@@ -60,10 +60,10 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
   };
   const died = () => `buildkitd ${wayOfDaemonsEnding(daemon.exit(), log.tail(1))}${endOfLog()}`;
   const asking = new AbortController();
-  const tooOld = tellOldPrograms(env, asking.signal);
+  const programs = tellPrograms(env, asking.signal);
   started.defer(async () => {
     asking.abort();
-    await tooOld;
+    await programs;
   });
   await log.until(/running server on/, {
     signal: step.signal,
@@ -75,11 +75,12 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     }),
     late: () => `buildkitd does not listen after ${startDeadline / 1000} s${endOfLog()}`,
   });
-  const old = await tooOld;
-  if (old !== undefined) throw new UserError(old);
+  const { version, problem } = await programs;
+  if (problem !== undefined) throw new UserError(problem);
   const owned = started.move();
   return {
     where: `a BuildKit of its own, ${launcherNames[launcher.kind]}`,
+    version: () => version,
     connection: ["--addr", `unix://${socket}`],
     folders: [root],
     async diagnose() {

@@ -7,7 +7,7 @@ import type { StepContext } from "../../host/step-context.ts";
 import type { Platform } from "../../image/descriptor.ts";
 import { normalPlatform } from "../../image/platform.ts";
 import type { Engine } from "./engine.ts";
-import { oldVersion } from "./version.ts";
+import { oldVersion, versionIn } from "./version.ts";
 
 /** A BuildKit that somebody else runs. */
 export interface RemoteBuildKit {
@@ -28,11 +28,17 @@ export async function reachRemoteDaemon(
   { step, workspace, name }: { step: StepContext; workspace: string; name: string },
 ): Promise<Engine> {
   const connection = ["--addr", remote.address, ...(await tlsArguments(remote, join(workspace, name)))];
+  let version: string | undefined;
   return {
     where: `BuildKit at ${remote.address}`,
+    version: () => version,
     connection,
     folders: [],
-    diagnose: () => unreachable(remote, connection, step),
+    diagnose: async () => {
+      const { problem, said } = await askDaemon(remote, connection, step);
+      version = versionIn(said) ?? version;
+      return problem;
+    },
     [Symbol.asyncDispose]: async () => {},
   };
 }
@@ -89,11 +95,11 @@ export async function daemonWorkers(
 const slowAnswer = 8_000;
 
 /** Asks the daemon for its version; when it doesn't give it within seconds, says so with buildctl's words. */
-async function unreachable(
+async function askDaemon(
   { address, tls }: RemoteBuildKit,
   connection: readonly string[],
   step: StepContext,
-): Promise<string | undefined> {
+): Promise<{ readonly said: string; readonly problem: string | undefined }> {
   const asked = await startChild(step, "buildctl", [...connection, "--timeout", "5", "debug", "info"], {
     reject: false,
     timeout: slowAnswer,
@@ -101,12 +107,13 @@ async function unreachable(
   step.signal.throwIfAborted();
   if (asked.exitCode === 0) {
     const old = oldVersion(asked.stdout);
-    return old === undefined ? undefined : `BuildKit at ${address} ${old}`;
+    return { said: asked.stdout, problem: old === undefined ? undefined : `BuildKit at ${address} ${old}` };
   }
-  if (asked.exitCode === 127) return undefined; // buildctl itself is missing, which the solve tells.
+  if (asked.exitCode === 127) return { said: "", problem: undefined }; // buildctl itself is missing, which the solve tells.
   const words = asked.stderr.replaceAll(/\s+/g, " ").trim();
   const said = words || `no answer within ${slowAnswer / 1000} s`;
-  return `BuildKit at ${address} can't be used: ${said}. ${connectionAdvice(address, tls !== undefined, said)}`;
+  const advice = connectionAdvice(address, tls !== undefined, said);
+  return { said: "", problem: `BuildKit at ${address} can't be used: ${said}. ${advice}` };
 }
 
 function connectionAdvice(address: string, withTls: boolean, said: string): string {

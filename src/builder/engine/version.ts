@@ -17,8 +17,7 @@ const runcFloor = "1.3.3";
  */
 export function oldVersion(said: string): string | undefined {
   const version = versionIn(said);
-  // 0.0.0 is what a build without a version says.
-  if (version === undefined || version === "0.0.0" || !isOlder(version, buildkitFloor)) return undefined;
+  if (version === undefined || !isOlder(version, buildkitFloor)) return undefined;
   return `is version ${version}, which has known security holes; ${buildkitFloor} or newer is needed`;
 }
 
@@ -34,8 +33,11 @@ export function oldRunc(said: string): string | undefined {
   return `is version ${shown}, and up to 1.2.7 and 1.3.2 a RUN can break out of its container (CVE-2025-31133, CVE-2025-52565, CVE-2025-52881). A distribution may have mended an older version, but its number doesn't tell`;
 }
 
-function versionIn(said: string): string | undefined {
-  return /\bv?(\d+\.\d+\.\d+)\b/.exec(said)?.[1];
+/** The version in what `buildctl debug info` or `buildkitd --version` say; undefined for a build without one. */
+export function versionIn(said: string): string | undefined {
+  const version = /\bv?(\d+\.\d+\.\d+)\b/.exec(said)?.[1];
+  // 0.0.0 is what a build without a version says.
+  return version === "0.0.0" ? undefined : version;
 }
 
 function isOlder(version: string, floor: string): boolean {

@@ -8,7 +8,6 @@ export interface SolveRun {
   readonly exporter: Exporter;
   /** buildctl writes `containerimage.descriptor` and its like there. */
   readonly metadataFile: string;
-  readonly progress: "rawjson" | "plain";
   /** Cache imports and exports, each as the attributes of one `--import-cache` or `--export-cache`. */
   readonly importCaches: readonly (readonly (readonly [string, string])[])[];
   readonly exportCaches: readonly (readonly (readonly [string, string])[])[];
@@ -25,7 +24,7 @@ export function buildArguments(run: SolveRun): string[] {
   const { solve } = run;
   const flags: (readonly [string, string])[] = [
     ["--frontend", "dockerfile.v0"],
-    ["--progress", run.progress],
+    ["--progress", "rawjson"],
     ["--metadata-file", run.metadataFile],
     ...pairFlags("--local", solve.locals),
     ...pairFlags("--oci-layout", solve.layouts),

@@ -28,15 +28,32 @@ export type Warning = z.infer<typeof Warning>;
 /** Output of a step, as bytes cut anywhere. */
 const LogChunk = z.looseObject({ vertex: z.string(), data: z.string().default("") });
 
+/**
+ * A part of a step's work (client.VertexStatus), sent again as it gets on: `exporting layers`, `extracting sha256:…`, or
+ * a layer that is fetched, by its digest alone.
+ */
+const PartialWork = z.looseObject({
+  id: z.string(),
+  vertex: z.string(),
+  /** Bytes; 0 where it isn't a transfer. */
+  current: z.number().default(0),
+  total: z.number().default(0),
+  started: z.string().nullish(),
+  completed: z.string().nullish(),
+});
+export type PartialWork = z.infer<typeof PartialWork>;
+
 const Status = z.looseObject({
   vertexes: z.array(Vertex).nullish(),
+  statuses: z.array(PartialWork).nullish(),
   logs: z.array(LogChunk).nullish(),
   warnings: z.array(Warning).nullish(),
 });
 
-/** One line of `buildctl build --progress=rawjson` (client.SolveStatus); statuses of transfers are left out. */
+/** One line of `buildctl build --progress=rawjson` (client.SolveStatus). */
 export interface ProgressEvent {
   readonly vertexes: readonly Vertex[];
+  readonly statuses: readonly PartialWork[];
   readonly logs: readonly { readonly vertex: string; readonly data: Buffer }[];
   readonly warnings: readonly Warning[];
 }
@@ -54,6 +71,7 @@ export function parseEvent(line: string): ProgressEvent | undefined {
   if (!success) return undefined;
   return {
     vertexes: data.vertexes ?? [],
+    statuses: data.statuses ?? [],
     logs: (data.logs ?? []).map(({ vertex, data: text }) => ({ vertex, data: Buffer.from(text, "base64") })),
     warnings: data.warnings ?? [],
   };

@@ -2,7 +2,7 @@ import { concurrently } from "../../host/concurrently.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import { formatExactPlatform } from "../../image/platform.ts";
 import { forPlatforms, type Solve } from "../plan/plan.ts";
-import { createProgressBoard, type ProgressBoard } from "../progress/follow.ts";
+import { createProgressBoard, type ProgressBoard } from "../progress/board.ts";
 import type { SolveSummary } from "../progress/followed-solve.ts";
 import { formatSeconds } from "../progress/text.ts";
 import type { SolveRequest } from "./request.ts";
@@ -24,13 +24,14 @@ export async function solveAll(request: SolveRequest): Promise<[SolveResult, ...
   const board = createProgressBoard({
     log: step.log,
     style,
-    ...(dockerfile === undefined ? {} : { dockerfile: { name: dockerfile.shown, text: dockerfile.text } }),
+    build: { dockerfile: dockerfile && { name: dockerfile.shown, text: dockerfile.text } },
   });
   const [main, ...others] = solves;
   const run = (solve: Solve) => (signal: AbortSignal) =>
     solveTarget({ ...request, step: { ...step, signal } }, solve, board);
   const results = await concurrently(step.signal, [run(main), ...others.map(run)]);
-  step.log.line(summaryLine(results.flatMap(({ summaries }) => summaries)));
+  for (const line of [summaryLine(results.flatMap(({ summaries }) => summaries)), ...board.timings()])
+    step.log.line(line);
   return results;
 }
 
@@ -40,7 +41,7 @@ function summaryLine(summaries: readonly SolveSummary[]): string {
   const warnings = summaries.reduce((sum, summary) => sum + summary.warnings.length, 0);
   const seconds = Math.max(...summaries.map((summary) => summary.seconds));
   const found = warnings === 0 ? "" : `, ${warnings} ${warnings === 1 ? "warning" : "warnings"}`;
-  return `built in ${formatSeconds(seconds)}: ${run} ${run === 1 ? "step" : "steps"} run, ${cached} cached${found}`;
+  return `built in ${formatSeconds(seconds)}: ${run} ${run === 1 ? "step" : "steps"} run, ${cached} of ${run + cached} cached${found}`;
 }
 
 async function solveTarget(request: SolveRequest, solve: Solve, board: ProgressBoard): Promise<SolveResult> {

@@ -6,7 +6,7 @@ import type { Engine } from "../engine/engine.ts";
 import type { Share } from "../engine/pool.ts";
 import { cacheAttributes } from "../plan/layer-cache.ts";
 import type { Solve } from "../plan/plan.ts";
-import type { ProgressBoard } from "../progress/follow.ts";
+import type { ProgressBoard } from "../progress/board.ts";
 import type { SolveSummary } from "../progress/followed-solve.ts";
 import { pushingAgain, type UsedCaches, withoutBrokenCaches, writingLostCacheAgain } from "./recoveries.ts";
 import type { SolveRequest } from "./request.ts";
@@ -47,7 +47,8 @@ export async function solveOnEngines(
       if (engine !== engines.at(-1)) step.log.warn(`${problem}; passing it over`);
       continue;
     }
-    step.log.line(`building${what} with ${engine.where}`);
+    const version = engine.version();
+    step.log.line(`building${what} with ${engine.where}${version === undefined ? "" : ` (${version})`}`);
     const { summary, result } = await solveOn(engine, request, part, board);
     if ("descriptor" in result) return { ...result, summary };
     const died = await engine.diagnose();
@@ -99,11 +100,11 @@ async function solveOnce(
     solve,
     exporter: await request.exporter(solve.target),
     metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),
-    progress: request.style === "plain" ? "plain" : "rawjson",
     authTls: builder.authTls,
     silence: { cache: 10 * timeouts.stall, daemon: 30_000 },
   };
-  return runBuildctl(run, board.follow(names.length === 0 ? undefined : names.join(" ")));
+  const label = names.length === 0 ? undefined : names.join(" ");
+  return runBuildctl(run, board.follow({ label, platform: part.scope.platform, daemon: engine.where }));
 }
 
 /** What several runs of the same solve came to: what one has run, the daemon has for the next. */

@@ -1,6 +1,6 @@
 import type { Log } from "../../host/log.ts";
 import type { Engine } from "../engine/engine.ts";
-import { exportingCache } from "../progress/follow.ts";
+import { exportingCache } from "../progress/board.ts";
 import type { FollowedSolve } from "../progress/followed-solve.ts";
 import { formatSeconds } from "../progress/text.ts";
 

@@ -188,7 +188,6 @@ test("values can't add fields to buildctl's CSV arguments", () => {
   const run = {
     solve,
     metadataFile: "/m",
-    progress: "rawjson",
     importCaches: [],
     exportCaches: [],
     authTls: [],
@@ -206,7 +205,6 @@ test("a push goes out by digest, without a tag", () => {
   const run = {
     solve,
     metadataFile: "/m",
-    progress: "rawjson",
     importCaches: [],
     exportCaches: [],
     authTls: [],

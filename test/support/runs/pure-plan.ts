@@ -79,7 +79,6 @@ export function assertPlanned({ source, params }: OutRequest): { args: readonly 
       solve,
       exporter: exporterOf(source),
       metadataFile: `${work}/metadata.json`,
-      progress: "rawjson",
       importCaches: caches.imports,
       exportCaches: caches.exports,
       authTls,

@@ -1,57 +1,87 @@
-import { type Log, styled } from "../../host/log.ts";
+import type { Log } from "../../host/log.ts";
 import { maskCredentials, withoutQueries } from "../../host/mask-credentials.ts";
 import { type ProgressEvent, parseEvent, type Vertex, type Warning } from "./events.ts";
-import { failureMessage, type ShownDockerfile } from "./failure.ts";
+import type { FailedBuild } from "./explanations.ts";
+import { failureMessage } from "./failure.ts";
 import type { FollowedSolve } from "./followed-solve.ts";
 import { LineSplitter } from "./lines.ts";
-import { followPlainText } from "./plain.ts";
-import { BuildStep, type StepName } from "./step.ts";
-import { formatSeconds, isClientLog } from "./text.ts";
+import { createPlainPrinter } from "./plain-printer.ts";
+import type { StepPrinter } from "./printer.ts";
+import { BuildStep, isTime, parseVertexName, type StepName } from "./step.ts";
+import { createStepsPrinter } from "./steps-printer.ts";
+import { isClientLog } from "./text.ts";
+import { timingLines } from "./timings.ts";
 
 export interface ProgressBoardOptions {
   readonly log: Log;
-  /** `steps`: buildctl writes rawjson. `plain`: buildctl writes text for people, which is passed on. */
+  /** `steps`: instructions and their output. `plain`: everything, as buildctl's plain progress has it. */
   readonly style: "steps" | "plain";
-  readonly dockerfile?: ShownDockerfile;
+  /** For messages. */
+  readonly build: FailedBuild;
+}
+
+/** A solve among those of one build. */
+export interface SolveToFollow {
+  /** Names the target in the log, where there are several. */
+  readonly label?: string | undefined;
+  /** The platform of all its steps, where other solves build for others. */
+  readonly platform?: string | undefined;
+  /** The daemon that solves: the same step on another one is another step. */
+  readonly daemon: string;
 }
 
 export interface ProgressBoard {
-  /** @param label names the target in the log, where there are several */
-  follow(label: string | undefined): FollowedSolve;
+  follow(solve: SolveToFollow): FollowedSolve;
+  /** What took the time, a line each, for after the last solve. */
+  timings(): readonly string[];
 }
 
 /** How BuildKit's names begin for what it does with a layer cache. */
 const importingCache = /^importing cache manifest from /;
 export const exportingCache: RegExp = /^exporting cache to /;
 
-/** The end of a step is worth a line when it took longer than this, in milliseconds. */
-const noticeable = 1000;
-
 /** Shows the progress of all solves of one build, so that steps they share are shown once. */
 export function createProgressBoard(options: ProgressBoardOptions): ProgressBoard {
   const board = new Board(options);
-  return {
-    follow: (label) =>
-      options.style === "plain" ? followPlainText(options.log, label) : board.follow(label),
-  };
+  return { follow: (solve) => board.follow(solve), timings: () => timingLines(board.steps()) };
+}
+
+/** What is kept of one solve while it is followed. */
+interface Following {
+  readonly solve: SolveToFollow;
+  /** By the vertex's digest. */
+  readonly steps: Map<string, BuildStep>;
+  /** Bytes of each step's output that this solve has told. */
+  readonly told: Map<BuildStep, number>;
+  /** The steps that this solve was the first to bring to an end. */
+  readonly ended: Set<BuildStep>;
 }
 
 class Board {
   readonly #log: Log;
-  readonly #dockerfile: ShownDockerfile | undefined;
+  readonly #printer: StepPrinter;
+  readonly #build: FailedBuild;
+  /** By daemon and the vertex's digest. */
   readonly #steps = new Map<string, BuildStep>();
+  readonly #followed: Following[] = [];
   readonly #warnings = new Set<string>();
 
-  constructor({ log, dockerfile }: ProgressBoardOptions) {
+  constructor({ log, style, build }: ProgressBoardOptions) {
     this.#log = log;
-    this.#dockerfile = dockerfile;
+    this.#printer = style === "plain" ? createPlainPrinter(log) : createStepsPrinter(log);
+    this.#build = build;
   }
 
-  follow(label: string | undefined): FollowedSolve {
+  steps(): readonly BuildStep[] {
+    return [...this.#steps.values()];
+  }
+
+  follow(solve: SolveToFollow): FollowedSolve {
     const begun = performance.now();
     const lines = new LineSplitter();
-    /** The steps that this solve was the first to bring to an end. */
-    const ended = new Set<BuildStep>();
+    this.#forgetUnfinished(solve);
+    const following: Following = { solve, steps: new Map(), told: new Map(), ended: new Set() };
+    this.#followed.push(following);
     const warnings: string[] = [];
     const said: string[] = [];
     const running = new Map<string, StepName>();
@@ -64,13 +94,14 @@ class Board {
         return;
       }
       for (const vertex of event.vertexes) {
-        const step = this.#vertex(vertex, ended, label);
+        const step = this.#vertex(vertex, following);
         if (isFailure(vertex)) failed ??= step;
         if (isCacheTrouble(vertex) && exportingCache.test(vertex.name)) unwrittenCache = vertex.error;
-        if (isSet(vertex.started) && !isSet(vertex.completed)) running.set(vertex.digest, step.name);
+        if (isTime(vertex.started) && !isTime(vertex.completed)) running.set(vertex.digest, step.name);
         else running.delete(vertex.digest);
       }
-      this.#logs(event);
+      this.#parts(event, following);
+      this.#logs(event, following);
       for (const warning of event.warnings) warnings.push(...this.#warning(warning));
     };
     return {
@@ -80,10 +111,10 @@ class Board {
       running: () => [...running.values()],
       end: () => {
         for (const line of lines.end()) take(line);
-        const failure = failureMessage(failed, said, this.#dockerfile);
+        const failure = failureMessage(failed, said, this.#build);
         const seconds = (performance.now() - begun) / 1000;
         return {
-          steps: countSteps([...ended].filter((step) => !this.#isCountedAlready(step))),
+          steps: countSteps([...following.ended].filter((step) => !this.#isCountedAlready(step))),
           warnings,
           seconds,
           ...(failure === undefined ? {} : { failure }),
@@ -93,27 +124,38 @@ class Board {
     };
   }
 
-  #vertex(vertex: Vertex, ended: Set<BuildStep>, label: string | undefined): BuildStep {
-    const step = this.#steps.get(vertex.digest) ?? new BuildStep(vertex.name);
-    this.#steps.set(vertex.digest, step);
-    if (isSet(vertex.started) && !vertex.cached && !step.announced && step.name.isInstruction) {
+  #vertex(vertex: Vertex, { solve, steps, ended }: Following): BuildStep {
+    const key = `${solve.daemon} ${vertex.digest}`;
+    const step = this.#steps.get(key) ?? new BuildStep(parseVertexName(vertex.name, solve.platform));
+    this.#steps.set(key, step);
+    steps.set(vertex.digest, step);
+    step.note(vertex);
+    // Told again when its layer is fetched: then it is one that runs, to BuildKit.
+    if (vertex.cached) step.cached = true;
+    if (isTime(vertex.started) && !step.cached && !step.announced && !step.done) {
       step.announced = true;
-      this.#log.line(`${this.#place(step, "title")} ${step.name.text}`);
+      this.#printer.began(step);
     }
     if (vertex.error !== "") step.error = vertex.error;
-    if (vertex.cached && !step.cached) {
-      step.cached = true;
-      // While a layer is fetched from a cache, BuildKit shows the step as one that runs.
-      if (step.announced) this.#log.line(`${this.#place(step, "quiet")} was cached`);
-    }
-    if (!isSet(vertex.completed) || step.done) return step;
+    if (!isTime(vertex.completed) || step.done) return step;
     step.done = true;
     for (const line of step.output.end()) this.#output(step, line);
     if (isCacheTrouble(vertex)) this.#cacheWarning(vertex);
-    if (vertex.error !== "") return step;
-    ended.add(step);
-    this.#finished(step, vertex, label);
+    if (vertex.error === "") ended.add(step);
+    if (vertex.error === "" || !isCanceled(vertex)) this.#printer.ended(step, solve.label);
     return step;
+  }
+
+  /** What an earlier run of the same solve left undone begins anew, with an output of its own. */
+  #forgetUnfinished({ label, platform }: SolveToFollow): void {
+    const earlier = this.#followed.filter(
+      ({ solve }) => solve.label === label && solve.platform === platform,
+    );
+    for (const { solve, steps } of earlier) {
+      for (const [digest, step] of steps) {
+        if (!step.done || step.error !== "") this.#steps.delete(`${solve.daemon} ${digest}`);
+      }
+    }
   }
 
   /**
@@ -136,40 +178,38 @@ class Board {
     this.#log.warn(text);
   }
 
-  #finished({ name }: BuildStep, vertex: Vertex, label: string | undefined): void {
-    const { started, completed, cached } = vertex;
-    if (!isSet(started) || !isSet(completed) || cached) return;
-    const took = Date.parse(completed) - Date.parse(started);
-    if (took < noticeable) return;
-    const what = name.isInstruction ? `[${name.place}] done` : [label, name.text].filter(Boolean).join(": ");
-    this.#log.line(styled(this.#log, "quiet", `${what}, ${formatSeconds(took / 1000)}`));
+  #parts(event: ProgressEvent, { steps }: Following): void {
+    for (const part of event.statuses) {
+      const step = steps.get(part.vertex);
+      if (step?.notePart(part) === true) this.#printer.did(step, part);
+    }
   }
 
-  #logs(event: ProgressEvent): void {
+  /** BuildKit tells each solve all of a shared step's output, from its beginning. */
+  #logs(event: ProgressEvent, { steps, told }: Following): void {
     for (const { vertex, data } of event.logs) {
-      const step = this.#steps.get(vertex);
+      const step = steps.get(vertex);
       if (step === undefined) continue;
-      for (const line of step.output.write(data)) this.#output(step, line);
+      const until = (told.get(step) ?? 0) + data.length;
+      told.set(step, until);
+      if (until <= step.taken) continue;
+      const fresh = data.subarray(Math.max(0, data.length - (until - step.taken)));
+      step.taken = until;
+      for (const line of step.output.write(fresh)) this.#output(step, line);
     }
   }
 
   #output(step: BuildStep, line: string): void {
-    const state = maskCredentials(line);
+    const masked = maskCredentials(line);
     // A program's output is shown as it is.
-    const text = step.name.isInstruction ? state : withoutQueries(state);
+    const text = step.name.isInstruction ? masked : withoutQueries(masked);
     step.keep(text);
-    this.#log.line(`${this.#place(step, "quiet")} ${text}`);
-  }
-
-  #place({ name }: BuildStep, style: "title" | "quiet"): string {
-    // BuildKit's own doings have brackets of their own: `[internal] load git source …`.
-    const text = name.isInstruction ? `[${name.place}]` : name.text;
-    return styled(this.#log, style, text.startsWith("[") ? text : `[${text}]`);
+    this.#printer.wrote(step, text);
   }
 
   /** The warning as text, unless another solve has had it. */
   #warning({ short, url, range }: Warning): string[] {
-    const file = this.#dockerfile?.name ?? "Dockerfile";
+    const file = this.#build.dockerfile?.name ?? "Dockerfile";
     const finding = short.replace(/ \(line \d+\)$/, "");
     const text = maskCredentials(`${range ? `${file}:${range}` : file}: ${finding}${url && ` (${url})`}`);
     if (this.#warnings.has(text)) return [];
@@ -201,8 +241,4 @@ function isCanceled({ error }: Vertex): boolean {
 
 function isAboutCache({ name }: Vertex): boolean {
   return importingCache.test(name) || exportingCache.test(name);
-}
-
-function isSet(time: string | null | undefined): time is string {
-  return time !== undefined && time !== null && time !== "";
 }

@@ -1,0 +1,71 @@
+import { formatBytes } from "../../host/format.ts";
+import { sum } from "../../host/sum.ts";
+import type { BuildStep } from "./step.ts";
+import { formatSeconds } from "./text.ts";
+
+/** How many steps are named. */
+const named = 5;
+/** A step is worth a line of its own when it took longer than this, in milliseconds. */
+export const noticeable = 1000;
+
+interface Timing {
+  readonly milliseconds: number;
+  readonly what: string;
+}
+
+/** What took the time of a build: the slowest steps, base images, export and push; the slowest first. Pure. */
+export function timingLines(steps: readonly BuildStep[]): string[] {
+  const done = steps.filter(({ done: isDone, error }) => isDone && error === "");
+  const timings = [...slowestSteps(done), ...transfers(done), ...exportTimings(done)];
+  return timings
+    .toSorted((a, b) => b.milliseconds - a.milliseconds)
+    .map(({ milliseconds, what }) => `  ${formatSeconds(milliseconds / 1000).padEnd(11)}${what}`);
+}
+
+function slowestSteps(steps: readonly BuildStep[]): Timing[] {
+  const took = new Map<string, number>();
+  for (const step of steps) {
+    const { name } = step;
+    if (!name.isInstruction || step.cached || step.fetched() > 0) continue;
+    const what = `[${name.place}] ${name.text}`;
+    took.set(what, Math.max(took.get(what) ?? 0, step.took()));
+  }
+  return Array.from(took, ([what, milliseconds]) => ({ what, milliseconds }))
+    .filter(({ milliseconds }) => milliseconds >= noticeable)
+    .toSorted((a, b) => b.milliseconds - a.milliseconds)
+    .slice(0, named);
+}
+
+/** Base images, and layers that come from a cache, where they took long. */
+function transfers(steps: readonly BuildStep[]): Timing[] {
+  const kinds = [
+    { what: "pulled and unpacked of base images", of: steps.filter(({ cached }) => !cached) },
+    { what: "fetched from the layer cache", of: steps.filter(({ cached }) => cached) },
+  ];
+  return kinds.flatMap(({ what, of }) => {
+    const bytes = sum(of.map((step) => step.fetched()));
+    const milliseconds = sum(of.map((step) => (step.fetched() > 0 ? step.took() : 0)));
+    return bytes === 0 || milliseconds < noticeable
+      ? []
+      : [{ milliseconds, what: `${formatBytes(bytes)} ${what}` }];
+  });
+}
+
+/** Of several targets, that of the slowest: they are exported at the same time. */
+function exportTimings(steps: readonly BuildStep[]): Timing[] {
+  const exporting = steps.filter(({ name }) => name.text.startsWith("exporting to "));
+  const caches = steps.filter(({ name }) => name.text.startsWith("exporting cache to "));
+  const pushing = /^pushing /;
+  return [
+    {
+      what: "exporting the image",
+      milliseconds: longest(exporting.map((step) => step.took() - step.partsTook(pushing))),
+    },
+    { what: "pushing the image", milliseconds: longest(exporting.map((step) => step.partsTook(pushing))) },
+    { what: "writing the layer cache", milliseconds: longest(caches.map((step) => step.took())) },
+  ].filter(({ milliseconds }) => milliseconds > 0);
+}
+
+function longest(times: readonly number[]): number {
+  return Math.max(0, ...times);
+}

@@ -67,7 +67,7 @@ test("a put of the same build that is killed at any call leaves it whole", async
   const killed = await killAtEachCall({ site, buildkit, content: "same" }, () => getIsWhole(site, version));
   assert.ok(killed > 15, `only ${killed} calls`);
   const names = await readdir(join(site.folder, "builds"));
-  assert.deepEqual(names, [version.digest.slice("sha256:".length)]);
+  assert.deepEqual(names, [`build-${version.digest.slice("sha256:".length)}`]);
 });
 
 test("of twenty puts at once, equal and different, none is lost", async () => {
@@ -96,7 +96,9 @@ test("where the filesystem can't exchange two folders, a build of the same versi
     const under = injecting("renameat2", `error=${error}`);
     assert.deepEqual(versionOf(await site.put(params, { buildkit }, { under })).version, version);
     await getIsWhole(site, version);
-    assert.deepEqual(await readdir(join(site.folder, "builds")), [version.digest.slice("sha256:".length)]);
+    assert.deepEqual(await readdir(join(site.folder, "builds")), [
+      `build-${version.digest.slice("sha256:".length)}`,
+    ]);
   }
 });
 
@@ -126,7 +128,12 @@ test("a stored build with a blob that is cut, zeroed, swapped or gone is refused
   const buildkit = { address: daemon.address };
   const params = { dockerfile_inline: `${dockerfile("same")}COPY busybox /\n`, source_date_epoch: 1 };
   const { version } = versionOf(await site.put(params, { buildkit }));
-  const blobs = join(site.folder, "builds", version.digest.slice("sha256:".length), "blobs/sha256");
+  const blobs = join(
+    site.folder,
+    "builds",
+    `build-${version.digest.slice("sha256:".length)}`,
+    "blobs/sha256",
+  );
   const names = (await readdir(blobs)).toSorted();
   assert.equal(names.length, 4); // Manifest, config and two layers.
   for (const [index, name] of names.entries()) {

@@ -59,7 +59,7 @@ for (const { what, sign } of moments) {
         stdin: { source, params: { context: "app" } },
       });
       const { version } = versionOf(await again.result);
-      assert.deepEqual(await readdir(source.directory), [version.digest.slice("sha256:".length)]);
+      assert.deepEqual(await readdir(source.directory), [`build-${version.digest.slice("sha256:".length)}`]);
     });
   }
 }

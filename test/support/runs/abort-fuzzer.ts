@@ -78,7 +78,7 @@ function putOf(site: Site, source: Readonly<Record<string, unknown>>): Step {
     leftNothing: async () => {
       const builds = join(site.folder, "builds");
       const names = await readdir(builds).catch(() => []);
-      for (const name of names) assert.match(name, /^[0-9a-f]{64}$/);
+      for (const name of names) assert.match(name, /^build-[0-9a-f]{64}$/);
     },
   };
 }

@@ -88,6 +88,11 @@ export const putParams = {
     upper: [whole("LABELS_FILE")],
     doc: "File with one `name=value` a line, or a map, as with `build_args_file`. `labels` win.",
   },
+  git_labels: {
+    schema: flag.default(false),
+    upper: [],
+    doc: "Label the image with `org.opencontainers.image.revision`, `.source` and `.created` of the git checkout that the context lies in, and with `.version` where `version` is given. `labels` win.",
+  },
   target: {
     schema: nonEmpty.optional(),
     upper: [whole("TARGET")],
@@ -294,6 +299,7 @@ export const PutParams = z.strictObject(shape).transform((given, { issues }) => 
     buildArgsFile: given.build_args_file,
     labels: given.labels,
     labelsFile: given.labels_file,
+    gitLabels: given.git_labels,
     target: given.target,
     targetFile: given.target_file,
     additionalTargets: [...given.additional_targets.keys()],

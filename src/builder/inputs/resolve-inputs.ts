@@ -55,6 +55,7 @@ export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
     inOrder(options.secrets, (id, source, index) => resolveSecret(request, { id, source, index })),
     inOrder(options.ssh, (id, sources) => sshKeys(request, id, sources)),
   ]);
+  const fromGit = options.gitLabels ? await commitLabels(request, context) : {};
   const gitDockerfile = dockerfile === undefined ? options.dockerfile : undefined;
   const logins = await writeLogins(request, [login, ...contexts.map((named) => named.login)]);
   return {
@@ -62,7 +63,7 @@ export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
     dockerfile,
     gitDockerfile,
     buildArgs,
-    labels,
+    labels: { ...fromGit, ...labels },
     target,
     imageArgs,
     contexts: contexts.map(({ context: named }) => named),
@@ -206,6 +207,14 @@ async function privateDockerfile(
   const folder = await privateFile(workspace, "dockerfile", name, content).then(dirname);
   if (ignore !== undefined) await writeSmallFile(join(folder, `${name}.dockerignore`), ignore);
   return { folder, name, shown, text: content.toString("utf8") };
+}
+
+async function commitLabels(
+  { options: { version }, folder, env, signal }: ResolveInputs,
+  context: ContextInput,
+): Promise<Strings> {
+  const { gitLabels } = await import("./git-labels.ts");
+  return gitLabels({ context, folder, version }, { env, signal });
 }
 
 /** The build args or labels of the params, over those of their file. */

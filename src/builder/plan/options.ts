@@ -15,6 +15,10 @@ export interface BuildOptions {
   readonly buildArgsFile: string | undefined;
   readonly labels: Strings;
   readonly labelsFile: string | undefined;
+  /** Labels of the commit that the context is a checkout of. */
+  readonly gitLabels: boolean;
+  /** Of the image, as it is tagged. */
+  readonly version: string | undefined;
   readonly target: string | undefined;
   readonly targetFile: string | undefined;
   readonly additionalTargets: readonly TargetName[];

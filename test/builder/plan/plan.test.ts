@@ -16,6 +16,8 @@ const options: BuildOptions = {
   buildArgsFile: undefined,
   labels: {},
   labelsFile: undefined,
+  gitLabels: false,
+  version: undefined,
   target: undefined,
   targetFile: undefined,
   additionalTargets: [],

@@ -17,12 +17,15 @@ import type { Invocation } from "./invocation.ts";
 import { runBuild } from "./run-build.ts";
 import { taskAccess } from "./task-access.ts";
 
+/** The main target's folder. */
+const mainOutput = "image";
+
 /** Not `cache` itself, which may be a folder of a source with a name that people like. */
 const keptFolder = "cache/oci-build";
 
 /**
  * `build`: the oci-build task. Params come from the environment, inputs lie in the working folder; the main image
- * goes into `image/`, each additional target into a folder of its name, and `cache/`, where the task's config has
+ * goes into `image/`, each additional target into a folder of its name, where these are there, and `cache/`, where the task's config has
  * it, keeps the layers of this run's steps for the next one.
  */
 export async function build({ step: started }: Invocation): Promise<undefined> {
@@ -46,6 +49,7 @@ async function buildTask(started: StepContext): Promise<void> {
   await using held = new AsyncDisposableStack();
   const { path: folder } = held.use(await createPrivateFolder("task"));
   const store = held.use(openDirectoryStore({ directory: folder }));
+  const outputs = await findOutputs(step.cwd, params.additionalTargets);
   const kept = (await isFolder(join(step.cwd, "cache"))) ? join(step.cwd, keptFolder) : undefined;
   const { stage, results } = held.use(
     await runBuild({
@@ -58,12 +62,18 @@ async function buildTask(started: StepContext): Promise<void> {
       buildkitConfig: undefined,
       keptCache: kept,
       store,
+      isExported: (target) => outputs.has(target === "" ? mainOutput : target),
       timeouts: {},
     }),
   );
   const { blobs } = stage;
   const targets: DeliverTarget[] = [];
   for (const [index, { target, descriptor }] of results.entries()) {
+    const output = index === 0 ? mainOutput : target;
+    if (descriptor === undefined) {
+      step.log.line(`built, but not delivered: the task has no output ${JSON.stringify(output)}`);
+      continue;
+    }
     const decided = decideTarget({
       outputOci: params.outputOci,
       imageTar: true,
@@ -74,9 +84,28 @@ async function buildTask(started: StepContext): Promise<void> {
       blobs,
       step,
     });
-    targets.push({ ...decided, folder: join(step.cwd, index === 0 ? "image" : target) });
+    targets.push({ ...decided, folder: join(step.cwd, output) });
   }
   await deliverAll(targets);
+}
+
+/**
+ * The targets' folders that the task has as outputs: Concourse makes them. What has none is built and not exported.
+ * @throws UserError for a file in the place of one
+ */
+async function findOutputs(folder: string, targets: readonly string[]): Promise<ReadonlySet<string>> {
+  const found = new Set<string>();
+  for (const name of [mainOutput, ...targets]) {
+    const stats = await stat(join(folder, name)).catch(() => undefined);
+    if (stats === undefined) continue;
+    if (!stats.isDirectory()) {
+      throw new UserError(
+        `${JSON.stringify(name)} in the task's folder is not a folder, so nothing can be delivered into it: expected the output of that name, or nothing`,
+      );
+    }
+    found.add(name);
+  }
+  return found;
 }
 
 async function isFolder(path: string): Promise<boolean> {

@@ -1,6 +1,7 @@
 import type { SolveResult } from "../builder/solve/solve-all.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { type BuildVersion, sortedTargets } from "../image/build-version.ts";
+import type { Descriptor } from "../image/descriptor.ts";
 import { readTree, versionOf } from "../image/image-tree.ts";
 import type { PutParams } from "../request/put-params.ts";
 import type { AdditionalTarget, BuiltTarget } from "../store/build.ts";
@@ -16,16 +17,24 @@ export async function readBuiltTargets(
   { additionalTargets, targetTags }: PutParams,
   { signal }: StepContext,
 ): Promise<BuiltTargets> {
-  const [{ target, descriptor }, ...others] = results;
+  const [first, ...others] = results;
+  const { target } = first;
+  const descriptor = exportedBy(first);
   const main = { name: target, descriptor, tree: await readTree(stage.blobs, descriptor, signal) };
   const additional: StoredTarget<AdditionalTarget>[] = [];
   for (const name of additionalTargets) {
     const found = others.find((result) => result.target === name);
     if (found === undefined) throw new Error(`the build gave no result for target ${name}`);
-    const tree = await readTree(stage.blobs, found.descriptor, signal);
-    additional.push({ name, descriptor: found.descriptor, tree, tags: targetTags.get(name) ?? [] });
+    const built = exportedBy(found);
+    const tree = await readTree(stage.blobs, built, signal);
+    additional.push({ name, descriptor: built, tree, tags: targetTags.get(name) ?? [] });
   }
   return [main, ...additional];
+}
+
+function exportedBy({ target, descriptor }: SolveResult): Descriptor {
+  if (descriptor === undefined) throw new Error(`target ${target} was not exported`);
+  return descriptor;
 }
 
 /** The version of what was built, as far as the build alone says it. */

@@ -34,6 +34,8 @@ export interface RunBuild {
   /** A folder, inside the inputs' folder perhaps, in which {@link cache} is kept from one run to the next. */
   readonly keptCache: string | undefined;
   readonly store: Store;
+  /** Whether what is built of a target is wanted, the main one an empty name; by default all is. */
+  readonly isExported?: (target: string) => boolean;
   readonly timeouts: Partial<Timeouts>;
 }
 
@@ -91,7 +93,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
     dockerfile: inputs.dockerfile,
     style: options.progress,
     timeouts,
-    exporter: (target) => stage.exporter(target),
+    exporter: async (target) => (run.isExported?.(target) === false ? undefined : stage.exporter(target)),
     merge: async (built) =>
       stage.add(await mergedIndex(stage.blobs, built, step.signal), mediaTypes.ociIndex),
   });

@@ -8,14 +8,15 @@ import { assertFailedCleanly, type Run, runResource } from "../support/runs/reso
 /** Runs a task in a folder with the input `app`; answers also what lies in the folder after it. */
 async function build(
   env: Readonly<Record<string, string>>,
-  see: (folder: string) => Promise<void> = async () => {},
+  see?: (folder: string) => Promise<void>,
 ): Promise<Run & { readonly names: readonly string[] }> {
   await using folder = await createPrivateFolder("test-task");
   await mkdir(join(folder.path, "app"));
   await writeFile(join(folder.path, "app/Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n");
   const all = { NO_COLOR: "1", CONTEXT: "app", ...env };
-  const run = await runResource("build", { cwd: folder.path, env: all });
-  await see(folder.path);
+  const outputs = see === undefined ? [] : ["image"];
+  const run = await runResource("build", { cwd: folder.path, outputs, env: all });
+  await see?.(folder.path);
   return { ...run, names: await readdir(folder.path) };
 }
 

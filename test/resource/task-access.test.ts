@@ -27,7 +27,6 @@ async function makeTask() {
     await writeFile(join(path, name), content);
   };
   await write("app/Dockerfile", `FROM ${registry.host}/base:1\nCOPY Dockerfile /copied\n`);
-  await mkdir(join(path, "image"));
   const ca = await readFile(authority.ca, "utf8");
   const trusting = JSON.stringify({ [registry.host]: { ca_certs: ca } });
   const owned = held.move();

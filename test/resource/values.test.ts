@@ -63,7 +63,6 @@ test("the image holds blanks and line ends at the ends of build args, labels, an
 
 test("a task's image holds blanks and line ends at the ends of BUILD_ARG_* and LABEL_*", async () => {
   await using site = await makeSite(writeArgs);
-  await mkdir(join(site.inputs, "image"));
   const env = Object.fromEntries(
     Object.entries(ends).flatMap(([name, value]) => [
       [`BUILD_ARG_${name}`, value],
@@ -138,7 +137,6 @@ test("secrets and ssh keys have the ids that people use: .npmrc, a host with a p
   };
   assert.equal(await result(await site.get(await site.put(pasted))), expected);
   const env = { CONTEXT: "app", UNPACK_ROOTFS: "true", ...pasted };
-  await mkdir(join(site.inputs, "image"));
   const run = await runResource("build", { cwd: site.inputs, env });
   assert.equal(run.status, 0, run.output);
   assert.equal(await result(join(site.inputs, "image")), expected);

@@ -5,7 +5,8 @@ import type { Solve } from "./plan.ts";
 
 export interface SolveRun {
   readonly solve: Solve;
-  readonly exporter: Exporter;
+  /** Undefined: nothing is exported. */
+  readonly exporter: Exporter | undefined;
   /** buildctl writes `containerimage.descriptor` and its like there. */
   readonly metadataFile: string;
   /** Cache imports and exports, each as the attributes of one `--import-cache` or `--export-cache`. */
@@ -44,7 +45,9 @@ export function buildArguments(run: SolveRun): string[] {
     ...recordFlags("--import-cache", run.importCaches),
     ...recordFlags("--export-cache", run.exportCaches),
     ...recordFlags("--registry-auth-tlscontext", run.authTls),
-    ["--output", csvAttributes(output(run.exporter, solve.exporterAttributes))],
+    ...(run.exporter === undefined
+      ? []
+      : [["--output", csvAttributes(output(run.exporter, solve.exporterAttributes))] as const]),
   ];
   return ["build", ...flags.flat()];
 }

@@ -14,8 +14,8 @@ export interface SolveRequest {
   readonly solves: readonly [Solve, ...Solve[]];
   readonly dockerfile: DockerfileInput | undefined;
   readonly style: "steps" | "plain";
-  /** Where a solve's result goes. */
-  readonly exporter: (target: string) => Promise<Exporter>;
+  /** Where the result of a target's solve goes, the main one's for an empty name; undefined: nowhere, it is only built. */
+  readonly exporter: (target: string) => Promise<Exporter | undefined>;
   /** Makes one index of the images that several nodes have built of one target. */
   readonly merge: (built: readonly Descriptor[]) => Promise<Descriptor>;
   /** How long other machines are waited for; the retries of pushes among it. */

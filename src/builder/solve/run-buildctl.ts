@@ -24,8 +24,8 @@ export interface BuildctlRun extends SolveRun {
 /** What one run of buildctl came to. */
 export interface BuildctlOutcome {
   readonly summary: SolveSummary;
-  /** What was built, where it is; or why nothing was, in the failing step's and BuildKit's words. */
-  readonly result: { readonly descriptor: Descriptor } | { readonly failure: string };
+  /** What was built, where it is (undefined if it was to go nowhere); or why nothing was, in the failing step's and BuildKit's words. */
+  readonly result: { readonly descriptor: Descriptor | undefined } | { readonly failure: string };
 }
 
 /** Runs `buildctl build`. */
@@ -47,7 +47,7 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
   const { exitCode } = ended;
   const summary = progress.end();
   step.signal.throwIfAborted();
-  if (exitCode === 0) return { summary, result: { descriptor: await readDescriptor(run.metadataFile) } };
+  if (exitCode === 0) return { summary, result: { descriptor: await resultOf(run) } };
   if (watch.signal.aborted) return { summary, result: { failure: String(watch.signal.reason) } };
   if (exitCode === 127) throw new UserError(`buildctl is not on PATH. ${whatToInstall}`);
   if (ended.code === "E2BIG") throw new UserError(argumentsTooLarge(args));
@@ -71,7 +71,7 @@ function argumentsTooLarge(args: readonly string[]): string {
 /** Programs say that a disk is full, not which: those that this step writes to are looked at. */
 async function diskTrouble(failure: string, run: BuildctlRun): Promise<string | undefined> {
   if (!/no space left on device/i.test(failure)) return undefined;
-  const store = run.exporter.kind === "layout" ? [run.exporter.folder] : [];
+  const store = run.exporter?.kind === "layout" ? [run.exporter.folder] : [];
   const folders = [...store, ...run.engine.folders, dirname(run.metadataFile)];
   const [, named = ""] = /(\/[^\s:"]+): no space left on device/i.exec(failure) ?? [];
   // What made it full may be gone by now.
@@ -81,6 +81,7 @@ async function diskTrouble(failure: string, run: BuildctlRun): Promise<string | 
 /** buildctl's `--metadata-file`: the descriptor is there for one manifest and for an index alike. */
 const Metadata = z.looseObject({ "containerimage.descriptor": Descriptor });
 
-async function readDescriptor(file: string): Promise<Descriptor> {
+async function resultOf({ exporter, metadataFile: file }: SolveRun): Promise<Descriptor | undefined> {
+  if (exporter === undefined) return undefined;
   return Metadata.parse(JSON.parse(await readFile(file, "utf8")))["containerimage.descriptor"];
 }

@@ -11,7 +11,8 @@ import { type EngineSolve, solveOnEngines } from "./solve-on-engines.ts";
 /** What one target's solves gave: its manifest or index, where the exporter put it. */
 export interface SolveResult {
   readonly target: string;
-  readonly descriptor: Descriptor;
+  /** Undefined if it was to be exported nowhere. */
+  readonly descriptor: Descriptor | undefined;
   readonly summaries: readonly SolveSummary[];
 }
 
@@ -64,11 +65,11 @@ async function solveTarget(request: SolveRequest, solve: Solve, board: ProgressB
       return solveOnEngines({ ...request, step: { ...step, signal } }, part, board);
     }),
   );
-  const descriptors = parts.map(({ descriptor }) => descriptor);
+  const descriptors = parts.flatMap(({ descriptor }) => descriptor ?? []);
   const [only] = descriptors;
   return {
     target,
-    descriptor: isShared || only === undefined ? await request.merge(descriptors) : only,
+    descriptor: descriptors.length > 1 ? await request.merge(descriptors) : only,
     summaries: parts.map(({ summary }) => summary),
   };
 }

@@ -22,7 +22,7 @@ export interface EngineSolve {
 }
 
 interface Solved {
-  readonly descriptor: Descriptor;
+  readonly descriptor: Descriptor | undefined;
   readonly summary: SolveSummary;
 }
 
@@ -98,7 +98,7 @@ async function solveOnce(
     engine,
     env: { ...step.env, ...builder.registries.env, ...builder.cache.clientEnv },
     solve,
-    exporter: await request.exporter(solve.target),
+    exporter: await request.exporter(part.scope.target),
     metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),
     authTls: builder.authTls,
     silence: { cache: 10 * timeouts.stall, daemon: 30_000 },

@@ -93,7 +93,10 @@ function taskOf({ inputs }: Site): Step {
       for (const folder of delivered) await rm(folder, { recursive: true, force: true });
       return startResource("build", { cwd: inputs, env: { ...params, ...env }, under });
     },
-    leftNothing: async () => assert.deepEqual((await readdir(inputs)).toSorted(), ["app", "cache"]),
+    leftNothing: async () => {
+      assert.deepEqual((await readdir(inputs)).toSorted(), ["app", "cache", "image", "other"]);
+      for (const folder of delivered) assert.deepEqual(await readdir(folder), []);
+    },
   };
 }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdir } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { startChild } from "../../../src/host/child.ts";
@@ -19,6 +19,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Concourse runs a resource's executables in `/` and a task's in the task's folder. */
   readonly cwd?: string;
+  /** The outputs of a task, of which Concourse makes a folder each; by default all that it can deliver into. */
+  readonly outputs?: readonly string[];
   /** A program that runs the executable, and its arguments before it: `["strace", "-f"]`. */
   readonly under?: readonly string[];
 }
@@ -54,6 +56,8 @@ export interface StartedRun {
  */
 export async function startResource(name: Executable, options: RunOptions = {}): Promise<StartedRun> {
   const { stdin, args = [], env = {}, cwd = "/", under = [] } = options;
+  const { outputs = name === "build" ? allOutputs(env) : [] } = options;
+  for (const output of outputs) await mkdir(join(cwd, output), { recursive: true });
   const temporary = await createPrivateFolder("test-run");
   const input =
     typeof stdin === "string" || stdin instanceof Uint8Array ? stdin : (JSON.stringify(stdin) ?? "");
@@ -109,6 +113,11 @@ export async function startResource(name: Executable, options: RunOptions = {}):
       assert.match(output, pattern);
     },
   };
+}
+
+function allOutputs(env: NonNullable<RunOptions["env"]>): string[] {
+  const targets = (env["ADDITIONAL_TARGETS"] ?? "").split(",").map((target) => target.trim());
+  return ["image", ...targets.filter((target) => /^\w[\w.-]*$/.test(target) && target !== "cache")];
 }
 
 /** Milliseconds. No run of a test takes so long; one that does waits for what never comes. */

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
-import { glob, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { parse } from "yaml";
 import { UserError } from "../../src/host/errors.ts";
 import { getFields } from "../../src/request/get-params.ts";
 import { readInRequest } from "../../src/request/in-request.ts";
@@ -156,88 +155,3 @@ test("README's tables are those of the program (npm run params)", async () => {
 function unaligned(tables: string): string {
   return tables.replaceAll(/ +/g, " ").replaceAll(/-{3,}/g, "---");
 }
-
-interface Step {
-  readonly task?: string;
-  readonly put?: string;
-  readonly params?: unknown;
-  readonly get_params?: unknown;
-  readonly config?: {
-    readonly image_resource?: { readonly source?: { readonly repository?: string } };
-    readonly params?: unknown;
-  };
-}
-
-interface Resource {
-  readonly name: string;
-  readonly type: string;
-  readonly source?: unknown;
-}
-
-/** What a pipeline is written of; an example may show a part of one. */
-interface Example {
-  readonly resources?: readonly Resource[];
-  readonly jobs?: readonly { readonly plan: readonly Step[] }[];
-  /** A source alone, or a field of one. */
-  readonly source?: unknown;
-  readonly cache?: unknown;
-}
-
-const ownType = "oci-build";
-
-interface Found {
-  readonly where: string;
-  readonly example: Example | readonly Step[];
-}
-
-/** Every YAML document of the examples, of the README and of the docs. */
-async function examples(): Promise<Found[]> {
-  const found: Found[] = [];
-  for await (const name of glob("examples/*.yml", { cwd: checkout })) {
-    found.push({ where: name, example: parse(await readFile(join(checkout, name), "utf8")) as Example });
-  }
-  for await (const name of glob(["README.md", "docs/*.md"], { cwd: checkout })) {
-    const text = await readFile(join(checkout, name), "utf8");
-    for (const { 1: yaml = "", index } of text.matchAll(/^```yaml\n([\s\S]*?)^```/gm)) {
-      const line = text.slice(0, index).split("\n").length;
-      // docs/caching.md shows some values of one field, one below the other; a var may stand for a map.
-      for (const part of yaml.replaceAll("((tls))", "{ ca: ((tls.ca)) }").split(/^(?=cache:)/m)) {
-        found.push({ where: `${name}:${line}`, example: parse(part) as Example });
-      }
-    }
-  }
-  return found;
-}
-
-test("every example of README, docs and examples/ is one that program and schemas take", async () => {
-  const checked = { source: 0, put: 0, get: 0, task: 0 };
-  for (const { where, example } of await examples()) {
-    const check = (part: Part, value: unknown) => {
-      assert.equal(isTaken(part, value), true, `${where}: ${part}`);
-      assert.equal(schemaFault(part, value), undefined, where);
-      checked[part]++;
-    };
-    const {
-      resources = [],
-      jobs = [],
-      source,
-      cache,
-    } = Array.isArray(example) ? ({} as Example) : (example as Example);
-    const steps = Array.isArray(example) ? (example as Step[]) : jobs.flatMap(({ plan }) => plan);
-    if (source !== undefined) check("source", source);
-    if (cache !== undefined) check("source", { repository: "registry.example/web", cache });
-    for (const resource of resources) if (resource.type === ownType) check("source", resource.source);
-    const others = resources.filter(({ type }) => type !== ownType).map(({ name }) => name);
-    for (const step of steps) {
-      if (step.put !== undefined && !others.includes(step.put)) {
-        check("put", step.params ?? {});
-        check("get", step.get_params ?? {});
-      }
-      if (step.config?.image_resource?.source?.repository?.endsWith("/oci-build-resource") !== true) continue;
-      // What a task is given in its environment, a put is given as its params.
-      check("put", step.config.params ?? {});
-      checked.task++;
-    }
-  }
-  assert.ok(checked.source >= 6 && checked.put >= 6 && checked.task >= 2, JSON.stringify(checked));
-});

@@ -121,6 +121,10 @@ test("a task with our image is held against its environment, with the step's par
   assert.match(put ?? "", /the task doesn't read tags; that is a param of puts alone/);
   const [misspelt] = await faultsOf(task("{ DOCKER_FILE: x }"));
   assert.match(misspelt ?? "", /the task doesn't read DOCKER_FILE; did you mean DOCKERFILE\?/);
+  const [sandbox] = await faultsOf(task("{ SANDBOX: docker }"));
+  assert.match(sandbox ?? "", /^8:17: job build, task build: (params\.)?SANDBOX: expected/);
+  const [registries] = await faultsOf(task("{ REGISTRIES: '{registry.example: {user: x}}' }"));
+  assert.match(registries ?? "", /REGISTRIES.registry\.example: there is no "user"/);
   const other = await validate(task("{ UNPACK_ROOTFS: perhaps }").replace("path: build", "path: sh"));
   assertFailedCleanly(other, /nothing in it is for this resource/);
 });

@@ -1,8 +1,12 @@
+import { parseDocument } from "yaml";
+import { UserError } from "../../host/errors.ts";
 import { suggestName } from "../../host/suggest.ts";
 import { jsonKindOf } from "../faults.ts";
 import { type PutParams, taskForms } from "../put-params.ts";
 import { readGetParams, readPutParams, readSource } from "../read-parts.ts";
-import { readTaskParams } from "../task-params.ts";
+import { readRegistries } from "../registry-fields.ts";
+import { readTaskParams, readTaskSandbox } from "../task-params.ts";
+import { registriesVariable } from "../task-registries.ts";
 import { findForm } from "../task-syntax.ts";
 import { type Entry, type Located, type Position, plainValue, readYaml } from "./document.ts";
 import { findUses, type Use } from "./find-uses.ts";
@@ -98,10 +102,28 @@ function read(
     case "put":
       checkParams(readPutParams(value), kind);
       return;
-    case "task":
-      checkParams(readTaskParams(asEnvironment(value)), kind);
+    case "task": {
+      const env = asEnvironment(value);
+      checkParams(readTaskParams(env), kind);
+      readTaskSandbox(env);
+      readRegistriesOf(env);
+    }
   }
 }
+
+/** As `readTaskRegistries` does, without waiting for the parser. */
+function readRegistriesOf({ [registriesVariable]: text = "" }: Readonly<Record<string, string>>): void {
+  if (text.trim() === "") return;
+  const document = parseDocument(text);
+  if (document.errors.length > 0)
+    throw new UserError(
+      `${registriesVariable}: expected YAML or JSON, such as {registry.example: {username: …}}`,
+    );
+  readRegistries(document.toJS(), registriesVariable);
+}
+
+/** Variables that a task reads besides its params. */
+const otherVariables: readonly string[] = [registriesVariable, "SANDBOX", "DOCKER_CONFIG"];
 
 /** A task's params as its environment has them: texts, and JSON of what is none. */
 function asEnvironment(params: Readonly<Record<string, unknown>>): Record<string, string> {
@@ -131,9 +153,9 @@ function strangersOf(node: Located): PipelineFault[] {
     .flat()
     .map((form) => (form.kind === "whole" ? form.name : `${form.prefix}*`));
   return [...node.entries].flatMap(([name, entry]) => {
-    if (findForm(name, taskForms) !== undefined) return [];
+    if (findForm(name, taskForms) !== undefined || otherVariables.includes(name)) return [];
     const typed = Object.hasOwn(taskForms, name) ? (taskForms[name] ?? []) : undefined;
-    const near = typed === undefined ? suggestName(name, upper) : undefined;
+    const near = typed === undefined ? suggestName(name, [...upper, ...otherVariables]) : undefined;
     if (typed === undefined && near === undefined) return [];
     const forms = typed?.map((form) => (form.kind === "whole" ? form.name : `${form.prefix}*`)) ?? [near];
     const hint = forms.length === 0 ? "that is a param of puts alone" : `did you mean ${forms.join(" or ")}?`;

@@ -1,8 +1,10 @@
-import { readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
+import type { Log } from "../host/log.ts";
 import { type Digest, hexOf } from "../image/digest.ts";
 import { Index, Manifest, parseDocument } from "../image/documents.ts";
 import { blobPath } from "../image/layout.ts";
+import { documentLimit } from "../image/verify.ts";
 import { isMountsFolder } from "./cache-mounts/place.ts";
 import { defaultMounts, type LayerCache, localFolder, noCache } from "./plan/layer-cache.ts";
 
@@ -61,4 +63,32 @@ async function blobsOf(folder: string): Promise<Digest[]> {
     found.push(digest, config.digest, ...layers.map((layer) => layer.digest));
   }
   return found;
+}
+
+/** What the oci-build task has in its cache folder: the export of a layer cache, straight in it. */
+const foreignNames = ["blobs", "index.json", "ingest", "oci-layout", "cache.lock"];
+const cacheConfigType = "application/vnd.buildkit.cacheconfig.v0";
+
+/**
+ * Removes the layer cache that the oci-build task has left in a folder: it would take room for ever, and be part of a
+ * context that the folder lies in. What isn't such a cache stays.
+ */
+export async function dropForeignCache(folder: string, log: Pick<Log, "line">): Promise<void> {
+  if (!(await isForeignCache(folder).catch(() => false))) return;
+  for (const name of foreignNames) await rm(join(folder, name), { recursive: true, force: true });
+  log.line(`removed the layer cache that the oci-build task has left in ${basename(folder)}/`);
+}
+
+async function isForeignCache(folder: string): Promise<boolean> {
+  const { manifests } = parseDocument(Index, await readSmall(join(folder, "index.json")), folder);
+  const [first] = manifests;
+  if (first === undefined) return false;
+  // An index whose last entry is the cache's config, or a manifest with it.
+  return (await readSmall(join(folder, blobPath(first.digest)))).includes(cacheConfigType);
+}
+
+async function readSmall(file: string): Promise<Buffer> {
+  const { size } = await stat(file);
+  if (size > documentLimit) throw new Error(`${file} has ${size} bytes`);
+  return readFile(file);
 }

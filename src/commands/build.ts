@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { InputFolder } from "../builder/inputs/input-folder.ts";
-import { keptCache } from "../builder/local-cache.ts";
+import { dropForeignCache, keptCache } from "../builder/local-cache.ts";
 import { noCache } from "../builder/plan/layer-cache.ts";
 import { type DeliverTarget, deliverAll } from "../delivery/deliver.ts";
 import { decideTarget } from "../delivery/target-content.ts";
@@ -10,6 +10,7 @@ import { UserError } from "../host/errors.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { readTree } from "../image/image-tree.ts";
+import { withUsualNames } from "../request/task-names.ts";
 import { readTaskParams, readTaskSandbox, withoutTaskParams } from "../request/task-params.ts";
 import { taskWords } from "../request/task-words.ts";
 import { openDirectoryStore } from "../store/directory/directory-store.ts";
@@ -28,7 +29,8 @@ const keptFolder = "cache/oci-build";
  * goes into `image/`, each additional target into a folder of its name, where these are there, and `cache/`, where the task's config has
  * it, keeps the layers of this run's steps for the next one.
  */
-export async function build({ step: started }: Invocation): Promise<undefined> {
+export async function build({ step }: Invocation): Promise<undefined> {
+  const started = { ...step, env: withUsualNames(step.env) };
   const words = (message: string) => taskWords(message, started.env);
   const log = { ...started.log, warn: (text: string) => started.log.warn(words(text)) };
   try {
@@ -50,6 +52,7 @@ async function buildTask(started: StepContext): Promise<void> {
   const { path: folder } = held.use(await createPrivateFolder("task"));
   const store = held.use(openDirectoryStore({ directory: folder }));
   const outputs = await findOutputs(step.cwd, params.additionalTargets);
+  await dropForeignCache(join(step.cwd, "cache"), step.log);
   const kept = (await isFolder(join(step.cwd, "cache"))) ? join(step.cwd, keptFolder) : undefined;
   const { stage, results } = held.use(
     await runBuild({

@@ -39,6 +39,7 @@ import {
   sshPairs,
   type TaskForm,
   whole,
+  wholeMap,
 } from "./task-syntax.ts";
 
 /** One param: its schema, the oci-build task's names for it, and the sentence that documents it. */
@@ -70,7 +71,7 @@ export const putParams = {
   },
   build_args: {
     schema: z.record(argName, text).default({}),
-    upper: [prefix("BUILD_ARG_", plain, argNamePattern)],
+    upper: [prefix("BUILD_ARG_", plain, argNamePattern), wholeMap("BUILD_ARGS")],
     doc: "Build args, by name.",
   },
   build_args_file: {
@@ -80,7 +81,7 @@ export const putParams = {
   },
   labels: {
     schema: z.record(labelName, text).default({}),
-    upper: [prefix("LABEL_", plain, labelNamePattern)],
+    upper: [prefix("LABEL_", plain, labelNamePattern), wholeMap("LABELS")],
     doc: "Image labels, by name.",
   },
   labels_file: {
@@ -110,7 +111,7 @@ export const putParams = {
   },
   image_args: {
     schema: z.record(argName, nonEmpty).default({}),
-    upper: [prefix("IMAGE_ARG_", something, argNamePattern)],
+    upper: [prefix("IMAGE_ARG_", something, argNamePattern), wholeMap("IMAGE_ARGS")],
     doc: "Build arg name → path of an image (docker save tar, OCI layout, or the folder of a get) that `FROM $name` then uses.",
   },
   contexts: {

@@ -6,7 +6,12 @@ import { didYouMean, type Fault, jsonKindOf } from "./faults.ts";
  * `prefix` forms carry a name in their own name: `BUILD_ARG_version: 1` is the entry `version` of `build_args`.
  */
 export type TaskForm = { readonly syntax: Syntax } & (
-  | { readonly kind: "whole"; readonly name: string }
+  | {
+      readonly kind: "whole";
+      readonly name: string;
+      /** Whether its value is a map that may be given beside the entries of a prefix. */
+      readonly isMap?: boolean;
+    }
   | { readonly kind: "prefix"; readonly prefix: string; readonly names: string }
 );
 
@@ -27,6 +32,11 @@ export function whole(name: string, syntax = plain): TaskForm {
   return { kind: "whole", name, syntax };
 }
 
+/** `BUILD_ARGS: a=1,b=2`, beside which there may be `BUILD_ARG_c: 3`. */
+export function wholeMap(name: string): TaskForm {
+  return { kind: "whole", name, syntax: pairList, isMap: true };
+}
+
 /** @param names what may stand behind the prefix, as a regular expression for the published JSON Schema */
 export function prefix(start: string, syntax = plain, names = "."): TaskForm {
   return { kind: "prefix", prefix: start, syntax, names };
@@ -42,6 +52,24 @@ function splitAtCommas(text: string): string[] {
     .split(",")
     .map((part) => part.trim())
     .filter((part) => part !== "");
+}
+
+/** `a=1,b=x y` → `{a: "1", b: "x y"}`; as in the oci-build task, a comma can't be part of a value. */
+const pairList: Syntax = { pattern: /^[\s,]*([^,=\s][^,=]*=[^,]*(,|$)[\s,]*)*$/, read: readPairList };
+
+function readPairList(text: string, name: string): Record<string, string> {
+  const parts = text.split(",").filter((part) => part.trim() !== "");
+  return Object.fromEntries(
+    parts.map((part) => {
+      const equals = part.indexOf("=");
+      const key = part.slice(0, Math.max(equals, 0)).trimStart();
+      if (key === "" || key === "__proto__")
+        throw new UserError(
+          `${name}: expected name=value, separated by commas; found a part without a name or without "="`,
+        );
+      return [key, part.slice(equals + 1)];
+    }),
+  );
 }
 
 /** `a=1,b=2,a=3` → `{a: ["1", "3"], b: ["2"]}`. */
@@ -158,12 +186,16 @@ function lower(
   if (found !== undefined && isNotGiven(value, found.form)) return undefined;
   const target = found?.param ?? name;
   const earlier = lowered.get(target);
-  const isEntry = found?.form.kind === "prefix";
+  const isEntry = found !== undefined && (found.form.kind === "prefix" || found.form.isMap === true);
   if (earlier !== undefined && !(earlier.entries && isEntry))
     return `params: ${earlier.from} and ${name} are two forms of one param, ${target}: remove one`;
   const read = found === undefined ? value : readForm(found, name, value);
-  const merged = isEntry ? { ...(earlier?.value as object | undefined), ...(read as object) } : read;
-  lowered.set(target, { from: earlier?.from ?? name, value: merged, entries: isEntry });
+  if (isEntry && earlier !== undefined) {
+    // Entries are many: a map for each that has one more would take quadratic time.
+    Object.assign(earlier.value as object, read);
+    return undefined;
+  }
+  lowered.set(target, { from: name, value: read, entries: isEntry });
   return undefined;
 }
 

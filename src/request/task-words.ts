@@ -39,9 +39,13 @@ function variableOf(forms: readonly TaskForm[], rest: string | undefined, env: E
   const entries = forms.filter((form) => form.kind === "prefix");
   if (rest !== undefined && entries.length > 0) {
     const names = entries.map((form) => `${form.prefix}${rest}`);
-    return names.find((name) => env[name] !== undefined) ?? names[0] ?? rest;
+    const list = wholeName(forms);
+    const inList = list !== undefined && env[list] !== undefined ? `${list}, ${rest}` : undefined;
+    return names.find((name) => env[name] !== undefined) ?? inList ?? names[0] ?? rest;
   }
-  const name = wholeName(forms) ?? entries.map((form) => `${form.prefix}*`).join(", ");
+  const name =
+    (entries.length === 0 ? wholeName(forms) : undefined) ??
+    entries.map((form) => `${form.prefix}*`).join(", ");
   if (rest === undefined) return name;
   return /^\d+$/.test(rest) ? `${name}, item ${Number(rest) + 1}` : `${name}, ${rest}`;
 }

@@ -1,11 +1,12 @@
 import { isUtf8 } from "node:buffer";
 import { readdir, readFile, realpath, stat } from "node:fs/promises";
-import { isAbsolute, join, normalize, relative, sep } from "node:path";
+import { isAbsolute, join, normalize, relative, resolve, sep } from "node:path";
 import { errorCode, UserError } from "../../host/errors.ts";
+import { staysAmongInputs } from "./follow-links.ts";
 
 /**
- * The folder that a step's inputs lie in. A put may name nothing outside it; a task may also name absolute paths,
- * since its config can mount inputs anywhere (`inputs: [{name: certs, path: /var/certs}]`).
+ * The folder that a step's inputs lie in. A put may name nothing outside it; a task may name any path, since its config
+ * can mount inputs anywhere (`inputs: [{name: certs, path: /var/certs}]`).
  */
 export interface InputFolder {
   readonly path: string;
@@ -38,8 +39,7 @@ export async function resolveInput(
     if (errorCode(thrown) !== "ENOENT") throw thrown;
     throw new UserError(`the ${folder.kind}'s folder ${folder.path} isn't there`);
   });
-  const outside = isAbsolute(path) && folder.kind === "task";
-  const wanted = outside ? normalize(path) : pathWithin(root, path);
+  const wanted = folder.kind === "task" ? resolve(root, path) : pathWithin(root, path);
   if (wanted === undefined) {
     throw new UserError(
       `${subject}: ${shown} leads out of the ${folder.kind}'s folder; paths are relative to it and start with the name of an input`,
@@ -53,9 +53,14 @@ export async function resolveInput(
     if (why === undefined) throw thrown;
     throw new UserError(`${subject}: ${shown} ${why}`, { cause: thrown });
   });
-  if (!outside && real !== root && !real.startsWith(root + sep)) {
+  const isAllowed =
+    real === root ||
+    real.startsWith(root + sep) ||
+    (folder.kind === "task" && (await staysAmongInputs(wanted, root)));
+  if (!isAllowed) {
+    const out = folder.kind === "task" ? "inputs" : "folder";
     throw new UserError(
-      `${subject}: ${shown} goes through a symlink that leads out of the ${folder.kind}'s folder`,
+      `${subject}: ${shown} goes through a symlink that leads out of the ${folder.kind}'s ${out}`,
     );
   }
   const found = await stat(real);

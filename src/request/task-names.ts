@@ -1,0 +1,45 @@
+import { UserError } from "../host/errors.ts";
+import type { Environment } from "../host/step-context.ts";
+
+/** Variables that the oci-build task reads by other spellings too (envconfig makes them of its fields' names). */
+const respelt = [
+  "BUILDKIT_SSH",
+  "TARGET",
+  "TARGET_FILE",
+  "BUILD_ARGS",
+  "BUILD_ARGS_FILE",
+  "LABELS",
+  "LABELS_FILE",
+  "IMAGE_ARGS",
+  "IMAGE_PLATFORM",
+  "UNPACK_ROOTFS",
+  "OUTPUT_OCI",
+  "BUILDKIT_EXTRA_CONFIG",
+];
+
+/** `unpack_rootfs`, `UNPACKROOTFS` and `unpackrootfs` are `UNPACK_ROOTFS`. */
+const spellings: ReadonlyMap<string, string> = new Map(
+  respelt.flatMap((name) => {
+    const joined = name.replaceAll("_", "");
+    return [joined, name.toLowerCase(), joined.toLowerCase()].map((spelling) => [spelling, name] as const);
+  }),
+);
+
+/**
+ * A task's environment with every variable under its usual name.
+ * @throws UserError when one is there by two names, with two values
+ */
+export function withUsualNames(env: Environment): Environment {
+  const usual: Record<string, string | undefined> = {};
+  const from = new Map<string, string>();
+  for (const [given, value] of Object.entries(env)) {
+    const name = spellings.get(given) ?? given;
+    const earlier = usual[name] ?? "";
+    if (earlier !== "" && value !== "" && value !== undefined && earlier !== value)
+      throw new UserError(`${from.get(name)} and ${given} are two spellings of ${name}: remove one`);
+    if (earlier !== "") continue;
+    usual[name] = value;
+    from.set(name, given);
+  }
+  return usual;
+}

@@ -7,8 +7,8 @@ import { putIn, writeApp } from "../support/containers/puts.ts";
 
 /** How BuildKit is started in one container of each way. */
 const ways: Readonly<Partial<Record<ContainerKind, string>>> = {
-  "fuse-only-released": "with this container's privileges",
-  "unprivileged-on-fuse-only": "in a user namespace",
+  full: "with this container's privileges",
+  "fuse-only-released": "in a user namespace",
   unprivileged: "in a gVisor sandbox",
 };
 
@@ -35,6 +35,50 @@ for (const [kind, way] of Object.entries(ways) as [ContainerKind, string][]) {
     assert.deepEqual(await container.processes(), []);
   });
 }
+
+test("what gVisor can't do is refused or warned of by its name before anything is built", async () => {
+  await using container = await startContainer("unprivileged");
+  await writeApp(container, "RUN --network=none true\n");
+  const source = { directory: "/scratch/builds" };
+  const refused = await putIn(container, source, { network: "none" });
+  assert.equal(refused.exitCode, 1, refused.stderr);
+  assert.match(
+    refused.stderr,
+    /params: network: none can't be had here, as BuildKit runs in a gVisor sandbox: .*privileged: true/,
+  );
+  assert.doesNotMatch(refused.stderr, /COPY/);
+  const warned = await putIn(container, source, { allow: ["security.insecure"], platforms: ["linux/s390x"] });
+  assert.equal(warned.exitCode, 1, warned.stderr);
+  const told = warned.stderr.slice(0, warned.stderr.indexOf("COPY"));
+  assert.match(told, /warning: the Dockerfile's RUN --network=none fails here/);
+  assert.match(told, /warning: allow: security\.insecure gives a RUN .* no rights on the worker/);
+  assert.match(told, /warning: linux\/s390x: a RUN for it fails here/);
+});
+
+test("where devices can't be made, a Dockerfile's mknod is warned of before anything is built", async () => {
+  await using container = await startContainer("unprivileged-on-fuse-only");
+  await writeApp(container, "RUN mknod /device c 1 3\n");
+  const put = await putIn(container, { directory: "/scratch/builds" });
+  assert.equal(put.exitCode, 1, put.stderr);
+  const told = put.stderr.slice(0, put.stderr.indexOf("COPY"));
+  assert.match(
+    told,
+    /warning: the Dockerfile's mknod can make no device here, as BuildKit runs in a user namespace/,
+  );
+});
+
+test("a sandbox is taken where it isn't needed, and not where it is forbidden, if the source says so", async () => {
+  await using container = await startContainer("full");
+  await writeApp(container, "RUN uname -r\n");
+  const wanted = await putIn(container, { directory: "/scratch/builds", sandbox: "gvisor" });
+  assert.match(wanted.stderr, /in a gVisor sandbox\n(.*\n)*.*\] .*-gvisor/);
+  await using plain = await startContainer("unprivileged");
+  await writeApp(plain, "RUN true\n");
+  const forbidden = await putIn(plain, { directory: "/scratch/builds", sandbox: "none" });
+  assert.equal(forbidden.exitCode, 1, forbidden.stderr);
+  assert.match(forbidden.stderr, /in a user namespace: .*not permitted.*privileged: true/);
+  assert.doesNotMatch(forbidden.stderr, /gVisor sandbox:/);
+});
 
 test("where a container allows nothing that building needs, the error has what was tried and every way out", async () => {
   await using container = await startContainer("unprivileged-before-8");

@@ -18,7 +18,7 @@ export const indexSecret = "index";
  * before impossible to find: nothing breaks, it is saved anew.
  */
 const box = "/tool/busybox";
-const runFlags = "RUN --network=none --mount=type=bind,target=/tool";
+const runFlags = "RUN --mount=type=bind,target=/tool";
 
 function mountFlag({ id, ownership }: CacheMount): string {
   return `--mount=type=cache,id=${id}${ownership === "" ? "" : `,${ownership}`},target=/mount`;

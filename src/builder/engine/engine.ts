@@ -1,3 +1,5 @@
+import type { Limits } from "./limits.ts";
+
 /** A BuildKit that solves can be sent to: our own daemon, or one that runs elsewhere. */
 export interface Engine extends AsyncDisposable {
   /** For the log: `a BuildKit of its own`, `BuildKit at tcp://build.example:1234`. */
@@ -6,6 +8,8 @@ export interface Engine extends AsyncDisposable {
   readonly version: () => string | undefined;
   /** The global arguments by which buildctl reaches it. */
   readonly connection: readonly string[];
+  /** What RUN lacks there, and how the daemon runs, as in `in a gVisor sandbox`; undefined for one that runs elsewhere. */
+  readonly limited: { readonly limits: Limits; readonly where: string } | undefined;
   /** Folders of this machine that it writes to, if any. */
   readonly folders: readonly string[];
   /**

@@ -82,6 +82,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     where: `a BuildKit of its own, ${launcherNames[launcher.kind]}`,
     version: () => version,
     connection: ["--addr", `unix://${socket}`],
+    limited: { limits: launcher.limits, where: launcherNames[launcher.kind] },
     folders: [root],
     async diagnose() {
       if (daemon.exit() !== undefined) return died();

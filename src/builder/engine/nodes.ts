@@ -37,6 +37,7 @@ export async function openNodes(nodes: Nodes, { step, workspace, subject }: Open
   if (first === undefined) throw new Error("a pool of nodes has no node");
   const opened = [first, ...others];
   return {
+    limited: undefined,
     async share(target, platforms) {
       const wanted = platforms.length > 0 ? platforms : [first.node.platforms[0]];
       const [share, ...shares] = await Promise.all(

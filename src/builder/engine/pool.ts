@@ -13,6 +13,8 @@ export interface Share {
 
 /** The daemons of a build: one, or several nodes. */
 export interface EnginePool extends AsyncDisposable {
+  /** As {@link Engine.limited}, of the one that the step started. */
+  readonly limited: Engine["limited"];
   /**
    * Who solves what of a target. Several shares are solved at the same time, each by a daemon of its own, and give
    * one image each.
@@ -24,6 +26,7 @@ export interface EnginePool extends AsyncDisposable {
 /** A pool of one daemon that is known to answer, which solves all platforms in one. */
 export function poolOf(engine: Engine): EnginePool {
   return {
+    limited: engine.limited,
     share: async (_target, platforms) => [{ platforms, engines: [engine], areProven: true }],
     [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
   };

@@ -33,6 +33,7 @@ export async function reachRemoteDaemon(
     where: `BuildKit at ${remote.address}`,
     version: () => version,
     connection,
+    limited: undefined,
     folders: [],
     diagnose: async () => {
       const { problem, said } = await askDaemon(remote, connection, step);

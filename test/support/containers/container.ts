@@ -40,6 +40,8 @@ export interface ContainerOptions {
   /** Ports of the machine's loopback that the container has on its own. */
   readonly ports?: readonly number[];
   readonly binds?: readonly Bind[];
+  /** Leaves out the checkout's resource, for what only looks at the container. */
+  readonly isBare?: boolean;
 }
 
 /** As Concourse's own init, it only collects what ended. */
@@ -61,7 +63,7 @@ export async function startContainer(
   const at = (name: string): string => join(folder.path, name);
   for (const name of ["upper", "work", "rootfs", "build", "scratch", "runc", "resource"])
     await mkdir(at(name));
-  await writeResource(at("resource"));
+  if (options.isBare !== true) await writeResource(at("resource"));
   const { isMapped } = rightsOf[kind];
   const own = async (path: string): Promise<void> => {
     if (isMapped) await execa("chown", ["-Rh", "--from=0:0", `${mappedRoot}:${mappedRoot}`, path]);

@@ -1,4 +1,5 @@
 import type { StepContext } from "../../../host/step-context.ts";
+import { gvisorLimits, type Limits } from "../limits.ts";
 import type { Sandbox } from "../sandbox.ts";
 import type { Needs } from "./namespaces.ts";
 import { probeNamespaces } from "./probe.ts";
@@ -11,8 +12,8 @@ import { probeNamespaces } from "./probe.ts";
  * - `gvisor`: in a sandbox of gVisor's, whose kernel allows what this container's doesn't.
  */
 export type Launcher =
-  | { readonly kind: "direct" | "user-namespace"; readonly needs: Needs }
-  | { readonly kind: "gvisor" };
+  | { readonly kind: "direct" | "user-namespace"; readonly needs: Needs; readonly limits: Limits }
+  | { readonly kind: "gvisor"; readonly limits: Limits };
 
 /** Why a launcher can't be used, to be told when none can. */
 export interface Refusal {
@@ -32,11 +33,19 @@ export async function chooseLauncher(
 ): Promise<{ readonly launcher: Launcher | undefined; readonly refusals: readonly Refusal[] }> {
   const refusals: Refusal[] = [];
   if (sandbox !== "gvisor") {
+    let limited: Launcher | undefined;
     for (const kind of ["direct", "user-namespace"] as const) {
       const found = await probeNamespaces(step, kind);
-      if ("needs" in found) return { launcher: { kind, needs: found.needs }, refusals };
-      refusals.push({ kind, reason: found.refusal });
+      if ("refusal" in found) {
+        refusals.push({ kind, reason: found.refusal });
+        continue;
+      }
+      const launcher = { kind, ...found };
+      // A privileged step in fuse-only mode may mount, but no more; in a user namespace it may all that a RUN can want.
+      if (found.limits.ownNetworks) return { launcher, refusals };
+      limited ??= launcher;
     }
+    if (limited !== undefined) return { launcher: limited, refusals };
   }
-  return { launcher: sandbox === "none" ? undefined : { kind: "gvisor" }, refusals };
+  return { launcher: sandbox === "none" ? undefined : { kind: "gvisor", limits: gvisorLimits }, refusals };
 }

@@ -1,5 +1,6 @@
 import { startChild } from "../../../host/child.ts";
 import type { StepContext } from "../../../host/step-context.ts";
+import type { Limits } from "../limits.ts";
 import { inNamespaces, type Needs } from "./namespaces.ts";
 import { inUserNamespace, writeIdMaps } from "./user-namespace.ts";
 
@@ -8,17 +9,21 @@ const deadline = 10_000;
 
 /**
  * Asks the kernel for what buildkitd and runc do first: namespaces and mounts; then for a host name. A seccomp profile
- * that refuses the host name refuses keyctl(2) too. Prints what has to be made up for.
+ * that refuses the host name refuses keyctl(2) too. Prints what there isn't: `network` is for CAP_NET_ADMIN (12 in
+ * capabilities(7)), without which runc can't set up a network of its own.
  */
 const script = `mount -t tmpfs tmpfs /tmp || exit 1
+mknod /tmp/null c 1 3 2>/dev/null || echo devices
 grep -q ' - cgroup2\\? ' /proc/self/mountinfo || echo cgroups
-unshare --uts hostname probe 2>/dev/null || echo shim`;
+unshare --uts hostname probe 2>/dev/null || echo shim
+caps=$(sed -n 's/^CapEff:[[:space:]]*/0x/p' /proc/self/status)
+[ $((caps >> 12 & 1)) = 1 ] || echo network`;
 
 /** Tries the namespaces and mounts, in this user namespace or a new one. */
 export async function probeNamespaces(
   step: StepContext,
   kind: "direct" | "user-namespace",
-): Promise<{ readonly needs: Needs } | { readonly refusal: string }> {
+): Promise<{ readonly needs: Needs; readonly limits: Limits } | { readonly refusal: string }> {
   const command = [...inNamespaces, "sh", "-c", script];
   const [file, ...args] = kind === "direct" ? (command as [string, ...string[]]) : inUserNamespace(command);
   const options = { reject: false, timeout: deadline, stdin: "pipe", stdout: "pipe" } as const;
@@ -29,5 +34,12 @@ export async function probeNamespaces(
   if (exitCode !== 0)
     return { refusal: stderr.trim().split("\n").at(-1) || `the trial ended with status ${exitCode}` };
   const missing = new Set(stdout.split("\n"));
-  return { needs: { cgroups: missing.has("cgroups"), runcShim: missing.has("shim") } };
+  return {
+    needs: { cgroups: missing.has("cgroups"), runcShim: missing.has("shim") },
+    limits: {
+      ownNetworks: !missing.has("network"),
+      deviceNodes: !missing.has("devices"),
+      foreignPrograms: true,
+    },
+  };
 }

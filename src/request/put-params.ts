@@ -57,7 +57,7 @@ export const putParams = {
   context: {
     schema: nonEmpty.default("."),
     upper: [whole("CONTEXT")],
-    doc: "Folder with the build context, or a git URL.",
+    doc: "Folder with the build context, or a git URL. A Dockerfile that comes from there can read a login in the URL, as the secret `GIT_AUTH_HEADER.host`.",
   },
   dockerfile: {
     schema: nonEmpty.optional(),
@@ -175,7 +175,7 @@ export const putParams = {
   network: {
     schema: z.enum(["default", "none", "host"]).default("default"),
     upper: [],
-    doc: "Network of RUN steps. `host` also needs `allow: [network.host]`.",
+    doc: "Network of RUN steps. `host` also needs `allow: [network.host]`, `none` a container that allows it (docs/without-privileges.md).",
   },
   shm_size: { schema: bytes.optional(), upper: [], doc: "Size of `/dev/shm` in RUN steps: bytes, or `64m`." },
   ulimits: {

@@ -36,6 +36,7 @@ export async function openFarm(farm: Farm, options: OpenNodes): Promise<EnginePo
   const { step, subject } = options;
   const { daemons, close } = await askAll(farm, options);
   return {
+    limited: undefined,
     async share(target, platforms) {
       const wanted = platforms.length > 0 ? platforms : [commonPlatform(daemons, farm)];
       const shares = await Promise.all(

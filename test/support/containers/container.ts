@@ -22,6 +22,8 @@ export interface Container extends AsyncDisposable {
   own(folder: string): Promise<void>;
   /** The command lines of what runs in it besides its own init. */
   processes(): Promise<string[]>;
+  /** Sends SIGKILL to those whose command line matches. */
+  kill(pattern: RegExp): Promise<void>;
 }
 
 export interface ExecOptions {
@@ -42,6 +44,8 @@ export interface ContainerOptions {
   readonly binds?: readonly Bind[];
   /** Leaves out the checkout's resource, for what only looks at the container. */
   readonly isBare?: boolean;
+  /** Makes `/scratch` a disk of its own, of this size: `60m`. */
+  readonly scratchSize?: string;
 }
 
 /** As Concourse's own init, it only collects what ended. */
@@ -81,7 +85,8 @@ export async function startContainer(
   const id = `step-${crypto.randomUUID()}`;
   const runc = ["--root", at("runc")];
   // The overlay is mounted where only the container sees it, so that it goes with it.
-  const script = `mount -t overlay -o "lowerdir=$1,upperdir=$2,workdir=$3" overlay "$4" && shift 4 && exec runc "$@"`;
+  const small = `mount -t tmpfs -o size=${options.scratchSize},uid=${isMapped ? mappedRoot : 0},gid=${isMapped ? mappedRoot : 0} tmpfs ${at("scratch")} &&`;
+  const script = `${options.scratchSize === undefined ? "" : small} mount -t overlay -o "lowerdir=$1,upperdir=$2,workdir=$3" overlay "$4" && shift 4 && exec runc "$@"`;
   const layers = [lower, at("upper"), at("work"), at("rootfs")];
   const run = [...runc, "run", "--bundle", folder.path, id];
   const server = await startServer({
@@ -99,6 +104,17 @@ export async function startContainer(
   for (const port of options.ports ?? []) resources.use(await relayPorts(pid, port));
   const start = (args: readonly string[], how: ExecOptions = {}) =>
     startExec({ runc, id, kind, folder: folder.path }, args, how);
+  const list = async (): Promise<readonly { readonly pid: number; readonly line: string }[]> => {
+    const { stdout } = await execa("runc", [...runc, "ps", "--format", "json", id], {
+      env: toolEnvironment(),
+    });
+    const found = (JSON.parse(stdout) as number[]).map(async (each) => {
+      const text = await readFile(`/proc/${each}/cmdline`, "utf8").catch(() => "");
+      return { pid: each, line: text.replaceAll("\0", " ").trim() };
+    });
+    const ofInit = new Set([init.join(" "), "sleep 3600"]);
+    return (await Promise.all(found)).filter(({ line }) => !ofInit.has(line));
+  };
   const owned = resources.move();
   return {
     kind,
@@ -110,15 +126,10 @@ export async function startContainer(
       const { exitCode, stdout, stderr } = await (await start(...what)).child;
       return { exitCode, stdout, stderr };
     },
-    processes: async () => {
-      const { stdout } = await execa("runc", [...runc, "ps", "--format", "json", id], {
-        env: toolEnvironment(),
-      });
-      const pids = JSON.parse(stdout) as number[];
-      const lines = pids.map((each) => readFile(`/proc/${each}/cmdline`, "utf8").catch(() => ""));
-      const found = (await Promise.all(lines)).map((line) => line.replaceAll("\0", " ").trim());
-      return found.filter((line) => line !== init.join(" ") && line !== "sleep 3600");
+    kill: async (pattern) => {
+      for (const { pid: each, line } of await list()) if (pattern.test(line)) process.kill(each, "SIGKILL");
     },
+    processes: async () => (await list()).map(({ line }) => line),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -1,6 +1,6 @@
 import { type Daemons, openBuilder } from "../builder/builder.ts";
 import { openCacheMounts } from "../builder/cache-mounts/open-mounts.ts";
-import { checkLimits } from "../builder/engine/limits.ts";
+import { refuseWhatIsLacking } from "../builder/engine/limits.ts";
 import type { InputFolder } from "../builder/inputs/input-folder.ts";
 import { resolveInputs } from "../builder/inputs/resolve-inputs.ts";
 import type { BuildPlatforms } from "../builder/inputs/wanted-platforms.ts";
@@ -81,7 +81,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   if (limited !== undefined) {
     const own = hostPlatform(step.arch);
     const dockerfile = inputs.dockerfile?.text;
-    checkLimits(limited, { ...options, own, dockerfile }, step.log);
+    refuseWhatIsLacking(limited, { ...options, own, dockerfile }, step.log);
   }
   const stage = held.use(await store.stage(step.signal));
   const solves = planBuild(options, inputs);

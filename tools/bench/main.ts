@@ -3,6 +3,7 @@ import { makeBundle } from "./bundle.ts";
 import { benchCacheMounts, mountKinds } from "./cache-mounts.ts";
 import { benchCheck } from "./check.ts";
 import { compressions, imageNames } from "./images.ts";
+import { benchLauncher, launcherKinds, launcherWorks } from "./launchers.ts";
 import type { Result } from "./measure.ts";
 import { benchNodes } from "./nodes.ts";
 import { benchPut } from "./put.ts";
@@ -42,6 +43,13 @@ const benches: readonly Bench[] = [
     rounds: 3,
     run: (rounds: number) => benchCacheMounts(bundle, kind, rounds),
   })),
+  ...launcherKinds.flatMap((kind) =>
+    launcherWorks.map((work) => ({
+      name: `launcher ${kind} ${work}`,
+      rounds: 5,
+      run: (rounds: number) => benchLauncher(kind, { work, rounds }),
+    })),
+  ),
   { name: "nodes", rounds: 5, run: (rounds) => benchNodes(bundle, rounds) },
   ...imageNames.flatMap((image) =>
     compressions.map((compression) => ({

@@ -33,7 +33,7 @@ export interface LimitedBuild {
  * @param limited `where` says how BuildKit runs, as in `in a gVisor sandbox`
  * @throws UserError for a param
  */
-export function checkLimits(
+export function refuseWhatIsLacking(
   limited: { readonly limits: Limits; readonly where: string },
   build: LimitedBuild,
   log: Pick<Log, "warn">,

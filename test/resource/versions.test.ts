@@ -88,6 +88,19 @@ test("with versions: put each put is the newest version, a revert too", async ()
   }
 });
 
+test("each put's build index has bytes of its own, under one tag for an equal version", async () => {
+  await using site = await makeSite();
+  const [, source] = site.stores;
+  assert.ok(source);
+  const digests = new Set<string>();
+  for (const n of ["1", "1"]) {
+    const { version } = versionOf(await site.put(source, { n }));
+    const tag = version.digest.replace("sha256:", "build-");
+    digests.add((await execa("crane", ["digest", "--insecure", `${site.registry.host}/app:${tag}`])).stdout);
+  }
+  assert.equal(digests.size, 2);
+});
+
 test("puts that differ only in what they deliver are versions of their own", async () => {
   await using site = await makeSite();
   for (const [index, source] of site.stores.entries()) {

@@ -1,21 +1,20 @@
-import { type InputFolder, readInputText } from "../builder/inputs/input-folder.ts";
+import type { InputFolder } from "../builder/inputs/input-folder.ts";
 import { deliveredNames } from "../delivery/delivered-files.ts";
 import { checkTargetNames } from "../delivery/target-names.ts";
 import { UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { type BuildVersion, formatBuildVersion, type VersionFields } from "../image/build-version.ts";
-import { formatReference } from "../image/reference.ts";
+import { formatReference, type Repository } from "../image/reference.ts";
 import { readOutRequest } from "../request/out-request.ts";
-import type { PutParams } from "../request/put-params.ts";
-import type { Source, StorePlace } from "../request/source.ts";
+import type { StorePlace } from "../request/source.ts";
 import type { Build, MetadataField } from "../store/build.ts";
-import { checkTargetTags, planTags, type TagPlan } from "../store/tag-plan.ts";
 import { type BuiltTargets, contentVersion, readBuiltTargets } from "./built-targets.ts";
 import type { Invocation } from "./invocation.ts";
 import { layerLines } from "./layer-lines.ts";
 import { openStore } from "./open-store.ts";
 import { putMetadata } from "./put-metadata.ts";
 import { runBuild } from "./run-build.ts";
+import { wantedTags } from "./wanted-tags.ts";
 
 /**
  * `out`: builds what the params ask for, stores it, and answers with its version.
@@ -32,7 +31,7 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
   const inputs: InputFolder = { path: folder, kind: "put" };
   checkTargetNames(params.additionalTargets, deliveredNames, "params.additional_targets");
   const plan = await wantedTags(source, params, inputs);
-  await using store = await openStore(source, step);
+  await using store = await openStore(source, step, params.also);
   await using built = await runBuild({
     step,
     options: params,
@@ -56,11 +55,18 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
   const earlier = await stage.earlier(version);
   const aliases = plan.aliases?.(await store.tags(step.signal)) ?? [];
   const tags = [...new Set([...plan.tags, ...aliases])];
-  checkTargetTags(tags, params.targetTags);
+  plan.check(tags);
   const { tree } = targets[0];
   const metadata = putMetadata({ version, tree, results, tags, at: id.at, env: step.env });
-  await stage.commit({ version, targets, put: { id: id.text, at: id.at, metadata } }, tags);
-  logStored(targets, { step, tags, place: source.store, where: store.where });
+  await stage.commit(
+    {
+      version,
+      targets,
+      put: { id: id.text, at: id.at, variant: params.variant ?? source.variant, metadata },
+    },
+    tags,
+  );
+  logStored(targets, { step, tags, place: source.store, also: params.also, where: store.where });
   if (earlier !== undefined) warnOfKnownVersion(version, earlier, step);
   return {
     version: formatBuildVersion(version),
@@ -88,15 +94,19 @@ interface LoggedPut {
   readonly step: StepContext;
   readonly tags: readonly string[];
   readonly place: StorePlace;
+  readonly also: readonly Repository[];
   readonly where: string;
 }
 
-function logStored([main, ...others]: BuiltTargets, { step, tags, place, where }: LoggedPut): void {
+function logStored([main, ...others]: BuiltTargets, { step, tags, place, also, where }: LoggedPut): void {
   for (const { name, descriptor, tree, tags: own } of [{ ...main, name: "", tags }, ...others]) {
-    const stored =
+    const { digest } = descriptor;
+    const references =
       place.kind === "registry"
-        ? `stored as ${formatReference({ ...place.repository, tag: undefined, digest: descriptor.digest })}`
-        : `stored ${descriptor.digest} in ${where}`;
+        ? [place.repository, ...also].map((each) => formatReference({ ...each, tag: undefined, digest }))
+        : [];
+    const stored =
+      references.length > 0 ? `stored as ${references.join(" and ")}` : `stored ${digest} in ${where}`;
     const tagged = own.length === 0 ? "" : `, tagged ${own.join(", ")}`;
     const target = name === "" ? "" : `target ${name}: `;
     for (const line of layerLines(tree)) step.log.line(`${target}${line}`);
@@ -108,29 +118,4 @@ function imageField(place: StorePlace, [main]: BuiltTargets): MetadataField[] {
   if (place.kind === "directory") return [];
   const { digest } = main.descriptor;
   return [{ name: "image", value: formatReference({ ...place.repository, tag: undefined, digest }) }];
-}
-
-async function wantedTags(source: Source, params: PutParams, inputs: InputFolder): Promise<TagPlan> {
-  const { tagsFile } = params;
-  const text = tagsFile === undefined ? undefined : await readInputText(inputs, tagsFile, "tags_file");
-  const tagsFromFile = text?.split(/\s+/).filter(Boolean) ?? [];
-  if (tagsFile !== undefined && tagsFromFile.length === 0)
-    throw new UserError(`tags_file: ${JSON.stringify(tagsFile)} holds no tag`);
-  const plan = planTags({
-    tags: params.tags,
-    tagsFromFile,
-    prefix: params.tagPrefix ?? "",
-    version: params.version,
-    variant: params.variant ?? source.variant,
-    bumpAliases: params.bumpAliases,
-  });
-  checkTargetTags(plan.tags, params.targetTags);
-  if (
-    plan.tags.length + [...params.targetTags.values()].flat().length > 0 &&
-    source.store.kind !== "registry"
-  )
-    throw new UserError(
-      "params: tags need a registry: name source.repository instead of source.directory, or leave them out",
-    );
-  return plan;
 }

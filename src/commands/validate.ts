@@ -71,11 +71,12 @@ function checkParams(params: PutParams, kind: "put" | "task"): void {
   checkTargetNames(params.additionalTargets, deliveredNames, "params.additional_targets");
   planTags({
     tags: params.tags,
-    tagsFromFile: [],
+    tagsFromFiles: [],
     prefix: params.tagPrefix ?? "",
     version: params.version,
     variant: params.variant,
-    bumpAliases: params.bumpAliases,
+    bumpAliases: params.bumpAliases && params.versionFile === undefined,
+    isReserved: () => false,
   });
 }
 

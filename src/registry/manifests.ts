@@ -97,6 +97,33 @@ export function putManifest(
   });
 }
 
+/**
+ * Deletes a manifest or index by its digest, and the tag that leads to it; one that isn't there is no fault. Asked once.
+ * @throws RegistryFailure
+ */
+export async function deleteManifest(
+  client: RegistryClient,
+  { digest, tag }: { digest: Digest; tag: string | undefined },
+  signal: AbortSignal,
+): Promise<void> {
+  await deleteReference(client, digest, signal);
+  // Most registries have taken the tag along; to others it is a thing of its own (distribution-spec, deleting tags).
+  if (tag !== undefined && (await digestAt(client, tag, signal)) === digest)
+    await deleteReference(client, tag, signal);
+}
+
+async function deleteReference(
+  client: RegistryClient,
+  reference: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const answer = await client.attempt(
+    { method: "DELETE", path: `manifests/${reference}`, expected: [200, 202, 204, 404] },
+    signal,
+  );
+  answer.body.resume();
+}
+
 /** All tags, over as many pages as the registry makes of them; none of a repository that isn't there. */
 export async function listTags(client: RegistryClient, signal: AbortSignal): Promise<string[]> {
   const tags: string[] = [];

@@ -74,7 +74,6 @@ const putNames: Names = {
   target_stage: "write target",
   unpack: "write unpack_rootfs: true",
   verbose: "write progress: plain",
-  version_file: "write version: ((.:version)) after a load_var step, or tags_file",
 };
 
 const ofPut = "it belongs in the put's params";

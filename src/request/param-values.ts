@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { parsePlatform, platformPattern } from "../image/platform.ts";
+import { parseRepository } from "../image/reference.ts";
 import { type TargetName, targetNamePattern } from "../image/target-name.ts";
 import { flag, nonEmpty, text } from "./scalars.ts";
 
@@ -100,3 +101,21 @@ export const additionalTargets = z
     if (Array.isArray(given)) return new Map(given.map((name) => [name, []]));
     return new Map(Object.entries(given).map(([name, { tags }]) => [name as TargetName, tags]));
   });
+
+/** Files of tags; one without a prefix of its own has the put's. */
+export const tagsFiles = z
+  .union([nonEmpty, z.array(z.strictObject({ file: nonEmpty, prefix: text.optional() }))], {
+    error: "expected the path of a file, or a list such as [{file: info/tags, prefix: v}]",
+  })
+  .transform((given) => (typeof given === "string" ? [{ file: given, prefix: undefined }] : given));
+
+export const repositoryName = z
+  .string()
+  // What the published schema can say of it; the whole grammar is in image/reference.ts.
+  .regex(
+    /^(?:(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::\d{1,5})?\/)?[a-z0-9][^\s,"]*$/,
+    {
+      error: "expected the name of a repository, as in registry.example/team/app",
+    },
+  )
+  .transform((name) => parseRepository(name, "params.also"));

@@ -12,9 +12,11 @@ import {
   imageName,
   ipAddresses,
   platform,
+  repositoryName,
   secretSource,
   ssh,
   stageName,
+  tagsFiles,
   ulimit,
 } from "./param-values.ts";
 import {
@@ -240,19 +242,29 @@ export const putParams = {
     doc: "Tags that point at the image in the repository.",
   },
   tags_file: {
-    schema: nonEmpty.optional(),
+    schema: tagsFiles.prefault([]),
     upper: [],
-    doc: "File with more tags, separated by white space.",
+    doc: "File with more tags, separated by white space; or a list of files with prefixes of their own: `[{file: info/tags, prefix: v}]`.",
   },
   tag_prefix: {
     schema: text.optional(),
     upper: [],
-    doc: "Put in front of the tags of `tags_file`, of `version` and of its numbered aliases: `v`.",
+    doc: "Put in front of `version`, of its numbered aliases and of the tags of a `tags_file` without a prefix of its own: `v`.",
   },
   version: {
     schema: text.optional(),
     upper: [],
     doc: "Semantic version to tag the image with: `1.2.3`.",
+  },
+  version_file: {
+    schema: nonEmpty.optional(),
+    upper: [],
+    doc: "File that holds the `version`.",
+  },
+  also: {
+    schema: z.array(repositoryName).default([]),
+    upper: [],
+    doc: "More repositories to push the image to, with the same tags: `[registry.example/other/app]`. Their credentials are those of `registries`.",
   },
   bump_aliases: {
     schema: flag.default(false),
@@ -330,9 +342,11 @@ export const PutParams = z.strictObject(shape).transform((given, { issues }) => 
     failOnWarnings: given.fail_on_warnings,
     progress: given.progress,
     tags: given.tags,
-    tagsFile: given.tags_file,
+    tagsFiles: given.tags_file,
     tagPrefix: given.tag_prefix,
     version: given.version,
+    versionFile: given.version_file,
+    also: given.also,
     bumpAliases: given.bump_aliases,
     variant: given.variant,
   };

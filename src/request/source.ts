@@ -26,7 +26,9 @@ export const sourceFields = {
       days: z.number().positive().optional().describe("Keep those not older than so many days."),
     })
     .optional()
-    .describe("Which builds a directory keeps when a new one is stored: `{builds, days}`; by default all."),
+    .describe(
+      "Which builds stay when a new one is stored: `{builds, days}`, of the same `variant`; by default all. A version whose build was removed can't be fetched any more, by a pin or a re-run neither.",
+    ),
   variant: text.optional().describe("Default of a put's `variant`."),
   versions: z
     .enum(["image", "put"])
@@ -82,7 +84,11 @@ type SourceFields = z.output<ReturnType<typeof z.strictObject<typeof sourceField
 
 /** Where the builds are kept. */
 export type StorePlace =
-  | { readonly kind: "registry"; readonly repository: Repository }
+  | {
+      readonly kind: "registry";
+      readonly repository: Repository;
+      readonly keep: SourceFields["keep"];
+    }
   | {
       readonly kind: "directory";
       /** An absolute path. */
@@ -91,7 +97,7 @@ export type StorePlace =
     };
 
 function storePlace({ directory, keep }: SourceFields, repository: Repository | undefined): StorePlace {
-  if (repository !== undefined) return { kind: "registry", repository };
+  if (repository !== undefined) return { kind: "registry", repository, keep };
   if (directory !== undefined) return { kind: "directory", directory, keep };
   throw namesNoStore();
 }
@@ -106,16 +112,11 @@ function milliseconds(given: number | undefined): number | undefined {
   return given === undefined ? undefined : given * 1000;
 }
 
-function checkStore({ repository, directory, username, password, keep }: SourceFields): void {
+function checkStore({ repository, directory, username, password }: SourceFields): void {
   if (repository === undefined && directory === undefined) throw namesNoStore();
   if (repository !== undefined && directory !== undefined) {
     throw new UserError(
       "source: repository and directory are both given; a resource has one store: remove one",
-    );
-  }
-  if (repository !== undefined && keep !== undefined) {
-    throw new UserError(
-      "source: keep is for builds in a directory; a registry removes old tags by rules of its own: remove keep",
     );
   }
   if ((username === undefined) !== (password === undefined)) {

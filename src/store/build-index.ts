@@ -18,6 +18,8 @@ export const buildAnnotations = {
   put: "org.concourse-ci.oci-build.put",
   /** On the index: when the put stored it (RFC 3339). */
   stored: "org.concourse-ci.oci-build.stored",
+  /** On the index: the variant that the put's tags have, if any. */
+  variant: "org.concourse-ci.oci-build.variant",
   /** On the index: what a get repeats as metadata, as a JSON list of {name, value}. */
   metadata: "org.concourse-ci.oci-build.metadata",
   /** On each descriptor: the target's name in the Dockerfile; empty for its last stage. */
@@ -44,6 +46,7 @@ const BuildIndex = z.looseObject({
     [buildAnnotations.version]: z.string(),
     [buildAnnotations.put]: z.string(),
     [buildAnnotations.stored]: z.iso.datetime(),
+    [buildAnnotations.variant]: z.string().optional(),
     [buildAnnotations.metadata]: z.string(),
   }),
 });
@@ -62,6 +65,7 @@ export function encodeBuildIndex({ version, targets: [main, ...others], put }: B
       [buildAnnotations.version]: JSON.stringify(formatBuildVersion(version)),
       [buildAnnotations.put]: put.id,
       [buildAnnotations.stored]: new Date(put.at).toISOString(),
+      ...(put.variant !== undefined && { [buildAnnotations.variant]: put.variant }),
       [buildAnnotations.metadata]: JSON.stringify(put.metadata),
     }),
   };
@@ -103,6 +107,7 @@ export function decodeBuildIndex(bytes: Uint8Array, where: string): Build {
     put: {
       id: annotations[buildAnnotations.put],
       at: Date.parse(annotations[buildAnnotations.stored]),
+      variant: annotations[buildAnnotations.variant],
       metadata: readMetadata(annotations[buildAnnotations.metadata], subject),
     },
   };

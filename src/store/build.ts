@@ -36,6 +36,8 @@ export interface PutRecord {
   readonly id: string;
   /** When it stored the build, in milliseconds since 1970. */
   readonly at: number;
+  /** Of the put's tags; `keep` counts the builds of each by themselves. */
+  readonly variant: string | undefined;
   /** What a get repeats. */
   readonly metadata: readonly MetadataField[];
 }

@@ -5,15 +5,17 @@ import { parseTag } from "../image/reference.ts";
 /** What a put's params (and the source's variant) ask for in tags; see the registry-image resource's README. */
 export interface TagWishes {
   readonly tags: readonly string[];
-  /** From `tags_file`: separated by white space, as that resource's `additional_tags` are. */
-  readonly tagsFromFile: readonly string[];
-  /** Goes before the tags of the file, the version and its numbered aliases. */
+  /** Of the files of `tags_file`, with their prefixes. */
+  readonly tagsFromFiles: readonly string[];
+  /** Goes before the version and its numbered aliases. */
   readonly prefix: string;
   /** A semantic version. */
   readonly version: string | undefined;
   /** Goes behind the version and its aliases: `1.2.3-alpine`. */
   readonly variant: string | undefined;
   readonly bumpAliases: boolean;
+  /** Which tags the resource writes for itself in the same repository, beside those of builds. */
+  readonly isReserved: (tag: string) => boolean;
 }
 
 /** The tags that are known before the build, and the aliases that depend on what the registry has after it. */
@@ -34,7 +36,7 @@ interface Version {
  * @throws UserError for what is no tag or no version, and for wishes that need another
  */
 export function planTags(wishes: TagWishes): TagPlan {
-  const { prefix, variant } = wishes;
+  const { prefix, variant, isReserved } = wishes;
   const version = wishes.version === undefined ? undefined : parseVersion(wishes.version);
   if (wishes.bumpAliases && version === undefined)
     throw new UserError("params.bump_aliases moves the aliases of a version: give params.version as well");
@@ -42,9 +44,11 @@ export function planTags(wishes: TagWishes): TagPlan {
   const suffix = variant === undefined ? "" : `-${variant}`;
   const named = (numbers: string) => `${prefix}${numbers}${suffix}`;
   const tags = [
-    ...wishes.tags.map((tag) => ownTag(tag, "params.tags")),
-    ...wishes.tagsFromFile.map((tag) => ownTag(`${prefix}${tag}`, "params.tags_file")),
-    ...(version === undefined ? [] : [ownTag(named(formatVersion(version)), "params.version")]),
+    ...wishes.tags.map((tag) => authorsTag(tag, "params.tags", isReserved)),
+    ...wishes.tagsFromFiles.map((tag) => authorsTag(tag, "params.tags_file", isReserved)),
+    ...(version === undefined
+      ? []
+      : [authorsTag(named(formatVersion(version)), "params.version", isReserved)]),
   ];
   const bumps = wishes.bumpAliases && version !== undefined && version.prerelease === undefined;
   return {
@@ -53,7 +57,11 @@ export function planTags(wishes: TagWishes): TagPlan {
       ? (existing) => {
           const others = existing.flatMap((tag) => numbersOf(tag, prefix, suffix));
           return aliasesOf(version, others).map((alias) =>
-            alias === undefined ? (variant ?? "latest") : named(alias),
+            authorsTag(
+              alias === undefined ? (variant ?? "latest") : named(alias),
+              "params.bump_aliases",
+              isReserved,
+            ),
           );
         }
       : undefined,
@@ -123,11 +131,12 @@ function formatVersion({ numbers, prerelease }: Version): string {
 export function checkTargetTags(
   main: readonly string[],
   targetTags: ReadonlyMap<string, readonly string[]>,
+  isReserved: TagWishes["isReserved"],
 ): void {
   const owners = new Map(main.map((tag) => [tag, "the main target"]));
   for (const [name, tags] of targetTags) {
     for (const tag of new Set(tags)) {
-      ownTag(tag, `params.additional_targets.${name}.tags`);
+      authorsTag(tag, `params.additional_targets.${name}.tags`, isReserved);
       const other = owners.get(tag);
       if (other !== undefined)
         throw new UserError(
@@ -138,11 +147,15 @@ export function checkTargetTags(
   }
 }
 
-/** The tags that builds are kept under would be moved away from what they name. */
-function ownTag(tag: string, subject: string): string {
+/** A tag of the author's, which is none that the resource writes for itself. */
+function authorsTag(tag: string, subject: string, isReserved: TagWishes["isReserved"]): string {
   if (isBuildName(tag))
     throw new UserError(
-      `${subject}: ${JSON.stringify(tag)} has the form of the tags that builds are kept under`,
+      `${subject}: ${JSON.stringify(tag)} has the form of the tags that builds are kept under (build- and 64 hex digits): choose another`,
+    );
+  if (isReserved(tag))
+    throw new UserError(
+      `${subject}: ${JSON.stringify(tag)} is a tag of the layer cache, which it would overwrite: choose another, or keep the cache under another name (cache: {ref: …})`,
     );
   return parseTag(tag, subject);
 }

@@ -229,7 +229,7 @@ const answers = {
   put: (params: unknown) =>
     answerTo(() => {
       const read = readOutRequest(JSON.stringify({ source: { repository }, params })).params;
-      planTags({ ...read, tagsFromFile: [], prefix: read.tagPrefix ?? "" });
+      planTags({ ...read, tagsFromFiles: [], prefix: read.tagPrefix ?? "", isReserved: () => false });
     }),
   get: (params: unknown) =>
     answerTo(() => readInRequest(JSON.stringify({ source: { repository }, version, params }))),
@@ -288,10 +288,7 @@ test("no answer is in the words of the program's libraries", () => {
 test("a name of another tool is none of ours", () => {
   for (const [part, known] of Object.entries({ source: sourceFields, put: putParams, get: getFields })) {
     const advise = adviseOn(part as keyof typeof answers);
-    // These became params of ours; what is said of them is never asked for.
-    const both = Object.keys(known).filter(
-      (name) => advise([], name) !== undefined && name !== "version_file",
-    );
+    const both = Object.keys(known).filter((name) => advise([], name) !== undefined);
     assert.deepEqual(both, [], part);
   }
 });

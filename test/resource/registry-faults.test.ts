@@ -347,7 +347,8 @@ const rows: readonly Row[] = [
   {
     what: "a build that is no longer there",
     faults: () => [{ when: asks(/\/manifests\/build-/), happens: answers(404) }],
-    refused: /build sha256:\w{64} is no longer in repository .*\/app: run the put again/,
+    refused:
+      /build sha256:\w{64} is no longer in repository .*\/app: it was deleted there, by a person or by a rule/,
     also: (got) => assert.equal(retried(got, /manifests/), 1),
     within: 4_000,
   },

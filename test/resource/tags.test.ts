@@ -66,6 +66,74 @@ test("a file gives tags, and the source a variant", async () => {
   assert.deepEqual([...tags.keys()], ["slim", "v1-slim", "v1.0-slim", "v1.0.0-slim", "v7", "v8", "v9"]);
 });
 
+test("several files give tags with prefixes of their own, and one gives the version", async () => {
+  await using registry = await startRegistry();
+  const repository = `${registry.host}/team/app`;
+  const run = await smallPut({
+    source: { repository, insecure: true },
+    params: {
+      tags_file: [{ file: "info/branch", prefix: "branch-" }, { file: "info/tags" }],
+      tag_prefix: "v",
+      version_file: "version/number",
+      bump_aliases: true,
+    },
+    files: { "info/branch": "main\n", "info/tags": "7 8", "version/number": "1.2.3\n" },
+  });
+  versionOf(run);
+  const tags = await tagsOf(registry.host, repository);
+  assert.deepEqual(
+    [...tags.keys()].toSorted(),
+    ["branch-main", "latest", "v1", "v1.2", "v1.2.3", "v7", "v8"].toSorted(),
+  );
+  const source = { repository, insecure: true };
+  const both = await smallPut({
+    source,
+    params: { version: "1.0.0", version_file: "version/number" },
+    files: { "version/number": "1.2.3" },
+  });
+  assertFailedCleanly(both, /version and version_file are both given: remove one/);
+  const empty = await smallPut({
+    source,
+    params: { version_file: "version/number" },
+    files: { "version/number": "\n" },
+  });
+  assertFailedCleanly(empty, /version_file: "version\/number" holds no version/);
+});
+
+test("tags that the resource writes for itself are refused by whatever param they come, and their likes are not", async () => {
+  await using registry = await startRegistry();
+  const repository = `${registry.host}/app`;
+  const source = { repository, insecure: true, cache: true };
+  const build = `build-${"0a".repeat(32)}`;
+  const refused: readonly (readonly [object, RegExp])[] = [
+    [{ tags: [build] }, /params\.tags: "build-(0a){32}" has the form of the tags that builds are kept under/],
+    [{ tags: ["buildcache"] }, /params\.tags: "buildcache" is a tag of the layer cache/],
+    [{ tags_file: "info/tags" }, /params\.tags_file: "buildcache" is a tag of the layer cache/],
+    [
+      { tags_file: [{ file: "info/cache", prefix: "build" }] },
+      /params\.tags_file: "buildcache" is a tag of the layer cache/,
+    ],
+    [
+      { tags: ["buildcache-test"], additional_targets: ["test"] },
+      /params\.tags: "buildcache-test" is a tag of the layer cache/,
+    ],
+    [
+      { additional_targets: { test: { tags: ["buildcache"] } } },
+      /params\.additional_targets\.test\.tags: "buildcache" is a tag of the layer cache/,
+    ],
+    [{ tags: ["buildcache.mounts"] }, /"buildcache\.mounts" is a tag of the layer cache/],
+  ];
+  const files = { "info/tags": "buildcache", "info/cache": "cache" };
+  for (const [params, message] of refused) {
+    assertFailedCleanly(await smallPut({ source, params: { ...params }, files }), message);
+  }
+  assert.doesNotMatch(registry.log(), /PUT|POST/);
+  const likes = ["build-42", "buildcache-docs", `build-${"0A".repeat(32)}`];
+  versionOf(await smallPut({ source, params: { tags: likes } }));
+  const elsewhere = { ...source, cache: { ref: `${registry.host}/cache:buildcache` } };
+  versionOf(await smallPut({ source: elsewhere, params: { tags: ["buildcache"] } }));
+});
+
 test("what is no tag is refused before anything is built", async () => {
   await using registry = await startRegistry();
   const source = { repository: `${registry.host}/app`, insecure: true };

@@ -10,7 +10,7 @@ import { readTree, versionOf } from "../../src/image/image-tree.ts";
 import { blobPath } from "../../src/image/layout.ts";
 import { openVerified } from "../../src/image/verify.ts";
 import { openDirectoryStore } from "../../src/store/directory/directory-store.ts";
-import { oldBuilds } from "../../src/store/directory/keep.ts";
+import { oldBuilds } from "../../src/store/keep.ts";
 import { writeLayout } from "../support/images/image-writer.ts";
 import { plainVersion, putRecord } from "../support/images/stored-image.ts";
 

@@ -4,7 +4,8 @@ import { planTags, type TagWishes } from "../../src/store/tag-plan.ts";
 
 const none: TagWishes = {
   tags: [],
-  tagsFromFile: [],
+  tagsFromFiles: [],
+  isReserved: () => false,
   prefix: "",
   version: undefined,
   variant: undefined,
@@ -86,7 +87,7 @@ for (const { what, wishes, existing, gives } of rows) {
 }
 
 test("tags come as they are, those of a file with the prefix, each once", () => {
-  const wishes = { tags: ["one", "v2"], tagsFromFile: ["2", "3"], prefix: "v", version: "3.0.0" };
+  const wishes = { tags: ["one", "v2"], tagsFromFiles: ["v2", "v3"], prefix: "v", version: "3.0.0" };
   assert.deepEqual(allTags(wishes), ["one", "v2", "v3", "v3.0.0"]);
 });
 
@@ -94,8 +95,8 @@ const refused: readonly (readonly [string, Partial<TagWishes>, RegExp])[] = [
   ["a tag with a slash", { tags: ["a/b"] }, /params\.tags: "a\/b" is no tag; expected up to 128 letters/],
   ["a tag that begins with a dot", { tags: [".a"] }, /params\.tags: "\.a" is no tag/],
   ["an empty tag", { tags: [""] }, /params\.tags: "" is no tag/],
-  ["a tag of 129 characters", { tagsFromFile: ["a".repeat(129)] }, /params\.tags_file: .* is no tag/],
-  ["a prefix that makes no tag", { prefix: "-", tagsFromFile: ["a"] }, /params\.tags_file: "-a" is no tag/],
+  ["a tag of 129 characters", { tagsFromFiles: ["a".repeat(129)] }, /params\.tags_file: .* is no tag/],
+  ["a prefix that makes no tag", { tagsFromFiles: ["-a"] }, /params\.tags_file: "-a" is no tag/],
   ["a variant with a blank", { variant: "a b", version: "1.0.0" }, /variant: "a b" is no tag/],
   ["a version that is a word", { version: "latest" }, /params\.version: "latest" is no semantic version/],
   [

@@ -72,7 +72,11 @@ async function storeImage(
   const targets = [{ name: "", descriptor }] as const;
   await writeFile(
     join(build, "index.json"),
-    encodeBuildIndex({ version: stored, targets, put: { id: "bench", at: 0, metadata: [] } }),
+    encodeBuildIndex({
+      version: stored,
+      targets,
+      put: { id: "bench", at: 0, variant: undefined, metadata: [] },
+    }),
   );
   const [{ manifest }] = tree.images;
   return { directory, version, layers: manifest.layers.map(({ digest }) => join(blobs, hexOf(digest))) };

@@ -47,24 +47,27 @@ export function buildArguments(run: SolveRun): string[] {
     ...recordFlags("--registry-auth-tlscontext", run.authTls),
     ...(run.exporter === undefined
       ? []
-      : [["--output", csvAttributes(output(run.exporter, solve.exporterAttributes))] as const]),
+      : recordFlags("--output", outputs(run.exporter, solve.exporterAttributes))),
   ];
   return ["build", ...flags.flat()];
 }
 
-function output(exporter: Exporter, attributes: ReadonlyMap<string, string>): (readonly [string, string])[] {
+function outputs(
+  exporter: Exporter,
+  attributes: ReadonlyMap<string, string>,
+): (readonly (readonly [string, string])[])[] {
   if (exporter.kind === "layout") {
-    return [["type", "oci"], ["tar", "false"], ["dest", exporter.folder], ...attributes];
+    return [[["type", "oci"], ["tar", "false"], ["dest", exporter.folder], ...attributes]];
   }
-  return [
+  return exporter.destinations.map(({ repository, insecure }) => [
     ["type", "image"],
-    ["name", formatRepository(exporter.repository)],
+    ["name", formatRepository(repository)],
     ["push", "true"],
     ["push-by-digest", "true"],
     ["name-canonical", "true"],
-    ...(exporter.insecure ? [["registry.insecure", "true"] as const] : []),
+    ...(insecure ? [["registry.insecure", "true"] as const] : []),
     ...attributes,
-  ];
+  ]);
 }
 
 function pairFlags(flag: string, values: ReadonlyMap<string, string>): (readonly [string, string])[] {

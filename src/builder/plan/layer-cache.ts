@@ -1,4 +1,4 @@
-import type { Reference } from "../../image/reference.ts";
+import type { Reference, Repository } from "../../image/reference.ts";
 
 /** BuildKit's kinds of layer cache (BuildKit, README.md, "Export cache"). */
 export type CacheType = "registry" | "s3" | "azblob" | "gha" | "local";
@@ -77,6 +77,22 @@ export function besideAttributes(
     imports: importing(location, name),
     exports: exporting({ ...location, attributes, mode: "max" }, name),
   };
+}
+
+/**
+ * Which tags of a repository the layer cache is kept under: those of all scopes, and what is beside them. Pure.
+ * @param scopes of the builds in question
+ */
+export function cacheTagsIn(
+  { locations }: Pick<LayerCache, "locations">,
+  { host, path }: Repository,
+  scopes: readonly CacheScope[],
+): (tag: string) => boolean {
+  const roots = locations.flatMap(({ reference }) =>
+    reference?.host === host && reference.path === path ? (reference.tag ?? []) : [],
+  );
+  const layers = new Set(roots.flatMap((root) => scopes.map((scope) => `${root}${suffix(scope)}`)));
+  return (tag) => layers.has(tag) || roots.some((root) => tag.startsWith(`${root}.`));
 }
 
 /** The folder in which a local cache keeps the steps of a scope. */

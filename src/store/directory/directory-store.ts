@@ -6,10 +6,11 @@ import { type BuildVersion, buildName, isBuildName } from "../../image/build-ver
 import { layoutBlobs, openLayout } from "../../image/layout.ts";
 import type { Build } from "../build.ts";
 import { decodeBuildIndex } from "../build-index.ts";
+import type { Keep } from "../keep.ts";
+import { missingBuild } from "../missing-build.ts";
 import type { Store } from "../store.ts";
 import { verifiedTargets } from "../verified-targets.ts";
 import { removeLeftovers } from "./folders.ts";
-import type { Keep } from "./keep.ts";
 import { openDirectoryStage } from "./stage.ts";
 
 export interface DirectoryStoreOptions {
@@ -27,7 +28,7 @@ export function openDirectoryStore({ directory, keep }: DirectoryStoreOptions): 
   const where = `directory ${directory}`;
   const earlier = async (version: BuildVersion) => {
     try {
-      await using stored = await openStoredFolder(directory, version);
+      await using stored = await openStoredFolder({ directory, keep }, version);
       return stored.build;
     } catch (thrown) {
       if (thrown instanceof UserError) return undefined;
@@ -43,12 +44,12 @@ export function openDirectoryStore({ directory, keep }: DirectoryStoreOptions): 
     tags: async () => [],
     stage: (signal) => openDirectoryStage({ directory, where, signal, keep, earlier }),
     async read(version) {
-      await using stored = await openStoredFolder(directory, version);
+      await using stored = await openStoredFolder({ directory, keep }, version);
       return stored.build;
     },
     async fetch(version, signal) {
       await using held = new AsyncDisposableStack();
-      const { build, path, where: folder } = held.use(await openStoredFolder(directory, version));
+      const { build, path, where: folder } = held.use(await openStoredFolder({ directory, keep }, version));
       const blobs = await layoutBlobs(path, folder);
       const targets = await verifiedTargets(build, version, blobs, signal);
       const owned = held.move();
@@ -94,12 +95,15 @@ interface StoredFolder extends AsyncDisposable {
   readonly where: string;
 }
 
-async function openStoredFolder(directory: string, version: BuildVersion): Promise<StoredFolder> {
+async function openStoredFolder(
+  { directory, keep }: DirectoryStoreOptions,
+  version: BuildVersion,
+): Promise<StoredFolder> {
   const folder = join(directory, buildName(version));
   const where = `directory ${folder}`;
   await using held = new AsyncDisposableStack();
   const lock = await lockFolder(folder, "shared");
-  if (lock === undefined) throw new UserError(await gone(directory, version));
+  if (lock === undefined) throw await goneFrom(directory, version, keep);
   held.use(lock);
   const { index } = await openLayout(lock.path, where);
   const build = decodeBuildIndex(Buffer.from(JSON.stringify(index)), where);
@@ -107,11 +111,17 @@ async function openStoredFolder(directory: string, version: BuildVersion): Promi
   return { build, path: lock.path, where, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-async function gone(directory: string, version: BuildVersion): Promise<string> {
+async function goneFrom(
+  directory: string,
+  version: BuildVersion,
+  keep: Keep | undefined,
+): Promise<UserError> {
   const names = await readdir(directory).catch(() => undefined);
   if (names === undefined) {
-    return `directory ${directory}: there is no such folder on this worker; a directory store works only where put and get see the same disk`;
+    return new UserError(
+      `directory ${directory}: there is no such folder on this worker; a directory store works only where put and get see the same disk`,
+    );
   }
   const builds = names.filter(isBuildName).length;
-  return `build ${version.digest} is no longer in directory ${directory} (it holds ${builds} other builds): run the put again`;
+  return missingBuild(version, `directory ${directory} (it holds ${builds} other builds)`, keep);
 }

@@ -2,27 +2,8 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { errorCode } from "../../host/errors.ts";
 import { isBuildName } from "../../image/build-version.ts";
+import { type DatedBuild, type Keep, oldBuilds } from "../keep.ts";
 import { retire } from "./folders.ts";
-
-/** Which builds stay: the newest so many, and those not older than so many days. What neither names goes. */
-export interface Keep {
-  readonly builds?: number | undefined;
-  readonly days?: number | undefined;
-}
-
-interface Stored {
-  readonly name: string;
-  /** When it was stored, in milliseconds since 1970. */
-  readonly at: number;
-}
-
-/** The builds to remove. The newest always stays. Pure. */
-export function oldBuilds<T extends Stored>(stored: readonly T[], { builds, days }: Keep, now: number): T[] {
-  const newestFirst = stored.toSorted((a, b) => b.at - a.at || (a.name < b.name ? -1 : 1));
-  const kept = builds ?? (days === undefined ? newestFirst.length : 1);
-  const youngest = days === undefined ? Number.POSITIVE_INFINITY : now - days * 24 * 60 * 60 * 1000;
-  return newestFirst.slice(Math.max(kept, 1)).filter(({ at }) => at < youngest);
-}
 
 export interface RemoveOldBuilds {
   readonly directory: string;
@@ -45,7 +26,7 @@ export async function removeOldBuilds({ directory, keep, newest, now }: RemoveOl
   }
 }
 
-async function storedBuild(directory: string, name: string): Promise<Stored | undefined> {
+async function storedBuild(directory: string, name: string): Promise<DatedBuild | undefined> {
   const stats = await stat(join(directory, name)).catch(() => undefined);
   return stats && { name, at: stats.mtimeMs };
 }

@@ -17,9 +17,10 @@ import { reachableBlobs } from "../../image/reachable.ts";
 import { drain, verifiedPieces } from "../../image/verify.ts";
 import type { Build } from "../build.ts";
 import { encodeBuildIndex } from "../build-index.ts";
+import type { Keep } from "../keep.ts";
 import type { Stage } from "../store.ts";
 import { createStaging, retire } from "./folders.ts";
-import { type Keep, removeOldBuilds } from "./keep.ts";
+import { removeOldBuilds } from "./keep.ts";
 
 /** Blobs checked and flushed at once: one that is hashed, one that waits for the disk. */
 const flushedAtOnce = 2;

@@ -1,31 +1,28 @@
-import { Readable } from "node:stream";
-import { UserError } from "../../host/errors.ts";
 import { createPrivateFolder } from "../../host/private-folder.ts";
 import type { StepContext } from "../../host/step-context.ts";
-import type { Blobs } from "../../image/blobs.ts";
 import { type BuildVersion, buildName } from "../../image/build-version.ts";
-import type { Descriptor } from "../../image/descriptor.ts";
-import { type Digest, digestOf } from "../../image/digest.ts";
-import { isIndexType, isManifestType, mediaTypes } from "../../image/media-types.ts";
-import { formatRepository, type Repository } from "../../image/reference.ts";
-import { readDocument } from "../../image/verify.ts";
+import type { Repository } from "../../image/reference.ts";
 import type { RegistryAccess } from "../../registry/access.ts";
-import { RegistryClient } from "../../registry/client.ts";
-import { findCredentials } from "../../registry/credentials.ts";
 import { writeCredentials } from "../../registry/docker-config.ts";
-import { download } from "../../registry/download.ts";
-import { getManifest, listTags, proveWritable, putManifest, taggedDigest } from "../../registry/manifests.ts";
-import { RegistryError } from "../../registry/registry-error.ts";
+import { listTags, proveWritable, taggedDigest } from "../../registry/manifests.ts";
 import { defaultTimeouts, type Timeouts } from "../../registry/retry.ts";
 import type { Build } from "../build.ts";
-import { decodeBuildIndex, encodeBuildIndex } from "../build-index.ts";
-import type { Stage, Store } from "../store.ts";
+import { decodeBuildIndex } from "../build-index.ts";
+import type { Keep } from "../keep.ts";
+import { missingBuild } from "../missing-build.ts";
+import type { Store } from "../store.ts";
 import { verifiedTargets } from "../verified-targets.ts";
+import { findManifest, type OpenedRepository, openRepository } from "./opened-repository.ts";
+import { registryStage } from "./registry-stage.ts";
 
 export interface RegistryStoreOptions {
   readonly repository: Repository;
+  /** Repositories that images are pushed to and tagged in as well. */
+  readonly also?: readonly Repository[];
   readonly access: RegistryAccess;
   readonly timeouts?: Partial<Timeouts>;
+  /** Which builds stay when a new one is stored; by default all. */
+  readonly keep?: Keep | undefined;
   readonly step: StepContext;
 }
 
@@ -34,34 +31,27 @@ export interface RegistryStoreOptions {
  * images themselves, by digest.
  */
 export async function openRegistryStore(options: RegistryStoreOptions): Promise<Store> {
-  const { repository, access, step } = options;
-  const where = `repository ${formatRepository(repository)}`;
+  const { repository, also = [], access, keep, step } = options;
   await using prepared = new AsyncDisposableStack();
   const { path: folder } = prepared.use(await createPrivateFolder("registry"));
   const env = { ...step.env, ...(await writeCredentials(access, folder)) };
-  const client = new RegistryClient({
-    repository,
-    where,
-    access,
-    step,
-    timeouts: { ...defaultTimeouts, ...options.timeouts },
-    credentials: (signal) => findCredentials(access, repository.host, { env, signal }),
-  });
-  const opened: OpenedRepository = { client, repository, blobs: repositoryBlobs(client, where) };
-  const insecure = access.hosts.get(repository.host)?.insecure === true;
-  prepared.defer(() => client[Symbol.dispose]());
+  const timeouts = { ...defaultTimeouts, ...options.timeouts };
+  const opened = prepared.use(openRepository(repository, { access, timeouts, step, env }));
+  const others = also.map((other) => prepared.use(openRepository(other, { access, timeouts, step, env })));
+  const { client, blobs } = opened;
   const owned = prepared.move();
   return {
-    where,
-    prepare: (signal) => proveWritable(client, signal),
+    where: blobs.where,
+    async prepare(signal) {
+      await Promise.all([opened, ...others].map((each) => proveWritable(each.client, signal)));
+    },
     tags: (signal) => listTags(client, signal),
     async stage(signal) {
-      return registryStage(opened, insecure, signal);
+      return registryStage({ main: opened, others, keep, log: step.log, signal });
     },
-    read: (version, signal) => readTaggedIndex(opened, version, signal),
+    read: (version, signal) => readTaggedIndex(opened, version, { keep, signal }),
     async fetch(version, signal) {
-      const build = await readTaggedIndex(opened, version, signal);
-      const { blobs } = opened;
+      const build = await readTaggedIndex(opened, version, { keep, signal });
       const targets = await verifiedTargets(build, version, blobs, signal);
       return { targets, put: build.put, blobs, async [Symbol.asyncDispose]() {} };
     },
@@ -70,104 +60,13 @@ export async function openRegistryStore(options: RegistryStoreOptions): Promise<
   };
 }
 
-function repositoryBlobs(client: RegistryClient, where: string): Blobs {
-  // To prove the version and to deliver it, the same documents are read.
-  const documents = new Map<Digest, Promise<Buffer>>();
-  const fetchDocument = async ({ mediaType, digest, size }: Descriptor, signal: AbortSignal) => {
-    if (!isConfigType(mediaType)) return getManifest(client, digest, signal);
-    const pieces: Buffer[] = [];
-    let received = 0;
-    for await (const piece of download(client, { digest, size }, signal)) {
-      pieces.push(piece);
-      received += piece.length;
-      // Whoever verifies it says that it is too long.
-      if (received > size) break;
-    }
-    return Buffer.concat(pieces);
-  };
-  return {
-    where,
-    async open(descriptor, signal) {
-      const { digest, mediaType } = descriptor;
-      const isDocument = isManifestType(mediaType) || isIndexType(mediaType) || isConfigType(mediaType);
-      if (!isDocument) return Readable.from(download(client, descriptor, signal), { objectMode: false });
-      const document = documents.get(digest) ?? fetchDocument(descriptor, signal);
-      documents.set(digest, document);
-      return Readable.from([await document], { objectMode: false });
-    },
-    file: () => undefined,
-    kept: true,
-  };
-}
-
-function isConfigType(mediaType: string): boolean {
-  return mediaType === mediaTypes.ociConfig || mediaType === mediaTypes.dockerConfig;
-}
-
-interface OpenedRepository {
-  readonly client: RegistryClient;
-  readonly repository: Repository;
-  readonly blobs: Blobs;
-}
-
-function registryStage(
-  { client, repository, blobs }: OpenedRepository,
-  insecure: boolean,
-  signal: AbortSignal,
-): Stage {
-  return {
-    blobs,
-    async exporter() {
-      return { kind: "push", repository, insecure };
-    },
-    async add(document, mediaType) {
-      await putManifest(client, { document, mediaType }, signal);
-      return { mediaType, digest: digestOf(document), size: document.length };
-    },
-    async earlier(version) {
-      const bytes = await findManifest(client, buildName(version), signal);
-      if (bytes === undefined) return undefined;
-      try {
-        return decodeBuildIndex(bytes, blobs.where);
-      } catch (thrown) {
-        if (thrown instanceof UserError) return undefined;
-        throw thrown;
-      }
-    },
-    async commit(build, tags) {
-      const [main, ...others] = build.targets;
-      for (const { descriptor, tags: own } of [{ ...main, tags }, ...others]) {
-        const { mediaType } = descriptor;
-        for (const tag of own) {
-          const document = await readDocument(blobs, descriptor, { signal });
-          await putManifest(client, { document, mediaType, tag }, signal);
-        }
-      }
-      const index = { document: encodeBuildIndex(build), mediaType: mediaTypes.ociIndex };
-      await putManifest(client, { ...index, tag: buildName(build.version) }, signal);
-    },
-    async [Symbol.asyncDispose]() {},
-  };
-}
-
 async function readTaggedIndex(
   { client, blobs }: OpenedRepository,
   version: BuildVersion,
-  signal: AbortSignal,
+  { keep, signal }: { keep: Keep | undefined; signal: AbortSignal },
 ): Promise<Build> {
   const bytes = await findManifest(client, buildName(version), signal);
   // A tag has no digest to hold it against: what it leads to is verified against the version instead.
   if (bytes !== undefined) return decodeBuildIndex(bytes, blobs.where);
-  throw new UserError(`build ${version.digest} is no longer in ${blobs.where}: run the put again`);
-}
-
-async function findManifest(
-  client: RegistryClient,
-  reference: string,
-  signal: AbortSignal,
-): Promise<Buffer | undefined> {
-  return getManifest(client, reference, signal).catch((thrown: unknown) => {
-    if (thrown instanceof RegistryError && thrown.fault === "not found") return undefined;
-    throw thrown;
-  });
+  throw missingBuild(version, blobs.where, keep);
 }

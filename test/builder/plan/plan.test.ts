@@ -213,7 +213,10 @@ test("a push goes out by digest, without a tag", () => {
   } as const;
   const args = buildArguments({
     ...run,
-    exporter: { kind: "push", repository: { host: "127.0.0.1:5000", path: "app" }, insecure: true },
+    exporter: {
+      kind: "push",
+      destinations: [{ repository: { host: "127.0.0.1:5000", path: "app" }, insecure: true }],
+    },
   });
   assert.equal(
     args.at(-1),

@@ -35,6 +35,7 @@ export function plainVersion(digest: Digest): BuildVersion {
 export const putRecord: PutRecord = {
   id: "4242-2026-01-02T03:04:05.678Z-test",
   at: Date.parse("2026-01-02T03:04:05.678Z"),
+  variant: undefined,
   metadata: [{ name: "steps", value: "3 run, 0 cached" }],
 };
 

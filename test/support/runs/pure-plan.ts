@@ -112,7 +112,7 @@ export function assertPlanned({ source, params }: OutRequest): { args: readonly 
 
 function exporterOf({ store }: Source): Parameters<typeof buildArguments>[0]["exporter"] {
   return store.kind === "registry"
-    ? { kind: "push", repository: store.repository, insecure: false }
+    ? { kind: "push", destinations: [{ repository: store.repository, insecure: false }] }
     : { kind: "layout", folder: `${work}/stage` };
 }
 

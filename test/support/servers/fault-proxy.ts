@@ -23,6 +23,8 @@ export interface Faulty {
   readonly response: ServerResponse;
   /** The registry's own answer, to other request headers if wanted (undefined: without one); the client hasn't seen it. */
   forward(headers?: IncomingHttpHeaders): Promise<Forwarded>;
+  /** What the client sends with it. */
+  body(): Promise<Buffer>;
   /** Ends the connection at once, as a crashed machine or a stateful firewall does (RST). */
   reset(): void;
 }
@@ -71,6 +73,7 @@ export async function startFaultProxy(registry: string): Promise<FaultProxy> {
       response,
       forward: async (headers = {}) =>
         forward(registry, { ...request, headers: { ...request.headers, ...headers } }, await body),
+      body: () => body,
       reset: () => incoming.socket.resetAndDestroy(),
     };
     Promise.resolve(found.fault.happens(faulty)).catch(() => response.destroy());

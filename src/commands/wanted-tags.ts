@@ -1,0 +1,83 @@
+import { type InputFolder, readInputText } from "../builder/inputs/input-folder.ts";
+import { type CacheScope, cacheTagsIn } from "../builder/plan/layer-cache.ts";
+import { UserError } from "../host/errors.ts";
+import { formatPlatform } from "../image/platform.ts";
+import { formatRepository } from "../image/reference.ts";
+import type { PutParams } from "../request/put-params.ts";
+import type { Source } from "../request/source.ts";
+import { checkTargetTags, planTags, type TagPlan } from "../store/tag-plan.ts";
+
+/** What a put tags: the plan, and which tags the resource writes for itself. */
+export interface WantedTags extends TagPlan {
+  /** @throws UserError for a tag that two images would have, and for one of the resource's own */
+  check(main: readonly string[]): void;
+}
+
+/**
+ * Reads the tags that the params and their files ask for.
+ * @throws UserError before anything is built for what no tag can be
+ */
+export async function wantedTags(
+  source: Source,
+  params: PutParams,
+  inputs: InputFolder,
+): Promise<WantedTags> {
+  const isReserved = reservedTags(source, params);
+  const plan = planTags({
+    tags: params.tags,
+    tagsFromFiles: await tagsFromFiles(params, inputs),
+    prefix: params.tagPrefix ?? "",
+    version: await wantedVersion(params, inputs),
+    variant: params.variant ?? source.variant,
+    bumpAliases: params.bumpAliases,
+    isReserved,
+  });
+  const check = (main: readonly string[]) => checkTargetTags(main, params.targetTags, isReserved);
+  check(plan.tags);
+  if (source.store.kind === "directory") {
+    const hasTags = plan.tags.length + [...params.targetTags.values()].flat().length > 0;
+    if (hasTags || params.also.length > 0)
+      throw new UserError(
+        `params: ${hasTags ? "tags need a registry" : "also names repositories of registries"}: name source.repository instead of source.directory, or leave them out`,
+      );
+  }
+  return { ...plan, check };
+}
+
+async function tagsFromFiles({ tagsFiles, tagPrefix }: PutParams, inputs: InputFolder): Promise<string[]> {
+  const found: string[] = [];
+  for (const { file, prefix = tagPrefix ?? "" } of tagsFiles) {
+    const text = await readInputText(inputs, file, "tags_file");
+    const tags = text.split(/\s+/).filter(Boolean);
+    if (tags.length === 0) throw new UserError(`tags_file: ${JSON.stringify(file)} holds no tag`);
+    found.push(...tags.map((tag) => `${prefix}${tag}`));
+  }
+  return found;
+}
+
+async function wantedVersion(
+  { version, versionFile }: PutParams,
+  inputs: InputFolder,
+): Promise<string | undefined> {
+  if (versionFile === undefined) return version;
+  if (version !== undefined)
+    throw new UserError("params: version and version_file are both given: remove one of the two");
+  const text = (await readInputText(inputs, versionFile, "version_file")).trim();
+  if (text === "") throw new UserError(`version_file: ${JSON.stringify(versionFile)} holds no version`);
+  return text;
+}
+
+/** The tags of the layer cache in each repository that is tagged. */
+function reservedTags({ store, cache, daemons }: Source, params: PutParams): (tag: string) => boolean {
+  if (store.kind === "directory") return () => false;
+  const nodes = daemons.kind === "nodes" ? daemons.nodes.flatMap(({ platforms }) => platforms) : [];
+  const platforms = [undefined, ...[...params.platforms, ...nodes].map(formatPlatform)];
+  const scopes = ["", ...params.additionalTargets].flatMap((target) =>
+    platforms.map((platform): CacheScope => ({ target, platform })),
+  );
+  const own = formatRepository(store.repository);
+  if (params.also.some((other) => formatRepository(other) === own))
+    throw new UserError(`params.also: ${own} is the source's own repository: remove it`);
+  const tagged = [store.repository, ...params.also].map((each) => cacheTagsIn(cache, each, scopes));
+  return (tag) => tagged.some((isCacheTag) => isCacheTag(tag));
+}

@@ -1,0 +1,129 @@
+import { Readable } from "node:stream";
+import { UserError } from "../../host/errors.ts";
+import type { Environment, StepContext } from "../../host/step-context.ts";
+import type { Blobs } from "../../image/blobs.ts";
+import type { Descriptor } from "../../image/descriptor.ts";
+import type { Digest } from "../../image/digest.ts";
+import { isIndexType, isManifestType, mediaTypes } from "../../image/media-types.ts";
+import { formatRepository, type Repository } from "../../image/reference.ts";
+import type { RegistryAccess } from "../../registry/access.ts";
+import { RegistryClient } from "../../registry/client.ts";
+import { findCredentials } from "../../registry/credentials.ts";
+import { download } from "../../registry/download.ts";
+import { getManifest } from "../../registry/manifests.ts";
+import { RegistryError } from "../../registry/registry-error.ts";
+import type { Timeouts } from "../../registry/retry.ts";
+
+/** A repository that can be asked, until it is disposed of. */
+export interface OpenedRepository extends Disposable {
+  readonly repository: Repository;
+  /** Reached by plain http, or unchecked. */
+  readonly insecure: boolean;
+  readonly client: RegistryClient;
+  readonly blobs: Blobs;
+}
+
+export interface OpenRepository {
+  readonly access: RegistryAccess;
+  readonly timeouts: Timeouts;
+  readonly step: StepContext;
+  /** The step's, with the variables that name the files of credentials. */
+  readonly env: Environment;
+}
+
+/** Opens the way to a repository; nothing is asked of it yet. */
+export function openRepository(repository: Repository, options: OpenRepository): OpenedRepository {
+  const { access, env } = options;
+  const where = `repository ${formatRepository(repository)}`;
+  const client = new RegistryClient({
+    ...options,
+    repository,
+    where,
+    credentials: (signal) => findCredentials(access, repository.host, { env, signal }),
+  });
+  return {
+    repository,
+    insecure: access.hosts.get(repository.host)?.insecure === true,
+    client,
+    blobs: repositoryBlobs(client, where),
+    [Symbol.dispose]: () => client[Symbol.dispose](),
+  };
+}
+
+/** A manifest or index by tag or digest; undefined when it isn't there. @throws RegistryError */
+export async function findManifest(
+  client: RegistryClient,
+  reference: string,
+  signal: AbortSignal,
+): Promise<Buffer | undefined> {
+  return getManifest(client, reference, signal).catch((thrown: unknown) => {
+    if (isNotFound(thrown)) return undefined;
+    throw thrown;
+  });
+}
+
+function isNotFound(thrown: unknown): boolean {
+  return thrown instanceof RegistryError && thrown.fault === "not found";
+}
+
+function repositoryBlobs(client: RegistryClient, where: string): Blobs {
+  // To prove the version and to deliver it, the same documents are read.
+  const documents = new Map<Digest, Promise<Buffer>>();
+  const fetchDocument = async (descriptor: Descriptor, signal: AbortSignal) => {
+    const { mediaType, digest, size } = descriptor;
+    if (!isConfigType(mediaType)) {
+      return getManifest(client, digest, signal).catch((thrown: unknown) => {
+        throw isNotFound(thrown) ? deleted(digest, where, thrown) : thrown;
+      });
+    }
+    const pieces: Buffer[] = [];
+    let received = 0;
+    for await (const piece of namedBlob(client, descriptor, where, signal)) {
+      pieces.push(piece);
+      received += piece.length;
+      // Whoever verifies it says that it is too long.
+      if (received > size) break;
+    }
+    return Buffer.concat(pieces);
+  };
+  return {
+    where,
+    async open(descriptor, signal) {
+      const { digest, mediaType } = descriptor;
+      const isDocument = isManifestType(mediaType) || isIndexType(mediaType) || isConfigType(mediaType);
+      if (!isDocument) {
+        return Readable.from(namedBlob(client, descriptor, where, signal), { objectMode: false });
+      }
+      const document = documents.get(digest) ?? fetchDocument(descriptor, signal);
+      documents.set(digest, document);
+      return Readable.from([await document], { objectMode: false });
+    },
+    file: () => undefined,
+    kept: true,
+  };
+}
+
+async function* namedBlob(
+  client: RegistryClient,
+  { digest, size }: Descriptor,
+  where: string,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, void, undefined> {
+  try {
+    yield* download(client, { digest, size }, signal);
+  } catch (thrown) {
+    throw isNotFound(thrown) ? deleted(digest, where, thrown) : thrown;
+  }
+}
+
+/** What a document names was there when that was stored: registries take no manifest without it. */
+function deleted(digest: Digest, where: string, cause: unknown): UserError {
+  return new UserError(
+    `${where}: ${digest}, a part of this build, was deleted there, by garbage collection or a rule for untagged images. Exempt what tags with build- lead to from it, and run the put again`,
+    { cause },
+  );
+}
+
+function isConfigType(mediaType: string): boolean {
+  return mediaType === mediaTypes.ociConfig || mediaType === mediaTypes.dockerConfig;
+}

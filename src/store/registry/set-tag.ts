@@ -1,0 +1,99 @@
+import { UserError } from "../../host/errors.ts";
+import type { Descriptor } from "../../image/descriptor.ts";
+import { type Digest, digestOf } from "../../image/digest.ts";
+import { readTree } from "../../image/image-tree.ts";
+import { mediaTypes } from "../../image/media-types.ts";
+import { putManifest } from "../../registry/manifests.ts";
+import { RegistryError } from "../../registry/registry-error.ts";
+import type { Build } from "../build.ts";
+import { decodeBuildIndex } from "../build-index.ts";
+import { findManifest, type OpenedRepository } from "./opened-repository.ts";
+
+export interface NewTag {
+  readonly tag: string;
+  readonly document: Uint8Array;
+  readonly mediaType: string;
+  /** What to do where the tag can't move. */
+  readonly advice: string;
+}
+
+/**
+ * Points a tag at a manifest or index. Where the registry refuses it, as one with immutable tags does, a tag that
+ * leads to the same already, or to what `isSame` finds to be as good, is left alone.
+ * @param isSame of what the tag leads to now
+ * @throws UserError when the tag leads elsewhere and can't move
+ */
+export async function setTag(
+  { client, blobs }: OpenedRepository,
+  { tag, document, mediaType, advice }: NewTag,
+  isSame: (current: Buffer) => Promise<boolean>,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await putManifest(client, { document, mediaType, tag }, signal);
+  } catch (thrown) {
+    if (!(thrown instanceof RegistryError) || !refusals.has(thrown.fault)) throw thrown;
+    const current = await findManifest(client, tag, signal).catch(() => undefined);
+    if (current === undefined) throw thrown;
+    const digest = digestOf(current);
+    if (digest === digestOf(document) || (await isSame(current).catch(() => false))) return;
+    throw new UserError(
+      `${blobs.where}: tag ${tag} leads to ${digest}, and the registry doesn't let it move to ${digestOf(document)}: ${thrown.message}. ${advice}`,
+      { cause: thrown },
+    );
+  }
+}
+
+/** What a registry answers that takes no other manifest for a tag: ECR 400, Quay 409, Harbor 412, others 403. */
+const refusals: ReadonlySet<string> = new Set(["forbidden", "other"]);
+
+/** Whether a tag leads to the same runnable images as a descriptor: attestations say when and how they were built. */
+export async function leadsToSameImages(
+  { blobs }: OpenedRepository,
+  current: Buffer,
+  descriptor: Descriptor,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { mediaType } = JSON.parse(current.toString("utf8")) as { mediaType?: string };
+  const top = {
+    mediaType: mediaType ?? mediaTypes.ociManifest,
+    digest: digestOf(current),
+    size: current.length,
+  };
+  const [found, wanted] = await Promise.all([
+    runnableManifests({ blobs }, top, signal),
+    runnableManifests({ blobs }, descriptor, signal),
+  ]);
+  return found.join() === wanted.join();
+}
+
+/** Whether a stored build index leads to the same runnable images as a build, for every target. */
+export async function isSameBuild(
+  opened: OpenedRepository,
+  current: Buffer,
+  build: Build,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const stored = decodeBuildIndex(current, opened.blobs.where);
+  if (stored.targets.length !== build.targets.length) return false;
+  for (const [index, { name, descriptor }] of build.targets.entries()) {
+    const other = stored.targets[index];
+    // The main target's name isn't a part of the version.
+    if (other === undefined || (index > 0 && other.name !== name)) return false;
+    const [found, wanted] = await Promise.all([
+      runnableManifests(opened, other.descriptor, signal),
+      runnableManifests(opened, descriptor, signal),
+    ]);
+    if (found.join() !== wanted.join()) return false;
+  }
+  return true;
+}
+
+async function runnableManifests(
+  { blobs }: Pick<OpenedRepository, "blobs">,
+  descriptor: Descriptor,
+  signal: AbortSignal,
+): Promise<readonly Digest[]> {
+  const { images } = await readTree(blobs, descriptor, signal);
+  return images.map((image) => image.descriptor.digest).toSorted();
+}

@@ -1,0 +1,201 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { buildName } from "../../src/image/build-version.ts";
+import type { Digest } from "../../src/image/digest.ts";
+import { ageBuild, buildTags } from "../support/images/aged-build.ts";
+import { regctl } from "../support/images/regctl.ts";
+import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
+import { smallPut } from "../support/runs/small-put.ts";
+import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
+import { answers, asks, startFaultProxy } from "../support/servers/fault-proxy.ts";
+import { startMemoryRegistry, startRegistry } from "../support/servers/registry.ts";
+
+type Version = { readonly digest: string };
+
+let daemon: BuildkitDaemon;
+before(async () => {
+  daemon = await startBuildkitd();
+});
+after(() => daemon[Symbol.asyncDispose]());
+
+/** Puts into one repository; the content of the image is the version. */
+function putter(host: string, more: object = {}) {
+  return (content: string, { params = {}, source = {} }: { params?: object; source?: object } = {}) =>
+    smallPut({
+      source: {
+        repository: `${host}/app`,
+        insecure: true,
+        buildkit: { address: daemon.address },
+        ...more,
+        ...source,
+      },
+      dockerfile: `FROM scratch\nCOPY Dockerfile /${content}\n`,
+      params: { reproducible: true, ...params },
+    });
+}
+
+async function get(host: string, version: Version, source: object = {}): Promise<Run> {
+  await using folder = await createPrivateFolder("test-get");
+  const stdin = { source: { repository: `${host}/app`, insecure: true, ...source }, version };
+  return await runResource("in", { args: [folder.path], stdin, env: { NO_COLOR: "1" } });
+}
+
+const nameOf = ({ digest }: Version) => buildName({ digest: digest as Digest, targets: [] });
+
+for (const [kind, start] of [
+  ["docker-registry", startRegistry],
+  ["another kind of registry", startMemoryRegistry],
+] as const) {
+  test(`keep removes old builds of the same variant from ${kind}, and leaves images with tags, other variants and young builds`, async () => {
+    await using registry = await start();
+    const put = putter(registry.host);
+    const stored: Version[] = [];
+    for (const [content, options] of [
+      ["a", { params: { tags: ["mine"] } }],
+      ["b", {}],
+      ["slim", { source: { variant: "slim" } }],
+      ["c", {}],
+      ["young", {}],
+    ] as const) {
+      stored.push(versionOf(await put(content, options)).version);
+    }
+    const [a, b, slim, c, young] = stored as [Version, Version, Version, Version, Version];
+    for (const [version, days] of [
+      [a, 9],
+      [b, 8],
+      [slim, 20],
+      [c, 3],
+    ] as const) {
+      await ageBuild(registry.url, "app", version, days);
+    }
+    const keep = { builds: 1, days: 7 };
+    const run = await put("new", { source: { keep } });
+    assert.match(run.stderr, /keep: removed 2 old builds from repository \S+\/app/);
+    const newest = versionOf(run).version;
+    const left = [slim, c, young, newest].map(nameOf).toSorted();
+    assert.deepEqual(await buildTags(registry.url, "app"), left);
+    for (const version of [slim, c, young, newest]) versionOf(await get(registry.host, version));
+    assertFailedCleanly(
+      await get(registry.host, b, { keep }),
+      /build sha256:\w+ is no longer in repository \S+: as a rule because of keep: \{builds: 1, days: 7\} in the source/,
+    );
+    assertFailedCleanly(await get(registry.host, b), /it was deleted there, by a person or by a rule/);
+    const mine = await regctl(registry.host, ["image", "digest", `${registry.host}/app:mine`]);
+    assert.match(mine, /^sha256:/);
+
+    const again = await put("new", { source: { keep: { builds: 2 } } });
+    assert.match(again.stderr, /keep: removed 1 old build from/);
+    versionOf(await get(registry.host, newest));
+    const idle = await put("new", { source: { keep: { builds: 2 } } });
+    assert.doesNotMatch(idle.stderr, /keep:/);
+  });
+}
+
+test("twenty puts at once, half of which store again what is about to be removed, leave every build that they answered", async () => {
+  await using registry = await startRegistry();
+  const put = putter(registry.host);
+  const contents = Array.from({ length: 10 }, (_, index) => `old-${index}`);
+  const old = await Promise.all(contents.map(async (content) => versionOf(await put(content)).version));
+  const unused = await Promise.all(["x", "y"].map(async (content) => versionOf(await put(content)).version));
+  for (const version of [...old, ...unused]) await ageBuild(registry.url, "app", version, 5);
+  const source = { keep: { builds: 1 } };
+  const names = [...contents, ...contents.map((content) => `new-${content}`)];
+  const runs = await Promise.all(names.map((content) => put(content, { source })));
+  const answered = runs.map((run) => versionOf(run).version);
+  versionOf(await put("last", { source }));
+  const kept = await buildTags(registry.url, "app");
+  assert.deepEqual(
+    answered.map(nameOf).filter((name) => !kept.includes(name)),
+    [],
+  );
+  for (const version of unused) assert.ok(!kept.includes(nameOf(version)));
+  assert.equal(kept.length, 21, "no lease is left");
+  for (const version of answered.slice(0, 3)) versionOf(await get(registry.host, version));
+});
+
+test("a build that is stored again while the registry removes what its tag led to before stays", async () => {
+  await using registry = await startRegistry();
+  await using proxy = await startFaultProxy(registry.url);
+  const put = putter(proxy.host);
+  const { version } = versionOf(await put("a"));
+  await ageBuild(registry.url, "app", version, 5);
+  const tag = nameOf(version);
+  const isSetAgain = Promise.withResolvers<void>();
+  let restored: Promise<Run> | undefined;
+  let sets = 0;
+  const asksToSet = asks(new RegExp(`/manifests/${tag}$`), "PUT");
+  proxy.inject(
+    {
+      // The registry has looked which tags lead there, and takes them along only after another put has moved one.
+      when: ({ method, path }) =>
+        method === "DELETE" &&
+        path.includes("/manifests/sha256:") &&
+        restored === undefined &&
+        sets === 0 &&
+        isOld(path),
+      happens: async (faulty) => {
+        restored = put("a", { source: { keep: { builds: 1 } } });
+        await isSetAgain.promise;
+        const head = await fetch(`${registry.url}/v2/app/manifests/${tag}`, {
+          headers: { accept: indexType },
+        });
+        const digest = head.headers.get("docker-content-digest");
+        await head.arrayBuffer();
+        await fetch(`${registry.url}/v2/app/manifests/${digest}`, { method: "DELETE" });
+        await answers(202)(faulty);
+      },
+    },
+    {
+      when: (request) => asksToSet(request),
+      happens: async (faulty) => {
+        const answer = await faulty.forward();
+        sets++;
+        faulty.response.writeHead(answer.status, answer.headers);
+        faulty.response.end(answer.body);
+        isSetAgain.resolve();
+      },
+    },
+  );
+  const oldDigest = await digestOfTag(registry.url, tag);
+  function isOld(path: string): boolean {
+    return path.endsWith(oldDigest);
+  }
+  versionOf(await put("b", { source: { keep: { builds: 1 } } }));
+  assert.ok(restored !== undefined, "the old build was removed");
+  versionOf(await restored);
+  assert.ok(sets >= 2, `its tag was set ${sets} times`);
+  versionOf(await get(proxy.host, version));
+});
+
+const indexType = "application/vnd.oci.image.index.v1+json";
+
+async function digestOfTag(registry: string, tag: string): Promise<string> {
+  const answer = await fetch(`${registry}/v2/app/manifests/${tag}`, { headers: { accept: indexType } });
+  await answer.arrayBuffer();
+  return answer.headers.get("docker-content-digest") ?? "none";
+}
+
+for (const [status, code] of [
+  [405, "UNSUPPORTED"],
+  [403, "DENIED"],
+] as const) {
+  test(`a registry that answers ${status} to deletions is told once, and the put succeeds`, async () => {
+    await using registry = await startRegistry();
+    await using proxy = await startFaultProxy(registry.url);
+    const put = putter(proxy.host);
+    for (const content of ["a", "b", "c"]) {
+      await ageBuild(registry.url, "app", versionOf(await put(content)).version, 5);
+    }
+    proxy.inject({
+      when: asks(/\/manifests\//, "DELETE"),
+      happens: answers(status, { body: JSON.stringify({ errors: [{ code, message: "no" }] }) }),
+    });
+    const run = await put("new", { source: { keep: { builds: 1 } } });
+    const { version } = versionOf(run);
+    assert.equal(run.stderr.match(/warning: keep: old builds stay in repository/g)?.length, 1);
+    assert.match(run.stderr, /give the registry a rule for tags with build- \(docs\/cleaning-up\.md\)/);
+    assert.equal((await buildTags(registry.url, "app")).length, 4, "no lease is left");
+    versionOf(await get(proxy.host, version));
+  });
+}

@@ -8,6 +8,7 @@ import { dropUnused } from "../builder/local-cache.ts";
 import type { LayerCache } from "../builder/plan/layer-cache.ts";
 import type { BuildOptions } from "../builder/plan/options.ts";
 import { planBuild } from "../builder/plan/plan.ts";
+import { describeBuild } from "../builder/solve/describe-build.ts";
 import { type SolveResult, solveAll } from "../builder/solve/solve-all.ts";
 import { concurrently } from "../host/concurrently.ts";
 import { UserError } from "../host/errors.ts";
@@ -97,7 +98,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
     step,
     builder: { ...builder, cache },
     solves,
-    dockerfile: inputs.dockerfile,
+    described: describeBuild(inputs, { shown: options.context, access: run.access }),
     style: options.progress,
     timeouts,
     exporter: async (target) => (run.isExported?.(target) === false ? undefined : stage.exporter(target)),

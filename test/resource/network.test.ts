@@ -126,7 +126,7 @@ test("ca_certs of the source count for every registry, those of a host for it al
   versionOf(await put({ ca_certs: [ca, otherCa] }));
   versionOf(await put({ ca_certs: ca, registries: { "bases.example:5000": { ca_certs: otherCa } } }));
   const wrong = await put({ ca_certs: ca, registries: { "else.example": { ca_certs: otherCa } } });
-  assertFailedCleanly(wrong, /x509: certificate.*give the CA of that registry as "ca_certs" for its host/);
+  assertFailedCleanly(wrong, /x509: certificate.*give its CA as "ca_certs" in the source/);
 });
 
 test("certificates and keys that are none are told by their field, before anything is asked", async () => {

@@ -1,7 +1,7 @@
 import type { Log } from "../../host/log.ts";
 import { maskCredentials, withoutQueries } from "../../host/mask-credentials.ts";
 import { type ProgressEvent, parseEvent, type Vertex, type Warning } from "./events.ts";
-import type { FailedBuild } from "./explanations.ts";
+import type { FailedBuild } from "./failed-build.ts";
 import { failureMessage } from "./failure.ts";
 import type { FollowedSolve } from "./followed-solve.ts";
 import { LineSplitter } from "./lines.ts";

@@ -1,18 +1,12 @@
-/** The Dockerfile of the build, to name it as the author does. */
-export interface ShownDockerfile {
-  /** As the params name it. */
-  readonly name: string;
-  readonly text: string;
-}
-
-/** What is known of a build that failed. */
-export interface FailedBuild {
-  readonly dockerfile?: ShownDockerfile | undefined;
-}
+import { certificateAdvice, certificateFaultIn } from "../../registry/certificate-faults.ts";
+import { explainMissingFile, explainPattern } from "./context-failure.ts";
+import { type FailedBuild, stageList } from "./failed-build.ts";
+import { explainPull } from "./pull-failure.ts";
+import type { StepName } from "./step.ts";
 
 interface Explanation {
   readonly sign: RegExp;
-  readonly say: (reason: string, build: FailedBuild) => string;
+  readonly say: (reason: string, found: RegExpExecArray, build: FailedBuild) => string;
 }
 
 const explanations: readonly Explanation[] = [
@@ -23,21 +17,15 @@ const explanations: readonly Explanation[] = [
   },
   {
     sign: /^exit code: 127$/,
-    say: (reason) => `${reason}; 127 means that the command was not found in the image`,
+    say: (reason) => `${reason}; 127 means that a command was not found in the image`,
   },
   {
-    sign: /target stage "?([^\s"]+)"? could not be found/,
-    say: (reason, { dockerfile }) => `${reason}; ${stagesOf(dockerfile)}`,
+    sign: /^target stage "?[^\s"]+"? could not be found/,
+    say: (reason, _, build) => `${reason}; ${stageList(build)}`,
   },
   {
-    sign: /(insufficient_scope|authorization failed|pull access denied|401 Unauthorized)/,
-    say: (reason) =>
-      `${reason}; check that the image exists, and give the registry's username and password under "registries" in the source`,
-  },
-  {
-    sign: /server gave HTTP response to HTTPS client/,
-    say: (reason) =>
-      `${reason}; that registry speaks plain http: set "insecure: true" for its host under "registries" in the source`,
+    sign: /^invalid stage index \d+/,
+    say: (reason, _, build) => `${reason}: COPY --from counts stages from 0; ${stageList(build)}`,
   },
   {
     sign: /^failed to push .*unexpected status from/,
@@ -50,9 +38,9 @@ const explanations: readonly Explanation[] = [
       `${reason}; the registry refuses the push: check what this user may do there, and its quota`,
   },
   {
-    sign: /failed to resolve source metadata for \S*docker\/dockerfile[:@]/,
+    sign: /server gave HTTP response to HTTPS client/,
     say: (reason) =>
-      `${reason}; the Dockerfile's "# syntax=" line has BuildKit fetch its frontend from there: remove the line (BuildKit has one of its own), or name a mirror under "registry_mirrors"`,
+      `${reason}; that registry speaks plain http: set "insecure: true" for its host under "registries" in the source`,
   },
   {
     // The file is one that the step has made of the key.
@@ -63,8 +51,18 @@ const explanations: readonly Explanation[] = [
     },
   },
   {
-    sign: /x509: certificate/,
-    say: (reason) => `${reason}; give the CA of that registry as "ca_certs" for its host under "registries"`,
+    sign: /^no SSH key "([^"]*)" forwarded from the client$/,
+    say: (_, [, id]) => `the step wants an SSH key that isn't given: add "ssh: {${id || "default"}: …}"`,
+  },
+  {
+    sign: /^secret (\S+): not found$/,
+    say: (_, [, id]) =>
+      `the step wants a secret that isn't given: add "secrets: {${id}: {text: …}}" (or file, or env)`,
+  },
+  {
+    sign: /invalid includepatterns: \[(.*)\]: syntax error in pattern$/,
+    say: (_, [, pattern]) =>
+      `${JSON.stringify(pattern)} in a COPY or ADD is not a pattern: a "[" needs its "]"; put a backslash before one that is meant as it stands`,
   },
   {
     sign: /\b(network\.host|security\.insecure|device)\b.* is not allowed/,
@@ -73,16 +71,25 @@ const explanations: readonly Explanation[] = [
   },
 ];
 
-/** The reason without BuildKit's wrapping, and with what to do about it where that is known. Pure. */
-export function explain(reason: string, build: FailedBuild): string {
-  const plain = reason.replace(/^failed to solve: /, "").replace(/^rpc error: code = \w+ desc = /, "");
-  return explanations.find(({ sign }) => sign.test(plain))?.say(plain, build) ?? plain;
+/** Characters at either end of a reason that are looked through: what is longer repeats what it was given. */
+const endLength = 2_000;
+
+function middleCut(text: string): string {
+  return text.length <= 2 * endLength ? text : `${text.slice(0, endLength)}…${text.slice(-endLength)}`;
 }
 
-function stagesOf(dockerfile: ShownDockerfile | undefined): string {
-  const lines = (dockerfile?.text ?? "").split("\n");
-  const stages = lines.flatMap((line) => /^\s*FROM\s.*\sAS\s+(\S+)\s*$/i.exec(line)?.[1] ?? []);
-  return stages.length > 0
-    ? `the Dockerfile's stages: ${stages.join(", ")}`
-    : "the Dockerfile names no stage";
+/** The reason without BuildKit's wrapping, and with what to do about it where that is known. */
+export function explain(reason: string, build: FailedBuild, step: StepName | undefined): string {
+  const plain = middleCut(reason)
+    .replace(/^failed to solve: /, "")
+    .replace(/^rpc error: code = \w+ desc = /, "");
+  const special =
+    explainPull(plain, build, step) ?? explainMissingFile(plain, build, step) ?? explainPattern(plain, build);
+  if (special !== undefined) return special;
+  for (const { sign, say } of explanations) {
+    const found = sign.exec(plain);
+    if (found !== null) return say(plain, found, build);
+  }
+  const certificate = certificateFaultIn(plain);
+  return certificate === undefined ? plain : `${plain}; ${certificateAdvice[certificate]}`;
 }

@@ -1,5 +1,6 @@
 import { maskCredentials } from "../../host/mask-credentials.ts";
-import { explain, type FailedBuild } from "./explanations.ts";
+import { explain } from "./explanations.ts";
+import type { FailedBuild } from "./failed-build.ts";
 import { type BuildStep, shorten } from "./step.ts";
 
 /** Characters of a line of the Dockerfile, or of a program's name, that are shown in a message. */
@@ -31,7 +32,7 @@ export function failureMessage(
     ...(failed === undefined ? [] : [stepLine(failed, shown.length > 0, output.length > 0)]),
     ...(output.length > 0 ? ["the end of its output:", ...output.map((line) => `  ${line}`)] : []),
     ...shown,
-    explain(withoutCommand(maskCredentials(reason.trim())), build),
+    explain(withoutCommand(maskCredentials(reason.trim())), build, failed?.name),
   ];
   return parts.filter((part) => part !== undefined && part !== "").join("\n");
 }

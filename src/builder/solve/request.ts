@@ -3,8 +3,8 @@ import type { Descriptor } from "../../image/descriptor.ts";
 import type { Exporter } from "../../image/exporter.ts";
 import type { Timeouts } from "../../registry/retry.ts";
 import type { Builder } from "../builder.ts";
-import type { DockerfileInput } from "../inputs/inputs.ts";
 import type { Solve } from "../plan/plan.ts";
+import type { FailedBuild } from "../progress/failed-build.ts";
 
 /** What is asked of BuildKit for one build: all its targets, and where their results go. */
 export interface SolveRequest {
@@ -12,7 +12,8 @@ export interface SolveRequest {
   readonly builder: Builder;
   /** One for each target, the main one first. */
   readonly solves: readonly [Solve, ...Solve[]];
-  readonly dockerfile: DockerfileInput | undefined;
+  /** For messages. */
+  readonly described: FailedBuild;
   readonly style: "steps" | "plain";
   /** Where the result of a target's solve goes, the main one's for an empty name; undefined: nowhere, it is only built. */
   readonly exporter: (target: string) => Promise<Exporter | undefined>;

@@ -21,11 +21,11 @@ export interface SolveResult {
  * @throws UserError when a build fails (with the failing step's last lines), or no daemon can be used
  */
 export async function solveAll(request: SolveRequest): Promise<[SolveResult, ...SolveResult[]]> {
-  const { step, solves, dockerfile, style } = request;
+  const { step, solves, described, style } = request;
   const board = createProgressBoard({
     log: step.log,
     style,
-    build: { dockerfile: dockerfile && { name: dockerfile.shown, text: dockerfile.text } },
+    build: described,
   });
   const [main, ...others] = solves;
   const run = (solve: Solve) => (signal: AbortSignal) =>

@@ -1,0 +1,85 @@
+import { dirname } from "node:path/posix";
+import { suggestName } from "../../host/suggest.ts";
+import type { FailedBuild } from "./failed-build.ts";
+import type { StepName } from "./step.ts";
+
+/** Why a COPY, an ADD or a bind mount finds no file, and what to change; undefined for other reasons. */
+export function explainMissingFile(
+  reason: string,
+  build: FailedBuild,
+  step: StepName | undefined,
+): string | undefined {
+  const [, path] = /failed to calculate checksum of ref \S+: "([^"]*)": not found$/.exec(reason) ?? [];
+  if (path === undefined) return undefined;
+  const from = sourceOf(step?.text ?? "");
+  if (from !== undefined) {
+    const what = /^\d+$/.test(from) ? `stage number ${from}` : JSON.stringify(from);
+    return `${path} isn't in ${what}, the stage, image or context that "from" names: check the path there`;
+  }
+  const { context } = build;
+  if (context === undefined) return `${path.slice(1)} isn't in the build context`;
+  const name = JSON.stringify(context.name);
+  const relative = path.slice(1);
+  if (context.holds(relative)) {
+    const { name: ignored = ".dockerignore" } = context.ignoreFile() ?? {};
+    return `${relative} is in the context ${name}, but ${ignored} keeps it out of the build: change its patterns`;
+  }
+  const folder = dirname(relative);
+  const near = suggestName(relative.slice(folder === "." ? 0 : folder.length + 1), context.list(folder));
+  const meant = near === undefined ? "" : ` (did you mean ${folder === "." ? near : `${folder}/${near}`}?)`;
+  return `${relative} isn't in the context ${name}${meant}: paths in COPY, ADD and bind mounts begin at the context's folder, and can't lead out of it`;
+}
+
+/** What `--from=` of a COPY, or `from=` of a mount, names. */
+function sourceOf(instruction: string): string | undefined {
+  return /(?:--from=|\bfrom=)([^\s,]+)/.exec(instruction)?.[1];
+}
+
+/** Which pattern of which file BuildKit means; undefined for other reasons. */
+export function explainPattern(reason: string, { context }: FailedBuild): string | undefined {
+  if (!/^(?:syntax error in pattern|illegal exclusion pattern: "!")$/.test(reason)) return undefined;
+  const file = context?.ignoreFile();
+  if (file === undefined) return undefined;
+  const lines = file.text.split("\n").map((line) => line.replace(/^\uFEFF/, "").trim());
+  const at = lines.findIndex(
+    (line) => !line.startsWith("#") && isBadPattern(line.replace(/^!\s*/, ""), line),
+  );
+  if (at === -1) return `${file.name}: ${reason}`;
+  return `${file.name}, line ${at + 1}: ${JSON.stringify(lines[at])} is not a pattern (${reason}): a "[" needs its "]", a "!" a pattern behind it; a backslash takes a character's meaning away`;
+}
+
+/** Go's path/filepath.Match, by which BuildKit checks them: sets of characters, and a backslash before any. */
+function isBadPattern(pattern: string, line: string): boolean {
+  if (line === "!") return true;
+  for (let at = 0; at < pattern.length; at++) {
+    if (pattern[at] === "\\") {
+      at++;
+      if (at >= pattern.length) return true;
+    } else if (pattern[at] === "[") {
+      const end = endOfSet(pattern, at + 1);
+      if (end === undefined) return true;
+      at = end;
+    }
+  }
+  return false;
+}
+
+/** Where a set of characters ends; undefined where it doesn't, or has a range without its end. */
+function endOfSet(pattern: string, begin: number): number | undefined {
+  let at = pattern[begin] === "^" ? begin + 1 : begin;
+  for (let count = 0; at < pattern.length; count++) {
+    if (pattern[at] === "]" && count > 0) return at;
+    for (const part of ["from", "to"]) {
+      if (part === "to") {
+        if (pattern[at] !== "-") break;
+        at++;
+      }
+      const isEscaped = pattern[at] === "\\";
+      const character = pattern[isEscaped ? ++at : at];
+      if (character === undefined) return undefined;
+      if (!isEscaped && (character === "-" || character === "]")) return undefined;
+      at++;
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,114 @@
+import { suggestName } from "../../host/suggest.ts";
+import { certificateAdvice, certificateFaultIn } from "../../registry/certificate-faults.ts";
+import { type FailedBuild, stageList, stagesOf } from "./failed-build.ts";
+import type { StepName } from "./step.ts";
+
+/**
+ * Why an image can't be pulled, and what to change; undefined where the reason is about something else. Pure.
+ * @param reason BuildKit's: `NAME: failed to resolve source metadata for REFERENCE: …`
+ */
+export function explainPull(
+  reason: string,
+  build: FailedBuild,
+  step: StepName | undefined,
+): string | undefined {
+  const found = pullIn(reason, step);
+  if (found === undefined) return undefined;
+  const { name, reference, why } = found;
+  const stage = missingStage(name, build);
+  const said = why.replace(/ \(did you mean \S+\?\)$/, "");
+  const fault = faultOf(said, reference, build);
+  if (stage !== undefined) return `${stage}. It is no image either: ${fault}`;
+  return `${subjectOf(reference, build, step)} can't be pulled: ${fault}`;
+}
+
+interface Pull {
+  /** As the Dockerfile has it. */
+  readonly name: string;
+  /** Whole. */
+  readonly reference: string;
+  readonly why: string;
+}
+
+function pullIn(reason: string, step: StepName | undefined): Pull | undefined {
+  const [, named, reference, why] =
+    /^(?:(\S+): )?failed to resolve source metadata for (\S+): (.*)$/s.exec(reason) ?? [];
+  if (reference !== undefined && why !== undefined) return { name: named ?? reference, reference, why };
+  // Of a token that it doesn't get, BuildKit doesn't say for which image.
+  if (!reason.startsWith("failed to fetch oauth token: ") || step === undefined) return undefined;
+  const [, loaded] =
+    /^(?:\[internal\] load metadata for |resolve image config for docker-image:\/\/)(\S+)$/.exec(step.text) ??
+    [];
+  return loaded === undefined ? undefined : { name: loaded, reference: loaded, why: reason };
+}
+
+/** A bare word is a stage in what its author meant, where there is one of nearly that name or it is asked for by `--from`. */
+function missingStage(name: string, build: FailedBuild): string | undefined {
+  const stages = stagesOf(build);
+  if (!/^[\w-]+$/.test(name) || stages.length === 0) return undefined;
+  const near = suggestName(name, stages);
+  if (near === undefined && !isFrom(name, build)) return undefined;
+  const meant = near === undefined ? "" : ` (did you mean ${JSON.stringify(near)}?)`;
+  return `there is no stage ${JSON.stringify(name)}${meant}; ${stageList(build)}`;
+}
+
+function isFrom(name: string, { dockerfile }: FailedBuild): boolean {
+  const text = dockerfile?.text ?? "";
+  return [`--from=${name} `, `from=${name},`, `from=${name} `].some((option) => text.includes(option));
+}
+
+function subjectOf(reference: string, { dockerfile }: FailedBuild, step: StepName | undefined): string {
+  const isConfig = step?.text.startsWith("resolve image config for ") === true;
+  const [, syntax] = /^#\s*syntax\s*=\s*(\S+)/im.exec((dockerfile?.text ?? "").slice(0, 4096)) ?? [];
+  const isFrontend =
+    syntax === undefined ? /docker\/dockerfile[:@]/.test(reference) : reference.endsWith(syntax);
+  if (isConfig && isFrontend)
+    return `the frontend ${reference}, which the Dockerfile's "# syntax=" line names (remove the line, as BuildKit has a frontend of its own, or use a mirror),`;
+  if (isConfig)
+    return `the SBOM scanner ${reference} (name one that can be reached, "sbom: {generator: …}", or leave out "sbom")`;
+  return `image ${reference}`;
+}
+
+/** `docker.io` of `docker.io/library/debian:12`. */
+function hostNamed(reference: string): string {
+  const [first = ""] = reference.split("/");
+  return /[.:]|^localhost$/.test(first) && reference.includes("/") ? first : "docker.io";
+}
+
+function faultOf(why: string, reference: string, build: FailedBuild): string {
+  const host = hostNamed(reference);
+  const [, asked, query] = /\bhttps?:\/\/([^/\s"]+)\/v2\/[^\s"?]*(\?[^\s"]*)?/.exec(why) ?? [];
+  // A mirror is asked for the host's images by `?ns=`.
+  const isMirror = query?.includes("ns=") === true;
+  const server = isMirror ? `${asked}, a mirror of ${host},` : host;
+  const said = why.replace(/^failed to do request: \w+ "[^"]*": /, "");
+  const mirrors =
+    host === "docker.io"
+      ? 'name a mirror under "registry_mirrors"'
+      : `give "mirrors" for ${host} under "registries" in the source`;
+  if (/no match for platform in manifest/.test(why))
+    return `it has no image for this platform (${said}): check "platforms", and "--platform" in the Dockerfile's FROM`;
+  if (/: not found$|^not found$/.test(why))
+    return `${server} has no such image (not found): check the name, the tag and the registry`;
+  if (
+    /insufficient_scope|authorization failed|access denied|oauth token: (?:denied|unauthorized)|40[13] /.test(
+      why,
+    )
+  )
+    return build.hasLogin?.(host) === true
+      ? `${server} refuses it to the user given for ${host} (${said}): check username and password, that this user may pull it, and that the image exists`
+      : `${server} refuses it (${said}): check that the image exists; if it is private, give username and password for ${host} under "registries" in the source`;
+  if (/server gave HTTP response to HTTPS client/.test(why))
+    return `${server} speaks plain http (${said}): set "insecure: true" for ${asked ?? host} under "registries" in the source`;
+  const certificate = certificateFaultIn(why);
+  if (certificate !== undefined) return `${server}: ${said}; ${certificateAdvice[certificate]}`;
+  if (/no such host|server misbehaving/.test(why))
+    return `the name of ${asked ?? host} can't be looked up (${said}): check the image's name; without access to ${host}, ${mirrors}`;
+  if (
+    /connection refused|no route to host|network is unreachable|i\/o timeout|TLS handshake timeout|deadline exceeded/.test(
+      why,
+    )
+  )
+    return `${server} can't be reached (${said}): check the image's name, and that BuildKit can reach the host; if not, ${mirrors}`;
+  return said;
+}

@@ -1,0 +1,55 @@
+import { lstatSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { RegistryAccess } from "../../registry/access.ts";
+import type { Inputs } from "../inputs/inputs.ts";
+import type { FailedBuild, ShownContext } from "../progress/failed-build.ts";
+
+/**
+ * What messages about a failed build need to know. The disk is looked at only for such a message.
+ * @param shown the context as the params name it
+ */
+export function describeBuild(
+  { dockerfile, context }: Pick<Inputs, "dockerfile" | "context">,
+  { shown, access }: { readonly shown: string; readonly access: RegistryAccess },
+): FailedBuild {
+  const own = dockerfile && {
+    name: `${dockerfile.shown}.dockerignore`,
+    path: join(dockerfile.folder, `${dockerfile.name}.dockerignore`),
+  };
+  return {
+    dockerfile: dockerfile && { name: dockerfile.shown, text: dockerfile.text },
+    context: context.kind === "git" ? undefined : describeContext(context.path, shown, own),
+    hasLogin: (host) => access.hosts.get(host)?.username !== undefined,
+  };
+}
+
+interface IgnoreFile {
+  readonly name: string;
+  readonly path: string;
+}
+
+function describeContext(folder: string, name: string, own: IgnoreFile | undefined): ShownContext {
+  const common = { name: join(name, ".dockerignore"), path: join(folder, ".dockerignore") };
+  return {
+    name,
+    holds: (path) => orNone(() => lstatSync(join(folder, path))) !== undefined,
+    list: (path) => orNone(() => readdirSync(join(folder, path))) ?? [],
+    // BuildKit takes the Dockerfile's own, where there is one, and not the context's then.
+    ignoreFile: () => {
+      for (const file of own === undefined ? [common] : [own, common]) {
+        const text = orNone(() => readFileSync(file.path, "utf8"));
+        if (text !== undefined) return { name: file.name, text };
+      }
+      return undefined;
+    },
+  };
+}
+
+/** What can't be read makes a message shorter, and no other. */
+function orNone<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}

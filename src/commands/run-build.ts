@@ -22,6 +22,8 @@ import type { RegistryAccess } from "../registry/access.ts";
 import { withMirrors } from "../registry/mirrors.ts";
 import { defaultTimeouts, type Timeouts } from "../registry/retry.ts";
 import type { Stage, Store } from "../store/store.ts";
+import { warnOfArgs } from "./arg-warnings.ts";
+import { expandBuildVariables } from "./build-variables.ts";
 import { responsiveCaches } from "./responsive-caches.ts";
 
 export interface RunBuild {
@@ -53,7 +55,7 @@ export interface RanBuild extends AsyncDisposable {
  */
 export async function runBuild(run: RunBuild): Promise<RanBuild> {
   const { step, store } = run;
-  const options = withPlatforms(run);
+  const options = expandBuildVariables(withPlatforms(run), step);
   checkDaemonOptions(run);
   await using held = new AsyncDisposableStack();
   await using tools = new AsyncDisposableStack();
@@ -77,7 +79,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
     (signal) =>
       responsiveCaches(run.cache, { access: run.access, stall: timeouts.stall, step: { ...step, signal } }),
   ]);
-  warnOfSecretArgs(inputs.buildArgs, step);
+  warnOfArgs(options, inputs, step);
   const { limited } = builder.pool;
   if (limited !== undefined) {
     const own = hostPlatform(step.arch);
@@ -131,19 +133,6 @@ function checkDaemonOptions({ options, daemons, access, step }: RunBuild): void 
   step.log.warn(
     `${idle.join("; ")}: not used, for the BuildKit that the source's ${elsewhere} names asks the mirrors of its own configuration, buildkitd.toml`,
   );
-}
-
-/** Build args are in the image's history, where everybody who has the image reads them. */
-function warnOfSecretArgs(buildArgs: Readonly<Record<string, string>>, { log }: StepContext): void {
-  const secret =
-    /(^|_)(password|passwd|passphrase|secret|token|api_?key|private_?key|access_?key|credentials?)(_|$)/i;
-  for (const [name, value] of Object.entries(buildArgs)) {
-    // A URL with a password in it tells by its value.
-    if (!secret.test(name) && !/:\/\/[^\s/@:]*:[^\s/@]+@/.test(value)) continue;
-    log.warn(
-      `build arg ${name} looks like a secret, and build args are in the image's history: use secrets: {${name.toLowerCase()}: {text: …}}, and RUN --mount=type=secret,id=${name.toLowerCase()}`,
-    );
-  }
 }
 
 /** A daemon of our own builds for the worker's platform by itself; of one elsewhere it isn't known here. */

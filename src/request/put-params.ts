@@ -96,6 +96,11 @@ export const putParams = {
     upper: [],
     doc: "Label the image with `org.opencontainers.image.revision`, `.source` and `.created` of the git checkout that the context lies in, and with `.version` where `version` is given. `labels` win.",
   },
+  expand: {
+    schema: flag.default(false),
+    upper: [],
+    doc: "Put Concourse's variables (`$BUILD_ID`, `$BUILD_NAME` …) into the values of `build_args`, `labels` and `annotations`.",
+  },
   target: {
     schema: nonEmpty.optional(),
     upper: [whole("TARGET")],
@@ -309,6 +314,7 @@ export const PutParams = z.strictObject(shape).transform((given, { issues }) => 
     dockerfile: given.dockerfile,
     dockerfileInline: given.dockerfile_inline,
     buildArgs: given.build_args,
+    expand: given.expand,
     buildArgsFile: given.build_args_file,
     labels: given.labels,
     labelsFile: given.labels_file,

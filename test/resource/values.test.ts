@@ -231,3 +231,52 @@ test("platforms are written as BuildKit reads them, with a version of Windows, a
     /params\.platforms\.0: expected os\[\(version\)\]\/architecture\[\/variant\], .*windows\(10\.0\.17763\)\/amd64/,
   );
 });
+
+test("expand puts Concourse's variables into args, labels and annotations of the params, and no other variable", async () => {
+  await using site = await makeSite("ARG A\nARG B\nRUN echo $A > /result; echo $B >> /result\n");
+  await writeFile(join(site.inputs, "args"), "B=file $BUILD_ID\n");
+  const run = await site.put({
+    expand: true,
+    build_args: { A: `ci-$BUILD_ID-\${BUILD_NAME}-$BUILD_IDS-$HOME-$PATH-$-\${` },
+    build_args_file: "args",
+    labels: { url: `\${BUILD_URL_SHORT}#$BUILD_JOB_NAME` },
+    annotations: { "org.example.build": "$BUILD_ID" },
+  });
+  assert.doesNotMatch(run.stderr, /warning/);
+  const got = await site.get(run, { unpack_rootfs: true, output_oci: true });
+  assert.equal(await result(got), `ci-4242-12-$BUILD_IDS-$HOME-$PATH-$-\${\nfile $BUILD_ID\n`);
+  assert.deepEqual(await json(join(got, "labels.json")), {
+    url: "https://concourse.example/builds/4242#build",
+  });
+  assert.deepEqual((await manifestIn(join(got, "image")))["annotations"], { "org.example.build": "4242" });
+  const oneOff = await site.put(
+    { expand: true, labels: { job: "$BUILD_JOB_NAME" } },
+    {},
+    { env: { BUILD_JOB_NAME: undefined } },
+  );
+  assertFailedCleanly(oneOff, /^error: labels\.job: this build has no BUILD_JOB_NAME/m);
+});
+
+test("without expand Concourse's variables stay as they are, with a warning that names them", async () => {
+  await using site = await makeSite("ARG A\nRUN echo $A > /result\n");
+  const run = await site.put({
+    build_args: { A: "$BUILD_ID" },
+    labels: { l: `a \${BUILD_NAME}`, other: "$HOME" },
+  });
+  assert.match(run.stderr, /warning: build_args\.A: \$BUILD_ID stays as it is: .* "expand: true"/);
+  assert.match(run.stderr, /warning: labels\.l: \$\{BUILD_NAME\} stays as it is/);
+  assert.doesNotMatch(run.stderr, /labels\.other/);
+  assert.equal(await result(await site.get(run)), "$BUILD_ID\n");
+});
+
+test("a build arg that no ARG takes is warned of, with the nearest ARG", async () => {
+  await using site = await makeSite("ARG VERSION=1 \\\n  OTHER\nONBUILD ARG LATER\n");
+  await writeFile(join(site.inputs, "args"), "ELSEWHERE=1\n");
+  const build_args = { VERSON: "1", OTHER: "1", LATER: "1", HTTP_PROXY: "", TARGETARCH: "x", UNRELATED: "1" };
+  const run = await site.put({ build_args, build_args_file: "args" });
+  const warnings = run.stderr.split("\n").filter((line) => line.startsWith("warning:"));
+  assert.deepEqual(warnings, [
+    'warning: build_args.VERSON: no ARG of app/Dockerfile takes it; did you mean "VERSION"?',
+    'warning: build_args.UNRELATED: no ARG of app/Dockerfile takes it; add "ARG UNRELATED" to it, or leave it out',
+  ]);
+});

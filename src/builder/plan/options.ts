@@ -14,6 +14,8 @@ export interface BuildOptions {
   readonly buildArgs: Strings;
   readonly buildArgsFile: string | undefined;
   readonly labels: Strings;
+  /** Whether Concourse's variables in build args, labels and annotations are replaced. */
+  readonly expand: boolean;
   readonly labelsFile: string | undefined;
   /** Labels of the commit that the context is a checkout of. */
   readonly gitLabels: boolean;

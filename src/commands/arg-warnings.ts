@@ -1,0 +1,61 @@
+import type { Inputs } from "../builder/inputs/inputs.ts";
+import type { BuildOptions } from "../builder/plan/options.ts";
+import type { StepContext } from "../host/step-context.ts";
+import { suggestName } from "../host/suggest.ts";
+
+/** What is odd about build args, though they can be built with. */
+export function warnOfArgs(
+  options: BuildOptions,
+  { buildArgs, dockerfile }: Inputs,
+  { log }: Pick<StepContext, "log">,
+): void {
+  warnOfSecretArgs(buildArgs, log);
+  if (dockerfile === undefined || hasOtherSyntax(dockerfile.text)) return;
+  const taken = argsOf(dockerfile.text);
+  // A file of args may be there for several images.
+  const given = { build_args: options.buildArgs, image_args: options.imageArgs };
+  for (const [param, values] of Object.entries(given)) {
+    for (const name of Object.keys(values).filter((arg) => !predefined.test(arg) && !taken.includes(arg))) {
+      const near = suggestName(name, taken);
+      const hint =
+        near === undefined
+          ? `add "ARG ${name}" to it, or leave it out`
+          : `did you mean ${JSON.stringify(near)}?`;
+      log.warn(`${param}.${name}: no ARG of ${dockerfile.shown} takes it; ${hint}`);
+    }
+  }
+}
+
+/** Args that need no ARG, or that BuildKit itself reads (Dockerfile reference, "Predefined ARGs" and those after it). */
+const predefined =
+  /^((https?|ftp|no|all)_proxy|source_date_epoch|(target|build)(platform|os|arch|variant)|targetstage|buildkit_\w+)$/i;
+
+/** The names that ARG declares, in any stage. */
+function argsOf(dockerfile: string): string[] {
+  const continuation = /^#\s*escape\s*=\s*`/im.test(dockerfile) ? /`[ \t]*\r?\n/g : /\\[ \t]*\r?\n/g;
+  const lines = dockerfile
+    .replaceAll(continuation, " ")
+    .matchAll(/^[ \t]*(?:ONBUILD[ \t]+)?ARG[ \t]+(.+)$/gim);
+  return Array.from(lines).flatMap(([, rest = ""]) =>
+    Array.from(rest.matchAll(/(?:^|\s)["']?([A-Za-z_][\w.-]*)/g), ([, name = ""]) => name),
+  );
+}
+
+/** Whether another frontend than Docker's reads the file: its ARG may be anything. */
+function hasOtherSyntax(dockerfile: string): boolean {
+  const [, image] = /^#\s*syntax\s*=\s*(\S+)/i.exec(dockerfile) ?? [];
+  return image !== undefined && !/(^|\/)docker\/dockerfile(-upstream)?(:|@|$)/.test(image);
+}
+
+/** Build args are in the image's history, where everybody who has the image reads them. */
+function warnOfSecretArgs(buildArgs: Readonly<Record<string, string>>, log: StepContext["log"]): void {
+  const secret =
+    /(^|_)(password|passwd|passphrase|secret|token|api_?key|private_?key|access_?key|credentials?)(_|$)/i;
+  for (const [name, value] of Object.entries(buildArgs)) {
+    // A URL with a password in it tells by its value.
+    if (!secret.test(name) && !/:\/\/[^\s/@:]*:[^\s/@]+@/.test(value)) continue;
+    log.warn(
+      `build arg ${name} looks like a secret, and build args are in the image's history: use secrets: {${name.toLowerCase()}: {text: …}}, and RUN --mount=type=secret,id=${name.toLowerCase()}`,
+    );
+  }
+}

@@ -1,0 +1,64 @@
+import type { BuildOptions, Strings } from "../builder/plan/options.ts";
+import { UserError } from "../host/errors.ts";
+import type { StepContext } from "../host/step-context.ts";
+
+/** What Concourse says of a build in a step's environment (its docs, "Resource metadata"). None of it is a secret. */
+const buildVariables =
+  "BUILD_ID BUILD_NAME BUILD_JOB_ID BUILD_JOB_NAME BUILD_PIPELINE_ID BUILD_PIPELINE_NAME BUILD_PIPELINE_INSTANCE_VARS BUILD_TEAM_ID BUILD_TEAM_NAME BUILD_CREATED_BY BUILD_URL BUILD_URL_SHORT ATC_EXTERNAL_URL".split(
+    " ",
+  );
+
+const use = /\$(?:\{(\w+)\}|(\w+))/g;
+
+/**
+ * The options with Concourse's variables in the params' build args, labels and annotations replaced, if the params ask
+ * for it by `expand`; else they stay as they are, with a warning. Files of args, which are the repository's, and all
+ * other variables are left alone.
+ * @throws UserError for a variable that this build doesn't have
+ */
+export function expandBuildVariables(
+  options: BuildOptions,
+  step: Pick<StepContext, "env" | "log">,
+): BuildOptions {
+  const parts = { build_args: options.buildArgs, labels: options.labels, annotations: options.annotations };
+  if (!options.expand) {
+    for (const [param, values] of Object.entries(parts)) warnOfUses(param, values, step);
+    return options;
+  }
+  return {
+    ...options,
+    buildArgs: expanded("build_args", options.buildArgs, step),
+    labels: expanded("labels", options.labels, step),
+    annotations: expanded("annotations", options.annotations, step),
+  };
+}
+
+function expanded(param: string, values: Strings, { env }: Pick<StepContext, "env">): Strings {
+  return mapValues(values, (value, name) =>
+    value.replaceAll(use, (text, braced: string | undefined, bare: string | undefined) => {
+      const variable = braced ?? bare ?? "";
+      if (!buildVariables.includes(variable)) return text;
+      const content = env[variable];
+      if (content !== undefined) return content;
+      throw new UserError(
+        `${param}.${name}: this build has no ${variable}, as one that belongs to no job or pipeline; take it out of the value`,
+      );
+    }),
+  );
+}
+
+function warnOfUses(param: string, values: Strings, { log }: Pick<StepContext, "log">): void {
+  for (const [name, value] of Object.entries(values)) {
+    const found = Array.from(value.matchAll(use)).find(([, braced, bare]) =>
+      buildVariables.includes(braced ?? bare ?? ""),
+    );
+    if (found === undefined) continue;
+    log.warn(
+      `${param}.${name}: ${found[0]} stays as it is: Concourse's variables are put into values only with "expand: true" in a put's params`,
+    );
+  }
+}
+
+function mapValues(values: Strings, each: (value: string, name: string) => string): Strings {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, each(value, name)]));
+}

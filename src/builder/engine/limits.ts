@@ -11,10 +11,17 @@ export interface Limits {
   readonly deviceNodes: boolean;
   /** Programs of other architectures, where the worker's kernel has an emulator for them, and 32-bit ones. */
   readonly foreignPrograms: boolean;
+  /** Whether a full disk shows as ENOSPC, and not as the EIO of a disk that is broken. */
+  readonly fullDisks: boolean;
 }
 
-/** Its kernel has neither networks without the host's nor emulators. */
-export const gvisorLimits: Limits = { ownNetworks: false, deviceNodes: true, foreignPrograms: false };
+/** Its kernel has neither networks without the host's nor emulators, and its memory is what the disk holds. */
+export const gvisorLimits: Limits = {
+  ownNetworks: false,
+  deviceNodes: true,
+  foreignPrograms: false,
+  fullDisks: false,
+};
 
 /** What of a build its limits may stand in the way of. */
 export interface LimitedBuild {

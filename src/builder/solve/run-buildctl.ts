@@ -70,12 +70,15 @@ function argumentsTooLarge(args: readonly string[]): string {
 
 /** Programs say that a disk is full, not which: those that this step writes to are looked at. */
 async function diskTrouble(failure: string, run: BuildctlRun): Promise<string | undefined> {
-  if (!/no space left on device/i.test(failure)) return undefined;
+  const hides = run.engine.limited?.limits.fullDisks === false && /(I\/O|input\/output) error/i.test(failure);
+  if (!hides && !/no space left on device/i.test(failure)) return undefined;
   const store = run.exporter?.kind === "layout" ? [run.exporter.folder] : [];
   const folders = [...store, ...run.engine.folders, dirname(run.metadataFile)];
   const [, named = ""] = /(\/[^\s:"]+): no space left on device/i.exec(failure) ?? [];
   // What made it full may be gone by now.
-  return fullDisks(folders, (folder) => named.startsWith(folder));
+  const full = await fullDisks(folders, (folder) => named !== "" && named.startsWith(folder));
+  if (full !== undefined || !hides) return full;
+  return `${run.engine.limited?.where}, an I/O error may mean that the disk of ${run.engine.folders.join(", ")} was full`;
 }
 
 /** buildctl's `--metadata-file`: the descriptor is there for one manifest and for an index alike. */

@@ -1,11 +1,13 @@
 import { readFile } from "node:fs/promises";
+import { posix } from "node:path";
 import { deliveredNames } from "../delivery/delivered-files.ts";
 import { checkTargetNames, taskFolders } from "../delivery/target-names.ts";
 import { messageOf, UserError } from "../host/errors.ts";
 import { styled } from "../host/log.ts";
-import { type CheckedPipeline, checkPipeline } from "../request/pipeline/check-pipeline.ts";
+import { type Fault, RequestError } from "../request/faults.ts";
+import { type CheckedPipeline, type CheckedUse, checkPipeline } from "../request/pipeline/check-pipeline.ts";
 import type { PutParams } from "../request/put-params.ts";
-import { planTags } from "../store/tag-plan.ts";
+import { checkTargetTags, planTags } from "../store/tag-plan.ts";
 import type { Invocation } from "./invocation.ts";
 
 /**
@@ -62,14 +64,14 @@ function nothingFound(file: string): string {
   return `${file}: nothing in it is for this resource. It looks for resource types that are called oci-build, or whose image's repository ends with oci-build-resource, and for tasks with that image; add --type NAME for a resource type that shows neither`;
 }
 
-/** What a step refuses of params that were read. */
-function checkParams(params: PutParams, kind: "put" | "task"): void {
-  if (kind === "task") {
+/** What a step refuses of params that were read. @throws UserError */
+function checkParams(params: PutParams, use: CheckedUse): void {
+  if (use.kind === "task") {
     checkTargetNames(params.additionalTargets, taskFolders, "ADDITIONAL_TARGETS");
     return;
   }
   checkTargetNames(params.additionalTargets, deliveredNames, "params.additional_targets");
-  planTags({
+  const { tags } = planTags({
     tags: params.tags,
     tagsFromFiles: [],
     prefix: params.tagPrefix ?? "",
@@ -78,6 +80,55 @@ function checkParams(params: PutParams, kind: "put" | "task"): void {
     bumpAliases: params.bumpAliases && params.versionFile === undefined,
     isReserved: () => false,
   });
+  checkTargetTags(tags, params.targetTags, () => false);
+  const faults = use.inputs === undefined ? [] : missingInputs(params, use.inputs);
+  if (faults.length > 0) throw new RequestError(faults);
+}
+
+/** The paths of a put that begin with none of its inputs. */
+function missingInputs(params: PutParams, inputs: readonly string[]): Fault[] {
+  return pathsIn(params).flatMap(([path, text]) => {
+    const [first = ""] = posix.normalize(text).split("/");
+    if (first === "." || inputs.includes(first) || isRemote(text)) return [];
+    const place = ["params", ...path].join(".");
+    // A Dockerfile's path is that from the put's folder on, not from the context's.
+    const hint =
+      path[0] === "dockerfile" && params.context !== "."
+        ? `write ${posix.join(params.context, text)}`
+        : `write inputs: [${[...inputs, first].join(", ")}], or another path`;
+    const message = `${place}: ${JSON.stringify(first)} is not among the put's inputs; ${hint}`;
+    return [{ path, message, kind: "value" }];
+  });
+}
+
+/** A URL, or the form of one that git and ssh have. */
+function isRemote(text: string): boolean {
+  return /^([a-z][a-z0-9+.-]*:\/\/|[^/]+@[^/]+:|github\.com\/)/i.test(text) || text.startsWith("oci-layout:");
+}
+
+/** Everything in params that is a path from the put's folder on, with where it is. */
+function pathsIn(params: PutParams): (readonly [path: readonly string[], text: string])[] {
+  const files = {
+    context: params.context,
+    // With a repository as the context it is a path in that.
+    dockerfile: isRemote(params.context) ? undefined : params.dockerfile,
+    build_args_file: params.buildArgsFile,
+    labels_file: params.labelsFile,
+    target_file: params.targetFile,
+    version_file: params.versionFile,
+  };
+  const one = Object.entries(files).flatMap(([name, text]) =>
+    text === undefined ? [] : [[[name], text] as const],
+  );
+  const maps = { image_args: params.imageArgs, contexts: params.contexts };
+  const each = Object.entries(maps).flatMap(([name, map]) =>
+    Object.entries(map).map(([key, text]) => [[name, key], text] as const),
+  );
+  const secrets = Object.entries(params.secrets).flatMap(([id, secret]) =>
+    "file" in secret ? [[["secrets", id], secret.file] as const] : [],
+  );
+  const tags = params.tagsFiles.map(({ file }) => [["tags_file"], file] as const);
+  return [...one, ...each, ...tags, ...secrets];
 }
 
 function summaryOf({ counts }: CheckedPipeline): string {

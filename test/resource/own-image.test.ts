@@ -49,6 +49,7 @@ test("the resource builds its own image, which builds images in turn", async () 
   // As a task, with a param whose name is no shell variable's.
   const task = "/tmp/build/put";
   const taskParams = ["CONTEXT=app", "LABEL_org.example.team=shop"];
+  await mkdir(join(rootfs, task, "image"));
   await inImage(["env", "-C", task, ...taskParams, "build"], {});
   const labels = await readFile(join(rootfs, task, "image/labels.json"), "utf8");
   assert.deepEqual(JSON.parse(labels), { "org.example.team": "shop" });

@@ -108,6 +108,41 @@ function task(params: string, more = ""): string {
 `;
 }
 
+/** A pipeline with a put. @param inputs another line of the step */
+function putOf(params: string, inputs = "inputs: [repo]"): string {
+  return `${web}jobs:\n- name: build\n  plan:\n  - put: web\n    ${inputs}\n    params: ${params}\n`;
+}
+
+test("a path that begins with none of the inputs that a put lists is told", async () => {
+  const wrong =
+    "{ context: repo, dockerfile: Dockerfile, tags_file: ./naming/tag, secrets: { a: { file: keys/a } }, contexts: { b: base } }";
+  const found = await faultsOf(putOf(wrong));
+  assert.deepEqual(
+    found.map((fault) => fault.replace(/^\d+:\d+: job build, put web: (.*) is not among.*/, "$1")),
+    [
+      'params.dockerfile: "Dockerfile"',
+      'params.tags_file: "naming"',
+      'params.secrets.a: "keys"',
+      'params.contexts.b: "base"',
+    ],
+  );
+  assert.match(found[0] ?? "", /; write repo\/Dockerfile$/);
+  assert.match(found[2] ?? "", /; write inputs: \[repo, keys\], or another path$/);
+  const right = [
+    putOf(wrong, "inputs: all"),
+    putOf(wrong, "inputs: detect"),
+    putOf(wrong, "no_get: true"),
+    putOf(wrong, "inputs: [repo, ((other))]"),
+    putOf("{ context: ((folder))/src, dockerfile: repo/Dockerfile, image_args: { base: repo/base.tar } }"),
+    putOf("{ context: 'https://git.example/repo.git', dockerfile: build/Dockerfile }"),
+    putOf("{ contexts: { alpine: 'docker-image://alpine:3' }, build_args_file: ./repo/args }"),
+  ];
+  for (const pipeline of right) {
+    const run = await validate(pipeline);
+    assert.equal(run.status, 0, `${pipeline}\n${run.output}`);
+  }
+});
+
 test("a task with our image is held against its environment, with the step's params over the config's", async () => {
   const good = "{ CONTEXT: repo, HTTP_PROXY: x, NO_PROXY: y, BUILD_ARG_A: , DEPTH: 3, DATA: { a: b } }";
   const taken = await validate(task(good));
@@ -116,7 +151,7 @@ test("a task with our image is held against its environment, with the step's par
   const [overridden] = await faultsOf(task("{ UNPACK_ROOTFS: true }", "params: { UNPACK_ROOTFS: perhaps }"));
   assert.match(overridden ?? "", /^5:15: job build, task build: UNPACK_ROOTFS: expected true or false/);
   const [typed] = await faultsOf(task("{ build_args: { A: 1 } }"));
-  assert.match(typed ?? "", /the task doesn't read build_args; did you mean BUILD_ARG_\*\?/);
+  assert.match(typed ?? "", /the task doesn't read build_args; did you mean BUILD_ARG_\*/);
   const [put] = await faultsOf(task("{ tags: latest }"));
   assert.match(put ?? "", /the task doesn't read tags; that is a param of puts alone/);
   const [misspelt] = await faultsOf(task("{ DOCKER_FILE: x }"));

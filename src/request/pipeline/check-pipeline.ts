@@ -25,13 +25,18 @@ export interface CheckedPipeline {
   readonly faults: readonly PipelineFault[];
 }
 
+/** Whose params were read. */
+export type CheckedUse =
+  | { readonly kind: "task" }
+  | { readonly kind: "put"; readonly inputs: readonly string[] | undefined };
+
 export interface PipelineCheck {
   /** The file's name, for messages. */
   readonly file: string;
   /** Names of resource types that are ours besides those that show it. */
   readonly types: readonly string[];
   /** What is said of params that were read. @throws UserError for those that a put or a task refuses all the same */
-  readonly checkParams: (params: PutParams, kind: "put" | "task") => void;
+  readonly checkParams: (params: PutParams, use: CheckedUse) => void;
 }
 
 /**
@@ -53,7 +58,8 @@ export function checkPipeline(text: string, check: PipelineCheck): CheckedPipeli
   return { counts, faults: inOrder };
 }
 
-function faultsOf({ kind, given }: Use, { checkParams }: PipelineCheck): PipelineFault[] {
+function faultsOf(use: Use, { checkParams }: PipelineCheck): PipelineFault[] {
+  const { kind, given } = use;
   const subject = kind === "source" ? "source" : "params";
   const whole = given.filter((part) => !isVariable(part));
   // With one part unknown, what is missing in the others may be in it.
@@ -65,7 +71,7 @@ function faultsOf({ kind, given }: Use, { checkParams }: PipelineCheck): Pipelin
   const node = merged(whole);
   const found = certainFaults(
     node,
-    (value) => read(kind, value as Readonly<Record<string, unknown>>, checkParams),
+    (value) => read(use, value as Readonly<Record<string, unknown>>, checkParams),
     (message) => pathIn(node, message, subject),
   );
   return [
@@ -88,7 +94,7 @@ function merged(parts: readonly Located[]): Located {
 
 /** @throws UserError with what is wrong */
 function read(
-  kind: Use["kind"],
+  { kind, inputs }: Use,
   value: Readonly<Record<string, unknown>>,
   checkParams: PipelineCheck["checkParams"],
 ): void {
@@ -100,11 +106,11 @@ function read(
       readGetParams(value);
       return;
     case "put":
-      checkParams(readPutParams(value), kind);
+      checkParams(readPutParams(value), { kind, inputs });
       return;
     case "task": {
       const env = asEnvironment(value);
-      checkParams(readTaskParams(env), kind);
+      checkParams(readTaskParams(env), { kind });
       readTaskSandbox(env);
       readRegistriesOf(env);
     }

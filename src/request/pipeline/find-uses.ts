@@ -7,8 +7,8 @@ export interface Use {
   readonly subject: string;
   /** What is given; undefined for nothing. Later ones win over earlier ones, name by name. */
   readonly given: readonly Located[];
-  /** The source of the put's resource. */
-  readonly source: readonly Located[];
+  /** The inputs that a put lists; undefined where it gets them all, or those that Concourse finds in its params. */
+  readonly inputs: readonly string[] | undefined;
 }
 
 /** Resource types of ours by their names, wherever their image is. */
@@ -31,7 +31,7 @@ export function findUses(pipeline: Located, more: readonly string[]): readonly U
     const isOurs = typeName.test(name) || isOwnImage(entryOf(type, "source")) || more.includes(name);
     if (isOurs) defaults.set(name, entryOf(type, "defaults"));
   }
-  const sources = new Map<string, readonly Located[]>();
+  const resources = new Set<string>();
   const images = new Set<string>();
   const uses: Use[] = [];
   for (const resource of itemsOf(pipeline, "resources")) {
@@ -42,13 +42,13 @@ export function findUses(pipeline: Located, more: readonly string[]): readonly U
     // Concourse gives an empty source where there is none.
     const given = [defaults.get(type), source].filter((part) => part !== undefined);
     const all = given.length === 0 ? [{ ...emptyMap, line: resource.line, column: resource.column }] : given;
-    sources.set(name, all);
-    uses.push({ kind: "source", subject: `resource ${name}`, given: all, source: all });
+    resources.add(name);
+    uses.push({ kind: "source", subject: `resource ${name}`, given: all, inputs: undefined });
   }
   for (const job of itemsOf(pipeline, "jobs")) {
     const subject = `job ${textOf(job, "name") ?? ""}`;
-    for (const step of itemsOf(job, "plan")) walk(step, subject, { sources, images, uses });
-    for (const hook of hooks) walk(entryOf(job, hook), subject, { sources, images, uses });
+    for (const step of itemsOf(job, "plan")) walk(step, subject, { resources, images, uses });
+    for (const hook of hooks) walk(entryOf(job, hook), subject, { resources, images, uses });
   }
   return uses;
 }
@@ -56,7 +56,8 @@ export function findUses(pipeline: Located, more: readonly string[]): readonly U
 const emptyMap = { kind: "map", entries: new Map() } as const;
 
 interface Found {
-  readonly sources: ReadonlyMap<string, readonly Located[]>;
+  /** Those of our type. */
+  readonly resources: ReadonlySet<string>;
   /** Resources that are our image, which tasks can name. */
   readonly images: ReadonlySet<string>;
   readonly uses: Use[];
@@ -64,6 +65,14 @@ interface Found {
 
 function isOwnImage(source: Located | undefined): boolean {
   return ownRepository.test(textOf(source, "repository") ?? "");
+}
+
+function listedInputs(step: Located): readonly string[] | undefined {
+  const inputs = entryOf(step, "inputs");
+  if (inputs?.kind !== "list") return undefined;
+  const names = inputs.items.map((item) => (item.kind === "scalar" ? String(item.value) : ""));
+  // One that is a variable may be any.
+  return names.some((name) => name.includes("((")) ? undefined : names;
 }
 
 /** A step, the steps in it, and those that follow on its outcome (concourse-ci.org/docs/steps). */
@@ -77,20 +86,21 @@ function walk(step: Located | undefined, job: string, found: Found): void {
   for (const name of ["try", ...hooks]) walk(entryOf(step, name), job, found);
 }
 
-function collect(step: Located, job: string, { sources, images, uses }: Found): void {
+function collect(step: Located, job: string, { resources, images, uses }: Found): void {
   const params = entryOf(step, "params");
   const [put, get, task] = ["put", "get", "task"].map((kind) => textOf(step, kind));
-  const source = sources.get(textOf(step, "resource") ?? put ?? get ?? "");
-  if (source !== undefined && put !== undefined) {
+  const isOfResource = resources.has(textOf(step, "resource") ?? put ?? get ?? "");
+  if (isOfResource && put !== undefined) {
     const at = { line: step.line, column: step.column };
     const subject = `${job}, put ${put}`;
-    uses.push({ kind: "put", subject, given: [params ?? { ...emptyMap, ...at }], source });
+    const given = [params ?? { ...emptyMap, ...at }];
+    uses.push({ kind: "put", subject, given, inputs: listedInputs(step) });
     const getParams = entryOf(step, "get_params");
     if (getParams !== undefined)
-      uses.push({ kind: "get", subject: `${subject}, get_params`, given: [getParams], source });
+      uses.push({ kind: "get", subject: `${subject}, get_params`, given: [getParams], inputs: undefined });
   }
-  if (source !== undefined && get !== undefined && params !== undefined)
-    uses.push({ kind: "get", subject: `${job}, get ${get}`, given: [params], source });
+  if (isOfResource && get !== undefined && params !== undefined)
+    uses.push({ kind: "get", subject: `${job}, get ${get}`, given: [params], inputs: undefined });
   if (task === undefined) return;
   const config = entryOf(step, "config");
   const isOurs =
@@ -99,5 +109,5 @@ function collect(step: Located, job: string, { sources, images, uses }: Found): 
   // A task may run anything else in our image.
   if (!isOurs || !/(^|\/)build$/.test(textOf(entryOf(config, "run"), "path") ?? "build")) return;
   const given = [entryOf(config, "params"), params].filter((part) => part !== undefined);
-  uses.push({ kind: "task", subject: `${job}, task ${task}`, given, source: [] });
+  uses.push({ kind: "task", subject: `${job}, task ${task}`, given, inputs: undefined });
 }

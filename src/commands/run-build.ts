@@ -5,6 +5,7 @@ import type { InputFolder } from "../builder/inputs/input-folder.ts";
 import { resolveInputs } from "../builder/inputs/resolve-inputs.ts";
 import type { BuildPlatforms } from "../builder/inputs/wanted-platforms.ts";
 import { dropUnused } from "../builder/local-cache.ts";
+import { replacedFrontend } from "../builder/plan/frontend.ts";
 import type { LayerCache } from "../builder/plan/layer-cache.ts";
 import type { BuildOptions } from "../builder/plan/options.ts";
 import { planBuild } from "../builder/plan/plan.ts";
@@ -86,6 +87,9 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
     const dockerfile = inputs.dockerfile?.text;
     refuseWhatIsLacking(limited, { ...options, own, dockerfile }, step.log);
   }
+  const replaced = replacedFrontend(inputs);
+  if (replaced !== undefined)
+    step.log.line(`${replaced} can't read images of the inputs: BuildKit's own frontend takes its place`);
   const stage = held.use(await store.stage(step.signal));
   const solves = planBuild(options, inputs);
   const mounts = await openCacheMounts({

@@ -153,6 +153,18 @@ test("FROM may name the platform of an image arg in quotes, or its operating sys
   }
 });
 
+test("a Dockerfile whose frontend can't read images of the inputs is built by BuildKit's own", async () => {
+  await using site = await makeSite("");
+  await writeFile(join(site.inputs, "app/Dockerfile"), `# syntax=docker/dockerfile:1.4\n${dockerfile}`);
+  await writeLayout(join(site.inputs, "own"), own);
+  const put = await site.put({ image_args: { base_image: "own" } });
+  assert.equal(await result(await site.get(put)), "base\n");
+  assert.match(
+    put.output,
+    /docker\/dockerfile:1\.4 can't read images of the inputs: BuildKit's own frontend/,
+  );
+});
+
 test("a cross-build takes its compiler's image for the machine that builds, as image arg and as context", async () => {
   await using site = await makeSite("");
   await writeLayout(join(site.inputs, "own"), own);

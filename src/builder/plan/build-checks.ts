@@ -1,5 +1,6 @@
 import type { Inputs } from "../inputs/inputs.ts";
 import type { BuildOptions } from "./options.ts";
+import { parserDirective } from "./parser-directives.ts";
 
 /** The build arg by which BuildKit is told how to check a Dockerfile. */
 export const checkArg = "BUILDKIT_DOCKERFILE_CHECK";
@@ -18,7 +19,7 @@ export function buildChecks(
   const own = buildArgs[checkArg];
   const takesImageArg = imageArgs.some(({ name }) => takesInFrom(dockerfile?.text, name));
   if (!failOnWarnings && !takesImageArg) return own;
-  const given = own ?? checkDirective(dockerfile?.text ?? "");
+  const given = own ?? parserDirective(dockerfile?.text ?? "", "check").replace(/ .*$/, "");
   const parts = given.split(";").filter((part) => part.trim() !== "");
   const isError = parts.some((part) => /^\s*error\s*=\s*(1|t|true)\s*$/i.test(part));
   const skipped = parts.flatMap((part) => /^\s*skip\s*=(.*)$/s.exec(part)?.[1]?.trim() ?? []);
@@ -37,21 +38,4 @@ function takesInFrom(text: string | undefined, name: string): boolean {
   if (text === undefined) return true;
   const froms = text.matchAll(/^[ \t]*FROM[ \t].*\$\{?(\w+)/gim);
   return Array.from(froms).some(([, arg]) => arg === name);
-}
-
-/**
- * The value of a Dockerfile's `# check=` (Dockerfile reference, "Parser directives"): it stands before everything else,
- * and ends at a blank.
- */
-function checkDirective(text: string): string {
-  const lines = text
-    .replace(/^\uFEFF/, "")
-    .replace(/^#!.*\n?/, "")
-    .split("\n");
-  for (const line of lines) {
-    const [, name, value = ""] = /^#\s*(syntax|escape|check)\s*=\s*(.+?)\s*$/i.exec(line) ?? [];
-    if (name === undefined) return "";
-    if (name.toLowerCase() === "check") return value.replace(/ .*$/, "");
-  }
-  return "";
 }

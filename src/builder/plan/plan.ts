@@ -2,6 +2,7 @@ import type { Platform } from "../../image/descriptor.ts";
 import { formatExactPlatform } from "../../image/platform.ts";
 import type { Inputs } from "../inputs/inputs.ts";
 import { buildChecks, checkArg } from "./build-checks.ts";
+import { replacedFrontend } from "./frontend.ts";
 import type { BuildOptions } from "./options.ts";
 
 /** One solve that BuildKit is asked for, as data: names of options are those of BuildKit's Dockerfile frontend. */
@@ -86,6 +87,7 @@ function checks(options: BuildOptions, inputs: Inputs): Pairs {
 }
 
 function sources(inputs: Inputs, images: readonly LocalImage[]): Pairs {
+  const replaced = replacedFrontend(inputs);
   return [
     ...Object.entries(inputs.buildArgs).map(([name, value]) => [`build-arg:${name}`, value] as const),
     ...Object.entries(inputs.labels).map(([name, value]) => [`label:${name}`, value] as const),
@@ -95,6 +97,8 @@ function sources(inputs: Inputs, images: readonly LocalImage[]): Pairs {
       ? [["dockerfilekey", "dockerfile"] as const]
       : []),
     ...filename(inputs),
+    // BuildKit asks for no other frontend where this says what asked for it (frontend/dockerfile/builder/build.go).
+    ...(replaced === undefined ? [] : [["cmdline", replaced] as const]),
     ...images.flatMap(({ buildArg, context, id, digest }) => [
       ...(buildArg === undefined ? [] : [[`build-arg:${buildArg}`, context] as const]),
       [`context:${context}`, `oci-layout://${id}@${digest}`] as const,

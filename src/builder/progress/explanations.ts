@@ -43,6 +43,11 @@ const explanations: readonly Explanation[] = [
       `${reason}; that registry speaks plain http: set "insecure: true" for its host under "registries" in the source`,
   },
   {
+    sign: /unsupported context source oci-layout for /,
+    say: (reason) =>
+      `${reason}; the frontend that the Dockerfile's "# syntax=" line names can't read images of the inputs: name docker/dockerfile:1.5 or newer, or remove the line (BuildKit has one of its own)`,
+  },
+  {
     // The file is one that the step has made of the key.
     sign: /failed to parse \S+\/ssh-\S+-\d+\/key: ssh: /,
     say: (reason) => {

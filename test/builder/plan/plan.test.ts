@@ -139,6 +139,35 @@ test("an image arg becomes a named context under a valid reference, unique where
   });
 });
 
+test("a frontend too old for images of the inputs gives way to BuildKit's own, and no other does", () => {
+  const replacedBy = (line: string, more: Partial<Inputs> = {}) => {
+    const imageArgs = [{ name: "base", layout: "/work/base", digest: digestOf(Buffer.from("base")) }];
+    const dockerfile = {
+      folder: "/put/repo",
+      name: "Dockerfile",
+      shown: "Dockerfile",
+      text: `${line}\nFROM $base\n`,
+    };
+    const [solve] = planBuild(options, { ...inputs, imageArgs, dockerfile, ...more });
+    return solve.options.get("cmdline");
+  };
+  const pinned = `docker/dockerfile:1.4.3@${digestOf(Buffer.from("x"))}`;
+  for (const old of ["docker/dockerfile:1.4", "docker.io/docker/dockerfile:1.0-experimental", pinned]) {
+    assert.equal(replacedBy(`# syntax=${old}`), old);
+    assert.equal(replacedBy(`# syntax = ${old}`, { imageArgs: [] }), undefined);
+  }
+  for (const other of [
+    "docker/dockerfile:1",
+    "docker/dockerfile:1.5",
+    "docker/dockerfile:1.10",
+    "example/fe:1.4",
+  ])
+    assert.equal(replacedBy(`# syntax=${other}`), undefined, other);
+  assert.equal(replacedBy("# a comment\n# syntax=docker/dockerfile:1.4"), undefined);
+  const buildArgs = { BUILDKIT_SYNTAX: "docker/dockerfile:1.2" };
+  assert.equal(replacedBy("# syntax=docker/dockerfile:1", { buildArgs }), "docker/dockerfile:1.2");
+});
+
 test("a git context is the daemon's to fetch; a Dockerfile of the inputs still counts", () => {
   const context = { kind: "git", url: "https://git.example/app.git#main:docker" } as const;
   assert.deepEqual(optionsOf({}, { context, dockerfile: undefined, gitDockerfile: "Dockerfile.prod" }), {

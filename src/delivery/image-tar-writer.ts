@@ -9,7 +9,7 @@ import type { Descriptor } from "../image/descriptor.ts";
 import { type DiffId, type Digest, hexOf } from "../image/digest.ts";
 import type { Image } from "../image/image-tree.ts";
 import { blobPath } from "../image/layout.ts";
-import { layoutIndex, layoutMarker } from "../image/layout-writer.ts";
+import { handOn, type Inspect, layoutIndex, layoutMarker } from "../image/layout-writer.ts";
 import { familiarRepository, type Reference } from "../image/reference.ts";
 import { verifiedPieces } from "../image/verify.ts";
 
@@ -20,6 +20,8 @@ export interface ImageTar {
   readonly file: string;
   /** The image's names; a name without a tag is left out. */
   readonly tags: readonly Reference[];
+  /** What a layer's verified pieces go through on their way; by default nothing. */
+  readonly inspect?: Inspect | undefined;
   /** Told of each piece of a layer that is written. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
   readonly signal: AbortSignal;
@@ -62,7 +64,7 @@ function archivedLayers(file: string, starts: ReadonlyMap<Digest, number>): Blob
 
 /** @param starts is told where in the archive the bytes of each layer begin */
 async function* archiveBytes(
-  { image, blobs, tags, onBytes, signal }: Omit<ImageTar, "file">,
+  { image, blobs, tags, inspect = handOn, onBytes, signal }: Omit<ImageTar, "file">,
   starts: Map<Digest, number>,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const { descriptor, manifest } = image;
@@ -78,7 +80,8 @@ async function* archiveBytes(
   for (const layer of new Map(manifest.layers.map((each) => [each.digest, each])).values()) {
     const { digest, size } = layer;
     starts.set(digest, members.nextStart);
-    yield* members.pipe(blobPath(digest), size, verifiedPieces(blobs, layer, { onBytes, signal }));
+    const pieces = inspect(layer, verifiedPieces(blobs, layer, { onBytes, signal }));
+    yield* members.pipe(blobPath(digest), size, pieces);
   }
   if (wrapped !== undefined) {
     const { digest, size } = wrapped;

@@ -4,14 +4,15 @@ import type { StepContext } from "../host/step-context.ts";
 import type { Blobs } from "../image/blobs.ts";
 import type { ImageTree } from "../image/image-tree.ts";
 import { layoutBlobs } from "../image/layout.ts";
-import { writeLayout } from "../image/layout-writer.ts";
+import { type Inspect, writeLayout } from "../image/layout-writer.ts";
 import type { Reference } from "../image/reference.ts";
+import { LayerProver } from "../rootfs/prove-layers.ts";
 import type { DecidedTarget, RegistryPlace } from "./target-content.ts";
 
 /**
  * Writes the image itself, if it is delivered in this form: `image.tar`, or `image`, an OCI layout.
  * @returns its layers, where they lie now
- * @throws UserError when the image isn't what its digests say
+ * @throws UserError when the image isn't what its digests say, or a layer isn't what its diff ID says
  */
 export async function writeImage(
   { image, place, step }: DecidedTarget,
@@ -20,7 +21,12 @@ export async function writeImage(
 ): Promise<Blobs | undefined> {
   if (image?.form !== form) return undefined;
   const { tree, blobs } = image;
-  const common = { blobs, tags: namesOf(place), signal: step.signal };
+  // What is unpacked is proved by that.
+  const { described, unpackRootfs } = image;
+  const unproved = unpackRootfs ? tree.images.filter((each) => each !== described) : tree.images;
+  await using prover = new LayerProver(unproved, step);
+  const inspect: Inspect = (blob, pieces) => prover.prove(blob, pieces);
+  const common = { blobs, tags: namesOf(place), inspect, signal: step.signal };
   if (form === "image") {
     await reported("image/", tree, step, (onBytes) =>
       writeLayout({ ...common, tree, folder: path, onBytes }),
@@ -29,7 +35,7 @@ export async function writeImage(
   }
   const [only] = tree.images;
   const { writeImageTar } = await import("./image-tar-writer.ts");
-  return reported("image.tar", tree, step, (onBytes) =>
+  return await reported("image.tar", tree, step, (onBytes) =>
     writeImageTar({ ...common, image: only, file: path, onBytes }),
   );
 }

@@ -12,6 +12,12 @@ import { type ReachableBlob, reachableBlobs } from "./reachable.ts";
 import { formatReference, type Reference } from "./reference.ts";
 import { drain, verifiedFile, verifiedPieces } from "./verify.ts";
 
+/** Hands the pieces of a blob on, and may fail instead of ending. A piece is good until the next is asked for. */
+export type Inspect = (
+  descriptor: Descriptor,
+  pieces: AsyncIterable<Uint8Array>,
+) => AsyncGenerator<Uint8Array, void, undefined>;
+
 export interface LayoutToWrite {
   readonly tree: ImageTree;
   readonly blobs: Blobs;
@@ -19,6 +25,8 @@ export interface LayoutToWrite {
   readonly folder: string;
   /** The image's names, if it has any; readers of a layout are told the first. */
   readonly tags: readonly Reference[];
+  /** What a blob's verified pieces go through on their way; by default nothing. */
+  readonly inspect?: Inspect | undefined;
   /** Told of each piece of a layer that is in its place. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
   readonly signal: AbortSignal;
@@ -87,13 +95,15 @@ export function layoutIndex(top: Descriptor, [name]: readonly Reference[]): Uint
 async function placeBlob(
   { descriptor, bytes }: ReachableBlob,
   path: string,
-  { blobs, signal, onBytes }: LayoutToWrite,
+  { blobs, signal, onBytes, inspect = handOn }: LayoutToWrite,
 ): Promise<void> {
   if (bytes !== undefined) return writeFlushedBytes(path, bytes);
   if (await shareFile(blobs, descriptor, path)) {
-    return drain(verifiedFile(path, descriptor, { where: blobs.where, onBytes, signal }));
+    return drain(
+      inspect(descriptor, verifiedFile(path, descriptor, { where: blobs.where, onBytes, signal })),
+    );
   }
-  const pieces = verifiedPieces(blobs, descriptor, { onBytes, signal });
+  const pieces = inspect(descriptor, verifiedPieces(blobs, descriptor, { onBytes, signal }));
   await writeFlushed(path, (file) => file.writeFile(pieces, { signal }));
 }
 
@@ -122,4 +132,12 @@ async function shareFile(blobs: Blobs, descriptor: Descriptor, path: string): Pr
   await file.chmod(0o644);
   await file.sync();
   return true;
+}
+
+/** An {@link Inspect} that looks at nothing. */
+export async function* handOn(
+  _: Descriptor,
+  pieces: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* pieces;
 }

@@ -8,10 +8,16 @@ import type { DiffId } from "../../image/digest.ts";
 import { verified } from "../../image/verify.ts";
 
 /** One layer of the image, lowest first in a list: its compressed blob and the digest of its plain bytes. */
-export interface Layer {
-  readonly descriptor: Descriptor;
+export interface Layer extends LayerBytes {
   readonly diffId: DiffId;
-  /** The compressed blob, unverified. */
+}
+
+/** A layer's compressed blob. */
+export interface LayerBytes {
+  readonly descriptor: Descriptor;
+  /** Whether the bytes of `open` are verified already. */
+  readonly isVerified?: boolean;
+  /** The compressed blob. */
   open(signal: AbortSignal): Promise<Readable>;
   /** The blob's file, where it lies on a local disk; it may get there later. */
   readonly file: string | undefined;
@@ -25,10 +31,11 @@ export interface Compressed {
 
 /** The compressed bytes of a layer, verified as they pass, and what compression they are in. */
 export async function openCompressed(
-  { descriptor, open }: Pick<Layer, "descriptor" | "open">,
+  { descriptor, open, isVerified = false }: Omit<LayerBytes, "file">,
   signal: AbortSignal,
 ): Promise<Compressed> {
-  const source = verified(descriptor, await open(signal), { where: "layer", signal });
+  const opened = await open(signal);
+  const source = isVerified ? opened : verified(descriptor, opened, { where: "layer", signal });
   const iterator = (source as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
   let head = Buffer.alloc(0);
   while (head.length < headLength) {
@@ -60,7 +67,10 @@ export async function* plainBytes(
 }
 
 /** @throws UserError when the archive isn't the one that the image's config names */
-export function checkDiffId({ descriptor, diffId }: Layer, found: string): void {
+export function checkDiffId(
+  { descriptor, diffId }: Pick<Layer, "descriptor" | "diffId">,
+  found: string,
+): void {
   if (found === diffId) return;
   throw new UserError(
     `layer ${descriptor.digest} holds an archive of digest ${found}, the image's config says ${diffId}; store the image again`,

@@ -6,7 +6,7 @@ import type { Decompressors, Program } from "../../image/compression/decompresso
 import type { Compression } from "../../image/compression/formats.ts";
 import { undecompressableLayer } from "../../image/compression/undecompressable.ts";
 import { close, duplicate, openPipe } from "../syscalls.ts";
-import { type Layer, openCompressed, plainBytes } from "./layer.ts";
+import { type LayerBytes, openCompressed, plainBytes } from "./layer.ts";
 import { type LayerSource, openLayerSource } from "./source.ts";
 
 /** A layer's bytes, where a thread can read them synchronously: plain, or for that thread to decompress. */
@@ -34,10 +34,12 @@ export interface OpenLayer extends AsyncDisposable {
 export interface OpenLayerOptions {
   readonly step: Pick<StepContext, "env" | "signal">;
   readonly decompressors: Decompressors;
+  /** Whether what follows the last member of gzip is no error; by default it is one. */
+  readonly mayEndLoosely?: boolean;
 }
 
 /** Opens a layer, and starts to decompress it where its reader won't. */
-export async function openLayer(layer: Layer, options: OpenLayerOptions): Promise<OpenLayer> {
+export async function openLayer(layer: LayerBytes, options: OpenLayerOptions): Promise<OpenLayer> {
   const stop = new AbortController();
   const step = {
     env: options.step.env,
@@ -70,7 +72,11 @@ export async function openLayer(layer: Layer, options: OpenLayerOptions): Promis
     },
     async finished(plainSize) {
       await check();
-      if (program?.endsLoosely === true && (await source.lastNumber()) !== plainSize % 2 ** 32)
+      if (
+        options.mayEndLoosely !== true &&
+        program?.endsLoosely === true &&
+        (await source.lastNumber()) !== plainSize % 2 ** 32
+      )
         await checkInFull(layer, step.signal);
     },
     throwIfDamaged: check,
@@ -99,7 +105,7 @@ function readAsItIs(source: LayerSource, signal: AbortSignal): Started {
 }
 
 interface DecompressOptions {
-  readonly layer: Layer;
+  readonly layer: LayerBytes;
   readonly step: Pick<StepContext, "env" | "signal">;
   /** Node's zlib if there is none. */
   readonly program: Program | undefined;
@@ -118,7 +124,7 @@ function decompressed(source: LayerSource, { layer, step, program }: DecompressO
 function decompressBy(
   { path, flags }: Program,
   source: LayerSource,
-  { layer, step, output }: { layer: Layer; step: Pick<StepContext, "env" | "signal">; output: number },
+  { layer, step, output }: { layer: LayerBytes; step: Pick<StepContext, "env" | "signal">; output: number },
 ): Promise<void>[] {
   const input = source.fd === undefined ? openPipe() : undefined;
   const run = async () => {
@@ -168,6 +174,6 @@ async function feed(bytes: AsyncIterable<Buffer>, fd: number, signal: AbortSigna
 }
 
 /** Several members, padding or what should not be there: only decompressing it once more tells. */
-async function checkInFull(layer: Layer, signal: AbortSignal): Promise<void> {
+async function checkInFull(layer: LayerBytes, signal: AbortSignal): Promise<void> {
   await readToEnd(plainBytes(await openCompressed(layer, signal), layer.descriptor));
 }

@@ -3,7 +3,7 @@ import { open } from "node:fs/promises";
 import { type Compression, compressionOf } from "../../image/compression/formats.ts";
 import { headLength } from "../../image/compression/magic.ts";
 import { BlobCheck } from "../../image/verify.ts";
-import { type Layer, openCompressed } from "./layer.ts";
+import { type LayerBytes, openCompressed } from "./layer.ts";
 
 /** A layer's compressed bytes. */
 export interface LayerSource extends AsyncDisposable {
@@ -19,12 +19,12 @@ export interface LayerSource extends AsyncDisposable {
 const layerReadSize = 512 * 1024;
 
 /** Opens a layer where its bytes are. */
-export function openLayerSource(layer: Layer, signal: AbortSignal): Promise<LayerSource> {
+export function openLayerSource(layer: LayerBytes, signal: AbortSignal): Promise<LayerSource> {
   const { file } = layer;
   return file === undefined ? openStream(layer, signal) : openFile(layer, file, signal);
 }
 
-async function openStream(layer: Layer, signal: AbortSignal): Promise<LayerSource> {
+async function openStream(layer: LayerBytes, signal: AbortSignal): Promise<LayerSource> {
   const { compression, bytes } = await openCompressed(layer, signal);
   let last = Buffer.alloc(0);
   async function* read() {
@@ -38,7 +38,7 @@ async function openStream(layer: Layer, signal: AbortSignal): Promise<LayerSourc
 }
 
 /** A regular file and nothing else: it may be in a folder that others write to. */
-async function openFile({ descriptor }: Layer, path: string, signal: AbortSignal): Promise<LayerSource> {
+async function openFile({ descriptor }: LayerBytes, path: string, signal: AbortSignal): Promise<LayerSource> {
   await using resources = new AsyncDisposableStack();
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   const file = resources.use(await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));

@@ -139,18 +139,20 @@ test("an image arg becomes a named context under a valid reference, unique where
   });
 });
 
-test("a frontend too old for images of the inputs gives way to BuildKit's own, and no other does", () => {
-  const replacedBy = (line: string, more: Partial<Inputs> = {}) => {
-    const imageArgs = [{ name: "base", layout: "/work/base", digest: digestOf(Buffer.from("base")) }];
-    const dockerfile = {
-      folder: "/put/repo",
-      name: "Dockerfile",
-      shown: "Dockerfile",
-      text: `${line}\nFROM $base\n`,
-    };
-    const [solve] = planBuild(options, { ...inputs, imageArgs, dockerfile, ...more });
-    return solve.options.get("cmdline");
+/** The frontend that gives way to BuildKit's own, by a Dockerfile that begins with the line. */
+function replacedBy(line: string, more: Partial<Inputs> = {}): string | undefined {
+  const imageArgs = [{ name: "base", layout: "/work/base", digest: digestOf(Buffer.from("base")) }];
+  const dockerfile = {
+    folder: "/put/repo",
+    name: "Dockerfile",
+    shown: "Dockerfile",
+    text: `${line}\nFROM $base\n`,
   };
+  const [solve] = planBuild(options, { ...inputs, imageArgs, dockerfile, ...more });
+  return solve.options.get("cmdline");
+}
+
+test("a frontend too old for images of the inputs gives way to BuildKit's own, and no other does", () => {
   const pinned = `docker/dockerfile:1.4.3@${digestOf(Buffer.from("x"))}`;
   for (const old of ["docker/dockerfile:1.4", "docker.io/docker/dockerfile:1.0-experimental", pinned]) {
     assert.equal(replacedBy(`# syntax=${old}`), old);

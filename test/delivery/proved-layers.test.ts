@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import { mkdir, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import { deliverAll } from "../../src/delivery/deliver.ts";
+import { type Delivery, decideTarget } from "../../src/delivery/target-content.ts";
+import { UserError } from "../../src/host/errors.ts";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { type DiffId, digestOf } from "../../src/image/digest.ts";
+import { readTree } from "../../src/image/image-tree.ts";
+import { layoutBlobs } from "../../src/image/layout.ts";
+import { mediaTypes } from "../../src/image/media-types.ts";
+import { type MadeLayer, packTar, writeBlob, writeImageOf } from "../support/images/image-writer.ts";
+import { randomBytes, randomFrom } from "../support/runs/random.ts";
+import { createTestStep } from "../support/runs/test-step.ts";
+
+const forms: Readonly<Record<string, Partial<Delivery>>> = {
+  "image.tar": {},
+  "image/": { outputOci: true },
+  "rootfs/": { imageTar: false, unpackRootfs: true },
+  "image.tar and rootfs/": { unpackRootfs: true },
+};
+
+/** Bytes of a file: so few that they are looked at in one thread, and so many that threads and programs are. */
+const sizes = { small: 1000, large: 1_500_000 };
+
+/** A layer's archive, and it compressed in every way. */
+async function archive(size: number, seed: number) {
+  const tar = await packTar([{ name: "a", content: randomBytes(randomFrom(seed), size) }]);
+  const half = Math.floor(tar.length / 2);
+  const [head, tail] = [tar.subarray(0, half), tar.subarray(half)];
+  const blobs: Readonly<Record<string, readonly [mediaType: string, bytes: Buffer]>> = {
+    plain: [mediaTypes.ociLayer, tar],
+    gzip: [mediaTypes.ociLayerGzip, gzipSync(tar, { level: 1 })],
+    "several members of gzip": [mediaTypes.ociLayerGzip, Buffer.concat([gzipSync(head), gzipSync(tail)])],
+    zstd: [mediaTypes.ociLayerZstd, zstdCompressSync(tar)],
+    "several frames of zstd": [
+      mediaTypes.ociLayerZstd,
+      Buffer.concat([zstdCompressSync(head), zstdCompressSync(tail)]),
+    ],
+    "gzip with the media type of zstd": [mediaTypes.ociLayerZstd, gzipSync(tar, { level: 1 })],
+  };
+  return { tar, blobs };
+}
+
+/** Delivers an image of one honest layer and one given; answers the folder's names. */
+async function deliver(
+  [mediaType, bytes]: readonly [string, Buffer],
+  diffId: DiffId,
+  delivery: Partial<Delivery>,
+): Promise<string[]> {
+  await using place = await createPrivateFolder("test-proved");
+  const store = join(place.path, "store");
+  await mkdir(join(store, "blobs/sha256"), { recursive: true });
+  const under = (await archive(sizes.small, 7)).tar;
+  const honest: MadeLayer = {
+    descriptor: await writeBlob(store, mediaTypes.ociLayer, under),
+    diffId: digestOf(under) as DiffId,
+    tar: under,
+  };
+  const descriptor = await writeBlob(store, mediaType, bytes);
+  const { manifest } = await writeImageOf(store, [honest, { descriptor, diffId, tar: bytes }]);
+  const blobs = await layoutBlobs(store);
+  const step = createTestStep();
+  const tree = await readTree(blobs, manifest, step.signal);
+  const wanted = { imageTar: true, outputOci: false, unpackRootfs: false, platform: undefined, ...delivery };
+  const folder = join(place.path, "get");
+  try {
+    await deliverAll([{ ...decideTarget({ ...wanted, place: undefined, tree, blobs, step }), folder }]);
+  } catch (thrown) {
+    assert.deepEqual(await readdir(place.path), ["store"], "something is left of a delivery that failed");
+    throw thrown;
+  }
+  return (await readdir(folder)).toSorted();
+}
+
+for (const [name, size] of Object.entries(sizes)) {
+  test(`a ${name} layer that isn't its diff ID's is delivered in no form, whatever it is compressed with`, async () => {
+    const honest = await archive(size, 1);
+    const other = await archive(size, 2);
+    for (const [form, delivery] of Object.entries(forms)) {
+      for (const [compression, blob] of Object.entries(other.blobs)) {
+        const delivering = deliver(blob, digestOf(honest.tar) as DiffId, delivery);
+        await assert.rejects(delivering, (thrown: unknown) => {
+          assert.ok(thrown instanceof UserError, `${form}, ${compression}: ${String(thrown)}`);
+          assert.match(
+            thrown.message,
+            /holds an archive of digest sha256:.*, the image's config says sha256:/,
+          );
+          return true;
+        });
+      }
+    }
+  });
+
+  test(`a ${name} layer that is its diff ID's is delivered, whatever it is compressed with`, async () => {
+    const { tar, blobs } = await archive(size, 3);
+    for (const blob of Object.values(blobs)) {
+      const diffId = digestOf(tar) as DiffId;
+      assert.ok((await deliver(blob, diffId, {})).includes("image.tar"));
+      assert.ok((await deliver(blob, diffId, { outputOci: true })).includes("image"));
+    }
+  });
+}
+
+test("a blob that is damaged, or isn't what its first bytes say, is delivered in no form", async () => {
+  const { tar, blobs } = await archive(sizes.large, 4);
+  const [, gzip = tar] = blobs["gzip"] ?? [];
+  const [, zstd = tar] = blobs["zstd"] ?? [];
+  for (const bytes of [gzip.subarray(0, -20), zstd.subarray(0, -20), Buffer.concat([zstd, tar])]) {
+    for (const form of [{}, { outputOci: true }]) {
+      const delivering = deliver([mediaTypes.ociLayerGzip, bytes], digestOf(tar) as DiffId, form);
+      await assert.rejects(delivering, /layer sha256:.* can't be decompressed: /);
+    }
+  }
+});
+
+test("a plain layer's own digest as diff ID of its compressed bytes vouches for nothing", async () => {
+  const { blobs } = await archive(sizes.small, 5);
+  const [mediaType, bytes] = blobs["gzip"] ?? ["", Buffer.alloc(0)];
+  const delivering = deliver([mediaType, bytes], digestOf(bytes) as DiffId, {});
+  await assert.rejects(delivering, /holds an archive of digest/);
+});
+
+test("an abort ends a delivery while its layers are proved", async () => {
+  await using place = await createPrivateFolder("test-proved");
+  const store = join(place.path, "store");
+  await mkdir(join(store, "blobs/sha256"), { recursive: true });
+  const tar = await packTar([{ name: "zeros", content: Buffer.alloc(200_000_000) }]);
+  const descriptor = await writeBlob(store, mediaTypes.ociLayerGzip, gzipSync(tar, { level: 1 }));
+  const { manifest } = await writeImageOf(store, [{ descriptor, diffId: digestOf(tar) as DiffId, tar }]);
+  const blobs = await layoutBlobs(store);
+  const controller = new AbortController();
+  const step = { ...createTestStep(), signal: controller.signal };
+  const tree = await readTree(blobs, manifest, step.signal);
+  const folder = join(place.path, "get");
+  const delivery = { imageTar: true, outputOci: false, unpackRootfs: false, platform: undefined };
+  const delivering = deliverAll([
+    { ...decideTarget({ ...delivery, place: undefined, tree, blobs, step }), folder },
+  ]);
+  setImmediate(() => controller.abort(new Error("aborted by the test")));
+  await assert.rejects(delivering, /abort/i);
+  assert.deepEqual(await readdir(place.path), ["store"]);
+});

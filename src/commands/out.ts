@@ -8,6 +8,7 @@ import { formatReference, type Repository } from "../image/reference.ts";
 import { readOutRequest } from "../request/out-request.ts";
 import type { StorePlace } from "../request/source.ts";
 import type { Build, MetadataField } from "../store/build.ts";
+import { proveReplacement } from "../store/prove-replacement.ts";
 import { type BuiltTargets, contentVersion, readBuiltTargets } from "./built-targets.ts";
 import type { Invocation } from "./invocation.ts";
 import { layerLines } from "./layer-lines.ts";
@@ -58,6 +59,8 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
   plan.check(tags);
   const { tree } = targets[0];
   const metadata = putMetadata({ version, tree, results, tags, at: id.at, env: step.env });
+  if (earlier !== undefined)
+    await proveReplacement({ store, stage, version, trees: targets.map((target) => target.tree), step });
   await stage.commit(
     {
       version,

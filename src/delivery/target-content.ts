@@ -2,7 +2,7 @@ import type { StepContext } from "../host/step-context.ts";
 import type { Blobs } from "../image/blobs.ts";
 import type { Platform } from "../image/descriptor.ts";
 import type { Digest } from "../image/digest.ts";
-import { type Image, type ImageTree, singleImage, versionOf } from "../image/image-tree.ts";
+import { type Image, type ImageTree, isSingleImage, singleImage, versionOf } from "../image/image-tree.ts";
 import { choosePlatform, hostPlatform } from "../image/platform.ts";
 import type { Repository } from "../image/reference.ts";
 
@@ -62,7 +62,7 @@ export function decideTarget(target: TargetContent): DecidedTarget {
   const own = hostPlatform(step.arch);
   const { images } = target.tree;
   const tree = platform === undefined ? target.tree : singleImage(choosePlatform(images, platform, own));
-  const isOne = tree.images.length === 1;
+  const isOne = isSingleImage(tree);
   return {
     step,
     place,

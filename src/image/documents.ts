@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { maskCredentials } from "../host/mask-credentials.ts";
+import { ambiguousKey } from "./ambiguous-keys.ts";
 import { Descriptor, Platform } from "./descriptor.ts";
 import { type DiffId, isDigest } from "./digest.ts";
 import { isIndexType, isManifestType } from "./media-types.ts";
@@ -78,7 +79,7 @@ export type ImageConfig = z.infer<typeof ImageConfig>;
 /**
  * Reads a JSON document that came from elsewhere.
  * @param subject names it in the message: `directory /builds: index sha256:…`
- * @throws UserError when it isn't JSON or not of the schema's form
+ * @throws UserError when it isn't JSON, is JSON that readers understand differently, or isn't of the schema's form
  */
 export function parseDocument<T extends z.ZodType>(
   schema: T,
@@ -122,8 +123,18 @@ export function parseManifestOrIndex(
 }
 
 function parseJson(bytes: Uint8Array, subject: string): unknown {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+  const value = valueOf(text, bytes, subject);
+  const key = ambiguousKey(text);
+  if (key === undefined) return value;
+  throw new UserError(
+    `${subject}: has the key ${JSON.stringify(key.slice(0, 100))} twice, if only in upper and lower case: readers would understand it differently`,
+  );
+}
+
+function valueOf(text: string, bytes: Uint8Array, subject: string): unknown {
   try {
-    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"));
+    return JSON.parse(text);
   } catch (cause) {
     throw new UserError(`${subject}: expected JSON, found ${preview(bytes)}`, { cause });
   }

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { mapAtOnce } from "../host/map-at-once.ts";
 import type { Blobs } from "./blobs.ts";
@@ -25,8 +26,10 @@ export interface ImageTree {
   readonly top: Descriptor;
   /** Each runnable image once, in the order of the indexes. */
   readonly images: readonly [Image, ...Image[]];
-  /** Manifests about images (SBOM, provenance) and whatever else isn't run; not read. */
+  /** BuildKit's manifests about images (SBOM, provenance): nobody runs them, so a version passes over them. */
   readonly attestations: readonly Descriptor[];
+  /** Whatever else is no image, such as a signature. A reader may take it for something else than we do. */
+  readonly strays: readonly Descriptor[];
   /** The indexes that lead there, the top first if it is one. */
   readonly indexes: readonly IndexDocument[];
 }
@@ -43,16 +46,20 @@ export function configDigestOf(image: Image): ConfigDigest {
 
 /** The part of a tree that is one image, to deliver that image alone. */
 export function singleImage(image: Image): ImageTree {
-  return { top: image.descriptor, images: [image], attestations: [], indexes: [] };
+  return { top: image.descriptor, images: [image], attestations: [], strays: [], indexes: [] };
 }
 
 /**
- * A build's version: the config digest when there is one runnable image, the digest of the index when there are
- * several.
+ * A build's version: the config digest when there is one runnable image, with attestations or not; the digest of the
+ * index when there are several, or something else beside it.
  */
-export function versionOf({ top, images }: ImageTree): Digest {
-  const configs = new Set(images.map(configDigestOf));
-  return configs.size === 1 ? configDigestOf(images[0]) : top.digest;
+export function versionOf(tree: ImageTree): Digest {
+  return isSingleImage(tree) ? configDigestOf(tree.images[0]) : tree.top.digest;
+}
+
+/** Whether a tree is one image, perhaps with attestations, and nothing else. */
+export function isSingleImage({ images, strays }: ImageTree): boolean {
+  return images.length === 1 && strays.length === 0;
 }
 
 /**
@@ -74,23 +81,32 @@ const documentBytesLimit = 64 * 1024 * 1024;
 const readsAtOnce = 4;
 
 /**
- * Reads and verifies every index, manifest and config below `top`; layers stay unread. An index may hold indexes.
- * Attestation manifests are skipped: those annotated as such by BuildKit, or of platform `unknown/unknown`.
- * @throws UserError when a document is damaged, contradicts itself or another, or when no image is there
+ * Reads and verifies every index, manifest and config below `top`; layers stay unread. An index may hold indexes. What
+ * counts as an attestation is said at {@link Walk}.
+ * @throws UserError when a document is damaged, contradicts itself or another, when two manifests have one config, or
+ *   when no image is there
  */
 export async function readTree(
   blobs: Pick<Blobs, "where" | "open">,
   top: Descriptor,
   signal: AbortSignal,
 ): Promise<ImageTree> {
-  const { images, attestations, indexes } = await new Walk(blobs, signal).descend(top, []);
+  const { images, attestations, strays, indexes } = await new Walk(blobs, signal).descend(top, []);
   const [first, ...others] = images;
   if (first === undefined) throw new UserError(`${blobs.where}: ${top.digest} leads to no runnable image`);
-  return { top, images: [first, ...others], attestations, indexes };
+  const twice = images.find((image, at) =>
+    images.slice(0, at).some((other) => configDigestOf(other) === configDigestOf(image)),
+  );
+  if (twice !== undefined) {
+    throw new UserError(
+      `${blobs.where}: ${top.digest} has two manifests with the config ${configDigestOf(twice)}; expected one manifest of each image`,
+    );
+  }
+  return { top, images: [first, ...others], attestations, strays, indexes };
 }
 
 /** What one descriptor leads to, each thing once, in the order in which the documents name it. */
-export interface TreePart extends Pick<ImageTree, "attestations" | "indexes"> {
+export interface TreePart extends Pick<ImageTree, "attestations" | "strays" | "indexes"> {
   readonly images: readonly Image[];
   /** Manifests and indexes that an index names, and that aren't there. */
   readonly absent: readonly Descriptor[];
@@ -108,11 +124,17 @@ export async function readEntries(
 ): Promise<readonly TreePart[]> {
   const walk = new Walk(blobs, signal, blobs.has);
   const parts: TreePart[] = [];
-  for (const entry of entries) parts.push(await walk.descend(entry, [], true));
+  for (const entry of entries) parts.push(await walk.descend(entry, [], entries));
   return parts;
 }
 
-const nothing: TreePart = { images: [], attestations: [], indexes: [], absent: [] };
+const nothing: TreePart = { images: [], attestations: [], strays: [], indexes: [], absent: [] };
+
+/**
+ * Reads a tree. An entry of an index is an attestation, and passed over, only if nobody could run it: its platform is
+ * unknown/unknown, it is about a manifest of the same index, its config names no system, and none of its layers is that of
+ * an image (BuildKit, docs/attestations/attestation-storage.md).
+ */
 
 class Walk {
   readonly #found = new Map<Digest, Promise<TreePart>>();
@@ -133,11 +155,11 @@ class Walk {
     this.#has = has;
   }
 
-  /** @param isEntry whether something that is no index names it all the same, as `index.json` does */
+  /** @param beside the entries of the index that names it; undefined at the top */
   async descend(
     descriptor: Descriptor,
     above: readonly Digest[],
-    isEntry = above.length > 0,
+    beside?: readonly Descriptor[],
   ): Promise<TreePart> {
     const subject = this.#subject(descriptor);
     if (above.includes(descriptor.digest)) throw new UserError(`${subject}: the index holds itself`);
@@ -146,9 +168,11 @@ class Walk {
         `${subject}: indexes nest more than ${nestedIndexLimit} deep; expected an index of manifests`,
       );
     }
-    const aside = isEntry && !isImageOrIndex(descriptor);
-    if (aside || isAttestation(descriptor)) return { ...nothing, attestations: [descriptor] };
-    if (!this.#has(descriptor)) return { ...nothing, absent: [descriptor] };
+    if (beside !== undefined && !isImageOrIndex(descriptor)) return { ...nothing, strays: [descriptor] };
+    const isAbout = beside !== undefined && isAboutOneOf(descriptor, beside);
+    if (!this.#has(descriptor))
+      return isAbout ? { ...nothing, attestations: [descriptor] } : { ...nothing, absent: [descriptor] };
+    if (isAbout && (await this.#isInert(descriptor))) return { ...nothing, attestations: [descriptor] };
     // Documents are read at the same time: whichever is first, all get the same answer.
     const found = this.#found.get(descriptor.digest) ?? this.#open(descriptor, above);
     this.#found.set(descriptor.digest, found);
@@ -163,7 +187,7 @@ class Walk {
     const found = await mapAtOnce(
       document.index.manifests,
       { limit: readsAtOnce, signal: this.#signal },
-      (child) => this.descend(child, below),
+      (child) => this.descend(child, below, document.index.manifests),
     );
     return {
       images: once(
@@ -172,6 +196,10 @@ class Walk {
       ),
       attestations: once(
         found.flatMap(({ attestations }) => attestations),
+        ({ digest }) => digest,
+      ),
+      strays: once(
+        found.flatMap(({ strays }) => strays),
         ({ digest }) => digest,
       ),
       indexes: once(
@@ -186,13 +214,13 @@ class Walk {
   }
 
   async #image(descriptor: Descriptor, manifestBytes: Uint8Array, manifest: Manifest): Promise<TreePart> {
-    if (!isImageConfig(manifest)) return { ...nothing, attestations: [descriptor] };
+    if (!isImageConfig(manifest)) return { ...nothing, strays: [descriptor] };
     const { where } = this.#blobs;
     for (const layer of manifest.layers) inlineData(layer, where);
     const configBytes = await this.#read(manifest.config);
     const config = parseDocument(ImageConfig, configBytes, `${where}: config ${manifest.config.digest}`);
     const platform = normalPlatform(config);
-    if (isUnknown(platform)) return { ...nothing, attestations: [descriptor] };
+    if (isUnknown(platform)) return { ...nothing, strays: [descriptor] };
     const layers = manifest.layers.length;
     const diffIds = config.rootfs.diff_ids.length;
     if (layers !== diffIds) {
@@ -202,6 +230,22 @@ class Walk {
     }
     const image = { descriptor, manifestBytes, manifest, configBytes, config, platform };
     return { ...nothing, images: [image] };
+  }
+
+  /** Whether a manifest is one that nobody could run, whoever reads it. */
+  async #isInert(descriptor: Descriptor): Promise<boolean> {
+    const subject = this.#subject(descriptor);
+    const document = parseManifestOrIndex(descriptor.mediaType, await this.#read(descriptor), subject);
+    if (document.kind === "index" || document.manifest.layers.some(isImageLayer)) return false;
+    const { config } = document.manifest;
+    const named = parseDocument(
+      NamedSystem,
+      await this.#read(config),
+      `${this.#blobs.where}: config ${config.digest}`,
+    );
+    return [named.os, named.architecture].every(
+      (name) => name === undefined || name === "" || name === "unknown",
+    );
   }
 
   async #read(descriptor: Descriptor): Promise<Uint8Array> {
@@ -233,10 +277,26 @@ function isImageOrIndex({ mediaType }: Descriptor): boolean {
   return isManifestType(mediaType) || isIndexType(mediaType);
 }
 
-/** BuildKit's mark (docs/attestations/attestation-storage.md), and the platform it gives them. */
-function isAttestation({ annotations, platform }: Descriptor): boolean {
-  if (annotations?.["vnd.docker.reference.type"] === "attestation-manifest") return true;
-  return platform !== undefined && isUnknown(platform);
+/** What BuildKit says of an attestation (docs/attestations/attestation-storage.md). */
+function isAboutOneOf(
+  { annotations, platform, mediaType }: Descriptor,
+  beside: readonly Descriptor[],
+): boolean {
+  const about = annotations?.["vnd.docker.reference.digest"];
+  return (
+    isManifestType(mediaType) &&
+    platform !== undefined &&
+    isUnknown(platform) &&
+    beside.some(({ digest }) => digest === about)
+  );
+}
+
+/** As much of any config as says what runs it. */
+const NamedSystem = z.looseObject({ os: z.unknown(), architecture: z.unknown() }).partial();
+
+/** Of any form that readers unpack: OCI's and Docker's, also those that mustn't be distributed. */
+function isImageLayer({ mediaType }: Descriptor): boolean {
+  return /^application\/vnd\.(oci\.image\.layer|docker\.image\.rootfs)\./.test(mediaType);
 }
 
 function isUnknown({ os, architecture }: Platform): boolean {

@@ -18,7 +18,7 @@ export interface ReachableBlob {
  */
 export async function reachableBlobs(
   blobs: Pick<Blobs, "where" | "open">,
-  { indexes, images, attestations }: ImageTree,
+  { indexes, images, attestations, strays }: ImageTree,
   signal: AbortSignal,
 ): Promise<ReachableBlob[]> {
   const found = new Map<Digest, ReachableBlob>();
@@ -31,7 +31,7 @@ export async function reachableBlobs(
     add(image.manifest.config, image.configBytes);
     for (const layer of image.manifest.layers) add(layer);
   }
-  const others = [...attestations];
+  const others = [...attestations, ...strays];
   for (let other = others.shift(); other !== undefined; other = others.shift()) {
     if (found.has(other.digest)) continue;
     if (!isManifestType(other.mediaType) && !isIndexType(other.mediaType)) {

@@ -50,7 +50,7 @@ test("a Windows image, a history of another length and unknown fields are no fau
 test("a config that lacks what an image must have is refused by the field's name", () => {
   const rows: readonly (readonly [unknown, RegExp])[] = [
     [{ ...platform }, /^UserError: config: rootfs: /],
-    [{ ...empty, os: undefined }, /^UserError: config: os: /],
+    [{ ...empty, os: 1 }, /^UserError: config: os: /],
     [{ ...empty, rootfs: { type: "tar", diff_ids: [] } }, /config: rootfs\.type: /],
     [
       { ...empty, rootfs: { type: "layers", diff_ids: ["sha256:../x"] } },
@@ -69,6 +69,29 @@ test("a config that lacks what an image must have is refused by the field's name
     () => parseDocument(ImageConfig, Buffer.alloc(0), "config"),
     /config: expected JSON, found nothing/,
   );
+});
+
+test("JSON with a key twice, or in two cases where readers in Go see one field, is refused", () => {
+  const read = (text: string) => () => parseDocument(ImageConfig, Buffer.from(text), "it");
+  const rest = `"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":[]}`;
+  const refused = [
+    `{${rest},"os":"windows"}`,
+    `{${rest},"OS":"windows"}`,
+    `{${rest},"o\\u0073":"windows"}`,
+    `{${rest},"o\u017f":"windows"}`,
+    `{${rest},"config":{"Env":[],"env":["A=b"]}}`,
+    `{${rest},"config":{"Labels":{"a":"1","a":"2"}}}`,
+    `{${rest},"history":[{"created_by":"x","Created_By":"y"}]}`,
+  ];
+  for (const text of refused) assert.throws(read(text), /it: has the key ".*" twice/, text);
+  const taken = [
+    `{${rest},"config":{"Labels":{"a":"\\"A\\":","A":"{"}},"x":["a","a",{"a":1},{"a":2}]}`,
+    `{${rest},"config":{"ExposedPorts":{"80/TCP":{},"80/tcp":{}}},"os.version":"os"}`,
+  ];
+  for (const text of taken) assert.doesNotThrow(read(text), text);
+  // Time stays linear in what a document may have at most.
+  const long = `{${rest},"x":${JSON.stringify("\\".repeat(1_900_000))}}`;
+  assert.doesNotThrow(read(long));
 });
 
 test("manifests and indexes are told by their media types, of the OCI and of Docker", () => {

@@ -34,21 +34,92 @@ async function withBlobs(work: (blobs: Blobs) => Promise<void>): Promise<void> {
 
 const architectures = ({ images }: ImageTree) => images.map(({ platform }) => platform.architecture);
 
+const unknown = { os: "unknown", architecture: "unknown" };
+
+interface Attestation {
+  readonly about: Descriptor;
+  readonly config?: object;
+  readonly layerType?: string;
+  readonly entry?: Partial<Descriptor>;
+}
+
+/** An attestation as BuildKit writes it (docs/attestations/attestation-storage.md), or with something else in it. */
+async function attestation(
+  folder: string,
+  { about, config, layerType, entry }: Attestation,
+): Promise<Descriptor> {
+  const statement = await writeDocument(folder, layerType ?? "application/vnd.in-toto+json", {
+    about: about.digest,
+  });
+  const rootfs = { type: "layers", diff_ids: [statement.digest] };
+  const manifest = await writeDocument(folder, mediaTypes.ociManifest, {
+    schemaVersion: 2,
+    mediaType: mediaTypes.ociManifest,
+    config: await writeDocument(folder, mediaTypes.ociConfig, { ...unknown, config: {}, rootfs, ...config }),
+    layers: [statement],
+  });
+  const annotations = {
+    "vnd.docker.reference.type": "attestation-manifest",
+    "vnd.docker.reference.digest": about.digest,
+  };
+  return { ...manifest, platform: unknown, annotations, ...entry };
+}
+
 test("the version is the config's digest over every compression, and with attestations", async () => {
   await withBlobs(async ({ folder, index, tree }) => {
     const versions = new Set<string>();
     for (const compression of ["gzip", "zstd", "none"] as const) {
       const image = await writeImage(folder, { ...recipe, compression });
-      const unknown = { os: "unknown", architecture: "unknown" };
-      const marked = { annotations: { "vnd.docker.reference.type": "attestation-manifest" } };
-      const attestation = { mediaType: mediaTypes.ociManifest, digest: image.config.digest, size: 1 };
+      const about = await attestation(folder, { about: image.manifest });
       versions.add(versionOf(await tree(image.manifest)));
       versions.add(versionOf(await tree(await index(image.manifest))));
-      versions.add(versionOf(await tree(await index(image.manifest, { ...attestation, ...marked }))));
-      versions.add(versionOf(await tree(await index({ ...attestation, platform: unknown }, image.manifest))));
+      const attested = await tree(await index(image.manifest, about));
+      assert.deepEqual(attested.attestations, [about]);
+      versions.add(versionOf(attested));
+      versions.add(versionOf(await tree(await index(about, image.manifest))));
       versions.add(image.config.digest);
     }
     assert.equal(versions.size, 1);
+  });
+});
+
+test("what only calls itself an attestation isn't passed over: the version is then the index's digest", async () => {
+  await withBlobs(async ({ folder, index, tree }) => {
+    const good = await writeImage(folder, recipe);
+    const evil = await writeImage(folder, { layers: [[{ name: "file", content: "evil" }]] });
+    const about = good.manifest;
+    const { annotations } = await attestation(folder, { about });
+    const entries: readonly Descriptor[] = [
+      // A runnable image by its platform, by its config alone, and by its layers alone.
+      { ...evil.manifest, ...(annotations && { annotations }) },
+      { ...evil.manifest, platform: unknown, ...(annotations && { annotations }) },
+      await attestation(folder, { about, config: { os: "linux", architecture: "amd64" } }),
+      await attestation(folder, { about, config: { architecture: "amd64" } }),
+      await attestation(folder, { about, layerType: mediaTypes.ociLayerGzip }),
+      await attestation(folder, { about, layerType: mediaTypes.dockerLayerGzip }),
+      // About nothing of this index.
+      await attestation(folder, { about: evil.manifest }),
+      await attestation(folder, { about, entry: { annotations: {} } }),
+      await attestation(folder, { about, entry: { platform: { os: "linux", architecture: "amd64" } } }),
+      { ...evil.manifest, mediaType: "application/octet-stream" },
+    ];
+    for (const [at, entry] of entries.entries()) {
+      const top = await index(about, entry);
+      const found = await tree(top);
+      assert.equal(versionOf(found), top.digest, `entry ${at}`);
+      assert.deepEqual(found.attestations, [], `entry ${at}`);
+    }
+  });
+});
+
+test("an index of two manifests with one config is refused", async () => {
+  await withBlobs(async ({ folder, index, tree }) => {
+    const one = await writeImage(folder, recipe);
+    const other = await writeImage(folder, { ...recipe, compression: "zstd" });
+    await assert.rejects(
+      tree(await index(one.manifest, other.manifest)),
+      /two manifests with the config sha256:/,
+    );
   });
 });
 
@@ -80,7 +151,7 @@ test("images of nested indexes come in their order, each once, and what else the
     const found = await tree(top);
     assert.deepEqual(architectures(found), ["s390x", "amd64", "arm64"]);
     assert.deepEqual(
-      found.attestations.map(({ digest }) => digest),
+      found.strays.map(({ digest }) => digest),
       [artifact.digest, other.digest],
     );
     assert.equal(found.indexes.length, 3);

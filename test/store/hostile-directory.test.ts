@@ -231,12 +231,12 @@ const rows: readonly Row[] = [
     message: /leads to more than 1000 documents/,
   },
   {
-    what: "an index of attestations alone",
+    what: "an index without an image",
     change: async (victim) => {
       const { folder, image } = victim;
-      const platform = { os: "unknown", architecture: "unknown" };
       const mediaType = mediaTypes.ociIndex;
-      const document = { schemaVersion: 2, mediaType, manifests: [{ ...image.manifest, platform }] };
+      const other = { ...image.config, mediaType: "application/octet-stream" };
+      const document = { schemaVersion: 2, mediaType, manifests: [other] };
       await victim.lead(await writeDocument(folder, mediaType, document));
     },
     message: /leads to no runnable image/,

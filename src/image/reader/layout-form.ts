@@ -121,7 +121,7 @@ async function placeLayout(
   into: PrivateLayout,
 ): Promise<Descriptor> {
   const [only, ...others] = entries;
-  const bare = { top: images[0].descriptor, images, indexes: [], attestations: [] };
+  const bare = { top: images[0].descriptor, images, indexes: [], attestations: [], strays: [] };
   const isComplete = only !== undefined && others.length === 0 && absent.length === 0;
   const whole = isComplete
     ? await wholeTree(files, { ...bare, ...only.part, images }, into.signal)
@@ -143,7 +143,7 @@ async function wholeTree(
   signal: AbortSignal,
 ): Promise<readonly ReachableBlob[] | undefined> {
   const { has } = layoutBlobsOf(files);
-  if (!tree.attestations.every(has)) return undefined;
+  if (![...tree.attestations, ...tree.strays].every(has)) return undefined;
   const all = await reachableBlobs(layoutBlobsOf(files), tree, signal);
   const layers = new Set(tree.images.flatMap(({ manifest }) => manifest.layers.map(({ digest }) => digest)));
   return all.every(

@@ -150,6 +150,9 @@ export function layerOf(child: Child): number {
 /** The same limit as Linux has (path_resolution(7)). */
 const linksLimit = 40;
 
+/** How many paths through symlinks are remembered: 40 links of 4096 bytes make 80,000 steps, for each file behind them. */
+const throughLinksLimit = 1000;
+
 /** Asks the disk about a name that is not a folder: undefined if it doesn't exist, and the target of a symlink. */
 export type Look = (folder: Folder, name: string) => { readonly target: string | undefined } | undefined;
 
@@ -166,6 +169,8 @@ export class TreeModel {
   readonly #settle: () => void;
   #lastId = 0;
   #layer = 0;
+  /** Where paths through symlinks led. Only removing something can change that. */
+  readonly #throughLinks = new Map<string, Folder>();
 
   /** @param settle waits until all files that were added are on the disk; symlinks always are */
   constructor(look: Look, settle: () => void) {
@@ -190,6 +195,7 @@ export class TreeModel {
     let folder = this.root;
     let links = 0;
     let names = parts;
+    let key: string | undefined;
     for (let at = 0; at < names.length; at++) {
       const name = names[at] as string;
       if (name === "" || name === ".") continue;
@@ -202,7 +208,13 @@ export class TreeModel {
         folder = child;
         continue;
       }
-      const target = child !== undefined && isSymlink(child) ? this.#look(folder, name)?.target : undefined;
+      const isLink = child !== undefined && isSymlink(child);
+      if (isLink && key === undefined) {
+        key = parts.join("/");
+        const found = this.#throughLinks.get(key);
+        if (found !== undefined) return found;
+      }
+      const target = isLink ? this.#look(folder, name)?.target : undefined;
       if (target !== undefined) {
         if (++links > linksLimit) throw circle(parts);
         if (target.startsWith("/")) folder = this.root;
@@ -213,6 +225,10 @@ export class TreeModel {
         if (made === undefined) return undefined;
         folder = made;
       }
+    }
+    if (key !== undefined) {
+      if (this.#throughLinks.size === throughLinksLimit) this.#throughLinks.clear();
+      this.#throughLinks.set(key, folder);
     }
     return folder;
   }
@@ -256,6 +272,7 @@ export class TreeModel {
 
   /** Removes a name. */
   remove(parent: Folder, name: string): void {
+    this.#throughLinks.clear();
     if (parent.children?.delete(name) !== true) this.#files.delete(parent.id, name);
   }
 }

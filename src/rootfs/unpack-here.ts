@@ -1,12 +1,16 @@
 import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { TarReader } from "../image/tar/reader.ts";
 import { readDefaults } from "./attributes.ts";
 import { checkDiffId, openCompressed, plainBytes } from "./layer/layer.ts";
 import { close, openHostFolder } from "./syscalls.ts";
 import type { Unpacking } from "./threads/unpack-in-threads.ts";
 import { TreeWriter } from "./tree-writer.ts";
+
+/** Plain bytes whose members are written without looking for an abort in between. */
+const abortCheckBytes = 64 * 1024;
 
 /**
  * Unpacks in this thread, with Node alone. For small images, where starting threads and programs would take longer.
@@ -26,7 +30,12 @@ export async function unpackHere({ layers, destination, step, progress }: Unpack
       const whole = Readable.from([await buffer(bytes)], { objectMode: false });
       for await (const plain of plainBytes({ compression, bytes: whole }, layer.descriptor)) {
         hash.update(plain);
-        tar.write(plain);
+        for (let at = 0; at < plain.length; at += abortCheckBytes) {
+          // Else nothing would hear an abort while many members are written.
+          await nextTurn();
+          step.signal.throwIfAborted();
+          tar.write(plain.subarray(at, at + abortCheckBytes));
+        }
       }
       tar.end();
       checkDiffId(layer, `sha256:${hash.digest("hex")}`);

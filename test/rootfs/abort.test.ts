@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { test } from "node:test";
-import { zstdCompressSync } from "node:zlib";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { type Layer, unpackRootfs } from "../../src/rootfs/unpack.ts";
-import { file, layerOf } from "../support/images/unpacking.ts";
+import { file, folder, layerOf, symlink } from "../support/images/unpacking.ts";
 import { randomBytes, randomFrom } from "../support/runs/random.ts";
 import { createTestStep } from "../support/runs/test-step.ts";
 import { rawHeader, rawTar } from "../support/tar/raw-tar.ts";
@@ -76,5 +76,44 @@ test("an abort ends the unpacking of Zstandard whose next bytes don't come", asy
   const root = join(place.path, "rootfs");
   const unpacking = unpackRootfs({ layers: [{ ...layerOf(tar, blob), open }], destination: root, step });
   await assert.rejects(unpacking, { name: "AbortError" });
+  assert.ok(!existsSync(root));
+});
+
+/** Small when compressed, and much work: so many files behind links that lead to each other by long ways. */
+function filesBehindLinks(files: number, links = 39): Layer {
+  const members = Array.from({ length: links }, (_, at) =>
+    symlink(`l${at}`, "./".repeat(1990) + (at === links - 1 ? "d" : `l${at + 1}`)),
+  );
+  const many = Array.from({ length: files }, (_, at) => file(`${links === 0 ? "d" : "l0"}/${at}`, ""));
+  const tar = rawTar([folder("d"), ...members, ...many]);
+  return layerOf(tar, gzipSync(tar));
+}
+
+test("what is behind many links takes no longer for each file", { timeout: 120_000 }, async () => {
+  const workOf = async (layer: Layer) => {
+    await using place = await createPrivateFolder("test-unpack");
+    const before = process.cpuUsage();
+    await unpackRootfs({ layers: [layer], destination: join(place.path, "rootfs"), step: createTestStep() });
+    assert.ok(existsSync(join(place.path, "rootfs/d/9999")));
+    const { user, system } = process.cpuUsage(before);
+    return user + system;
+  };
+  const plain = await workOf(filesBehindLinks(10_000, 0));
+  // To follow the links anew for each file takes twenty times as long.
+  const linked = await workOf(filesBehindLinks(10_000));
+  assert.ok(linked < 5 * plain, `${linked} µs of work, and ${plain} without links`);
+});
+
+test("a small image hears an abort while its members are written", async () => {
+  await using place = await createPrivateFolder("test-unpack");
+  const step = createTestStep();
+  const layer = filesBehindLinks(60_000);
+  assert.ok(layer.descriptor.size < 1024 * 1024);
+  const root = join(place.path, "rootfs");
+  const unpacking = unpackRootfs({ layers: [layer], destination: root, step });
+  const seen = watch(place.path, { recursive: true });
+  seen.once("change", () => step.abort());
+  await assert.rejects(unpacking, { name: "AbortError" });
+  seen.close();
   assert.ok(!existsSync(root));
 });

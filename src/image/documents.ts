@@ -124,7 +124,7 @@ export function parseManifestOrIndex(
 
 function parseJson(bytes: Uint8Array, subject: string): unknown {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
-  const value = valueOf(text, bytes, subject);
+  const value = jsonValue(text, bytes, subject);
   const key = ambiguousKey(text);
   if (key === undefined) return value;
   throw new UserError(
@@ -132,7 +132,7 @@ function parseJson(bytes: Uint8Array, subject: string): unknown {
   );
 }
 
-function valueOf(text: string, bytes: Uint8Array, subject: string): unknown {
+function jsonValue(text: string, bytes: Uint8Array, subject: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {

@@ -6,9 +6,10 @@ export const text = z
   .transform(String);
 
 /** What stands before a `=` in an argument: build args by their names. */
-export const argNamePattern = "[^=\\s]+$";
+export const argNamePattern = "(?!(true|false)$)[^=\\s]+$";
 export const argName = z.string().regex(new RegExp(`^${argNamePattern}`), {
-  error: 'expected a name without "=" and blanks',
+  error:
+    'expected a name without "=" and blanks, and not true or false, which YAML makes of y, n, yes, no, on and off: put such a name in quotes',
 });
 /** Labels may have blanks in their names, as in Docker. */
 export const labelNamePattern = "[^=]+$";

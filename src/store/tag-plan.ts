@@ -114,8 +114,11 @@ function parseVersion(text: string): Version {
   }
   const version = readVersion(trimmed);
   if (version !== undefined) return version;
+  const fromFile = trimmed.includes("/")
+    ? "; if this is a file's path, load the file by a load_var step and write its ((.:name)) here"
+    : "";
   throw new UserError(
-    `params.version: ${JSON.stringify(trimmed)} is no semantic version; expected one such as 1.2.3 or 1.2.3-rc.1 (semver.org)`,
+    `params.version: ${JSON.stringify(trimmed)} is no semantic version; expected one such as 1.2.3 or 1.2.3-rc.1 (semver.org)${fromFile}`,
   );
 }
 

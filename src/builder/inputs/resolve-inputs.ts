@@ -1,4 +1,4 @@
-import { lstat, mkdir, readdir, realpath, stat } from "node:fs/promises";
+import { lstat, mkdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { writeSmallFile } from "../../host/atomic-write.ts";
 import { errorCode, UserError } from "../../host/errors.ts";
@@ -9,6 +9,7 @@ import type { BuildOptions, SecretSource, SshSource, Strings } from "../plan/opt
 import { checkContextNames, namedContextKey } from "./context-names.ts";
 import { type InputFolder, readInputFile, readInputText, resolveInput } from "./input-folder.ts";
 import type { ContextInput, DockerfileInput, Inputs, LayoutInput, NamedContext } from "./inputs.ts";
+import { adviseOnDockerfile } from "./missing-dockerfile.ts";
 import type { PairsFile } from "./pairs-file.ts";
 import { type Login, readRemoteContext } from "./remote-context.ts";
 import { type BuildPlatforms, wantedPlatforms } from "./wanted-platforms.ts";
@@ -128,12 +129,11 @@ async function findDockerfile(
   if (context.kind === "git" && !(await isInput(folder, options.dockerfile))) return undefined;
   const shown = options.dockerfile ?? join(options.context, "Dockerfile");
   const file = await resolveInput(folder, shown, "dockerfile", "file").catch(async (thrown: unknown) => {
-    if (options.dockerfile !== undefined || !(thrown instanceof UserError) || context.kind === "git")
-      throw thrown;
-    const there = (await readdir(context.path)).filter((name) => /dockerfile|containerfile/i.test(name));
-    const hint = there.length > 0 ? `; the context holds ${there.join(", ")}` : "";
-    throw new UserError(
-      `the context ${JSON.stringify(options.context)} holds no file named Dockerfile: name yours with "dockerfile", as a path from the ${folder.kind}'s folder${hint}`,
+    if (!(thrown instanceof UserError) || context.kind === "git") throw thrown;
+    const { context: named, dockerfile } = options;
+    throw (
+      (await adviseOnDockerfile({ folder, context: named, dockerfile, contextFolder: context.path })) ??
+      thrown
     );
   });
   const content = await readInputFile(folder, shown, "dockerfile", dockerfileLimit);

@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { assertFailedCleanly, type Run, runResource } from "../support/runs/resource.ts";
+
+/** The folder of a put with files of some paths. */
+async function makeInputs(...files: readonly string[]) {
+  const folder = await createPrivateFolder("test-slips");
+  const inputs = join(folder.path, "inputs");
+  await mkdir(inputs);
+  for (const file of files) {
+    await mkdir(join(inputs, file, ".."), { recursive: true });
+    await writeFile(join(inputs, file), "FROM scratch\nCOPY Dockerfile /\n");
+  }
+  return {
+    inputs,
+    put: (params: Readonly<Record<string, unknown>>): Promise<Run> =>
+      runResource("out", {
+        args: [inputs],
+        env: { NO_COLOR: "1" },
+        stdin: { source: { directory: join(folder.path, "builds") }, params },
+      }),
+    task: (env: Readonly<Record<string, string>>): Promise<Run> =>
+      runResource("build", { cwd: inputs, outputs: [], env: { NO_COLOR: "1", ...env } }),
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
+}
+
+test("a dockerfile written as a path from the context on is answered with its path", async () => {
+  await using site = await makeInputs("src/Dockerfile", "src/docker/App");
+  for (const [given, path] of [
+    ["Dockerfile", "src/Dockerfile"],
+    ["docker/App", "src/docker/App"],
+  ] as const) {
+    const run = await site.put({ context: "src", dockerfile: given });
+    assertFailedCleanly(
+      run,
+      new RegExp(
+        `dockerfile: there is no file "${given}" in the put's folder, but ${path} is there: write dockerfile: ${path},`,
+      ),
+    );
+    assert.doesNotMatch(run.stderr, /inputs:/);
+  }
+  assertFailedCleanly(
+    await site.task({ CONTEXT: "src", DOCKERFILE: "Dockerfile" }),
+    /^error: DOCKERFILE: there is no file "Dockerfile" in the task's folder, but src\/Dockerfile is there: write DOCKERFILE: src\/Dockerfile,/m,
+  );
+  assertFailedCleanly(
+    await site.put({ context: "src", dockerfile: "other/Dockerfile" }),
+    /artifact "other" is not among/,
+  );
+});
+
+test("without a context the input that has a Dockerfile is suggested", async () => {
+  await using site = await makeInputs("repo/Dockerfile", "other/README");
+  assertFailedCleanly(
+    await site.put({}),
+    /holds no file named Dockerfile: .*; repo has one: write context: repo$/m,
+  );
+  await writeFile(join(site.inputs, "other/Dockerfile"), "");
+  assertFailedCleanly(await site.put({}), /; other has one, repo has one: write context: other or repo$/m);
+});
+
+test("a put without inputs is told of it", async () => {
+  await using site = await makeInputs("repo/Dockerfile");
+  await rm(join(site.inputs, "repo"), { recursive: true });
+  assertFailedCleanly(
+    await site.put({}),
+    /the put has no inputs, so there is no Dockerfile: add "inputs: \[NAME\]"/,
+  );
+});
+
+test("a name that YAML has made a boolean is told to be quoted", async () => {
+  await using site = await makeInputs("repo/Dockerfile");
+  const run = await site.put({ context: "repo", build_args: { false: "1" } });
+  assertFailedCleanly(
+    run,
+    /params\.build_args\.false: .* YAML makes of y, n, yes, no, on and off: put such a name in quotes/,
+  );
+});
+
+test("the path of a file in the place of a version is told how to be read", async () => {
+  await using site = await makeInputs("repo/Dockerfile");
+  const run = await site.put({ context: "repo", version: "version/number" });
+  assertFailedCleanly(
+    run,
+    /params\.version: .* load the file by a load_var step and write its \(\(\.:name\)\) here/,
+  );
+});

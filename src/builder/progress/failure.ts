@@ -24,7 +24,7 @@ export function failureMessage(
   }
   const reason = start === -1 ? (failed?.error ?? "") : said.slice(start).join("\n").slice("error: ".length);
   const excerpt = (start === -1 ? said : said.slice(0, start)).filter((line) => !/^-+$/.test(line));
-  const shown = excerpt.map((line) => shorten(nameDockerfile(line, build), excerptLength));
+  const shown = excerpt.map((line) => shorten(nameDockerfile(line, build), excerptLength).trimEnd());
   // What a push printed is how often it was tried.
   const lines = reason.includes("failed to push ") ? [] : (failed?.lastLines ?? []);
   const output = lines.filter((line) => line !== "");

@@ -120,6 +120,7 @@ test("a base image's bytes and time are told when it takes over a second", () =>
   tell(solve, { vertexes: [vertex(from, { started: at(0), completed: at(3) })] });
   assert.match(logged(), /^\[1\/2\] 48\.0 MB pulled and unpacked, 3\.0 s$/m);
   assert.deepEqual(board.timings(), ["  3.0 s      48.0 MB pulled and unpacked of base images"]);
+  assert.deepEqual(solve.end().steps, { run: 0, cached: 0 });
 });
 
 test("export and push are told by themselves, and the slowest first", () => {

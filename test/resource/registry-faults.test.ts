@@ -352,6 +352,19 @@ const rows: readonly Row[] = [
     also: (got) => assert.equal(retried(got, /manifests/), 1),
     within: 4_000,
   },
+  {
+    what: "a layer that was deleted",
+    faults: () => [{ when: layer, happens: answers(404) }],
+    refused:
+      /repository \S+\/app: sha256:\w{64}, a part of this build, was deleted there, by garbage collection/,
+    within: 4_000,
+  },
+  {
+    what: "an image whose manifest was deleted",
+    faults: () => [{ when: asks(/\/manifests\/sha256:/), happens: answers(404) }],
+    refused: /sha256:\w{64}, a part of this build, was deleted there, .* and run the put again/,
+    within: 4_000,
+  },
 ];
 
 for (const { what, faults, refused, said, also, within } of rows) {

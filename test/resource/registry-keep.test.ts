@@ -6,7 +6,7 @@ import type { Digest } from "../../src/image/digest.ts";
 import { ageBuild, buildTags } from "../support/images/aged-build.ts";
 import { regctl } from "../support/images/regctl.ts";
 import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
-import { smallPut } from "../support/runs/small-put.ts";
+import { smallPut, startSmallPut } from "../support/runs/small-put.ts";
 import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
 import { answers, asks, startFaultProxy } from "../support/servers/fault-proxy.ts";
 import { startMemoryRegistry, startRegistry } from "../support/servers/registry.ts";
@@ -199,3 +199,49 @@ for (const [status, code] of [
     versionOf(await get(proxy.host, version));
   });
 }
+
+test("a put that is aborted while it removes builds gives its lease back", async () => {
+  await using registry = await startRegistry();
+  await using proxy = await startFaultProxy(registry.url);
+  const put = putter(proxy.host);
+  for (const content of ["a", "b"]) {
+    await ageBuild(registry.url, "app", versionOf(await put(content)).version, 5);
+  }
+  const isDeleting = Promise.withResolvers<void>();
+  const mayEnd = Promise.withResolvers<void>();
+  let deletions = 0;
+  proxy.inject({
+    when: ({ method, path }) => method === "DELETE" && path.includes("/manifests/"),
+    happens: async (faulty) => {
+      // The first asks whether the registry deletes at all.
+      if (++deletions === 2) {
+        isDeleting.resolve();
+        await mayEnd.promise;
+      }
+      const answer = await faulty.forward();
+      faulty.response.writeHead(answer.status, answer.headers);
+      faulty.response.end(answer.body);
+    },
+  });
+  const started = await startSmallPut({
+    source: {
+      repository: `${proxy.host}/app`,
+      insecure: true,
+      buildkit: { address: daemon.address },
+      keep: { builds: 1 },
+    },
+    dockerfile: "FROM scratch\nCOPY Dockerfile /new\n",
+  });
+  await isDeleting.promise;
+  started.kill("SIGTERM");
+  mayEnd.resolve();
+  const run = await started.result;
+  assert.ok(run.status === 143 || run.status === 0, run.output);
+  const left = await buildTags(registry.url, "app");
+  assert.deepEqual(
+    left.filter((tag) => tag.startsWith(`build-${"0".repeat(32)}`)),
+    [],
+    "a lease is left",
+  );
+  assert.ok(left.length === 1 || left.length === 2, left.join());
+});

@@ -1,3 +1,4 @@
+import { abortBudget } from "../../host/abort-budget.ts";
 import { messageOf, UserError } from "../../host/errors.ts";
 import type { Log } from "../../host/log.ts";
 import { mapAtOnce } from "../../host/map-at-once.ts";
@@ -46,14 +47,8 @@ export async function pruneBuilds({ opened, keep, log, build, signal }: PruneOpt
     const old = await findOldBuilds(opened, keep, { build, signal });
     if (old.length === 0) return;
     await proveDeletable(client, signal);
-    const lease = await takeLease(client, build.targets[0].descriptor, signal);
-    if (lease === undefined) return;
-    const removed = await removeAll(client, old, signal).catch(async (thrown: unknown) => {
-      // A request that was cut may still be under way: then the lease stays until it runs out.
-      if (!(thrown instanceof RegistryFailure && thrown.retryable)) await lease.release(signal);
-      throw thrown;
-    });
-    await lease.release(signal);
+    const removed = await removeUnderLease(opened, old, { build, signal });
+    if (removed === undefined) return;
     log.line(`keep: removed ${removed} old ${removed === 1 ? "build" : "builds"} from ${blobs.where}`);
   } catch (thrown) {
     signal.throwIfAborted();
@@ -62,6 +57,42 @@ export async function pruneBuilds({ opened, keep, log, build, signal }: PruneOpt
       `keep: old builds stay in ${blobs.where}: ${messageOf(thrown)}. Where the registry doesn't delete, or not for this user, remove keep and give the registry a rule for tags with build- (docs/cleaning-up.md)`,
     );
   }
+}
+
+/** Undefined when another put is removing builds. */
+async function removeUnderLease(
+  { client }: OpenedRepository,
+  old: readonly FoundBuild[],
+  { build, signal }: { build: Build; signal: AbortSignal },
+): Promise<number | undefined> {
+  // An abort lets the deletion under way end, and gives the lease back.
+  using late = abortedLater(signal, abortBudget.child);
+  const lease = await takeLease(client, build.targets[0].descriptor, late.signal);
+  if (lease === undefined) return undefined;
+  const removed = await removeAll(client, old, { signal, late: late.signal }).catch(
+    async (thrown: unknown) => {
+      // A request that was cut may still be under way: then the lease stays until it runs out.
+      if (!(thrown instanceof RegistryFailure && thrown.retryable)) await lease.release(late.signal);
+      throw thrown;
+    },
+  );
+  await lease.release(late.signal);
+  signal.throwIfAborted();
+  return removed;
+}
+
+/** A signal that is aborted so many milliseconds after another. */
+function abortedLater(
+  signal: AbortSignal,
+  milliseconds: number,
+): Disposable & { readonly signal: AbortSignal } {
+  const controller = new AbortController();
+  const later = () => setTimeout(() => controller.abort(signal.reason), milliseconds).unref();
+  signal.addEventListener("abort", later, { once: true });
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]: () => signal.removeEventListener("abort", later),
+  };
 }
 
 async function findOldBuilds(
@@ -102,15 +133,15 @@ async function proveDeletable(client: RegistryClient, signal: AbortSignal): Prom
 async function removeAll(
   client: RegistryClient,
   builds: readonly FoundBuild[],
-  signal: AbortSignal,
+  { signal, late }: { signal: AbortSignal; late: AbortSignal },
 ): Promise<number> {
   const end = performance.now() + pruneTime;
   let removed = 0;
   for (const { name, digest } of builds) {
-    if (performance.now() > end) break;
+    if (signal.aborted || performance.now() > end) break;
     // Another put may have stored it again.
-    if ((await taggedDigest(client, name, signal)) !== digest) continue;
-    await deleteManifest(client, { digest, tag: name }, signal);
+    if ((await taggedDigest(client, name, late)) !== digest) continue;
+    await deleteManifest(client, { digest, tag: name }, late);
     removed++;
   }
   return removed;

@@ -92,12 +92,13 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
     step.log.line(`${replaced} can't read images of the inputs: BuildKit's own frontend takes its place`);
   const stage = held.use(await store.stage(step.signal));
   const solves = planBuild(options, inputs);
-  const mounts = await openCacheMounts({
+  await using mounts = await openCacheMounts({
     step,
     builder: { ...builder, cache },
     solves,
     isOwn: run.daemons.kind === "own",
     dockerfile: inputs.dockerfile?.text,
+    canHold: options.progress !== "plain",
     stall: timeouts.stall,
   });
   const results = await solveAll({
@@ -107,6 +108,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
     described: describeBuild(inputs, { shown: options.context, access: run.access }),
     style: options.progress,
     timeouts,
+    hold: mounts?.hold,
     exporter: async (target) => (run.isExported?.(target) === false ? undefined : stage.exporter(target)),
     merge: async (built) =>
       stage.add(await mergedIndex(stage.blobs, built, step.signal), mediaTypes.ociIndex),

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { makeSite, metadataOf, result, type Site } from "../support/runs/put-and-get.ts";
 import { type Run, responseOf } from "../support/runs/resource.ts";
 import { startBuildkitd } from "../support/servers/buildkit.ts";
+import { asks, startFaultProxy } from "../support/servers/fault-proxy.ts";
 import { startRegistry } from "../support/servers/registry.ts";
 
 /** Each build adds a line to a file in each mount, and shows what was there before. */
@@ -176,4 +177,40 @@ test("mounts that can't be copied are named, and a BuildKit elsewhere keeps its 
   const elsewhere = await site.put({}, { buildkit: { address: daemon.address } });
   assert.match(elsewhere.stderr, /^cache mounts: left to the BuildKit elsewhere/m);
   assert.doesNotMatch(registry.log(), /PUT \S*buildcache\.mounts/);
+});
+
+test("a step that comes before its mount is restored is begun anew, and content that doesn't come is done without", async () => {
+  await using registry = await startRegistry();
+  await using proxy = await startFaultProxy(registry.url);
+  const store = { repository: `${proxy.host}/team/app`, insecure: true, cache: { mounts: true } };
+  await using site = await makeSite(counting("--mount=type=cache,target=/m"), store);
+  await site.put({ build_args: { round: "1" } });
+  /** Asks for what the list or the mount's content is in. */
+  const asksMounts = async () => {
+    const manifest = await fetch(`${registry.url}/v2/team/app/manifests/buildcache.mounts`, {
+      headers: { accept: "application/vnd.oci.image.manifest.v1+json" },
+    });
+    const { layers } = (await manifest.json()) as { layers: { digest: string }[] };
+    return asks(new RegExp(layers.map(({ digest }) => digest).join("|")), "GET");
+  };
+  const { promise: mayAnswer, resolve } = Promise.withResolvers<void>();
+  proxy.inject({
+    when: await asksMounts(),
+    happens: async (faulty) => {
+      await mayAnswer;
+      const { status, headers, body } = await faulty.forward();
+      faulty.response.writeHead(status, headers).end(body);
+    },
+  });
+  const second = await site.startPut({ build_args: { round: "2" } });
+  await second.wrote(/\] RUN --mount=type=cache/);
+  resolve();
+  const run = await second.result;
+  assert.deepEqual((await result(await site.get(run))).trim().split("\n"), ["1", "2"]);
+  assert.match(said(run) ?? "", /1 restored, 2 B; 1 saved, 4 B/);
+  assert.match(metadataOf(run, "steps") ?? "", /^1 run/);
+  proxy.inject({ when: await asksMounts(), happens: () => {} });
+  const stuck = await site.put({ build_args: { round: "3" } }, { timeouts: { stall: 2 } });
+  assert.match(stuck.stderr, /warning: .*cache mount.*: no sign of life for 2\.0 s/);
+  assert.deepEqual((await result(await site.get(stuck))).trim().split("\n"), ["3"]);
 });

@@ -26,6 +26,8 @@ export interface FoundMounts {
   readonly mounts: readonly CacheMount[];
   /** Ids or targets of those that can't be copied, each with the reason. */
   readonly leftOut: readonly string[];
+  /** Whether a step would begin with an empty mount of its own while another step uses it (`sharing=private`). */
+  readonly isPrivate: boolean;
 }
 
 /**
@@ -36,17 +38,19 @@ export function findMounts(find: FindMounts): FoundMounts {
   const instructions = readInstructions(find.dockerfile);
   const mounts = new Map<string, CacheMount>();
   const leftOut = new Set<string>();
+  let isPrivate = false;
   for (const platform of find.platforms) {
     const stages = readStages(instructions, find, platform);
     const needed = neededStages(stages, find.targets);
     for (const stage of stages.filter((one) => needed.has(one))) {
-      for (const { mount, problem } of stage.mounts) {
+      for (const { mount, problem, sharing } of stage.mounts) {
+        isPrivate ||= sharing === "private";
         if (mount !== undefined) mounts.set(mountKey(mount), mount);
         if (problem !== undefined) leftOut.add(problem);
       }
     }
   }
-  return { mounts: [...mounts.values()], leftOut: [...leftOut] };
+  return { mounts: [...mounts.values()], leftOut: [...leftOut], isPrivate };
 }
 
 /** Tells a mount from all others of the same namespace. */
@@ -54,11 +58,17 @@ export function mountKey({ id, ownership }: CacheMount): string {
   return ownership === "" ? id : `${id},${ownership}`;
 }
 
+interface FoundMount {
+  readonly mount?: CacheMount;
+  readonly problem?: string;
+  readonly sharing?: string | undefined;
+}
+
 interface DockerfileStage {
   readonly name: string | undefined;
   /** Stages or images that it is made of. */
   readonly parents: string[];
-  readonly mounts: { readonly mount?: CacheMount; readonly problem?: string }[];
+  readonly mounts: FoundMount[];
   /** What its instructions see; a stage that begins with it sees the same. */
   readonly variables: Map<string, string>;
 }
@@ -152,7 +162,7 @@ const aliases: ReadonlyMap<string, string> = new Map([
 /** It becomes part of a Dockerfile of ours. */
 const plainId = /^[^\s"'`\\$,#]{1,512}$/;
 
-function readMount(fields: ReadonlyMap<string, string | undefined>): DockerfileStage["mounts"][number] {
+function readMount(fields: ReadonlyMap<string, string | undefined>): FoundMount {
   const target = fields.get("target") ?? "";
   const isUnclear = fields.has("id") && fields.get("id") === undefined;
   const id = isUnclear ? "" : fields.get("id") || cleaned(target);
@@ -166,7 +176,7 @@ function readMount(fields: ReadonlyMap<string, string | undefined>): DockerfileS
     if (!pattern.test(value)) return { problem: `${id} (its ${name})` };
     ownership.push(`${name}=${value}`);
   }
-  return { mount: { id, ownership: ownership.join(",") } };
+  return { mount: { id, ownership: ownership.join(",") }, sharing: fields.get("sharing")?.toLowerCase() };
 }
 
 const numbers = [

@@ -6,7 +6,14 @@ import type { StepContext } from "../../host/step-context.ts";
 import { formatPlatform, hostPlatform } from "../../image/platform.ts";
 import type { Builder } from "../builder.ts";
 import type { Solve } from "../plan/plan.ts";
-import { type DaemonMounts, type RestoredMounts, restoreMounts, saveMounts } from "./cache-mounts.ts";
+import type { StepHold } from "../solve/request.ts";
+import {
+  type DaemonMounts,
+  type RestoredMounts,
+  restoreMounts,
+  type SavedReport,
+  saveMounts,
+} from "./cache-mounts.ts";
 import { findMounts } from "./find-mounts.ts";
 
 export interface OpenMounts {
@@ -17,19 +24,23 @@ export interface OpenMounts {
   readonly isOwn: boolean;
   /** Undefined when it isn't here to be looked at. */
   readonly dockerfile: string | undefined;
+  /** Whether a step that begins too early is seen; else the build begins when all is restored. */
+  readonly canHold: boolean;
   /** Milliseconds of silence after which content is done without. */
   readonly stall: number;
 }
 
-/** The cache mounts of a build, beside its layer cache. */
-export interface CacheMounts {
+/** The cache mounts of a build, beside its layer cache. Disposing ends what is still under way. */
+export interface CacheMounts extends AsyncDisposable {
+  /** Holds back the steps that use them until they are restored. */
+  readonly hold: StepHold;
   /** After the build. @param steps how many of its instructions were run: without any, no mount has changed */
   save(steps: number): Promise<void>;
 }
 
 /**
- * Restores the cache mounts that a build can use, on the daemon of its own. No trouble with them fails a build: it is
- * logged, and a mount begins empty.
+ * Begins to restore the cache mounts that a build can use, on the daemon of its own, at the same time as the build's
+ * first steps. No trouble with them fails a build: it is logged, and a mount begins empty.
  * @returns undefined where there is nothing to restore or save
  */
 export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | undefined> {
@@ -68,10 +79,11 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
     );
     return undefined;
   }
+  const stopped = new AbortController();
   const [share] = await builder.pool.share(solves[0].target, solves[0].platforms);
   const daemon: DaemonMounts = {
     context: {
-      step,
+      step: { ...step, signal: AbortSignal.any([step.signal, stopped.signal]) },
       engine: share.engines[0],
       env: { ...step.env, ...builder.registries.env, ...builder.cache.clientEnv },
       authTls: builder.authTls,
@@ -84,18 +96,81 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
     mounts: found.mounts,
     locations,
   };
-  const before = await restoreMounts(daemon);
-  return { save: (steps) => saveAndTell(daemon, before, steps) };
+  const mounts = new MountsOfBuild(daemon, stopped, solves.length);
+  if (found.isPrivate || !open.canHold) await mounts.hold.released;
+  return mounts;
 }
 
-async function saveAndTell(daemon: DaemonMounts, before: RestoredMounts, steps: number): Promise<void> {
-  const { saved, bytes } = steps === 0 ? { saved: 0, bytes: 0 } : await saveMounts(daemon, before);
-  const restored = [...before.restored.values()];
-  const sum = restored.reduce((total, size) => total + size, 0);
-  daemon.context.step.log.line(
-    `cache mounts: ${restored.length} restored, ${formatBytes(sum)}; ${saved} saved, ${formatBytes(bytes)}`,
-  );
+/** A step that uses a cache mount, as BuildKit names it. */
+const usesMount = /^RUN .*--mount=\S*\btype=cache\b/i;
+/** What BuildKit does when all steps are done. */
+const isExport = /^exporting to /;
+
+class MountsOfBuild implements CacheMounts {
+  readonly hold: StepHold;
+  readonly #daemon: DaemonMounts;
+  readonly #stopped: AbortController;
+  /** Undefined when it was stopped. */
+  readonly #restored: Promise<RestoredMounts | undefined>;
+  #isRestored = false;
+  #saving: Promise<SavedReport> | undefined;
+
+  constructor(daemon: DaemonMounts, stopped: AbortController, solves: number) {
+    this.#daemon = daemon;
+    this.#stopped = stopped;
+    const { signal } = daemon.context.step;
+    this.#restored = restoreMounts(daemon).catch((thrown: unknown) => {
+      if (signal.aborted) return undefined;
+      throw thrown;
+    });
+    this.hold = {
+      released: this.#release(),
+      isHeld: (running) =>
+        !this.#isRestored && running.some(({ isInstruction, text }) => isInstruction && usesMount.test(text)),
+      isRunning: (running) => {
+        // Of several solves one may still be at its steps.
+        if (solves === 1 && running.some(({ text }) => isExport.test(text))) void this.#saveOnce();
+      },
+    };
+  }
+
+  async save(steps: number): Promise<void> {
+    if (steps === 0) this.#stopped.abort();
+    const { saved, bytes } = steps === 0 ? nothingSaved : await this.#saveOnce();
+    const restored = [...((await this.#restored)?.restored.values() ?? [])];
+    const sum = restored.reduce((total, size) => total + size, 0);
+    this.#daemon.context.step.log.line(
+      `cache mounts: ${restored.length} restored, ${formatBytes(sum)}; ${saved} saved, ${formatBytes(bytes)}`,
+    );
+  }
+
+  async #release(): Promise<void> {
+    await this.#restored;
+    this.#isRestored = true;
+  }
+
+  #saveOnce(): Promise<SavedReport> {
+    this.#saving ??= this.#save();
+    return this.#saving;
+  }
+
+  async #save(): Promise<SavedReport> {
+    const before = await this.#restored;
+    const { signal } = this.#daemon.context.step;
+    if (before === undefined || signal.aborted) return nothingSaved;
+    return saveMounts(this.#daemon, before).catch((thrown: unknown) => {
+      if (signal.aborted) return nothingSaved;
+      throw thrown;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped.abort();
+    await Promise.allSettled([this.#restored, this.#saving]);
+  }
 }
+
+const nothingSaved: SavedReport = { saved: 0, bytes: 0 };
 
 /** A folder with busybox alone, for steps that begin with nothing. */
 async function makeTools(workspace: string, step: StepContext): Promise<string | undefined> {

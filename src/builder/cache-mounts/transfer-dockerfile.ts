@@ -67,9 +67,12 @@ export function measuringDockerfile(mounts: readonly CacheMount[], nonce: string
   return `${stages.join("")}FROM scratch\n${all.join("")}`;
 }
 
-/** A step that puts saved content into its mount, unless that has content already, and reports `cache-mount BYTES FILES`. */
+/**
+ * A step that puts saved content into its mount, and reports `cache-mount BYTES FILES`. What is there comes from a step
+ * that began too early, and was ended.
+ */
 export function restoringDockerfile(saved: SavedContent, nonce: string): string {
-  const script = `if [ -z "$(${box} ls -A /mount)" ]; then ${box} cp -a /saved/. /mount/; cd /saved; echo "${reportMark} $(${measureFiles})"; fi`;
+  const script = `${box} find /mount -mindepth 1 -maxdepth 1 -exec ${box} rm -rf {} +; ${box} cp -a /saved/. /mount/; cd /saved; echo "${reportMark} $(${measureFiles})"`;
   const flags = ["--mount=type=bind,from=saved,source=/saved,target=/saved", mountFlag(saved.mount)];
   return `${savedStage("saved", saved)}FROM scratch\n${containerStep(flags, script, nonce)}\n`;
 }

@@ -73,8 +73,7 @@ export async function runTransfer(context: TransferContext, transfer: Transfer):
   });
   const told = new Told();
   child.stderr.on("data", (bytes: Buffer) => {
-    timer.refresh();
-    told.write(bytes);
+    if (told.write(bytes)) timer.refresh();
   });
   const ended = await child.finally(() => clearTimeout(timer));
   step.signal.throwIfAborted();
@@ -129,12 +128,21 @@ class Told {
   readonly #lines = new LineSplitter();
   readonly #output = new Map<string, string>();
   readonly #words: string[] = [];
+  readonly #heard = new Set<string>();
   #failure: string | undefined;
   unwritten: string | undefined;
   isImported = false;
 
-  write(bytes: Buffer): void {
-    for (const line of this.#lines.write(bytes)) this.#take(line);
+  /** @returns whether there was news: a fetch that has stopped is told of again and again */
+  write(bytes: Buffer): boolean {
+    let isNews = false;
+    for (const line of this.#lines.write(bytes)) {
+      this.#take(line);
+      const heard = withoutTimes(line);
+      isNews ||= !this.#heard.has(heard);
+      this.#heard.add(heard);
+    }
+    return isNews;
   }
 
   #take(line: string): void {
@@ -167,6 +175,10 @@ class Told {
       }),
     );
   }
+}
+
+function withoutTimes(line: string): string {
+  return line.replaceAll(/"\d{4}-\d\d-\d\dT[^"]*"/g, "");
 }
 
 function shown(text: string): string {

@@ -5,6 +5,7 @@ import type { Timeouts } from "../../registry/retry.ts";
 import type { Builder } from "../builder.ts";
 import type { Solve } from "../plan/plan.ts";
 import type { FailedBuild } from "../progress/failed-build.ts";
+import type { StepName } from "../progress/step.ts";
 
 /** What is asked of BuildKit for one build: all its targets, and where their results go. */
 export interface SolveRequest {
@@ -21,4 +22,14 @@ export interface SolveRequest {
   readonly merge: (built: readonly Descriptor[]) => Promise<Descriptor>;
   /** How long other machines are waited for; the retries of pushes among it. */
   readonly timeouts: Timeouts;
+  readonly hold: StepHold | undefined;
+}
+
+/** Steps that something else has to be done for first, at the same time as the steps before them. */
+export interface StepHold {
+  /** Whether one of the running steps has begun too early: then its solve is ended, and begun anew after `released`. */
+  isHeld(running: readonly StepName[]): boolean;
+  readonly released: Promise<void>;
+  /** Told what is running, for what can be done beside the export. */
+  isRunning(running: readonly StepName[]): void;
 }

@@ -10,6 +10,7 @@ import type { Engine } from "../engine/engine.ts";
 import { whatToInstall } from "../engine/old-programs.ts";
 import { buildArguments, type SolveRun } from "../plan/arguments.ts";
 import type { FollowedSolve, SolveSummary } from "../progress/followed-solve.ts";
+import type { StepHold } from "./request.ts";
 import { type StallLimits, watchForStalls } from "./stall-watchdog.ts";
 
 /** One solve on one daemon. */
@@ -19,11 +20,14 @@ export interface BuildctlRun extends SolveRun {
   /** Credentials are in files and variables of it. */
   readonly env: Environment;
   readonly silence: StallLimits;
+  readonly hold: StepHold | undefined;
 }
 
 /** What one run of buildctl came to. */
 export interface BuildctlOutcome {
   readonly summary: SolveSummary;
+  /** It was ended because a step had begun too early. */
+  readonly isHeld?: boolean;
   /** What was built, where it is (undefined if it was to go nowhere); or why nothing was, in the failing step's and BuildKit's words. */
   readonly result: { readonly descriptor: Descriptor | undefined } | { readonly failure: string };
 }
@@ -32,7 +36,8 @@ export interface BuildctlOutcome {
 export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Promise<BuildctlOutcome> {
   const { step, engine, env, silence } = run;
   using watch = watchForStalls({ engine, progress, silence, log: step.log });
-  const signal = AbortSignal.any([step.signal, watch.signal]);
+  const held = new AbortController();
+  const signal = AbortSignal.any([step.signal, watch.signal, held.signal]);
   const args = [...engine.connection, ...buildArguments(run)];
   const child = startChild({ env, signal }, "buildctl", args, {
     stdout: "ignore",
@@ -42,12 +47,17 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
   child.stderr.on("data", (bytes: Buffer) => {
     watch.heard();
     progress.write(bytes);
+    if (run.hold === undefined) return;
+    const running = progress.running();
+    run.hold.isRunning(running);
+    if (run.hold.isHeld(running)) held.abort();
   });
   const ended = await child;
   const { exitCode } = ended;
   const summary = progress.end();
   step.signal.throwIfAborted();
   if (exitCode === 0) return { summary, result: { descriptor: await resultOf(run) } };
+  if (held.signal.aborted) return { summary, isHeld: true, result: { failure: "held back" } };
   if (watch.signal.aborted) return { summary, result: { failure: String(watch.signal.reason) } };
   if (exitCode === 127) throw new UserError(`buildctl is not on PATH. ${whatToInstall}`);
   if (ended.code === "E2BIG") throw new UserError(argumentsTooLarge(args));

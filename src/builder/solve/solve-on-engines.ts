@@ -102,9 +102,15 @@ async function solveOnce(
     metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),
     authTls: builder.authTls,
     silence: { cache: 10 * timeouts.stall, daemon: 30_000 },
+    hold: request.hold,
   };
   const label = names.length === 0 ? undefined : names.join(" ");
-  return runBuildctl(run, board.follow({ label, platform: part.scope.platform, daemon: engine.where }));
+  const follow = () => board.follow({ label, platform: part.scope.platform, daemon: engine.where });
+  const outcome = await runBuildctl(run, follow());
+  if (outcome.isHeld !== true) return outcome;
+  await request.hold?.released;
+  const { summary, result } = await runBuildctl({ ...run, hold: undefined }, follow());
+  return { summary: joinSummaries([outcome.summary, summary]), result };
 }
 
 /** What several runs of the same solve came to: what one has run, the daemon has for the next. */

@@ -237,9 +237,10 @@ jobs:
 });
 
 test("names that YAML takes for booleans are told as they were written", async () => {
-  const [fault] = await faultsOf(
+  const [fault, ...more] = await faultsOf(
     `${web}jobs:\n- name: build\n  plan:\n  - put: web\n    params: { build_args: { N: x } }\n`,
   );
+  assert.deepEqual(more, []);
   assert.match(fault ?? "", /params\.build_args: YAML reads the name N as false: put it in quotes/);
 });
 

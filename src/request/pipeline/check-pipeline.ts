@@ -74,11 +74,12 @@ function faultsOf(use: Use, { checkParams }: PipelineCheck): PipelineFault[] {
     (value) => read(use, value as Readonly<Record<string, unknown>>, checkParams),
     (message) => pathIn(node, message, subject),
   );
-  return [
-    ...found.map(({ path, message }) => ({ ...locate(node, path), message })),
-    ...oddNames(node, subject),
-    ...(kind === "task" ? strangersOf(node) : []),
-  ];
+  const odds = oddNames(node, subject);
+  // Here it is known how such a name was written, which the step itself isn't told.
+  const others = found
+    .map(({ path, message }) => ({ ...locate(node, path), message }))
+    .filter(({ line, column }) => !odds.some((name) => name.line === line && name.column === column));
+  return [...others, ...odds, ...(kind === "task" ? strangersOf(node) : [])];
 }
 
 function placeIn({ line, column }: Position): Position {

@@ -1,5 +1,6 @@
 import { parse, stringify, type TomlTable, type TomlTableWithoutBigInt } from "smol-toml";
 import { UserError } from "../../host/errors.ts";
+import { unknownConfigKeys } from "./known-config.ts";
 
 /** What our daemon's configuration is made of; the format is buildkitd.toml (BuildKit, docs/buildkitd.toml.md). */
 export interface DaemonConfig {
@@ -52,6 +53,16 @@ export function daemonConfig(config: DaemonConfig): string {
       generated,
     ),
   );
+}
+
+/** What BuildKit ignores of the author's TOML, a message for each text that has such keys. Pure. */
+export function ignoredConfig({ extra }: Pick<DaemonConfig, "extra">): string[] {
+  return extra.flatMap(({ subject, text }) => {
+    const unknown = unknownConfigKeys(parseToml(subject, text));
+    return unknown.length === 0
+      ? []
+      : [`${subject}: BuildKit knows no ${unknown.join(", ")}, and ignores it`];
+  });
 }
 
 function parseToml(subject: string, text: string): TomlTable {

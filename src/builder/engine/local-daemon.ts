@@ -6,7 +6,7 @@ import { UserError } from "../../host/errors.ts";
 import { removeFolder } from "../../host/remove-folder.ts";
 import { settles } from "../../host/settles.ts";
 import type { StepContext } from "../../host/step-context.ts";
-import { type DaemonConfig, daemonConfig } from "./daemon-config.ts";
+import { type DaemonConfig, daemonConfig, ignoredConfig } from "./daemon-config.ts";
 import type { Engine } from "./engine.ts";
 import { sandboxRefusal } from "./launch/gvisor.ts";
 import { launchDaemon } from "./launch/launch-daemon.ts";
@@ -46,6 +46,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
   await using started = new AsyncDisposableStack();
   const root = await stateFolder(options, started);
   const socket = join(workspace, "buildkitd.sock");
+  for (const warning of ignoredConfig(options)) step.log.warn(warning);
   const config = await writeConfig(options, { launcher, root, socket });
   const log = new LogTail(64 * 1024);
   const command = ["buildkitd", "--config", config] as const;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parse as parseToml } from "smol-toml";
-import { daemonConfig } from "../../../src/builder/engine/daemon-config.ts";
+import { daemonConfig, ignoredConfig } from "../../../src/builder/engine/daemon-config.ts";
 
 /** As plain objects: the parser's have no prototype. */
 function parse(toml: string): Record<string, unknown> {
@@ -69,4 +69,43 @@ test("a host name with quotes and line breaks stays one key", () => {
   const host = 'x"]\n[worker.oci]\nbinary = "/evil';
   const merged = parse(daemonConfig({ ...plain, registries: new Map([[host, { http: true }]]) }));
   assert.deepEqual(merged["registry"], { [host]: { http: true } });
+});
+
+/** What is warned of in this TOML. */
+const ignored = (text: string) => ignoredConfig({ extra: [{ subject: "buildkit_config", text }] });
+
+test("keys that BuildKit doesn't know are warned of, with those that may be meant", () => {
+  assert.deepEqual(ignored("max-paralelism = 4\n[worker.oci]\nmax-paralelism = 4\ngcc = true"), [
+    "buildkit_config: BuildKit knows no max-paralelism, worker.oci.max-paralelism (did you mean max-parallelism?), worker.oci.gcc (did you mean gc?), and ignores it",
+  ]);
+  assert.match(
+    ignored('[registry."a.example"]\nmirror = ["b"]')[0] ?? "",
+    /registry\."a\.example"\.mirror \(did you mean mirrors\?\)/,
+  );
+  assert.match(
+    ignored("[[worker.oci.gcpolicy]]\nkeepbytes = 1\nkeepDays = 2")[0] ?? "",
+    /gcpolicy\.keepDays/,
+  );
+});
+
+test("what BuildKit knows is not warned of", () => {
+  const text = `
+    debug = true
+    [log]
+    format = "json"
+    [worker.oci]
+    max-parallelism = 4
+    Snapshotter = "native"
+    labels = { any = "thing" }
+    [[worker.oci.gcpolicy]]
+    keepDuration = "48h"
+    filters = ["type==exec.cachemount"]
+    [registry."a.example:5000"]
+    mirrors = ["b.example"]
+    [[registry."a.example:5000".keypair]]
+    key = "/k"
+    cert = "/c"
+    [frontend."gateway.v0"]
+    enabled = false`;
+  assert.deepEqual(ignored(text), []);
 });

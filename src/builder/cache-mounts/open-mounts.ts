@@ -120,8 +120,9 @@ class MountsOfBuild implements CacheMounts {
     this.#stopped = stopped;
     const { signal } = daemon.context.step;
     this.#restored = restoreMounts(daemon).catch((thrown: unknown) => {
-      if (signal.aborted) return undefined;
-      throw thrown;
+      // A full disk, for one; the build may still do without.
+      if (!signal.aborted) daemon.context.step.log.warn(`cache mounts not restored: ${String(thrown)}`);
+      return undefined;
     });
     this.hold = {
       released: this.#release(),

@@ -12,6 +12,7 @@ import { type AuthTlsContext, authTlsContexts, registryBlocks } from "./engine/r
 import { type RemoteBuildKit, reachRemoteDaemon } from "./engine/remote-daemon.ts";
 import type { Sandbox } from "./engine/sandbox.ts";
 import type { LayerCache } from "./plan/layer-cache.ts";
+import { daemonEnvironment } from "./program-environment.ts";
 
 /** Where to build. */
 export type Daemons =
@@ -96,11 +97,7 @@ async function openPool(
       registries: registryBlocks(options.access, registries),
       extra: options.daemonConfig,
       sandbox: daemons.sandbox,
-      // The daemon leaves sockets of ssh agents in its folder for temporary files.
-      env: { ...step.env, ...registries.env, ...cacheEnv, ...unlimitedLogs, TMPDIR: workspace },
+      env: daemonEnvironment(step, registries, { cacheEnv, workspace }),
     }),
   );
 }
-
-/** BuildKit cuts a step's log at 2 MiB unless told otherwise, and the error is what stands at its end. */
-const unlimitedLogs = { BUILDKIT_STEP_LOG_MAX_SIZE: "-1", BUILDKIT_STEP_LOG_MAX_SPEED: "-1" };

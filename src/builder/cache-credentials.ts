@@ -15,16 +15,16 @@ const keys = {
  * starts, so AWS's are in a file of the private folder, which their libraries take as well; Azure's take only variables.
  */
 export async function cacheEnvironment(
-  { daemonEnv }: Pick<LayerCache, "daemonEnv">,
+  { ownDaemonEnv }: Pick<LayerCache, "ownDaemonEnv">,
   workspace: string,
 ): Promise<Environment> {
   const lines = Object.entries(keys).flatMap(([name, key]) =>
-    daemonEnv[name] === undefined ? [] : [`${key} = ${daemonEnv[name]}`],
+    ownDaemonEnv[name] === undefined ? [] : [`${key} = ${ownDaemonEnv[name]}`],
   );
-  if (lines.length === 0) return daemonEnv;
+  if (lines.length === 0) return ownDaemonEnv;
   const file = join(workspace, "cache-credentials");
   await writeSmallFile(file, `[layer-cache]\n${lines.join("\n")}\n`, { mode: 0o600, flag: "wx" });
   // The step's own variables, if it has any, would go before the file.
   const none = Object.fromEntries(Object.keys(keys).map((name) => [name, undefined]));
-  return { ...daemonEnv, ...none, AWS_SHARED_CREDENTIALS_FILE: file, AWS_PROFILE: "layer-cache" };
+  return { ...ownDaemonEnv, ...none, AWS_SHARED_CREDENTIALS_FILE: file, AWS_PROFILE: "layer-cache" };
 }

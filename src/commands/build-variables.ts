@@ -1,4 +1,4 @@
-import type { BuildOptions, Strings } from "../builder/plan/options.ts";
+import type { BuildOptions, Strings } from "../builder/plan/build-options.ts";
 import { UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
 

@@ -1,8 +1,8 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { InputFolder } from "../builder/inputs/input-folder.ts";
-import { dropForeignCache, keptCache } from "../builder/local-cache.ts";
-import { noCache } from "../builder/plan/layer-cache.ts";
+import { noLayerCache } from "../builder/plan/layer-cache.ts";
+import { dropForeignCache, folderCache } from "../builder/task-cache.ts";
 import { type DeliverTarget, deliverAll } from "../delivery/deliver.ts";
 import { decideTarget } from "../delivery/target-content.ts";
 import { checkTargetNames, taskFolders } from "../delivery/target-names.ts";
@@ -61,9 +61,9 @@ async function buildTask(started: StepContext): Promise<void> {
       folder: inputs,
       access: await taskAccess(started.env, inputs),
       daemons: { kind: "own", sandbox: readTaskSandbox(started.env) },
-      cache: kept === undefined ? noCache : keptCache(kept),
+      cache: kept === undefined ? noLayerCache : folderCache(kept),
       buildkitConfig: undefined,
-      keptCache: kept,
+      cacheFolder: kept,
       store,
       isExported: (target) => outputs.has(target === "" ? mainOutput : target),
       timeouts: {},

@@ -41,7 +41,7 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
     daemons: source.daemons,
     cache: source.cache,
     buildkitConfig: source.buildkitConfig,
-    keptCache: undefined,
+    cacheFolder: undefined,
     store,
     timeouts: source.timeouts,
   });

@@ -1,6 +1,6 @@
 import type { CacheLocation, LayerCache } from "../builder/plan/layer-cache.ts";
 import { formatReference } from "../image/reference.ts";
-import { type ProbeOptions, probeRegistry } from "../registry/probe.ts";
+import { type ProbeOptions, probeRegistry } from "../registry/probe-registry.ts";
 
 /**
  * The layer cache without places whose registry takes a request and never answers, which is said. BuildKit would wait

@@ -1,16 +1,16 @@
 import { type Daemons, openBuilder } from "../builder/builder.ts";
 import { openCacheMounts } from "../builder/cache-mounts/open-mounts.ts";
-import { refuseWhatIsLacking } from "../builder/engine/limits.ts";
+import { checkEngineLimits } from "../builder/engine/limits.ts";
 import type { InputFolder } from "../builder/inputs/input-folder.ts";
 import { resolveInputs } from "../builder/inputs/resolve-inputs.ts";
 import type { BuildPlatforms } from "../builder/inputs/wanted-platforms.ts";
-import { dropUnused } from "../builder/local-cache.ts";
+import type { BuildOptions } from "../builder/plan/build-options.ts";
 import { replacedFrontend } from "../builder/plan/frontend.ts";
 import type { LayerCache } from "../builder/plan/layer-cache.ts";
-import type { BuildOptions } from "../builder/plan/options.ts";
 import { planBuild } from "../builder/plan/plan.ts";
 import { describeBuild } from "../builder/solve/describe-build.ts";
 import { type SolveResult, solveAll } from "../builder/solve/solve-all.ts";
+import { dropUnused } from "../builder/task-cache.ts";
 import { concurrently } from "../host/concurrently.ts";
 import { UserError } from "../host/errors.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
@@ -21,9 +21,9 @@ import { mergedIndex } from "../image/merge-index.ts";
 import { hostPlatform } from "../image/platform.ts";
 import type { RegistryAccess } from "../registry/access.ts";
 import { withMirrors } from "../registry/mirrors.ts";
-import { defaultTimeouts, type Timeouts } from "../registry/retry.ts";
+import { defaultTimeouts, type Timeouts } from "../registry/retry-policy.ts";
 import type { Stage, Store } from "../store/store.ts";
-import { warnOfArgs } from "./arg-warnings.ts";
+import { warnOfArgs } from "./build-arg-warnings.ts";
 import { expandBuildVariables } from "./build-variables.ts";
 import { responsiveCaches } from "./responsive-caches.ts";
 
@@ -37,7 +37,7 @@ export interface RunBuild {
   /** TOML for a daemon of our own, from the source. */
   readonly buildkitConfig: string | undefined;
   /** A folder, inside the inputs' folder perhaps, in which {@link cache} is kept from one run to the next. */
-  readonly keptCache: string | undefined;
+  readonly cacheFolder: string | undefined;
   readonly store: Store;
   /** Whether what is built of a target is wanted, the main one an empty name; by default all is. */
   readonly isExported?: (target: string) => boolean;
@@ -72,7 +72,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
         workspace,
         platforms: buildPlatforms(options.platforms, run),
         env: step.env,
-        excluded: run.keptCache,
+        excluded: run.cacheFolder,
         log: step.log,
         signal,
       }),
@@ -85,7 +85,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   if (limited !== undefined) {
     const own = hostPlatform(step.arch);
     const dockerfile = inputs.dockerfile?.text;
-    refuseWhatIsLacking(limited, { ...options, own, dockerfile }, step.log);
+    checkEngineLimits(limited, { ...options, own, dockerfile }, step.log);
   }
   const replaced = replacedFrontend(inputs);
   if (replaced !== undefined)
@@ -116,7 +116,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   await mounts?.save(
     results.flatMap(({ summaries }) => summaries).reduce((sum, { steps }) => sum + steps.run, 0),
   );
-  if (run.keptCache !== undefined) await dropUnused(run.keptCache, ["", ...options.additionalTargets]);
+  if (run.cacheFolder !== undefined) await dropUnused(run.cacheFolder, ["", ...options.additionalTargets]);
   const owned = held.move();
   return { stage, results, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -4,8 +4,8 @@ import { type Challenge, parseChallenges } from "./challenge.ts";
 import type { Connections, Exchange } from "./connection.ts";
 import type { Credentials } from "./credentials.ts";
 import { checkRedirect } from "./redirect-policy.ts";
-import { RegistryFailure, statusFailure } from "./registry-error.ts";
-import { isRetryableStatus, retryAfterOf, type Timeouts } from "./retry.ts";
+import { AttemptFailure, statusFailure } from "./registry-error.ts";
+import { isRetryableStatus, retryAfterOf, type Timeouts } from "./retry-policy.ts";
 
 /** Bytes that a token server's answer may have. */
 const tokenLimit = 64 * 1024;
@@ -73,13 +73,13 @@ export class Authorization {
     if (bearer !== undefined) return `Bearer ${await this.#token(bearer, credentials, exchange, signal)}`;
     const wanted = challenges.map(({ scheme }) => scheme).join(", ") || "nothing it names";
     if (!challenges.some(({ scheme }) => scheme === "basic")) {
-      throw new RegistryFailure(
+      throw new AttemptFailure(
         `${host} answers 401 and wants ${wanted}; expected Basic or Bearer`,
         "unauthorized",
       );
     }
     if (credentials.kind !== "password") {
-      throw new RegistryFailure(
+      throw new AttemptFailure(
         `${host} wants a user name and a password, and none is given for it`,
         "unauthorized",
       );
@@ -97,7 +97,7 @@ export class Authorization {
     const { connections, timeouts } = this.#options;
     const realm = params.get("realm") ?? "";
     if (!URL.canParse(realm)) {
-      throw new RegistryFailure(`${url.host} names no server of tokens that is a URL`, "unauthorized");
+      throw new AttemptFailure(`${url.host} names no server of tokens that is a URL`, "unauthorized");
     }
     const server = new URL(realm);
     await checkRedirect(url, server, `the token server of ${url.host},`);
@@ -117,7 +117,7 @@ export class Authorization {
       const retryAfter = retryAfterOf(answer.headers["retry-after"], Date.now());
       // It answers in many ways to a wrong password; its words might repeat it.
       if (status >= 400 && !isRetryableStatus(status)) {
-        throw new RegistryFailure(`${asked} refuses to give a token (${status})`, "unauthorized");
+        throw new AttemptFailure(`${asked} refuses to give a token (${status})`, "unauthorized");
       }
       throw statusFailure(status, { asked, said: "", retryAfter });
     }
@@ -158,7 +158,7 @@ function tokenIn(body: Buffer, asked: string): string {
   } catch {
     // The text isn't repeated: it may hold a token.
   }
-  throw new RegistryFailure(`${asked} answers with no token; expected JSON with "token"`, "other");
+  throw new AttemptFailure(`${asked} answers with no token; expected JSON with "token"`, "other");
 }
 
 function secretsOf(credentials: Credentials): string[] {

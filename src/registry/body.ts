@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { networkFailure, RegistryFailure } from "./registry-error.ts";
+import { AttemptFailure, networkFailure } from "./registry-error.ts";
 
 /** Bytes that must come within the time after which a transfer counts as stalled. Less is a server that trickles. */
 const leastBytes = 16 * 1024;
@@ -37,8 +37,8 @@ export async function* piecesOf(
   }
 }
 
-function stalled(asked: string, stall: number): RegistryFailure {
-  return new RegistryFailure(`${asked}: next to nothing came within ${stall / 1000} s`, "cut", {
+function stalled(asked: string, stall: number): AttemptFailure {
+  return new AttemptFailure(`${asked}: next to nothing came within ${stall / 1000} s`, "cut", {
     retryable: true,
   });
 }
@@ -54,7 +54,7 @@ export async function readAll(
   const { asked, limit } = options;
   const tooLong = () => {
     body.destroy();
-    return new RegistryFailure(`${asked}: the answer has more than ${limit} bytes`, "other");
+    return new AttemptFailure(`${asked}: the answer has more than ${limit} bytes`, "other");
   };
   if (Number(body.headers["content-length"] ?? 0) > limit) throw tooLong();
   const pieces: Buffer[] = [];

@@ -8,9 +8,9 @@ import { readAll } from "./body.ts";
 import { type Connections, type Exchange, openConnections } from "./connection.ts";
 import type { Credentials } from "./credentials.ts";
 import { checkRedirect } from "./redirect-policy.ts";
-import { RegistryFailure, statusFailure } from "./registry-error.ts";
+import { AttemptFailure, statusFailure } from "./registry-error.ts";
 import { Retrier } from "./retrier.ts";
-import { retryAfterOf, retryPolicy, type Timeouts } from "./retry.ts";
+import { retryAfterOf, retryPolicy, type Timeouts } from "./retry-policy.ts";
 
 /** A request below `/v2/<repository>/`. */
 export interface RegistryRequest {
@@ -118,7 +118,7 @@ export class RegistryClient implements Disposable {
     if (answer.status !== 401 || answer.url.origin !== exchange.url.origin) return answer;
     const isTooLittle = (answer.headers["www-authenticate"] ?? "").includes("insufficient_scope");
     const failure = await this.#failure(answer);
-    throw isTooLittle ? new RegistryFailure(failure.message, "forbidden") : failure;
+    throw isTooLittle ? new AttemptFailure(failure.message, "forbidden") : failure;
   }
 
   async #follow(start: Exchange, signal: AbortSignal): Promise<Answer> {
@@ -137,9 +137,9 @@ export class RegistryClient implements Disposable {
       if (!isRedirect) return { status, headers: body.headers, body, asked, url: exchange.url, shown };
       body.resume();
       if (hops >= redirectLimit)
-        throw new RegistryFailure(`${asked}: more than ${redirectLimit} redirects`, "other");
+        throw new AttemptFailure(`${asked}: more than ${redirectLimit} redirects`, "other");
       if (!URL.canParse(location, exchange.url.href))
-        throw new RegistryFailure(`${asked}: redirected to what is no URL`, "other");
+        throw new AttemptFailure(`${asked}: redirected to what is no URL`, "other");
       const next = new URL(location, exchange.url);
       await checkRedirect(exchange.url, next, `${asked}: the redirect to`);
       exchange = { ...exchange, url: next };
@@ -147,7 +147,7 @@ export class RegistryClient implements Disposable {
   }
 
   /** Reads the registry's words: `{"errors": [{code, message}]}` (distribution-spec, error codes). */
-  async #failure(answer: Answer): Promise<RegistryFailure> {
+  async #failure(answer: Answer): Promise<AttemptFailure> {
     const { status, headers, asked } = answer;
     const text = await this.read(answer, errorLimit).catch(() => Buffer.alloc(0));
     const retryAfter = retryAfterOf(headers["retry-after"], Date.now());

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { createSecureContext, rootCertificates } from "node:tls";
 import type { Environment } from "../host/step-context.ts";
 import type { HostAccess, RegistryAccess } from "./access.ts";
-import { networkFailure, RegistryFailure } from "./registry-error.ts";
+import { AttemptFailure, networkFailure } from "./registry-error.ts";
 import { systemCertificates } from "./system-certificates.ts";
 
 // To import node:http would take Node 25 ms: it looks up all that the module has, and loads fetch for its WebSocket.
@@ -77,7 +77,7 @@ function send(
     const request = url.protocol === "https:" ? https.request(url, options) : http.request(url, options);
     const late = () =>
       request.destroy(
-        new RegistryFailure(`${asked}: no answer within ${stall / 1000} s`, "cut", { retryable: true }),
+        new AttemptFailure(`${asked}: no answer within ${stall / 1000} s`, "cut", { retryable: true }),
       );
     const timer = setTimeout(late, stall);
     request.once("response", (response) => {

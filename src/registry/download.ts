@@ -1,7 +1,7 @@
 import type { Descriptor } from "../image/descriptor.ts";
 import { piecesOf } from "./body.ts";
 import type { Answer, RegistryClient } from "./client.ts";
-import { RegistryFailure } from "./registry-error.ts";
+import { AttemptFailure } from "./registry-error.ts";
 
 /** A download gets on when it brings so many bytes; a server that trickles doesn't make the time begin anew. */
 const progressBytes = 256 * 1024;
@@ -35,7 +35,7 @@ export async function* download(
       }
       // A body whose length isn't told ends alike when it is complete and when the connection is cut.
       if (received >= size || received === before) return;
-      throw new RegistryFailure(`${asked}: the answer ends after ${received} of ${size} bytes`, "cut", {
+      throw new AttemptFailure(`${asked}: the answer ends after ${received} of ${size} bytes`, "cut", {
         retryable: true,
       });
     } catch (thrown) {
@@ -59,7 +59,7 @@ async function ask(
   if (status === 200 || (status === 206 && received > 0 && from === String(received))) return answer;
   answer.body.destroy();
   if (status === 416 && received > 0) return undefined;
-  throw new RegistryFailure(
+  throw new AttemptFailure(
     `${asked} was answered with ${status}, bytes ${from ?? "?"}-; asked for ${received}-`,
     "other",
   );

@@ -2,7 +2,7 @@ import { type Digest, digestOf } from "../image/digest.ts";
 import { mediaTypes } from "../image/media-types.ts";
 import { documentLimit } from "../image/verify.ts";
 import type { RegistryClient } from "./client.ts";
-import { RegistryFailure } from "./registry-error.ts";
+import { AttemptFailure } from "./registry-error.ts";
 
 const manifestTypes = [
   mediaTypes.ociIndex,
@@ -30,7 +30,7 @@ export function getManifest(client: RegistryClient, reference: string, signal: A
     const bytes = await client.read(answer, documentLimit);
     const told = answer.headers["docker-content-digest"];
     if (typeof told === "string" && told.startsWith("sha256:") && told !== digestOf(bytes)) {
-      throw new RegistryFailure(
+      throw new AttemptFailure(
         `${answer.asked}: the registry gives it digest ${told}, but its bytes have ${digestOf(bytes)}; it was damaged on the way or there`,
         "other",
       );
@@ -90,7 +90,7 @@ export function putManifest(
       );
       answer.body.resume();
     } catch (thrown) {
-      if (!(thrown instanceof RegistryFailure) || !thrown.retryable) throw thrown;
+      if (!(thrown instanceof AttemptFailure) || !thrown.retryable) throw thrown;
       const stored = await digestAt(client, reference, signal).catch(() => undefined);
       if (stored !== digest) throw thrown;
     }
@@ -150,7 +150,7 @@ async function tagPage(client: RegistryClient, path: string | URL, signal: Abort
   const target = /<([^>]*)>\s*;\s*rel="?next"?/.exec(String(answer.headers["link"] ?? ""))?.[1];
   const link = target === undefined ? undefined : new URL(target, answer.url);
   if (link !== undefined && link.origin !== answer.url.origin)
-    throw new RegistryFailure(
+    throw new AttemptFailure(
       `${answer.asked}: the next page of tags is at another place, ${link.origin}`,
       "other",
     );
@@ -162,7 +162,7 @@ function tagsIn(bytes: Buffer, asked: string): string[] {
     const { tags } = JSON.parse(bytes.toString("utf8")) as { tags?: readonly unknown[] | null };
     return (tags ?? []).filter((tag): tag is string => typeof tag === "string");
   } catch (cause) {
-    throw new RegistryFailure(`${asked}: expected JSON with "tags"`, "other", { cause });
+    throw new AttemptFailure(`${asked}: expected JSON with "tags"`, "other", { cause });
   }
 }
 

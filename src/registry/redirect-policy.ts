@@ -1,6 +1,6 @@
 import { lookup } from "node:dns/promises";
 import { BlockList, isIPv6 } from "node:net";
-import { RegistryFailure } from "./registry-error.ts";
+import { AttemptFailure } from "./registry-error.ts";
 
 /** How far inside an address is. A registry may send its clients to places as far out as itself, never further in. */
 const depths = { public: 0, private: 1, local: 2 } as const;
@@ -42,18 +42,15 @@ function depthOf(address: string): Depth {
 export async function checkRedirect(from: URL, to: URL, what: string): Promise<void> {
   const scheme = to.protocol;
   if (scheme !== "https:" && !(scheme === "http:" && from.protocol === "http:")) {
-    throw new RegistryFailure(
-      `${what} ${to.origin} is refused: ${scheme}// from ${from.protocol}//`,
-      "other",
-    );
+    throw new AttemptFailure(`${what} ${to.origin} is refused: ${scheme}// from ${from.protocol}//`, "other");
   }
   if (to.username !== "" || to.password !== "") {
-    throw new RegistryFailure(`${what} ${to.host} is refused: the URL holds credentials`, "other");
+    throw new AttemptFailure(`${what} ${to.host} is refused: the URL holds credentials`, "other");
   }
   if (to.hostname === from.hostname) return;
   const [here, there] = await Promise.all([innermostDepth(from.hostname), innermostDepth(to.hostname)]);
   if (depths[there] > depths[here]) {
-    throw new RegistryFailure(
+    throw new AttemptFailure(
       `${what} ${to.origin} is refused: a ${there} address named by a ${here} one`,
       "other",
     );

@@ -1,7 +1,7 @@
 import { errorCode, messageOf, UserError } from "../host/errors.ts";
 import { maskCredentials } from "../host/mask-credentials.ts";
 import { type CertificateFault, certificateAdvice, certificateFaultIn } from "./certificate-faults.ts";
-import { isRetryableStatus } from "./retry.ts";
+import { isRetryableStatus } from "./retry-policy.ts";
 
 /** Why a registry didn't do what was asked. */
 export type RegistryFault =
@@ -28,7 +28,7 @@ export class RegistryError extends UserError {
 }
 
 /** What went wrong in one attempt, and whether another may go better. */
-export class RegistryFailure extends Error {
+export class AttemptFailure extends Error {
   readonly fault: RegistryFault;
   /** A later attempt may succeed. */
   readonly retryable: boolean;
@@ -77,13 +77,13 @@ const faultAdvice: Readonly<Record<RegistryFault, string>> = {
 export function statusFailure(
   status: number,
   { asked, said, retryAfter }: { asked: string; said: string; retryAfter?: number | undefined },
-): RegistryFailure {
+): AttemptFailure {
   const what = `${asked} was answered with ${status}${said === "" ? "" : ` (${said})`}`;
-  if (status === 401) return new RegistryFailure(what, "unauthorized");
-  if (status === 403) return new RegistryFailure(what, "forbidden");
-  if (status === 404) return new RegistryFailure(what, "not found");
-  if (isRetryableStatus(status)) return new RegistryFailure(what, "busy", { retryable: true, retryAfter });
-  return new RegistryFailure(what, "other");
+  if (status === 401) return new AttemptFailure(what, "unauthorized");
+  if (status === 403) return new AttemptFailure(what, "forbidden");
+  if (status === 404) return new AttemptFailure(what, "not found");
+  if (isRetryableStatus(status)) return new AttemptFailure(what, "busy", { retryable: true, retryAfter });
+  return new AttemptFailure(what, "other");
 }
 
 const networkFaults: Readonly<Record<string, readonly [RegistryFault, string]>> = {
@@ -99,22 +99,22 @@ const networkFaults: Readonly<Record<string, readonly [RegistryFault, string]>> 
 };
 
 /** What an error of Node's http and tls modules means. */
-export function networkFailure(thrown: unknown, asked: string): RegistryFailure {
-  if (thrown instanceof RegistryFailure) return thrown;
+export function networkFailure(thrown: unknown, asked: string): AttemptFailure {
+  if (thrown instanceof AttemptFailure) return thrown;
   const code = errorCode(thrown) ?? "";
   const [fault, words] = networkFaults[code] ?? [];
   if (fault !== undefined) {
-    return new RegistryFailure(`${asked}: ${words}`, fault, { retryable: true, cause: thrown });
+    return new AttemptFailure(`${asked}: ${words}`, fault, { retryable: true, cause: thrown });
   }
   const message = messageOf(thrown);
   if (/wrong version number|packet length too long|ERR_SSL_WRONG_VERSION/i.test(`${code} ${message}`)) {
-    return new RegistryFailure(`${asked}: it doesn't speak TLS`, "plain http", { cause: thrown });
+    return new AttemptFailure(`${asked}: it doesn't speak TLS`, "plain http", { cause: thrown });
   }
   // RFC 8446 6.2: what a server says of the client's certificate.
   const alert =
     /alert (bad|unsupported|revoked|expired|unknown) ?certificate|alert certificate (required|revoked|expired|unknown)/i;
   if (alert.test(message) || code === "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED")
-    return new RegistryFailure(
+    return new AttemptFailure(
       `${asked}: the registry refuses this client's certificate, or misses one`,
       "client certificate",
       { cause: thrown },
@@ -123,9 +123,9 @@ export function networkFailure(thrown: unknown, asked: string): RegistryFailure 
     // Node's own hint names an option of its command line.
     const said = message.replace(/; if the root CA .*$/s, "");
     const kind = certificateFaultIn(`${code} ${message}`) ?? "tls";
-    return new RegistryFailure(`${asked}: ${said}`, kind, { cause: thrown });
+    return new AttemptFailure(`${asked}: ${said}`, kind, { cause: thrown });
   }
   if (code.startsWith("HPE_"))
-    return new RegistryFailure(`${asked}: the answer is no HTTP (${code})`, "other", { cause: thrown });
-  return new RegistryFailure(`${asked}: ${message}`, "other", { cause: thrown });
+    return new AttemptFailure(`${asked}: the answer is no HTTP (${code})`, "other", { cause: thrown });
+  return new AttemptFailure(`${asked}: ${message}`, "other", { cause: thrown });
 }

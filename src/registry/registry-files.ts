@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { writeSmallFile } from "../host/atomic-write.ts";
 import type { Environment } from "../host/step-context.ts";
 import type { HostAccess, RegistryAccess } from "./access.ts";
-import { writeCredentials } from "./docker-config.ts";
 import { systemCertificates } from "./system-certificates.ts";
+import { writeCredentials } from "./write-credentials.ts";
 
 /**
  * Credentials and CA certificates as files in a private folder, for programs that reach registries by themselves:

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Log } from "../host/log.ts";
-import { RegistryFailure } from "./registry-error.ts";
-import { type RetryPolicy, startRetries } from "./retry.ts";
+import { AttemptFailure } from "./registry-error.ts";
+import { type RetryPolicy, startRetries } from "./retry-policy.ts";
 
 /** For a registry that has never answered: a wrong name or port should be told soon. Milliseconds. */
 const unknownTimeout = 2_000;
@@ -47,7 +47,7 @@ export class Retrier {
       },
       failed: async (thrown) => {
         signal.throwIfAborted();
-        if (!(thrown instanceof RegistryFailure)) throw thrown;
+        if (!(thrown instanceof AttemptFailure)) throw thrown;
         if (!thrown.retryable) throw thrown.toError(this.#where);
         const isNew = thrown.fault === "unreachable" && !this.known;
         const timeout = isNew ? Math.min(unknownTimeout, this.#policy.timeout) : this.#policy.timeout;

@@ -2,13 +2,13 @@ import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { parseRepository, type Repository } from "../image/reference.ts";
 import type { AwsAccess } from "../registry/access.ts";
-import { ecrRepository } from "../registry/ecr.ts";
+import { ecrRepository } from "../registry/ecr-repository.ts";
 import { present, singleWord } from "./scalars.ts";
 
 const accountWords = { error: "expected the twelve digits of an account" };
 
 /** Amazon ECR, by the names of the registry-image resource. */
-export const cloudFields = {
+export const ecrFields = {
   aws_region: z
     .string()
     .regex(/^[a-z]{2}(-[a-z]+)+-\d+$/, { error: "expected a region such as eu-west-1" })
@@ -25,7 +25,7 @@ export const cloudFields = {
     .optional()
     .describe("Account of the registry, for a `repository` without a host: `app`."),
 };
-type EcrFields = z.output<ReturnType<typeof z.strictObject<typeof cloudFields>>> & {
+type EcrFields = z.output<ReturnType<typeof z.strictObject<typeof ecrFields>>> & {
   readonly repository?: string | undefined;
   readonly username?: string | undefined;
 };
@@ -34,7 +34,7 @@ type EcrFields = z.output<ReturnType<typeof z.strictObject<typeof cloudFields>>>
  * The repository by its full name, and how to log in there.
  * @throws UserError for fields that don't go together
  */
-export function readCloud(given: EcrFields): {
+export function readEcr(given: EcrFields): {
   repository: Repository | undefined;
   aws: AwsAccess | undefined;
 } {

@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import type { Repository } from "../image/reference.ts";
+import { cacheField, readLayerCache } from "./cache-fields.ts";
 import { daemonFields, readDaemons } from "./daemons.ts";
-import { cloudFields, readCloud } from "./ecr-fields.ts";
-import { cacheField, readLayerCache } from "./layer-cache.ts";
+import { ecrFields, readEcr } from "./ecr-fields.ts";
 import { readRegistryAccess, registryFields } from "./registry-fields.ts";
 import { nonEmpty, present, text } from "./scalars.ts";
 
@@ -48,7 +48,7 @@ export const sourceFields = {
     })
     .default({})
     .describe("Seconds that a registry is waited for: `{stall, retry}`."),
-  ...cloudFields,
+  ...ecrFields,
   ...daemonFields,
   cache: cacheField,
 };
@@ -59,7 +59,7 @@ export const Source = z.strictObject(sourceFields).transform((given, { issues })
   if (issues.length > 0) return z.NEVER;
   checkStore(given);
   const daemons = readDaemons(given);
-  const { repository, aws } = readCloud(given);
+  const { repository, aws } = readEcr(given);
   const access = readRegistryAccess(given, repository, aws);
   return {
     store: storePlace(given, repository),

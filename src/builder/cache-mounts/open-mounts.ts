@@ -6,7 +6,8 @@ import type { StepContext } from "../../host/step-context.ts";
 import { formatPlatform, hostPlatform } from "../../image/platform.ts";
 import type { Builder } from "../builder.ts";
 import type { Solve } from "../plan/plan.ts";
-import type { StepHold } from "../solve/request.ts";
+import { buildctlEnvironment } from "../program-environment.ts";
+import type { StepHold } from "../solve/solve-request.ts";
 import {
   type DaemonMounts,
   type RestoredMounts,
@@ -85,7 +86,7 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
     context: {
       step: { ...step, signal: AbortSignal.any([step.signal, stopped.signal]) },
       engine: share.engines[0],
-      env: { ...step.env, ...builder.registries.env, ...builder.cache.clientEnv },
+      env: buildctlEnvironment(step, builder.registries, builder.cache),
       authTls: builder.authTls,
       workspace: builder.workspace,
       tools,

@@ -1,11 +1,11 @@
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { exchangeNames, lockFolder } from "../../host/file-lock.ts";
+import { exchangeNames, lockFolder } from "../../host/folder-lock.ts";
 import { type AttributePairs, besideAttributes, type CacheLocation } from "../plan/layer-cache.ts";
 
 /** Where a layer cache keeps the content of cache mounts: beside its layers. */
-export interface Place {
+export interface CacheMountPlace {
   /** Tells its list from those of other places. */
   readonly id: string;
   readonly imports: AttributePairs;
@@ -15,7 +15,7 @@ export interface Place {
 }
 
 /** The place for the mounts of one namespace (`BUILDKIT_CACHE_MOUNT_NS`, most often empty). Pure. */
-export function mountsPlace(location: CacheLocation, namespace: string): Place {
+export function mountsPlace(location: CacheLocation, namespace: string): CacheMountPlace {
   const name = mountsName(namespace);
   const { imports, exports } = besideAttributes(location, name);
   const { directory } = location.attributes;
@@ -47,7 +47,7 @@ const savingPrefix = ".saving-";
  * directory it goes to a folder of its own, which then takes the place of the one before.
  */
 export async function replaceContent(
-  { exports, directory }: Place,
+  { exports, directory }: CacheMountPlace,
   write: (exports: AttributePairs) => Promise<unknown>,
 ): Promise<void> {
   const final = exports.find(([key]) => key === "dest")?.[1];

@@ -12,7 +12,7 @@ export interface Limits {
   /** Programs of other architectures, where the worker's kernel has an emulator for them, and 32-bit ones. */
   readonly foreignPrograms: boolean;
   /** Whether a full disk shows as ENOSPC, and not as the EIO of a disk that is broken. */
-  readonly fullDisks: boolean;
+  readonly tellsFullDisks: boolean;
 }
 
 /** Its kernel has neither networks without the host's nor emulators, and its memory is what the disk holds. */
@@ -20,7 +20,7 @@ export const gvisorLimits: Limits = {
   ownNetworks: false,
   deviceNodes: true,
   foreignPrograms: false,
-  fullDisks: false,
+  tellsFullDisks: false,
 };
 
 /** What of a build its limits may stand in the way of. */
@@ -40,7 +40,7 @@ export interface LimitedBuild {
  * @param limited `where` says how BuildKit runs, as in `in a gVisor sandbox`
  * @throws UserError for a param
  */
-export function refuseWhatIsLacking(
+export function checkEngineLimits(
   limited: { readonly limits: Limits; readonly where: string },
   build: LimitedBuild,
   log: Pick<Log, "warn">,

@@ -4,7 +4,7 @@ import { writeSmallFile } from "../../host/atomic-write.ts";
 import { type ChildExit, describeExit, startChild } from "../../host/child.ts";
 import { UserError } from "../../host/errors.ts";
 import { removeFolder } from "../../host/remove-folder.ts";
-import { settles } from "../../host/settles.ts";
+import { settlesBefore } from "../../host/settles-before.ts";
 import type { StepContext } from "../../host/step-context.ts";
 import { type DaemonConfig, daemonConfig, ignoredConfig } from "./daemon-config.ts";
 import type { Engine } from "./engine.ts";
@@ -14,7 +14,7 @@ import { chooseLauncher, type Launcher } from "./launch/launcher.ts";
 import { launcherNames, noLauncher } from "./launch/no-launcher.ts";
 import { runcShim } from "./launch/runc-shim.ts";
 import { LogTail } from "./log-tail.ts";
-import { tellPrograms, whatToInstall } from "./old-programs.ts";
+import { checkProgramVersions, whatToInstall } from "./program-versions.ts";
 import type { Sandbox } from "./sandbox.ts";
 
 export interface LocalDaemon extends Pick<DaemonConfig, "entitlements" | "registries" | "extra"> {
@@ -61,7 +61,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
   };
   const died = () => `buildkitd ${wayOfDaemonsEnding(daemon.exit(), log.tail(1))}${endOfLog()}`;
   const asking = new AbortController();
-  const programs = tellPrograms(env, asking.signal);
+  const programs = checkProgramVersions(env, asking.signal);
   started.defer(async () => {
     asking.abort();
     await programs;
@@ -89,7 +89,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
       if (daemon.exit() !== undefined) return died();
       if (await answers(socket, step)) return undefined;
       // A client hears of a daemon's death before its parent does.
-      await settles(daemon.exited, AbortSignal.any([step.signal, AbortSignal.timeout(stopDeadline)]));
+      await settlesBefore(daemon.exited, AbortSignal.any([step.signal, AbortSignal.timeout(stopDeadline)]));
       step.signal.throwIfAborted();
       return daemon.exit() === undefined ? `buildkitd no longer answers${endOfLog()}` : died();
     },

@@ -2,7 +2,7 @@ import { realpath } from "node:fs/promises";
 import { startChild } from "../../host/child.ts";
 import { UserError } from "../../host/errors.ts";
 import type { StepContext } from "../../host/step-context.ts";
-import type { Strings } from "../plan/options.ts";
+import type { Strings } from "../plan/build-options.ts";
 import type { InputFolder } from "./input-folder.ts";
 import type { ContextInput } from "./inputs.ts";
 

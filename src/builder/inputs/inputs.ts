@@ -1,5 +1,5 @@
 import type { Digest } from "../../image/digest.ts";
-import type { Strings } from "../plan/options.ts";
+import type { Strings } from "../plan/build-options.ts";
 
 /**
  * What a build's options name, found, read and checked: every path is absolute and real, every text is in

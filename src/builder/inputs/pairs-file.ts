@@ -1,7 +1,7 @@
 import { addAbortListener, once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { UserError } from "../../host/errors.ts";
-import type { Strings } from "../plan/options.ts";
+import type { Strings } from "../plan/build-options.ts";
 import { type ParsedYaml, parseYamlPairs } from "./yaml-pairs.ts";
 
 export interface PairsFile {

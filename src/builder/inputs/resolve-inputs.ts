@@ -5,7 +5,7 @@ import { errorCode, UserError } from "../../host/errors.ts";
 import type { Log } from "../../host/log.ts";
 import type { Platform } from "../../image/descriptor.ts";
 import type { OpenedImage } from "../../image/reader/open-image.ts";
-import type { BuildOptions, SecretSource, SshSource, Strings } from "../plan/options.ts";
+import type { BuildOptions, SecretSource, SshSource, Strings } from "../plan/build-options.ts";
 import { checkContextNames, namedContextKey } from "./context-names.ts";
 import { type InputFolder, readInputFile, readInputText, resolveInput } from "./input-folder.ts";
 import type { ContextInput, DockerfileInput, Inputs, LayoutInput, NamedContext } from "./inputs.ts";

@@ -1,5 +1,5 @@
 import type { Inputs } from "../inputs/inputs.ts";
-import type { BuildOptions } from "./options.ts";
+import type { BuildOptions } from "./build-options.ts";
 import { parserDirective } from "./parser-directives.ts";
 
 /** The build arg by which BuildKit is told how to check a Dockerfile. */

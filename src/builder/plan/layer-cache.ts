@@ -31,12 +31,12 @@ export const defaultMounts: MountSettings = { restore: true, save: true, limit: 
 export interface LayerCache {
   readonly locations: readonly CacheLocation[];
   /** For a daemon of our own: credentials that BuildKit takes from its environment. */
-  readonly daemonEnv: Readonly<Record<string, string>>;
+  readonly ownDaemonEnv: Readonly<Record<string, string>>;
   /** For buildctl: credentials that it takes from its environment and hands to the daemon. */
-  readonly clientEnv: Readonly<Record<string, string>>;
+  readonly buildctlEnv: Readonly<Record<string, string>>;
 }
 
-export const noCache: LayerCache = { locations: [], daemonEnv: {}, clientEnv: {} };
+export const noLayerCache: LayerCache = { locations: [], ownDaemonEnv: {}, buildctlEnv: {} };
 
 /** Whose steps: solves that run at the same time must not write to the same place. */
 export interface CacheScope {

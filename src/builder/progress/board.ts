@@ -1,7 +1,7 @@
 import type { Log } from "../../host/log.ts";
 import { maskCredentials, withoutQueries } from "../../host/mask-credentials.ts";
+import type { BuildDescription } from "./build-description.ts";
 import { type ProgressEvent, parseEvent, type Vertex, type Warning } from "./events.ts";
-import type { FailedBuild } from "./failed-build.ts";
 import { failureMessage } from "./failure.ts";
 import type { FollowedSolve } from "./followed-solve.ts";
 import { LineSplitter } from "./lines.ts";
@@ -9,15 +9,15 @@ import { createPlainPrinter } from "./plain-printer.ts";
 import type { StepPrinter } from "./printer.ts";
 import { BuildStep, isTime, parseVertexName, type StepName } from "./step.ts";
 import { createStepsPrinter } from "./steps-printer.ts";
+import { timingLines } from "./summary.ts";
 import { isClientLog } from "./text.ts";
-import { timingLines } from "./timings.ts";
 
 export interface ProgressBoardOptions {
   readonly log: Log;
   /** `steps`: instructions and their output. `plain`: everything, as buildctl's plain progress has it. */
   readonly style: "steps" | "plain";
   /** For messages. */
-  readonly build: FailedBuild;
+  readonly build: BuildDescription;
 }
 
 /** A solve among those of one build. */
@@ -60,7 +60,7 @@ interface Following {
 class Board {
   readonly #log: Log;
   readonly #printer: StepPrinter;
-  readonly #build: FailedBuild;
+  readonly #build: BuildDescription;
   /** By daemon and the vertex's digest. */
   readonly #steps = new Map<string, BuildStep>();
   readonly #followed: Following[] = [];

@@ -1,12 +1,12 @@
 import { dirname } from "node:path/posix";
 import { suggestName } from "../../host/suggest.ts";
-import type { FailedBuild } from "./failed-build.ts";
+import type { BuildDescription } from "./build-description.ts";
 import type { StepName } from "./step.ts";
 
 /** Why a COPY, an ADD or a bind mount finds no file, and what to change; undefined for other reasons. */
 export function explainMissingFile(
   reason: string,
-  build: FailedBuild,
+  build: BuildDescription,
   step: StepName | undefined,
 ): string | undefined {
   const [, path] = /failed to calculate checksum of ref \S+: "([^"]*)": not found$/.exec(reason) ?? [];
@@ -36,7 +36,7 @@ function sourceOf(instruction: string): string | undefined {
 }
 
 /** Which pattern of which file BuildKit means; undefined for other reasons. */
-export function explainPattern(reason: string, { context }: FailedBuild): string | undefined {
+export function explainPattern(reason: string, { context }: BuildDescription): string | undefined {
   if (!/^(?:syntax error in pattern|illegal exclusion pattern: "!")$/.test(reason)) return undefined;
   const file = context?.ignoreFile();
   if (file === undefined) return undefined;

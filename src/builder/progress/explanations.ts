@@ -1,12 +1,12 @@
 import { certificateAdvice, certificateFaultIn } from "../../registry/certificate-faults.ts";
+import { type BuildDescription, stageList } from "./build-description.ts";
 import { explainMissingFile, explainPattern } from "./context-failure.ts";
-import { type FailedBuild, stageList } from "./failed-build.ts";
 import { explainPull } from "./pull-failure.ts";
 import type { StepName } from "./step.ts";
 
 interface Explanation {
   readonly sign: RegExp;
-  readonly say: (reason: string, found: RegExpExecArray, build: FailedBuild) => string;
+  readonly say: (reason: string, found: RegExpExecArray, build: BuildDescription) => string;
 }
 
 const explanations: readonly Explanation[] = [
@@ -84,7 +84,7 @@ function middleCut(text: string): string {
 }
 
 /** The reason without BuildKit's wrapping, and with what to do about it where that is known. */
-export function explain(reason: string, build: FailedBuild, step: StepName | undefined): string {
+export function explain(reason: string, build: BuildDescription, step: StepName | undefined): string {
   const plain = middleCut(reason)
     .replace(/^failed to solve: /, "")
     .replace(/^rpc error: code = \w+ desc = /, "");

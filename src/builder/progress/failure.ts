@@ -1,6 +1,6 @@
 import { maskCredentials } from "../../host/mask-credentials.ts";
+import type { BuildDescription } from "./build-description.ts";
 import { explain } from "./explanations.ts";
-import type { FailedBuild } from "./failed-build.ts";
 import { type BuildStep, shorten } from "./step.ts";
 
 /** Characters of a line of the Dockerfile, or of a program's name, that are shown in a message. */
@@ -15,7 +15,7 @@ const excerptLength = 200;
 export function failureMessage(
   failed: BuildStep | undefined,
   said: readonly string[],
-  build: FailedBuild,
+  build: BuildDescription,
 ): string | undefined {
   const start = said.findIndex((line) => line.startsWith("error: "));
   if (failed === undefined && start === -1) {
@@ -51,7 +51,7 @@ function withoutCommand(reason: string): string {
 }
 
 /** buildctl names the file as BuildKit knows it: without its folder. */
-function nameDockerfile(line: string, { dockerfile }: FailedBuild): string {
+function nameDockerfile(line: string, { dockerfile }: BuildDescription): string {
   const [, number] = /^[^\s:|]+:(\d+)$/.exec(line) ?? [];
   return number === undefined || dockerfile === undefined ? line : `${dockerfile.name}:${number}`;
 }

@@ -1,6 +1,6 @@
 import { suggestName } from "../../host/suggest.ts";
 import { certificateAdvice, certificateFaultIn } from "../../registry/certificate-faults.ts";
-import { type FailedBuild, stageList, stagesOf } from "./failed-build.ts";
+import { type BuildDescription, stageList, stagesOf } from "./build-description.ts";
 import type { StepName } from "./step.ts";
 
 /**
@@ -9,7 +9,7 @@ import type { StepName } from "./step.ts";
  */
 export function explainPull(
   reason: string,
-  build: FailedBuild,
+  build: BuildDescription,
   step: StepName | undefined,
 ): string | undefined {
   const found = pullIn(reason, step);
@@ -43,7 +43,7 @@ function pullIn(reason: string, step: StepName | undefined): Pull | undefined {
 }
 
 /** A bare word is a stage in what its author meant, where there is one of nearly that name or it is asked for by `--from`. */
-function missingStage(name: string, build: FailedBuild): string | undefined {
+function missingStage(name: string, build: BuildDescription): string | undefined {
   const stages = stagesOf(build);
   if (!/^[\w-]+$/.test(name) || stages.length === 0) return undefined;
   const near = suggestName(name, stages);
@@ -52,12 +52,12 @@ function missingStage(name: string, build: FailedBuild): string | undefined {
   return `there is no stage ${JSON.stringify(name)}${meant}; ${stageList(build)}`;
 }
 
-function isFrom(name: string, { dockerfile }: FailedBuild): boolean {
+function isFrom(name: string, { dockerfile }: BuildDescription): boolean {
   const text = dockerfile?.text ?? "";
   return [`--from=${name} `, `from=${name},`, `from=${name} `].some((option) => text.includes(option));
 }
 
-function subjectOf(reference: string, { dockerfile }: FailedBuild, step: StepName | undefined): string {
+function subjectOf(reference: string, { dockerfile }: BuildDescription, step: StepName | undefined): string {
   const isConfig = step?.text.startsWith("resolve image config for ") === true;
   const [, syntax] = /^#\s*syntax\s*=\s*(\S+)/im.exec((dockerfile?.text ?? "").slice(0, 4096)) ?? [];
   const isFrontend =
@@ -75,7 +75,7 @@ function hostNamed(reference: string): string {
   return /[.:]|^localhost$/.test(first) && reference.includes("/") ? first : "docker.io";
 }
 
-function faultOf(why: string, reference: string, build: FailedBuild): string {
+function faultOf(why: string, reference: string, build: BuildDescription): string {
   const host = hostNamed(reference);
   const [, asked, query] = /\bhttps?:\/\/([^/\s"]+)\/v2\/[^\s"?]*(\?[^\s"]*)?/.exec(why) ?? [];
   // A mirror is asked for the host's images by `?ns=`.

@@ -2,8 +2,8 @@ import { formatBytes } from "../../host/format.ts";
 import { type Log, styled } from "../../host/log.ts";
 import type { StepPrinter } from "./printer.ts";
 import type { BuildStep } from "./step.ts";
+import { noticeable } from "./summary.ts";
 import { formatSeconds } from "./text.ts";
-import { noticeable } from "./timings.ts";
 
 /** Shows instructions and their output, and of what BuildKit does beside them what takes long. */
 export function createStepsPrinter(log: Log): StepPrinter {

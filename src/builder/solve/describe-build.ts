@@ -2,7 +2,7 @@ import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { RegistryAccess } from "../../registry/access.ts";
 import type { Inputs } from "../inputs/inputs.ts";
-import type { FailedBuild, ShownContext } from "../progress/failed-build.ts";
+import type { BuildDescription, ShownContext } from "../progress/build-description.ts";
 
 /**
  * What messages about a failed build need to know. The disk is looked at only for such a message.
@@ -11,7 +11,7 @@ import type { FailedBuild, ShownContext } from "../progress/failed-build.ts";
 export function describeBuild(
   { dockerfile, context }: Pick<Inputs, "dockerfile" | "context">,
   { shown, access }: { readonly shown: string; readonly access: RegistryAccess },
-): FailedBuild {
+): BuildDescription {
   const own = dockerfile && {
     name: `${dockerfile.shown}.dockerignore`,
     path: join(dockerfile.folder, `${dockerfile.name}.dockerignore`),

@@ -1,4 +1,4 @@
-import { isRetryableStatus } from "../../registry/retry.ts";
+import { isRetryableStatus } from "../../registry/retry-policy.ts";
 import type { LayerCache } from "../plan/layer-cache.ts";
 
 /** What a solve can do without. */

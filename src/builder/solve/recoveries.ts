@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Log } from "../../host/log.ts";
-import { type Retries, type RetryPolicy, startRetries } from "../../registry/retry.ts";
+import { type Retries, type RetryPolicy, startRetries } from "../../registry/retry-policy.ts";
 import type { LayerCache } from "../plan/layer-cache.ts";
 import { formatSeconds } from "../progress/text.ts";
 import { cacheFailureIn, isPassingPush, isPushRace } from "./failure-kinds.ts";

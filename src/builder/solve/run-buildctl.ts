@@ -7,10 +7,10 @@ import { UserError } from "../../host/errors.ts";
 import type { Environment, StepContext } from "../../host/step-context.ts";
 import { Descriptor } from "../../image/descriptor.ts";
 import type { Engine } from "../engine/engine.ts";
-import { whatToInstall } from "../engine/old-programs.ts";
-import { buildArguments, type SolveRun } from "../plan/arguments.ts";
+import { whatToInstall } from "../engine/program-versions.ts";
+import { buildctlArguments, type SolveRun } from "../plan/buildctl-arguments.ts";
 import type { FollowedSolve, SolveSummary } from "../progress/followed-solve.ts";
-import type { StepHold } from "./request.ts";
+import type { StepHold } from "./solve-request.ts";
 import { type StallLimits, watchForStalls } from "./stall-watchdog.ts";
 
 /** One solve on one daemon. */
@@ -38,7 +38,7 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
   using watch = watchForStalls({ engine, progress, silence, log: step.log });
   const held = new AbortController();
   const signal = AbortSignal.any([step.signal, watch.signal, held.signal]);
-  const args = [...engine.connection, ...buildArguments(run)];
+  const args = [...engine.connection, ...buildctlArguments(run)];
   const child = startChild({ env, signal }, "buildctl", args, {
     stdout: "ignore",
     buffer: false,
@@ -80,7 +80,8 @@ function argumentsTooLarge(args: readonly string[]): string {
 
 /** Programs say that a disk is full, not which: those that this step writes to are looked at. */
 async function diskTrouble(failure: string, run: BuildctlRun): Promise<string | undefined> {
-  const hides = run.engine.limited?.limits.fullDisks === false && /(I\/O|input\/output) error/i.test(failure);
+  const hides =
+    run.engine.limited?.limits.tellsFullDisks === false && /(I\/O|input\/output) error/i.test(failure);
   if (!hides && !/no space left on device/i.test(failure)) return undefined;
   const store = run.exporter?.kind === "layout" ? [run.exporter.folder] : [];
   const folders = [...store, ...run.engine.folders, dirname(run.metadataFile)];

@@ -4,9 +4,9 @@ import { formatExactPlatform } from "../../image/platform.ts";
 import { forPlatforms, type Solve } from "../plan/plan.ts";
 import { createProgressBoard, type ProgressBoard } from "../progress/board.ts";
 import type { SolveSummary } from "../progress/followed-solve.ts";
-import { formatSeconds } from "../progress/text.ts";
-import type { SolveRequest } from "./request.ts";
+import { summaryLine } from "../progress/summary.ts";
 import { type EngineSolve, solveOnEngines } from "./solve-on-engines.ts";
+import type { SolveRequest } from "./solve-request.ts";
 
 /** What one target's solves gave: its manifest or index, where the exporter put it. */
 export interface SolveResult {
@@ -34,15 +34,6 @@ export async function solveAll(request: SolveRequest): Promise<[SolveResult, ...
   for (const line of [summaryLine(results.flatMap(({ summaries }) => summaries)), ...board.timings()])
     step.log.line(line);
   return results;
-}
-
-function summaryLine(summaries: readonly SolveSummary[]): string {
-  const run = summaries.reduce((sum, { steps }) => sum + steps.run, 0);
-  const cached = summaries.reduce((sum, { steps }) => sum + steps.cached, 0);
-  const warnings = summaries.reduce((sum, summary) => sum + summary.warnings.length, 0);
-  const seconds = Math.max(...summaries.map((summary) => summary.seconds));
-  const found = warnings === 0 ? "" : `, ${warnings} ${warnings === 1 ? "warning" : "warnings"}`;
-  return `built in ${formatSeconds(seconds)}: ${run} ${run === 1 ? "step" : "steps"} run, ${cached} of ${run + cached} cached${found}`;
 }
 
 async function solveTarget(request: SolveRequest, solve: Solve, board: ProgressBoard): Promise<SolveResult> {

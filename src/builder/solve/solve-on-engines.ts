@@ -1,16 +1,17 @@
 import { join } from "node:path";
 import { UserError } from "../../host/errors.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
-import { retryPolicy } from "../../registry/retry.ts";
+import { retryPolicy } from "../../registry/retry-policy.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Share } from "../engine/pool.ts";
 import { cacheAttributes } from "../plan/layer-cache.ts";
 import type { Solve } from "../plan/plan.ts";
+import { buildctlEnvironment } from "../program-environment.ts";
 import type { ProgressBoard } from "../progress/board.ts";
 import type { SolveSummary } from "../progress/followed-solve.ts";
 import { pushingAgain, type UsedCaches, withoutBrokenCaches, writingLostCacheAgain } from "./recoveries.ts";
-import type { SolveRequest } from "./request.ts";
 import { type BuildctlOutcome, type BuildctlRun, runBuildctl } from "./run-buildctl.ts";
+import type { SolveRequest } from "./solve-request.ts";
 
 /** What one solve on one daemon shall do. */
 export interface EngineSolve {
@@ -96,7 +97,7 @@ async function solveOnce(
     ...caches,
     step,
     engine,
-    env: { ...step.env, ...builder.registries.env, ...builder.cache.clientEnv },
+    env: buildctlEnvironment(step, builder.registries, builder.cache),
     solve,
     exporter: await request.exporter(part.scope.target),
     metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),

@@ -7,7 +7,7 @@ import type { Compression } from "../../image/compression/formats.ts";
 import { undecompressableLayer } from "../../image/compression/undecompressable.ts";
 import { close, duplicate, openPipe } from "../syscalls.ts";
 import { type LayerBytes, openCompressed, plainBytes } from "./layer.ts";
-import { type LayerSource, openLayerSource } from "./source.ts";
+import { type LayerSource, openLayerSource } from "./layer-source.ts";
 
 /** A layer's bytes, where a thread can read them synchronously: plain, or for that thread to decompress. */
 export interface OpenBytes {

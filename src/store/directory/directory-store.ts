@@ -1,7 +1,7 @@
 import { access, constants, mkdir, readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { errorCode, UserError } from "../../host/errors.ts";
-import { lockFolder } from "../../host/file-lock.ts";
+import { lockFolder } from "../../host/folder-lock.ts";
 import { type BuildVersion, buildName, isBuildName } from "../../image/build-version.ts";
 import { layoutBlobs, openLayout } from "../../image/layout.ts";
 import type { Build } from "../build.ts";

@@ -1,6 +1,6 @@
 import { mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type FolderLock, lockFolder } from "../../host/file-lock.ts";
+import { type FolderLock, lockFolder } from "../../host/folder-lock.ts";
 
 /** Names in a store's directory that are no build: folders of puts under way, and replaced builds that wait for removal. */
 const stagingPrefix = ".staging-";

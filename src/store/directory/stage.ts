@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { flushFolder, writeFlushedBytes, writeSmallFile } from "../../host/atomic-write.ts";
 import { writeProblem } from "../../host/disk-errors.ts";
 import { errorCode, UserError } from "../../host/errors.ts";
-import { exchangeNames } from "../../host/file-lock.ts";
+import { exchangeNames } from "../../host/folder-lock.ts";
 import { mapAtOnce } from "../../host/map-at-once.ts";
 import type { Blobs } from "../../image/blobs.ts";
 import { type BuildVersion, buildName } from "../../image/build-version.ts";
@@ -20,7 +20,7 @@ import { encodeBuildIndex } from "../build-index.ts";
 import type { Keep } from "../keep.ts";
 import type { Stage } from "../store.ts";
 import { createStaging, retire } from "./folders.ts";
-import { removeOldBuilds } from "./keep.ts";
+import { removeOldBuilds } from "./remove-old-builds.ts";
 
 /** Blobs checked and flushed at once: one that is hashed, one that waits for the disk. */
 const flushedAtOnce = 2;

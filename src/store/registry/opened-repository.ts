@@ -12,7 +12,7 @@ import { findCredentials } from "../../registry/credentials.ts";
 import { download } from "../../registry/download.ts";
 import { getManifest } from "../../registry/manifests.ts";
 import { RegistryError } from "../../registry/registry-error.ts";
-import type { Timeouts } from "../../registry/retry.ts";
+import type { Timeouts } from "../../registry/retry-policy.ts";
 
 /** A repository that can be asked, until it is disposed of. */
 export interface OpenedRepository extends Disposable {

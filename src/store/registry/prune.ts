@@ -6,7 +6,7 @@ import { buildName, isBuildName } from "../../image/build-version.ts";
 import { type Digest, digestOf } from "../../image/digest.ts";
 import type { RegistryClient } from "../../registry/client.ts";
 import { deleteManifest, listTags, taggedDigest } from "../../registry/manifests.ts";
-import { RegistryFailure } from "../../registry/registry-error.ts";
+import { AttemptFailure } from "../../registry/registry-error.ts";
 import type { Build } from "../build.ts";
 import { decodeBuildIndex } from "../build-index.ts";
 import { type DatedBuild, type Keep, oldBuilds } from "../keep.ts";
@@ -52,7 +52,7 @@ export async function pruneBuilds({ opened, keep, log, build, signal }: PruneOpt
     log.line(`keep: removed ${removed} old ${removed === 1 ? "build" : "builds"} from ${blobs.where}`);
   } catch (thrown) {
     signal.throwIfAborted();
-    if (!(thrown instanceof RegistryFailure) && !(thrown instanceof UserError)) throw thrown;
+    if (!(thrown instanceof AttemptFailure) && !(thrown instanceof UserError)) throw thrown;
     log.warn(
       `keep: old builds stay in ${blobs.where}: ${messageOf(thrown)}. Where the registry doesn't delete, or not for this user, remove keep and give the registry a rule for tags with build- (docs/cleaning-up.md)`,
     );
@@ -72,7 +72,7 @@ async function removeUnderLease(
   const removed = await removeAll(client, old, { signal, late: late.signal }).catch(
     async (thrown: unknown) => {
       // A request that was cut may still be under way: then the lease stays until it runs out.
-      if (!(thrown instanceof RegistryFailure && thrown.retryable)) await lease.release(late.signal);
+      if (!(thrown instanceof AttemptFailure && thrown.retryable)) await lease.release(late.signal);
       throw thrown;
     },
   );

@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { openBuilder } from "../../../src/builder/builder.ts";
-import { noCache } from "../../../src/builder/plan/layer-cache.ts";
+import { noLayerCache } from "../../../src/builder/plan/layer-cache.ts";
 import { startChild } from "../../../src/host/child.ts";
 import { createTestStep } from "../../support/runs/test-step.ts";
 
 const defaults = {
   access: { hosts: new Map() },
   daemons: { kind: "own", sandbox: "auto" } as const,
-  cache: noCache,
+  cache: noLayerCache,
   subject: "directory /builds",
   entitlements: [],
   daemonConfig: [],

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Inputs } from "../../../src/builder/inputs/inputs.ts";
-import { buildArguments } from "../../../src/builder/plan/arguments.ts";
-import type { BuildOptions } from "../../../src/builder/plan/options.ts";
+import type { BuildOptions } from "../../../src/builder/plan/build-options.ts";
+import { buildctlArguments } from "../../../src/builder/plan/buildctl-arguments.ts";
 import { planBuild } from "../../../src/builder/plan/plan.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { parsePlatform } from "../../../src/image/platform.ts";
@@ -226,7 +226,7 @@ test("values can't add fields to buildctl's CSV arguments", () => {
     exportCaches: [],
     authTls: [],
   } as const;
-  const args = buildArguments({ ...run, exporter: { kind: "layout", folder: "/stage/a,b" } });
+  const args = buildctlArguments({ ...run, exporter: { kind: "layout", folder: "/stage/a,b" } });
   assert.equal(
     args.at(-1),
     'type=oci,tar=false,"dest=/stage/a,b",oci-mediatypes=true,"annotation.org.example.note=a,push=true,""x"""',
@@ -243,7 +243,7 @@ test("a push goes out by digest, without a tag", () => {
     exportCaches: [],
     authTls: [],
   } as const;
-  const args = buildArguments({
+  const args = buildctlArguments({
     ...run,
     exporter: {
       kind: "push",

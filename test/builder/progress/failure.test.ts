@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { FailedBuild } from "../../../src/builder/progress/failed-build.ts";
+import type { BuildDescription } from "../../../src/builder/progress/build-description.ts";
 import { failureMessage } from "../../../src/builder/progress/failure.ts";
 import { BuildStep, parseVertexName } from "../../../src/builder/progress/step.ts";
 
@@ -10,7 +10,7 @@ const dockerfile = {
   name: "app/Dockerfile",
   text: "FROM scratch AS shell\nFROM shell AS build\nRUN make\nFROM scratch\nCOPY --from=buidl /x /\n",
 };
-const build: FailedBuild = {
+const build: BuildDescription = {
   dockerfile,
   context: {
     name: "app",
@@ -22,7 +22,7 @@ const build: FailedBuild = {
 };
 
 /** The message for what BuildKit says. @param vertex the step that failed */
-function messageFor(said: string, vertex?: string, described: FailedBuild = build): string {
+function messageFor(said: string, vertex?: string, described: BuildDescription = build): string {
   const step = vertex === undefined ? undefined : new BuildStep(parseVertexName(vertex));
   const message = failureMessage(step, [`error: failed to solve: ${said}`], described);
   assert.ok(message !== undefined);
@@ -240,7 +240,7 @@ test("a file that isn't in a stage is told with the stage", () => {
   assert.match(mounted, /\/nothing isn't in "shell"/);
 });
 
-const ignoring = (text: string): FailedBuild => ({
+const ignoring = (text: string): BuildDescription => ({
   context: { name: "app", holds: () => false, list: () => [], ignoreFile: () => ({ name: "i", text }) },
 });
 

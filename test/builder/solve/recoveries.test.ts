@@ -8,7 +8,7 @@ import {
 } from "../../../src/builder/solve/recoveries.ts";
 import type { BuildctlOutcome } from "../../../src/builder/solve/run-buildctl.ts";
 import { digestOf } from "../../../src/image/digest.ts";
-import { retryPolicy } from "../../../src/registry/retry.ts";
+import { retryPolicy } from "../../../src/registry/retry-policy.ts";
 import { createTestStep } from "../../support/runs/test-step.ts";
 
 const summary = { steps: { run: 1, cached: 0 }, warnings: [], seconds: 1 };

@@ -5,7 +5,7 @@ import { daemonConfig } from "../../../src/builder/engine/daemon-config.ts";
 import { registryBlocks } from "../../../src/builder/engine/registry-blocks.ts";
 import type { Inputs, NamedContext } from "../../../src/builder/inputs/inputs.ts";
 import { readRemoteContext } from "../../../src/builder/inputs/remote-context.ts";
-import { buildArguments } from "../../../src/builder/plan/arguments.ts";
+import { buildctlArguments } from "../../../src/builder/plan/buildctl-arguments.ts";
 import { cacheAttributes } from "../../../src/builder/plan/layer-cache.ts";
 import { planBuild } from "../../../src/builder/plan/plan.ts";
 import { UserError } from "../../../src/host/errors.ts";
@@ -75,7 +75,7 @@ export function assertPlanned({ source, params }: OutRequest): { args: readonly 
   const all = plan.map((solve, index) => {
     const scope = { target: index === 0 ? "" : solve.target, platform: undefined };
     const caches = cacheAttributes(source.cache, scope);
-    const args = buildArguments({
+    const args = buildctlArguments({
       solve,
       exporter: exporterOf(source),
       metadataFile: `${work}/metadata.json`,
@@ -110,7 +110,7 @@ export function assertPlanned({ source, params }: OutRequest): { args: readonly 
   return { args: all.flat(), toml: assertConfigured(source, params) };
 }
 
-function exporterOf({ store }: Source): Parameters<typeof buildArguments>[0]["exporter"] {
+function exporterOf({ store }: Source): Parameters<typeof buildctlArguments>[0]["exporter"] {
   return store.kind === "registry"
     ? { kind: "push", destinations: [{ repository: store.repository, insecure: false }] }
     : { kind: "layout", folder: `${work}/stage` };

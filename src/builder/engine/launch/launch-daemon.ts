@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { type ChildExit, signalProcess, startChild } from "../../../host/child.ts";
-import { settles } from "../../../host/settles.ts";
+import { settlesBefore } from "../../../host/settles-before.ts";
 import type { StepContext } from "../../../host/step-context.ts";
 import { prepareSandbox } from "./gvisor.ts";
 import type { Launcher } from "./launcher.ts";
@@ -104,7 +104,7 @@ async function stop({
   const first = launcher.kind === "gvisor" ? undefined : await firstChild(pid);
   signalProcess(step, first ?? -pid, "SIGKILL");
   const limit = AbortSignal.any([step.late, AbortSignal.timeout(killDeadline)]);
-  if (await settles(exited, limit)) return;
+  if (await settlesBefore(exited, limit)) return;
   step.log.warn(`buildkitd (process ${pid}) has not ended after SIGKILL: it ends with this container`);
 }
 

@@ -40,7 +40,7 @@ export async function probeNamespaces(
       ownNetworks: !missing.has("network"),
       deviceNodes: !missing.has("devices"),
       foreignPrograms: true,
-      fullDisks: true,
+      tellsFullDisks: true,
     },
   };
 }

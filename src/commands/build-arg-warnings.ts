@@ -1,5 +1,5 @@
 import type { Inputs } from "../builder/inputs/inputs.ts";
-import type { BuildOptions } from "../builder/plan/options.ts";
+import type { BuildOptions } from "../builder/plan/build-options.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { suggestName } from "../host/suggest.ts";
 

@@ -10,7 +10,7 @@ const versionDeadline = 5_000;
  * starts.
  * @returns buildkitd's version where it has one, and what is wrong with one of them, if so
  */
-export async function tellPrograms(
+export async function checkProgramVersions(
   env: Environment,
   signal: AbortSignal,
 ): Promise<{ readonly version: string | undefined; readonly problem: string | undefined }> {

@@ -6,16 +6,16 @@ import { Index, Manifest, parseDocument } from "../image/documents.ts";
 import { blobPath } from "../image/layout.ts";
 import { documentLimit } from "../image/verify.ts";
 import { isMountsFolder } from "./cache-mounts/place.ts";
-import { defaultMounts, type LayerCache, localFolder, noCache } from "./plan/layer-cache.ts";
+import { defaultMounts, type LayerCache, localFolder, noLayerCache } from "./plan/layer-cache.ts";
 
 /**
  * A layer cache in a folder that is kept from one run to the next. It holds layers as blobs, not a daemon's state:
  * such a folder may be an overlayfs the next time (Concourse's caches are), on which no overlay can be mounted and
  * where the whiteouts in a state's snapshots would be taken for that filesystem's own.
  */
-export function keptCache(directory: string): LayerCache {
+export function folderCache(directory: string): LayerCache {
   return {
-    ...noCache,
+    ...noLayerCache,
     locations: [
       { type: "local", attributes: { directory }, mode: "max", export: true, mounts: defaultMounts },
     ],

@@ -1,5 +1,6 @@
 import { formatBytes } from "../../host/format.ts";
 import { sum } from "../../host/sum.ts";
+import type { SolveSummary } from "./followed-solve.ts";
 import type { BuildStep } from "./step.ts";
 import { formatSeconds } from "./text.ts";
 
@@ -11,6 +12,16 @@ export const noticeable = 1000;
 interface Timing {
   readonly milliseconds: number;
   readonly what: string;
+}
+
+/** The first line of the summary: `built in 12 s: 5 steps run, 3 of 8 cached`. Pure. */
+export function summaryLine(summaries: readonly SolveSummary[]): string {
+  const run = sum(summaries.map(({ steps }) => steps.run));
+  const cached = sum(summaries.map(({ steps }) => steps.cached));
+  const warnings = sum(summaries.map((summary) => summary.warnings.length));
+  const seconds = Math.max(...summaries.map((summary) => summary.seconds));
+  const found = warnings === 0 ? "" : `, ${warnings} ${warnings === 1 ? "warning" : "warnings"}`;
+  return `built in ${formatSeconds(seconds)}: ${run} ${run === 1 ? "step" : "steps"} run, ${cached} of ${run + cached} cached${found}`;
 }
 
 /** What took the time of a build: the slowest steps, base images, export and push; the slowest first. Pure. */

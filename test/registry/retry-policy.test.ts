@@ -7,7 +7,7 @@ import {
   retryAfterOf,
   retryPolicy,
   startRetries,
-} from "../../src/registry/retry.ts";
+} from "../../src/registry/retry-policy.ts";
 
 const policy = retryPolicy(defaultTimeouts);
 const pauseAfter = (retryAfter: number, elapsed: number) =>

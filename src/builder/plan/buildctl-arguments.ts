@@ -21,7 +21,7 @@ export interface SolveRun {
  *
  * A flag and its value are two arguments, since buildctl trims white space off `--flag=value` (urfave/cli v3).
  */
-export function buildArguments(run: SolveRun): string[] {
+export function buildctlArguments(run: SolveRun): string[] {
   const { solve } = run;
   const flags: (readonly [string, string])[] = [
     ["--frontend", "dockerfile.v0"],

@@ -126,17 +126,23 @@ export interface CacheContext {
  */
 export function readLayerCache(given: z.output<typeof cacheField>, context: CacheContext) {
   const wanted = given === true ? [registryCache.parse({})] : given === false ? [] : [given].flat();
-  const daemonEnv: Record<string, string> = {};
-  const clientEnv: Record<string, string> = {};
+  const ownDaemonEnv: Record<string, string> = {};
+  const buildctlEnv: Record<string, string> = {};
   const locations = wanted.map((each) => {
-    const rest = apart(each, secrets.client, clientEnv);
+    const rest = apart(each, secrets.client, buildctlEnv);
     const found = Object.keys(rest).find((key) => key in secrets.daemon);
     if (found !== undefined && !context.hasOwnDaemon) {
       throw new UserError(
         `source.cache: ${found} can't be handed to a BuildKit elsewhere without showing it to everybody on this machine: give that daemon its own credentials (variables such as ${secrets.daemon[found as keyof typeof secrets.daemon]}), and remove it here`,
       );
     }
-    const { type, mode, export: isExported, mounts: _, ...fields } = apart(rest, secrets.daemon, daemonEnv);
+    const {
+      type,
+      mode,
+      export: isExported,
+      mounts: _,
+      ...fields
+    } = apart(rest, secrets.daemon, ownDaemonEnv);
     return {
       type: type as Location["type"],
       mode: mode as Location["mode"],
@@ -145,7 +151,7 @@ export function readLayerCache(given: z.output<typeof cacheField>, context: Cach
       mounts: each.mounts === true ? mountSettings.parse({}) : each.mounts || undefined,
     };
   });
-  return { locations, daemonEnv, clientEnv };
+  return { locations, ownDaemonEnv, buildctlEnv };
 }
 
 /** The fields that are no secrets; those that are go into `env`. */

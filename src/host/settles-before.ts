@@ -1,5 +1,5 @@
 /** Waits for a promise, at most until a signal is aborted. Answers whether the promise settled first; rejects as it does. */
-export async function settles(promise: Promise<unknown>, until: AbortSignal): Promise<boolean> {
+export async function settlesBefore(promise: Promise<unknown>, until: AbortSignal): Promise<boolean> {
   const { promise: aborted, resolve } = Promise.withResolvers<boolean>();
   const stop = (): void => resolve(false);
   if (until.aborted) stop();

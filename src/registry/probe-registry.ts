@@ -3,8 +3,8 @@ import type { Reference } from "../image/reference.ts";
 import { formatReference } from "../image/reference.ts";
 import type { RegistryAccess } from "./access.ts";
 import { RegistryClient } from "./client.ts";
-import { RegistryFailure } from "./registry-error.ts";
-import { defaultTimeouts } from "./retry.ts";
+import { AttemptFailure } from "./registry-error.ts";
+import { defaultTimeouts } from "./retry-policy.ts";
 
 export interface ProbeOptions {
   readonly access: RegistryAccess;
@@ -34,7 +34,7 @@ export async function probeRegistry(image: Reference, options: ProbeOptions): Pr
     answer.body.resume();
     return undefined;
   } catch (thrown) {
-    if (!(thrown instanceof RegistryFailure)) throw thrown;
+    if (!(thrown instanceof AttemptFailure)) throw thrown;
     return thrown.fault === "cut" ? thrown.message : undefined;
   }
 }

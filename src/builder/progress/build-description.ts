@@ -18,7 +18,7 @@ export interface ShownContext {
 }
 
 /** What is known of a build that failed, for its message. */
-export interface FailedBuild {
+export interface BuildDescription {
   readonly dockerfile?: ShownDockerfile | undefined;
   /** Undefined for a git context. */
   readonly context?: ShownContext | undefined;
@@ -27,13 +27,13 @@ export interface FailedBuild {
 }
 
 /** The names of a Dockerfile's stages. */
-export function stagesOf({ dockerfile }: FailedBuild): readonly string[] {
+export function stagesOf({ dockerfile }: BuildDescription): readonly string[] {
   const lines = (dockerfile?.text ?? "").split("\n");
   return lines.flatMap((line) => /^\s*FROM\s.*\sAS\s+(\S+)\s*$/i.exec(line)?.[1] ?? []);
 }
 
 /** The stages, as the end of a message. */
-export function stageList(build: FailedBuild): string {
+export function stageList(build: BuildDescription): string {
   const stages = stagesOf(build);
   return stages.length > 0
     ? `the Dockerfile's stages: ${stages.join(", ")}`

@@ -1,10 +1,10 @@
 import type { StepContext } from "../../host/step-context.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import type { Exporter } from "../../image/exporter.ts";
-import type { Timeouts } from "../../registry/retry.ts";
+import type { Timeouts } from "../../registry/retry-policy.ts";
 import type { Builder } from "../builder.ts";
 import type { Solve } from "../plan/plan.ts";
-import type { FailedBuild } from "../progress/failed-build.ts";
+import type { BuildDescription } from "../progress/build-description.ts";
 import type { StepName } from "../progress/step.ts";
 
 /** What is asked of BuildKit for one build: all its targets, and where their results go. */
@@ -14,7 +14,7 @@ export interface SolveRequest {
   /** One for each target, the main one first. */
   readonly solves: readonly [Solve, ...Solve[]];
   /** For messages. */
-  readonly described: FailedBuild;
+  readonly described: BuildDescription;
   readonly style: "steps" | "plain";
   /** Where the result of a target's solve goes, the main one's for an empty name; undefined: nowhere, it is only built. */
   readonly exporter: (target: string) => Promise<Exporter | undefined>;

@@ -7,23 +7,23 @@ import { checkRedirect } from "./redirect-policy.ts";
 import { AttemptFailure, statusFailure } from "./registry-error.ts";
 import { isRetryableStatus, retryAfterOf, type Timeouts } from "./retry-policy.ts";
 
-/** Bytes that a token server's answer may have. */
+/** Largest response of a token server, in bytes. */
 const tokenLimit = 64 * 1024;
 const clientId = "oci-build-resource";
 
 export interface AuthorizationOptions {
   readonly connections: Connections;
   readonly timeouts: Timeouts;
-  /** Asked for when the registry first wants to know who we are. */
+  /** Called when the registry first asks for authorization. */
   readonly credentials: () => Promise<Credentials>;
-  /** What to ask for where the registry doesn't say: `repository:team/app:pull`. */
+  /** The scope to request if the registry doesn't name one: `repository:team/app:pull`. */
   readonly scope: (method: Exchange["method"]) => string;
 }
 
-/** The `Authorization` of one registry: a password, or a token that is fetched anew when it has run out. */
+/** The `Authorization` header for one registry: a password, or a token that is renewed when it has expired. */
 export class Authorization {
   readonly #options: AuthorizationOptions;
-  /** What was asked for so far: a token for pushing serves for pulling as well. */
+  /** The scopes requested so far. New tokens include them all: a token for pushing is also good for pulling. */
   readonly #scopes = new Set<string>();
   #header: string | undefined;
   #renewing: Promise<string> | undefined;
@@ -37,15 +37,15 @@ export class Authorization {
     return this.#header;
   }
 
-  /** What was sent and is nobody else's business: whatever a registry says is shown without it. */
+  /** Passwords and tokens that were sent, to be masked in what the registry answers. */
   get secrets(): readonly string[] {
     return [...this.#secrets];
   }
 
   /**
-   * Meets the challenge of a 401.
-   * @param used the header that was refused; when another request has renewed it since, nothing is done
-   * @throws Failure when there is nothing to show, or the token server refuses
+   * Gets a new header after a 401, as its challenge asks.
+   * @param used the header that was refused. If another request has renewed it since, nothing is done.
+   * @throws AttemptFailure if there are no credentials, or the token server refuses
    */
   async renew(
     answer: IncomingMessage,
@@ -87,7 +87,7 @@ export class Authorization {
     return basic(credentials);
   }
 
-  /** github.com/distribution/distribution, docs/spec/auth/token.md and oauth.md. */
+  /** Requests a token as github.com/distribution/distribution, docs/spec/auth/token.md and oauth.md, describe. */
   async #token(
     { params }: Challenge,
     credentials: Credentials,
@@ -115,7 +115,8 @@ export class Authorization {
     const status = answer.statusCode ?? 0;
     if (status !== 200) {
       const retryAfter = retryAfterOf(answer.headers["retry-after"], Date.now());
-      // It answers in many ways to a wrong password; its words might repeat it.
+      // Token servers answer a wrong password with various statuses. Their text isn't shown: it might repeat the
+      // password.
       if (status >= 400 && !isRetryableStatus(status)) {
         throw new AttemptFailure(`${asked} refuses to give a token (${status})`, "unauthorized");
       }
@@ -153,10 +154,10 @@ function tokenIn(body: Buffer, asked: string): string {
   try {
     const { token, access_token: access } = JSON.parse(body.toString("utf8")) as Record<string, unknown>;
     const found = token ?? access;
-    // What isn't a header's text (RFC 9110 5.5) would end up in one.
+    // The token becomes part of a header, so it must be valid there (RFC 9110 5.5).
     if (typeof found === "string" && /^[\x21-\x7e]+$/.test(found)) return found;
   } catch {
-    // The text isn't repeated: it may hold a token.
+    // The response isn't shown: it may hold a token.
   }
   throw new AttemptFailure(`${asked} answers with no token; expected JSON with "token"`, "other");
 }

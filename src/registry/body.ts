@@ -1,13 +1,16 @@
 import type { IncomingMessage } from "node:http";
 import { AttemptFailure, networkFailure } from "./registry-error.ts";
 
-/** Bytes that must come within the time after which a transfer counts as stalled. Less is a server that trickles. */
+/**
+ * Bytes that must arrive within the stall time. With fewer, the transfer counts as stalled even if the server
+ * trickles.
+ */
 const leastBytes = 16 * 1024;
 
 /**
- * The pieces of a body. Only the time spent waiting for the registry counts: a reader may take all the time it
- * needs, as one that unpacks does.
- * @throws Failure when the connection is cut or stalls; it may pass
+ * The pieces of a body. Only the time spent waiting for the registry counts as stalling: a reader that unpacks may
+ * be slow.
+ * @throws AttemptFailure if the connection is cut or stalls (retryable)
  */
 export async function* piecesOf(
   body: IncomingMessage,
@@ -44,8 +47,8 @@ function stalled(asked: string, stall: number): AttemptFailure {
 }
 
 /**
- * All of a small body.
- * @throws Failure when it has more than `limit` bytes, however it says how long it is
+ * Reads a small body completely.
+ * @throws AttemptFailure if it has more than `limit` bytes, with or without a `Content-Length`, is cut or stalls
  */
 export async function readAll(
   body: IncomingMessage,

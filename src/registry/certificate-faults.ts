@@ -1,17 +1,20 @@
-/** Why a client doesn't accept a server's certificate. Each has its own way out. */
+/** Why a client doesn't accept a server's certificate. Each fault has a different remedy. */
 export type CertificateFault =
   | "untrusted certificate"
   | "certificate for another name"
   | "expired certificate"
   | "certificate not yet valid";
 
-/** What tells them: Node's and OpenSSL's codes and words, then those of Go's crypto/x509, and so of BuildKit. */
+/**
+ * The codes and messages that identify each fault: those of Node and OpenSSL, then those of Go's crypto/x509, which
+ * BuildKit uses.
+ */
 const signs: readonly (readonly [CertificateFault, RegExp])[] = [
   [
     "certificate for another name",
     /ERR_TLS_CERT_ALTNAME|does not match certificate's altnames|x509: certificate is (?:valid for|not valid for any names)|x509: cannot validate certificate for|x509: certificate relies on legacy Common Name/,
   ],
-  // Go says of both that it "has expired or is not yet valid", and then which.
+  // For both faults Go writes "has expired or is not yet valid", and then which of the two.
   ["certificate not yet valid", /CERT_NOT_YET_VALID|is not yet valid: current time \S+ is before/],
   ["expired certificate", /CERT_HAS_EXPIRED|certificate has expired/],
   [
@@ -21,14 +24,14 @@ const signs: readonly (readonly [CertificateFault, RegExp])[] = [
 ];
 
 /**
- * What is wrong with a certificate, by what a program says of it; undefined where it says something else. Pure.
+ * The fault that a program's error describes, or undefined if the error isn't about a certificate. Pure.
  * @param said an error's code and message
  */
 export function certificateFaultIn(said: string): CertificateFault | undefined {
   return signs.find(([, sign]) => sign.test(said))?.[0];
 }
 
-/** What to change, for the end of a message that has named the host. */
+/** What to change, for the end of a message that has already named the host. */
 export const certificateAdvice: Readonly<Record<CertificateFault, string>> = {
   "untrusted certificate":
     'its certificate is not trusted: give its CA as "ca_certs" in the source, for every registry or for its host under "registries"',

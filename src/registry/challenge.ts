@@ -1,4 +1,7 @@
-/** What a registry wants before it answers (RFC 9110 11.6.1; distribution-spec, authentication of Docker's registries). */
+/**
+ * The authentication that a registry asks for (RFC 9110 11.6.1; distribution-spec, authentication of Docker's
+ * registries).
+ */
 export interface Challenge {
   /** In lower case: `basic`, `bearer`. */
   readonly scheme: string;
@@ -9,8 +12,8 @@ const token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
 const param = `(${token})\\s*=\\s*(?:"((?:[^"\\\\]|\\\\.)*)"|(${token}))`;
 
 /**
- * Reads the values of `WWW-Authenticate`, several in one header or in several. What doesn't have the form of a
- * challenge is passed over. Pure.
+ * Parses the values of `WWW-Authenticate`, whether they came in one header or in several. Stops at text that isn't
+ * a challenge. Pure.
  */
 export function parseChallenges(header: string): Challenge[] {
   const challenges: { scheme: string; params: Map<string, string> }[] = [];

@@ -4,8 +4,8 @@ import { messageOf, UserError } from "../host/errors.ts";
 import type { RegistryAccess } from "./access.ts";
 
 /**
- * Looks at the certificates and keys that a source gives, before anything rests on them: TLS libraries pass over what
- * they can't read, and then miss it.
+ * Checks the certificates and keys in a source before they are used. TLS libraries silently skip those that they
+ * can't parse, and then fail for lack of them.
  * @throws UserError naming the field
  */
 export function checkCertificates({ caCerts, hosts }: RegistryAccess): void {
@@ -21,7 +21,7 @@ export function checkCertificates({ caCerts, hosts }: RegistryAccess): void {
     try {
       createSecureContext({ cert, key });
     } catch (thrown) {
-      // OpenSSL's words name what is wrong, and repeat nothing of it.
+      // OpenSSL's message names the fault, and doesn't quote the key.
       throw new UserError(
         `${subject}: client_key is no PEM key, or none of client_cert (${messageOf(thrown)})`,
       );

@@ -15,24 +15,24 @@ import { retryAfterOf, retryPolicy, type Timeouts } from "./retry-policy.ts";
 /** A request below `/v2/<repository>/`. */
 export interface RegistryRequest {
   readonly method: Exchange["method"];
-  /** Below the repository, or what the registry answered as a `Location`. */
+  /** A path below the repository, or the URL that the registry gave as a `Location`. */
   readonly path: string | URL;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
-  /** Statuses that are answers; any other is a failure. */
+  /** Statuses that the caller handles. Any other status is a failure. */
   readonly expected: readonly number[];
 }
 
-/** An answer whose body is still to be read. */
+/** A response whose body hasn't been read yet. */
 export interface Answer {
   readonly status: number;
   readonly headers: IncomingMessage["headers"];
   readonly body: IncomingMessage;
-  /** What was asked, for messages. */
+  /** The request's method and URL, for messages. */
   readonly asked: string;
-  /** Where the answer came from: after redirects, another place than was asked. */
+  /** The URL that answered: after redirects it isn't the one that was requested. */
   readonly url: URL;
-  /** The `Authorization` that was sent. */
+  /** The `Authorization` header that was sent. */
   readonly shown: string | undefined;
 }
 
@@ -47,10 +47,10 @@ export interface ClientOptions {
 
 const redirects = new Set([301, 302, 303, 307, 308]);
 const redirectLimit = 5;
-/** Bytes of an error's text that are read. */
+/** Bytes that are read of an error's body. */
 const errorLimit = 64 * 1024;
 
-/** Talks HTTP to one repository of a registry (OCI distribution-spec): one attempt at a time, as who we are. */
+/** An HTTP client for one repository of a registry (OCI distribution-spec), with one user's credentials. */
 export class RegistryClient implements Disposable {
   readonly retrier: Retrier;
   readonly timeouts: Timeouts;
@@ -75,8 +75,8 @@ export class RegistryClient implements Disposable {
   }
 
   /**
-   * One attempt: with a token renewed where it has run out, and redirects followed where they are safe.
-   * @throws Failure
+   * Makes one attempt. Renews an expired token, and follows redirects that are safe.
+   * @throws AttemptFailure
    */
   async attempt(request: RegistryRequest, signal: AbortSignal): Promise<Answer> {
     const exchange = await this.#exchange(request, signal);
@@ -89,12 +89,18 @@ export class RegistryClient implements Disposable {
     throw await this.#failure(answer);
   }
 
-  /** Attempts until one succeeds. @throws RegistryError */
+  /**
+   * Makes attempts until one succeeds.
+   * @throws RegistryError
+   */
   request(request: RegistryRequest, signal: AbortSignal): Promise<Answer> {
     return this.retrier.run(signal, () => this.attempt(request, signal));
   }
 
-  /** All of an answer's body. @throws Failure when it has more than `limit` bytes, or is cut */
+  /**
+   * Reads a response's body completely.
+   * @throws AttemptFailure if it has more than `limit` bytes, is cut or stalls
+   */
   read({ body, asked }: Answer, limit: number): Promise<Buffer> {
     return readAll(body, { asked, limit, stall: this.timeouts.stall });
   }
@@ -110,7 +116,10 @@ export class RegistryClient implements Disposable {
     return { method, url, headers, ...(body === undefined ? {} : { body }) };
   }
 
-  /** A refused token or password is renewed once; when that is refused too, it isn't good for this. */
+  /**
+   * Renews a refused token or password once, and repeats the request. If that is refused too, the credentials don't
+   * allow it.
+   */
   async #authorized(exchange: Exchange, refused: Answer, signal: AbortSignal): Promise<Answer> {
     refused.body.resume();
     await this.#authorization.renew(refused.body, exchange, { used: refused.shown, signal });
@@ -146,7 +155,10 @@ export class RegistryClient implements Disposable {
     }
   }
 
-  /** Reads the registry's words: `{"errors": [{code, message}]}` (distribution-spec, error codes). */
+  /**
+   * The failure for a response, with the registry's messages: `{"errors": [{code, message}]}` (distribution-spec,
+   * error codes).
+   */
   async #failure(answer: Answer): Promise<AttemptFailure> {
     const { status, headers, asked } = answer;
     const text = await this.read(answer, errorLimit).catch(() => Buffer.alloc(0));
@@ -154,7 +166,10 @@ export class RegistryClient implements Disposable {
     return statusFailure(status, { asked, said: wordsOf(text, this.#authorization.secrets), retryAfter });
   }
 
-  /** `insecure` means https that isn't checked, or plain http: which of them, a first try tells, as BuildKit does it. */
+  /**
+   * `insecure` stands for both https that isn't checked and plain http. As in BuildKit, a first request finds out
+   * which.
+   */
   async #findOrigin(signal: AbortSignal): Promise<string> {
     const { repository, access } = this.#options;
     const host = repository.host === "docker.io" ? "registry-1.docker.io" : repository.host;
@@ -182,12 +197,15 @@ function isReading(method: Exchange["method"]): boolean {
   return method === "GET" || method === "HEAD";
 }
 
-/** Masked before they are cut: half a token is one as well. */
+/**
+ * The registry's error messages. They are masked before they are shortened, so that no half of a token is left
+ * unmasked.
+ */
 function wordsOf(text: Buffer, secrets: readonly string[]): string {
   try {
     const { errors } = JSON.parse(text.toString("utf8")) as { errors?: readonly Record<string, unknown>[] };
     const said = (errors ?? []).map(({ code, message }) => [code, message].filter(Boolean).join(": "));
-    // One line, and no control characters that a terminal would obey.
+    // Makes it one line, without control characters that a terminal would obey.
     return maskCredentials(said.join("; "), secrets)
       .replaceAll(/[\s\p{Cc}]+/gu, " ")
       .slice(0, 300);

@@ -7,12 +7,13 @@ import type { HostAccess, RegistryAccess } from "./access.ts";
 import { AttemptFailure, networkFailure } from "./registry-error.ts";
 import { systemCertificates } from "./system-certificates.ts";
 
-// To import node:http would take Node 25 ms: it looks up all that the module has, and loads fetch for its WebSocket.
+// An import of node:http takes Node 25 ms: it reads every export of the module, and its WebSocket loads fetch.
+// Requiring the module doesn't.
 const requireModule = createRequire(import.meta.url);
 const http = requireModule("node:http") as typeof import("node:http");
 const https = requireModule("node:https") as typeof import("node:https");
 
-/** One HTTP exchange. */
+/** One HTTP request. */
 export interface Exchange {
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "DELETE";
   readonly url: URL;
@@ -22,16 +23,18 @@ export interface Exchange {
 
 export interface Connections extends Disposable {
   /**
-   * Sends a request and answers once the head of the answer is there, whatever its status.
-   * @throws Failure
+   * Sends a request. Returns as soon as the response's headers have arrived, whatever its status.
+   * @throws AttemptFailure
    */
   send(exchange: Exchange, options: { signal: AbortSignal; stall: number }): Promise<IncomingMessage>;
 }
 
 /**
- * Connections to a registry and to the places it sends us to, each host with its own certificates. Proxies are those
- * of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`), never for this machine itself, as in Go's programs.
- * @param registry the host of the store; its own CA also vouches for the server of its tokens
+ * Connections to a registry and to the hosts that it redirects to, each with its own certificates. The proxies are
+ * those of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`). As in Go's programs, no proxy is used for
+ * this machine itself.
+ * @param registry the store's host. Its CA certificates are also trusted for the other hosts, such as its token
+ * server.
  */
 export function openConnections(access: RegistryAccess, registry: string, env: Environment): Connections {
   const agents = new Map<string, Promise<PlainAgent | TlsAgent>>();
@@ -51,7 +54,7 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
     const host: HostAccess = isOwn ? (own ?? {}) : (access.hosts.get(url.host) ?? {});
     const extra = [access.caCerts, own?.caCerts, host.caCerts].filter((pem) => pem !== undefined);
     system ??= trusted(env);
-    // Made once: to read all certificates anew would take longer than a connection does.
+    // Made once for each agent: parsing all certificates takes longer than connecting.
     const secureContext = createSecureContext({
       ca: [...(await system), ...extra],
       ...(host.clientCert === undefined ? {} : { cert: host.clientCert }),
@@ -92,7 +95,7 @@ function send(
   });
 }
 
-/** Those of Node's own release, where the machine has none. */
+/** The machine's CA certificates, or those built into Node if the machine has none. */
 async function trusted(env: Environment): Promise<readonly string[]> {
   const found = await systemCertificates(env);
   return found.length > 0 ? found : rootCertificates;

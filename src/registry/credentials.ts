@@ -5,21 +5,21 @@ import type { StepContext } from "../host/step-context.ts";
 import type { RegistryAccess } from "./access.ts";
 import { asObject, dockerConfig, serverNameOf } from "./docker-config.ts";
 
-/** How a client shows who it is. */
+/** How a client authenticates. */
 export type Credentials =
   | { readonly kind: "password"; readonly username: string; readonly password: string }
-  /** To be exchanged for an access token (Docker's `identitytoken`). */
+  /** A token to exchange for an access token (Docker's `identitytoken`). */
   | { readonly kind: "refresh token"; readonly token: string }
   | { readonly kind: "none" };
 
-/** A helper may ask a cloud's service, but not for ever. Milliseconds. */
+/** Milliseconds. A helper may ask a cloud's service, but not for ever. */
 const helperDeadline = 30_000;
 
 /**
- * The credentials for one registry and no other, found as the Docker client does it: the helper of this registry,
- * else the helper for all, else what is written down.
- * @param host its environment is the helper's
- * @throws UserError when a helper fails
+ * Finds the credentials for one registry as the Docker client does: from this registry's helper, else from the
+ * helper for all registries, else from the entries under `auths`.
+ * @param step its environment is passed to the helper
+ * @throws UserError if a helper fails
  */
 export async function findCredentials(
   access: RegistryAccess,
@@ -37,7 +37,7 @@ export async function findCredentials(
   return entry === undefined ? { kind: "none" } : fromEntry(asObject(entry));
 }
 
-/** Older files name registries by URLs. */
+/** The host in a name of a registry, which is a URL in older files. */
 function hostOf(name: string): string {
   return name.replace(/^https?:\/\//, "").replace(/\/.*$/, "");
 }
@@ -55,7 +55,10 @@ function fromEntry(entry: Readonly<Record<string, unknown>>): Credentials {
   return { kind: "password", username, password };
 }
 
-/** The protocol of github.com/docker/docker-credential-helpers: the server on stdin, JSON on stdout. */
+/**
+ * Asks a helper by the protocol of github.com/docker/docker-credential-helpers: the server on stdin, JSON on
+ * stdout.
+ */
 async function askHelper(
   name: string,
   server: string,
@@ -92,7 +95,7 @@ function parseAnswer(text: string): Readonly<Record<string, unknown>> {
   try {
     return asObject(JSON.parse(text));
   } catch {
-    // The text may be half a secret: it isn't repeated.
+    // The text isn't shown: it may be a part of a secret.
     return {};
   }
 }

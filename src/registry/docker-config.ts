@@ -2,8 +2,8 @@ import { UserError } from "../host/errors.ts";
 import type { RegistryAccess } from "./access.ts";
 
 /**
- * A Docker client's `config.json`.
- * @throws UserError naming `subject` for what is not a JSON object
+ * Parses a Docker client's `config.json`.
+ * @throws UserError naming `subject` if the text isn't a JSON object
  */
 export function parseDockerConfig(text: string, subject: string): Record<string, unknown> {
   try {
@@ -11,14 +11,14 @@ export function parseDockerConfig(text: string, subject: string): Record<string,
     if (typeof value === "object" && value !== null && !Array.isArray(value))
       return value as Record<string, unknown>;
   } catch {
-    // JSON.parse would quote what may be a password.
+    // The error isn't passed on: JSON.parse quotes the text, which may be a password.
   }
   throw new UserError(`${subject}: expected a map, or its JSON text, as in ~/.docker/config.json`);
 }
 
 /** Docker Hub's name in the Docker client's configuration (docker/cli, `registry.IndexServer`). */
 const hubServer = "https://index.docker.io/v1/";
-/** What people call it there as well. */
+/** Other names for Docker Hub that people write there. */
 const hubNames = /^(?:https?:\/\/)?(?:(?:index|registry-1)\.)?docker\.io(?:\/v[12])?\/?$/;
 
 /** The name by which the Docker client's configuration and its helpers know a registry. */
@@ -26,12 +26,15 @@ export function serverNameOf(host: string): string {
   return hubNames.test(host) ? hubServer : host;
 }
 
-/** The host that a name of a registry stands for: all of Docker Hub's stand for `docker.io`. */
+/** The host that a registry's name stands for: `docker.io` for all names of Docker Hub. */
 export function hostOfServer(name: string): string {
   return hubNames.test(name) ? "docker.io" : name;
 }
 
-/** Entries of a Docker client's configuration, all of Docker Hub's under one name: its own goes before the others. */
+/**
+ * Entries of a Docker client's configuration, with those of Docker Hub merged under {@link hubServer}. If there are
+ * several, the one that has this name already wins.
+ */
 function byServerName(entries: unknown): Record<string, unknown> {
   const all = Object.entries(asObject(entries));
   const given = all.filter(
@@ -44,8 +47,8 @@ function byServerName(entries: unknown): Record<string, unknown> {
 }
 
 /**
- * The Docker client configuration (`config.json`) that holds these credentials: what was given inline, and the
- * hosts' own user names and passwords over it.
+ * The Docker client configuration (`config.json`) with these credentials: the one given inline, overridden by the
+ * hosts' own user names and passwords.
  */
 export function dockerConfig({
   hosts,
@@ -57,7 +60,8 @@ export function dockerConfig({
     return [{ server: serverNameOf(host), auth: Buffer.from(`${username}:${password}`).toString("base64") }];
   });
   const auths = own.map(({ server, auth }) => [server, { auth }] as const);
-  // A helper would go before a password; one without a name is none (docker/cli, getConfiguredCredentialStore).
+  // A helper would take precedence over a password. A helper with an empty name counts as none (docker/cli,
+  // getConfiguredCredentialStore).
   const isHelped = "credHelpers" in given || "credsStore" in given;
   const helpers = {
     ...byServerName(given["credHelpers"]),
@@ -71,7 +75,7 @@ export function dockerConfig({
   };
 }
 
-/** A JSON value as an object whose fields can be looked at; empty for what is no object. */
+/** A JSON value as an object whose fields can be read. Empty if the value isn't an object. */
 export function asObject(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 }

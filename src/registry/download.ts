@@ -3,13 +3,17 @@ import { piecesOf } from "./body.ts";
 import type { Answer, RegistryClient } from "./client.ts";
 import { AttemptFailure } from "./registry-error.ts";
 
-/** A download gets on when it brings so many bytes; a server that trickles doesn't make the time begin anew. */
+/**
+ * Bytes that an attempt must receive to count as progress. With fewer the retry time isn't reset, so that a server
+ * that trickles doesn't extend it for ever.
+ */
 const progressBytes = 256 * 1024;
 
 /**
- * The bytes of a blob, not verified. What is cut or stalls goes on where it stopped (`Range`); a server that sends all
- * of it again is read past what is had already. Ends where the registry says it ends, be that short of the size.
- * @throws RegistryError when it can't be had
+ * The bytes of a blob, not verified. A transfer that is cut or stalls is resumed where it stopped (`Range`). If the
+ * server then sends the whole blob again, the bytes already received are skipped. Ends where the registry ends the
+ * blob, even if that is short of `size`.
+ * @throws RegistryError if the blob can't be downloaded
  */
 export async function* download(
   client: RegistryClient,
@@ -33,7 +37,7 @@ export async function* download(
         if (received - before > progressBytes) attempts.progress();
         yield rest;
       }
-      // A body whose length isn't told ends alike when it is complete and when the connection is cut.
+      // A body of unknown length ends the same way when it is complete and when the connection is cut.
       if (received >= size || received === before) return;
       throw new AttemptFailure(`${asked}: the answer ends after ${received} of ${size} bytes`, "cut", {
         retryable: true,
@@ -44,7 +48,7 @@ export async function* download(
   }
 }
 
-/** Undefined when the registry says that nothing follows. */
+/** Requests the rest of a blob. Undefined if the registry answers that nothing follows. */
 async function ask(
   client: RegistryClient,
   digest: string,

@@ -1,7 +1,7 @@
 import { UserError } from "../host/errors.ts";
 import { parseRepository, type Repository } from "../image/reference.ts";
 
-/** Where a repository of Amazon ECR is that may be named without its host. */
+/** Region and account of an Amazon ECR repository whose name may lack the host. */
 export interface EcrPlace {
   readonly region: string;
   /** Twelve digits. */
@@ -9,8 +9,8 @@ export interface EcrPlace {
 }
 
 /**
- * A repository of Amazon ECR by its full name.
- * @throws UserError when neither the name nor the place tells the account
+ * The full name of an Amazon ECR repository.
+ * @throws UserError if neither the name nor the place has the account
  */
 export function ecrRepository(name: string, { region, account }: EcrPlace): Repository {
   const subject = "source.repository";

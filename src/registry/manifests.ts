@@ -11,13 +11,14 @@ const manifestTypes = [
   mediaTypes.dockerManifest,
 ].join(", ");
 
-/** Bytes of one page of tags. */
+/** Largest page of tags, in bytes. */
 const pageLimit = 4 * 1024 * 1024;
 const pagesLimit = 1000;
 
 /**
- * The bytes of a manifest or index, by tag or digest. Those of a digest are for the caller to verify; a tag's are held
- * against the digest that the registry gives, if it does (distribution-spec, pulling manifests).
+ * The bytes of a manifest or index, by tag or digest. They are checked against the digest in the response's header,
+ * if there is one (distribution-spec, pulling manifests). The caller checks them against the digest that it asked
+ * for.
  * @throws RegistryError
  */
 export function getManifest(client: RegistryClient, reference: string, signal: AbortSignal): Promise<Buffer> {
@@ -39,7 +40,10 @@ export function getManifest(client: RegistryClient, reference: string, signal: A
   });
 }
 
-/** Digest of the manifest that a tag or digest leads to, if any. @throws Failure */
+/**
+ * Digest of the manifest that a tag or digest leads to, if any.
+ * @throws AttemptFailure
+ */
 async function digestAt(
   client: RegistryClient,
   reference: string,
@@ -59,7 +63,11 @@ async function digestAt(
   return status === 200 && typeof told === "string" ? told : undefined;
 }
 
-/** Digest of the manifest or index that a tag leads to; undefined when there is no such tag, or the registry doesn't tell. @throws RegistryError */
+/**
+ * Digest of the manifest or index that a tag leads to. Undefined if there is no such tag, or the registry doesn't
+ * send the digest.
+ * @throws RegistryError
+ */
 export function taggedDigest(
   client: RegistryClient,
   tag: string,
@@ -69,8 +77,8 @@ export function taggedDigest(
 }
 
 /**
- * Stores a manifest or index under a tag, or under its digest. What a registry has stored although it answered with
- * an error counts as stored.
+ * Stores a manifest or index under a tag, or under its digest. If the registry answers with an error that may pass
+ * but has stored it, that counts as success.
  * @throws RegistryError
  */
 export function putManifest(
@@ -98,8 +106,9 @@ export function putManifest(
 }
 
 /**
- * Deletes a manifest or index by its digest, and the tag that leads to it; one that isn't there is no fault. Asked once.
- * @throws RegistryFailure
+ * Deletes a manifest or index by its digest, and the tag that leads to it. It isn't an error if there is none. Not
+ * retried.
+ * @throws AttemptFailure
  */
 export async function deleteManifest(
   client: RegistryClient,
@@ -107,7 +116,8 @@ export async function deleteManifest(
   signal: AbortSignal,
 ): Promise<void> {
   await deleteReference(client, digest, signal);
-  // Most registries have taken the tag along; to others it is a thing of its own (distribution-spec, deleting tags).
+  // Most registries delete the tag along with the manifest. In others it has to be deleted separately
+  // (distribution-spec, deleting tags).
   if (tag !== undefined && (await digestAt(client, tag, signal)) === digest)
     await deleteReference(client, tag, signal);
 }
@@ -124,7 +134,10 @@ async function deleteReference(
   answer.body.resume();
 }
 
-/** All tags, over as many pages as the registry makes of them; none of a repository that isn't there. */
+/**
+ * All tags, from all pages of the registry's list (up to {@link pagesLimit}). Empty if the repository doesn't
+ * exist.
+ */
 export async function listTags(client: RegistryClient, signal: AbortSignal): Promise<string[]> {
   const tags: string[] = [];
   let path: string | URL | undefined = "tags/list";
@@ -167,8 +180,8 @@ function tagsIn(bytes: Buffer, asked: string): string[] {
 }
 
 /**
- * Proves that this user may push: begins an upload, and cancels it (distribution-spec, pushing blobs; some registries
- * can't cancel, and forget it after a while).
+ * Proves that this user may push: starts an upload and cancels it (distribution-spec, pushing blobs). Some
+ * registries can't cancel an upload, and discard it after a while.
  * @throws RegistryError
  */
 export async function proveWritable(client: RegistryClient, signal: AbortSignal): Promise<void> {

@@ -2,9 +2,9 @@ import { UserError } from "../host/errors.ts";
 import type { HostAccess } from "./access.ts";
 
 /**
- * The hosts with mirrors for one of them, which are asked before those that it has already.
+ * The hosts, with these mirrors added to one of them. They are asked before those that it has already.
  * @param mirrors `host[:port][/path]`, or a URL; `http://` marks its host as one without TLS
- * @throws UserError for what is neither
+ * @throws UserError for a mirror that is neither
  */
 export function withMirrors(
   hosts: ReadonlyMap<string, HostAccess>,
@@ -23,7 +23,7 @@ export function withMirrors(
 }
 
 interface Mirror {
-  /** As BuildKit takes it, without a scheme: `mirror.example:5000/path`. */
+  /** Without a scheme, as BuildKit expects it: `mirror.example:5000/path`. */
   readonly name: string;
   /** `mirror.example:5000` */
   readonly address: string;

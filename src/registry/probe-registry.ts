@@ -8,14 +8,14 @@ import { defaultTimeouts } from "./retry-policy.ts";
 
 export interface ProbeOptions {
   readonly access: RegistryAccess;
-  /** Milliseconds that it may take. */
+  /** Milliseconds that the probe may take. */
   readonly stall: number;
   readonly step: StepContext;
 }
 
 /**
- * Why a registry can't be talked to, in words: it takes a request and never answers, or hangs up. Undefined when it
- * answers, whatever that is, and for what every program finds out soon by itself.
+ * Why a registry can't be used, in words: it accepts a request but never answers, or closes the connection.
+ * Undefined if it answers, with whatever status, and for errors that every program reports quickly by itself.
  */
 export async function probeRegistry(image: Reference, options: ProbeOptions): Promise<string | undefined> {
   const { access, stall, step } = options;
@@ -25,7 +25,7 @@ export async function probeRegistry(image: Reference, options: ProbeOptions): Pr
     access,
     step,
     timeouts: { ...defaultTimeouts, stall },
-    // Who we are matters nothing here: a refusal is an answer.
+    // No credentials are needed: a refusal is an answer too.
     credentials: async () => ({ kind: "none" }),
   });
   const request = { method: "HEAD", path: `manifests/${image.tag ?? "latest"}`, expected: [200] } as const;

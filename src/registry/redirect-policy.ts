@@ -2,13 +2,17 @@ import { lookup } from "node:dns/promises";
 import { BlockList, isIPv6 } from "node:net";
 import { AttemptFailure } from "./registry-error.ts";
 
-/** How far inside an address is. A registry may send its clients to places as far out as itself, never further in. */
+/**
+ * How far inside a network an address is. A registry may redirect to addresses at its own depth or further out,
+ * never further in.
+ */
 const depths = { public: 0, private: 1, local: 2 } as const;
 type Depth = keyof typeof depths;
 
 const localNetworks = new BlockList();
 const privateNetworks = new BlockList();
-// This host and this link (RFC 6890), where metadata services of clouds are; then the private networks.
+// Addresses of this host and of its link (RFC 6890). Clouds have their metadata services there. The private networks
+// follow.
 for (const [address, bits] of [
   ["0.0.0.0", 8],
   ["127.0.0.0", 8],
@@ -28,7 +32,7 @@ for (const [address, bits] of [
 }
 privateNetworks.addSubnet("fc00::", 7, "ipv6");
 
-/** Where an IP address is. An IPv4 address within IPv6 counts as the former. Pure. */
+/** How far inside a network an IP address is. An IPv4 address mapped into IPv6 counts as the IPv4 address. Pure. */
 function depthOf(address: string): Depth {
   const family = isIPv6(address) ? "ipv6" : "ipv4";
   if (localNetworks.check(address, family)) return "local";
@@ -36,8 +40,10 @@ function depthOf(address: string): Depth {
 }
 
 /**
- * Checks a place that a registry sends us to: a redirect's target, or the server of its tokens.
- * @throws Failure when it leads from https to http, or from outside to a private network or this very machine
+ * Checks a URL that a registry names: a redirect's target, or its token server.
+ * @param what the URL's role, for the message
+ * @throws AttemptFailure if it leads from https to http, holds credentials, or leads from outside to a private
+ * network or this machine
  */
 export async function checkRedirect(from: URL, to: URL, what: string): Promise<void> {
   const scheme = to.protocol;
@@ -57,7 +63,10 @@ export async function checkRedirect(from: URL, to: URL, what: string): Promise<v
   }
 }
 
-/** A name that can't be looked up here is one for a proxy to look up, or fails when it is asked. */
+/**
+ * The innermost depth of a host's addresses. A name that can't be looked up here counts as public: either a proxy
+ * looks it up, or the request fails.
+ */
 async function innermostDepth(hostname: string): Promise<Depth> {
   const found = await lookup(hostname.replace(/^\[|\]$/g, ""), { all: true }).catch(() => []);
   const all = found.map(({ address }) => depthOf(address));

@@ -3,7 +3,7 @@ import { maskCredentials } from "../host/mask-credentials.ts";
 import { type CertificateFault, certificateAdvice, certificateFaultIn } from "./certificate-faults.ts";
 import { isRetryableStatus } from "./retry-policy.ts";
 
-/** Why a registry didn't do what was asked. */
+/** Why a request to a registry failed. */
 export type RegistryFault =
   | "not found"
   | "unauthorized"
@@ -17,7 +17,7 @@ export type RegistryFault =
   | "cut"
   | "other";
 
-/** A registry's refusal, in words for the pipeline's author. */
+/** A failed request to a registry, in words for the pipeline's author. */
 export class RegistryError extends UserError {
   readonly fault: RegistryFault;
 
@@ -27,10 +27,9 @@ export class RegistryError extends UserError {
   }
 }
 
-/** What went wrong in one attempt, and whether another may go better. */
+/** A failed attempt, and whether another attempt may succeed. */
 export class AttemptFailure extends Error {
   readonly fault: RegistryFault;
-  /** A later attempt may succeed. */
   readonly retryable: boolean;
   /** Milliseconds that the registry asked to wait. */
   readonly retryAfter: number | undefined;
@@ -50,7 +49,7 @@ export class AttemptFailure extends Error {
     this.retryAfter = retryAfter;
   }
 
-  /** The same for the pipeline's author, with what to do. */
+  /** The error for the pipeline's author, with advice on what to do. */
   toError(where: string, tried = ""): RegistryError {
     return new RegistryError(`${where}: ${this.message}; ${faultAdvice[this.fault]}${tried}`, this.fault, {
       cause: this.cause ?? this,
@@ -73,7 +72,10 @@ const faultAdvice: Readonly<Record<RegistryFault, string>> = {
   other: "the registry's own log may say more",
 };
 
-/** What a status other than the expected ones means. @param said the registry's words, if it has any */
+/**
+ * The failure for an unexpected status.
+ * @param said the registry's message; empty if it sent none
+ */
 export function statusFailure(
   status: number,
   { asked, said, retryAfter }: { asked: string; said: string; retryAfter?: number | undefined },
@@ -98,7 +100,7 @@ const networkFaults: Readonly<Record<string, readonly [RegistryFault, string]>> 
   ERR_STREAM_PREMATURE_CLOSE: ["cut", "the connection was cut"],
 };
 
-/** What an error of Node's http and tls modules means. */
+/** The failure for an error of Node's http and tls modules. */
 export function networkFailure(thrown: unknown, asked: string): AttemptFailure {
   if (thrown instanceof AttemptFailure) return thrown;
   const code = errorCode(thrown) ?? "";
@@ -110,7 +112,7 @@ export function networkFailure(thrown: unknown, asked: string): AttemptFailure {
   if (/wrong version number|packet length too long|ERR_SSL_WRONG_VERSION/i.test(`${code} ${message}`)) {
     return new AttemptFailure(`${asked}: it doesn't speak TLS`, "plain http", { cause: thrown });
   }
-  // RFC 8446 6.2: what a server says of the client's certificate.
+  // RFC 8446 6.2: alerts by which a server rejects the client's certificate.
   const alert =
     /alert (bad|unsupported|revoked|expired|unknown) ?certificate|alert certificate (required|revoked|expired|unknown)/i;
   if (alert.test(message) || code === "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED")
@@ -120,7 +122,7 @@ export function networkFailure(thrown: unknown, asked: string): AttemptFailure {
       { cause: thrown },
     );
   if (/CERT|TLS|SSL|EPROTO|^UNABLE_TO_/.test(code)) {
-    // Node's own hint names an option of its command line.
+    // Node's hint names an option of its own command line, which is no help here.
     const said = message.replace(/; if the root CA .*$/s, "");
     const kind = certificateFaultIn(`${code} ${message}`) ?? "tls";
     return new AttemptFailure(`${asked}: ${said}`, kind, { cause: thrown });

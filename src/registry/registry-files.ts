@@ -7,13 +7,13 @@ import { systemCertificates } from "./system-certificates.ts";
 import { writeCredentials } from "./write-credentials.ts";
 
 /**
- * Credentials and CA certificates as files in a private folder, for programs that reach registries by themselves:
- * nothing of them is ever an argument.
+ * Credentials and CA certificates as files in a private folder, for programs that access registries themselves.
+ * They are never passed as arguments.
  */
 export interface RegistryFiles {
-  /** The variables that name the files (`DOCKER_CONFIG`, `SSL_CERT_FILE` …), to be added to a program's environment. */
+  /** The variables that name the files (`DOCKER_CONFIG`, `SSL_CERT_FILE` …), to add to a program's environment. */
   readonly env: Environment;
-  /** By host: the PEM files for that host alone. */
+  /** By host: PEM files for that host only. */
   readonly hosts: ReadonlyMap<string, PemFiles>;
 }
 
@@ -24,7 +24,10 @@ export interface PemFiles {
   readonly key?: string;
 }
 
-/** Writes the files. `env` is the step's environment, which says where the system's certificates are. */
+/**
+ * Writes the files.
+ * @param env the step's environment, which names the system's certificates
+ */
 export async function writeRegistryFiles(
   access: RegistryAccess,
   workspace: string,
@@ -53,7 +56,7 @@ async function writePemFiles(access: HostAccess, prefix: string): Promise<PemFil
   return Object.fromEntries((await Promise.all(written)).flat());
 }
 
-/** The system's certificates and the given ones, in one file, for programs that take one (`SSL_CERT_FILE`). */
+/** The system's certificates and the given ones in one file, for programs that read one (`SSL_CERT_FILE`). */
 async function trustBundle(extra: string, folder: string, env: Environment): Promise<string> {
   const file = join(folder, "trusted.pem");
   await writePrivate(file, `${[...(await systemCertificates(env)), extra].join("\n")}\n`);

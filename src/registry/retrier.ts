@@ -3,12 +3,12 @@ import type { Log } from "../host/log.ts";
 import { AttemptFailure } from "./registry-error.ts";
 import { type RetryPolicy, startRetries } from "./retry-policy.ts";
 
-/** For a registry that has never answered: a wrong name or port should be told soon. Milliseconds. */
+/** Milliseconds to retry a registry that has never answered, so that a wrong name or port is reported soon. */
 const unknownTimeout = 2_000;
 
-/** Retries what may pass, and tells the log once. */
+/** Retries failures that may pass. Only the first retry is logged. */
 export class Retrier {
-  /** The registry has answered before, so it is there. */
+  /** Whether the registry has answered before, so that its name and port are right. */
   known = false;
   readonly #policy: RetryPolicy;
   readonly #where: string;
@@ -22,7 +22,7 @@ export class Retrier {
   }
 
   /**
-   * Runs attempts until one succeeds, one fails for good, or the time is up.
+   * Makes attempts until one succeeds, one fails for good, or the time is up.
    * @throws RegistryError for the last failure
    */
   async run<T>(signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
@@ -36,7 +36,7 @@ export class Retrier {
     }
   }
 
-  /** For work that knows best when it gets on, as a download does. */
+  /** For work that makes its own attempts and reports its progress, as a download does. */
   begin(signal: AbortSignal): Attempts {
     const retries = startRetries(this.#policy);
     let isRetry = false;
@@ -72,8 +72,11 @@ export class Retrier {
 
 /** The attempts of one operation. */
 export interface Attempts {
-  /** The time begins anew. */
+  /** Restarts the retry time. */
   progress(): void;
-  /** Waits before the next attempt. @throws RegistryError when there is none */
+  /**
+   * Waits before the next attempt.
+   * @throws RegistryError if there is no next attempt
+   */
   failed(thrown: unknown): Promise<void>;
 }

@@ -1,22 +1,19 @@
-/** How long a registry is waited for. Milliseconds; `timeouts` of the source. */
+/** How long to wait for a registry, in milliseconds: `timeouts` of the source. */
 export interface Timeouts {
-  /** A transfer that brings next to nothing for so long has stalled; nor may an answer take longer to begin. */
+  /** A transfer that brings next to nothing for this long has stalled. A response must begin within this time. */
   readonly stall: number;
-  /** What fails for a reason that may pass is retried for so long. */
+  /** Failures that may pass are retried for this long. */
   readonly retry: number;
 }
 
 export const defaultTimeouts: Timeouts = { stall: 30_000, retry: 120_000 };
 
-/**
- * When a failed attempt is retried. The same for gets, pushes and everything else that a registry is asked.
- * Milliseconds.
- */
+/** When to retry a failed attempt, in milliseconds. The same policy applies to every request to a registry. */
 export interface RetryPolicy {
-  /** The last retry begins at most so long after the first attempt, or after the last progress. */
+  /** The last retry begins at most this long after the first attempt, or after the last progress. */
   readonly timeout: number;
   readonly firstPause: number;
-  /** Pauses double until this one. */
+  /** Pauses double up to this length. */
   readonly longestPause: number;
 }
 
@@ -24,23 +21,26 @@ export function retryPolicy({ retry }: Pick<Timeouts, "retry">): RetryPolicy {
   return { timeout: retry, firstPause: 250, longestPause: 15_000 };
 }
 
-/** Whether a status says "not now": RFC 9110 15.5.9 and 15.6, RFC 6585 4. Of 5xx, CDNs have their own (520 to 529). */
+/**
+ * Whether a request with this status may succeed later: RFC 9110 15.5.9 and 15.6, RFC 6585 4. All of 5xx count,
+ * because CDNs have statuses of their own there (520 to 529).
+ */
 export function isRetryableStatus(status: number): boolean {
   return status === 408 || status === 429 || (status >= 500 && status < 600);
 }
 
 export interface FailedAttempt {
-  /** Attempts that had failed before this one. */
+  /** Number of attempts that failed before this one. */
   readonly failures: number;
   /** Milliseconds since the first attempt, or since the last progress. */
   readonly elapsed: number;
-  /** Milliseconds that the registry asked to wait. */
+  /** Milliseconds that the registry asked to wait (`Retry-After`). */
   readonly retryAfter?: number | undefined;
 }
 
 /**
- * Milliseconds to wait before the next attempt; undefined when the time is up. What the registry asked for is waited
- * for, up to what is left of the time. Pure.
+ * Milliseconds to wait before the next attempt, or undefined if the time is up. Waits as long as the registry
+ * asked, but no longer than the time that is left. Pure.
  */
 export function pauseBeforeRetry(
   { timeout, firstPause, longestPause }: RetryPolicy,
@@ -55,17 +55,21 @@ export function pauseBeforeRetry(
 /** The retries of one operation. */
 export interface Retries {
   /**
-   * Call it when an attempt failed. Milliseconds to wait before the next one; undefined when the time is up.
-   * @param timeout instead of the policy's
+   * Call it when an attempt has failed. Returns the milliseconds to wait before the next one, or undefined if the
+   * time is up.
+   * @param failed `timeout` replaces the policy's
    */
   pause(failed?: { retryAfter?: number | undefined; timeout?: number }): number | undefined;
   /** Milliseconds since the first attempt, or since the last progress. */
   elapsed(): number;
-  /** Pauses and time begin anew: for work that gets on between its failures, as a download does. */
+  /** Restarts the pauses and the time: for work that makes progress between its failures, as a download does. */
   progress(): void;
 }
 
-/** The time begins now. @param now milliseconds of a clock that never goes back */
+/**
+ * Starts the retry time.
+ * @param now milliseconds of a clock that never goes back
+ */
 export function startRetries(policy: RetryPolicy, now: () => number = () => performance.now()): Retries {
   let begun = now();
   let failures = 0;

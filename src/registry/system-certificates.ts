@@ -2,7 +2,7 @@ import { readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Environment } from "../host/step-context.ts";
 
-/** Where Go's programs look for the system's certificates, and so BuildKit (Go, crypto/x509/root_linux.go). */
+/** Where Go's programs, and so BuildKit, look for the system's certificates (Go, crypto/x509/root_linux.go). */
 const bundles = [
   "/etc/ssl/certs/ca-certificates.crt",
   "/etc/pki/tls/certs/ca-bundle.crt",
@@ -14,16 +14,17 @@ const bundles = [
 const folders = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
 
 /**
- * The certificates that this machine trusts, as PEM texts: those of the first bundle that there is, or of
- * `SSL_CERT_FILE`, and what folders (`SSL_CERT_DIR`, separated by colons) hold beside it. Operators mount theirs over
- * either; Node by itself looks at neither. Empty where there is none.
+ * The CA certificates that this machine trusts, as PEM texts; empty if it has none. They are those of
+ * `SSL_CERT_FILE` or else of the first bundle that exists, and those in the folders of `SSL_CERT_DIR` (separated by
+ * colons) or else in the default folders. Operators mount their own certificates over either; Node by itself reads
+ * neither.
  */
 export async function systemCertificates(env: Environment): Promise<readonly string[]> {
   const file = env["SSL_CERT_FILE"] ?? "";
   const bundle = await firstOf(file === "" ? bundles : [file]);
   const named = env["SSL_CERT_DIR"] ?? "";
   const found = await Promise.all((named === "" ? folders : named.split(":")).map(certificatesIn));
-  // Debian's folder holds each certificate of its bundle again.
+  // Debian's folder holds each certificate of its bundle a second time.
   const more = new Set(found.flat().filter((text) => !bundle.includes(text)));
   return [...(bundle === "" ? [] : [bundle]), ...more];
 }
@@ -40,7 +41,7 @@ async function certificatesIn(folder: string): Promise<readonly string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
   const texts = entries.map(async (entry) => {
     const path = join(folder, entry.name);
-    // OpenSSL's names by hash are links to their neighbours.
+    // OpenSSL's hash names are links to other files of the same folder.
     if (entry.isSymbolicLink() && !(await readlink(path)).includes("/")) return "";
     return readFile(path, "utf8").catch(() => "");
   });

@@ -5,8 +5,9 @@ import type { AwsAccess, RegistryAccess } from "./access.ts";
 import { dockerConfig } from "./docker-config.ts";
 
 /**
- * Writes `config.json`, and what its helpers need, into a private folder, and answers the environment that names
- * them: for programs that log in by themselves, and for helpers. Nothing of it is ever an argument.
+ * Writes `config.json`, and the files that its helpers need, into a private folder. Returns the environment
+ * variables that name them, for helpers and for programs that log in by themselves. Credentials are never passed as
+ * arguments.
  */
 export async function writeCredentials(access: RegistryAccess, folder: string): Promise<Environment> {
   const write = (name: string, text: string) =>
@@ -20,13 +21,13 @@ export async function writeCredentials(access: RegistryAccess, folder: string): 
     AWS_CONFIG_FILE: join(folder, "aws-config"),
     AWS_SDK_LOAD_CONFIG: "1",
     AWS_REGION: access.aws.region,
-    // The helper would keep tokens in the home folder, for whoever comes next.
+    // Otherwise the helper would keep tokens in the home folder, where later users could read them.
     AWS_ECR_DISABLE_CACHE: "true",
     ...(profiles.name === undefined ? {} : { AWS_PROFILE: profiles.name }),
   };
 }
 
-/** The AWS tools' shared configuration: each role is assumed by the profile before it. */
+/** The AWS tools' shared configuration. Each role is assumed from the profile before it. */
 function awsProfiles(aws: AwsAccess): { text: string; name: string | undefined } {
   const { accessKeyId, secretAccessKey, sessionToken, region, roleArns } = aws;
   const hasKey = accessKeyId !== undefined && secretAccessKey !== undefined;

@@ -21,7 +21,8 @@ const common = {
     .describe("Whether the content of `RUN --mount=type=cache` is kept there too."),
 };
 const value = text.optional();
-// They are arguments: what a query or a user's part holds would be seen.
+// URLs become arguments, which everybody on the machine can read, so they must not hold a user, a password or a
+// query.
 const url = z.string().regex(/^https?:\/\/[^\s@?#]+$/, {
   error: "expected a URL without user, password and query",
 });
@@ -99,7 +100,10 @@ export const cacheField = z
 
 type Location = z.output<typeof location>;
 
-/** Fields that must not be arguments, and the variables in which BuildKit (or buildctl) looks for the same. */
+/**
+ * Secret fields, which must not become arguments, and the environment variables from which BuildKit (`daemon`) or
+ * buildctl (`client`) reads them instead.
+ */
 const secrets = {
   daemon: {
     access_key_id: "AWS_ACCESS_KEY_ID",
@@ -114,15 +118,15 @@ const secrets = {
 
 export interface CacheContext {
   readonly repository: Repository | undefined;
-  /** Hosts reached by plain http, or unchecked. */
+  /** Whether a host is reached by plain http, or by https with a certificate that isn't checked. */
   readonly isInsecure: (host: string) => boolean;
-  /** Whether the daemon is the step's own, so that it can be given an environment. */
+  /** Whether the step starts its own daemon, which can be given environment variables. */
   readonly hasOwnDaemon: boolean;
 }
 
 /**
  * The layer cache of a source.
- * @throws UserError when there is no repository to keep it in, or credentials can't get to the daemon
+ * @throws UserError if there is no repository to keep it in, or its credentials can't be passed to the daemon
  */
 export function readLayerCache(given: z.output<typeof cacheField>, context: CacheContext) {
   const wanted = given === true ? [registryCache.parse({})] : given === false ? [] : [given].flat();
@@ -154,7 +158,7 @@ export function readLayerCache(given: z.output<typeof cacheField>, context: Cach
   return { locations, ownDaemonEnv, buildctlEnv };
 }
 
-/** The fields that are no secrets; those that are go into `env`. */
+/** Moves the secret fields into `env`, and returns the others. */
 function apart(
   fields: Readonly<Record<string, unknown>>,
   names: Readonly<Record<string, string>>,

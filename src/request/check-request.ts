@@ -9,14 +9,14 @@ const CheckRequest = z.strictObject({
   version: z.record(z.string(), z.string()).nullish(),
 });
 
-/** Concourse's request to `check`. The version is null as long as there is none. */
+/** Concourse's request to `check`. The version is null if there is none yet. */
 export interface CheckRequest {
   readonly source: Source;
   /** As Concourse gave it. */
   readonly version: Readonly<Record<string, string>> | null;
 }
 
-/** @throws UserError for a request that is no JSON, for a source with a fault, and for what is no version of this resource */
+/** @throws UserError if the request isn't JSON, the source has faults, or the version isn't one of this resource */
 export function readCheckRequest(text: string): CheckRequest {
   const request = readAs(CheckRequest, readObject(text), "request");
   const source = readAs(Source, request.source, "source", { advise: adviseOn("source") });

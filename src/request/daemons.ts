@@ -16,7 +16,8 @@ const tls = z.strictObject({
 
 const daemonAddress = z
   .string()
-  // It is an argument, and shown: no password; and what is behind the scheme becomes an argument of ssh(1) or docker(1).
+  // The address becomes an argument and is shown, so it must not hold a password. With some schemes the rest
+  // becomes an argument of ssh(1) or docker(1), so it must not begin with `-`.
   .regex(
     /^(tcp|unix|docker-container|podman-container|kube-pod|nerdctl-container|ssh):\/\/(?!-|[^/]*:[^/]*@)\S+$/,
     {
@@ -81,7 +82,10 @@ export const daemonFields = {
 
 type DaemonFields = z.output<ReturnType<typeof z.strictObject<typeof daemonFields>>>;
 
-/** Where to build, and the configuration of a daemon that the step starts. @throws UserError for what excludes each other */
+/**
+ * Where to build, and how the daemon that the step starts is sandboxed.
+ * @throws UserError for fields that exclude each other
+ */
 export function readDaemons(given: DaemonFields) {
   const elsewhere = given.buildkit === undefined ? "nodes" : "buildkit";
   if (given.buildkit !== undefined && given.nodes !== undefined) {

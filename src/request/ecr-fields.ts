@@ -7,7 +7,7 @@ import { present, singleWord } from "./scalars.ts";
 
 const accountWords = { error: "expected the twelve digits of an account" };
 
-/** Amazon ECR, by the names of the registry-image resource. */
+/** Amazon ECR, with the field names of the registry-image resource. */
 export const ecrFields = {
   aws_region: z
     .string()
@@ -31,7 +31,7 @@ type EcrFields = z.output<ReturnType<typeof z.strictObject<typeof ecrFields>>> &
 };
 
 /**
- * The repository by its full name, and how to log in there.
+ * The full name of the repository, and how to log in to ECR.
  * @throws UserError for fields that don't go together
  */
 export function readEcr(given: EcrFields): {

@@ -3,18 +3,21 @@ import { suggestName } from "../host/suggest.ts";
 
 /** One thing that is wrong in a source or in params. */
 export interface Fault {
-  /** Names and list indexes that lead to it, from the source or the params on. */
+  /** Names and list indexes that lead to the fault, starting below the source or the params. */
   readonly path: readonly PropertyKey[];
-  /** The whole message, which begins with the place. It never shows a value. */
+  /** The whole message. It begins with the place, and never shows a value. */
   readonly message: string;
-  /** What is wrong: the last name of the path, the value there, or a part of a value that has none of several forms. */
+  /**
+   * What is wrong. `name`: the last name of the path. `value`: the value there. `choice`: the value there fits none
+   * of the allowed forms, perhaps because of a part of it.
+   */
   readonly kind: "name" | "value" | "choice";
 }
 
-/** Faults that one message tells. */
+/** Number of faults that one message lists. */
 const mostTold = 20;
 
-/** Everything that is wrong in a request, each fault on a line of its own. */
+/** Everything that is wrong in a request, one fault per line. */
 export class RequestError extends UserError {
   readonly faults: readonly Fault[];
 
@@ -26,7 +29,7 @@ export class RequestError extends UserError {
   }
 }
 
-/** What kind of JSON value this is, for messages that must not show the value itself. */
+/** The kind of a JSON value, for messages that must not show the value itself. */
 export function jsonKindOf(value: unknown): string {
   if (value === null || value === undefined) return "nothing (null)";
   if (Array.isArray(value)) return "a list";
@@ -34,7 +37,7 @@ export function jsonKindOf(value: unknown): string {
   return `a ${typeof value}`;
 }
 
-/** A hint at the nearest of the names, if one is near. */
+/** A hint at the known name that is most like this one, if any is. */
 export function didYouMean(name: string, known: Iterable<string>): string | undefined {
   const near = suggestName(name, known);
   return near === undefined ? undefined : `did you mean ${JSON.stringify(near)}?`;

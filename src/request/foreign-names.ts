@@ -1,4 +1,4 @@
-/** What to write instead of the names that other tools have, by the place where they are written. */
+/** What to write instead of names that other tools use. There is one map for each place where they may be written. */
 type Names = Readonly<Record<string, string>>;
 
 const cacheInSource = "the layer cache belongs in the source: cache: true";
@@ -8,7 +8,10 @@ const noFollowing =
   "a check finds nothing in the registry, since versions come from puts; to follow tags use the registry-image resource";
 const registriesAccess = "write registries: {host: {username: …, password: …}}";
 
-/** docker-image resource, registry-image resource, oci-build task, kaniko, docker buildx, Compose and GitHub's build-push-action. */
+/**
+ * From the docker-image resource, registry-image resource, oci-build task, kaniko, docker buildx, Compose and
+ * GitHub's build-push-action.
+ */
 const putNames: Names = {
   add_host: "write add_hosts: {name: address}",
   additional_contexts: "write contexts",
@@ -146,7 +149,7 @@ const getNames: Names = {
   version: "a get delivers a version that a put gave: pin one with the step's version",
 };
 
-/** Inside of fields; `*` stands for any name or number. */
+/** Names inside of fields. `*` stands for any name or number. */
 const nested: Readonly<Record<string, Names>> = {
   "source.registries.*": {
     auth: "write username and password",
@@ -200,17 +203,17 @@ const nested: Readonly<Record<string, Names>> = {
 const parts = { source: sourceNames, put: putNames, get: getNames };
 export type RequestPart = keyof typeof parts;
 
-/** What to write instead of an unknown name. */
+/** Says what to write instead of an unknown name, if that is known. */
 export type Advise = (path: readonly PropertyKey[], name: string) => string | undefined;
 
 /**
- * Knows what names of other tools are called in this part.
- * @param others what to say of names that are known in other parts of a pipeline
+ * Advice on names that other tools use in this part of a request.
+ * @param others advice on names that belong in other parts of a pipeline
  */
 export function adviseOn(part: RequestPart, others: ReadonlyMap<string, string> = new Map()): Advise {
   const subject = part === "source" ? "source" : "params";
   return (path, name) => {
-    // buildx and kaniko write cache-from, tasks CACHE_FROM.
+    // buildx and kaniko write cache-from, tasks write CACHE_FROM.
     const plain = name.toLowerCase().replaceAll("-", "_");
     if (path.length > 0) {
       const names = Object.entries(nested).find(([place]) => fits(place, [subject, ...path]))?.[1] ?? {};

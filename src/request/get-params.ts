@@ -2,7 +2,7 @@ import { z } from "zod";
 import { parsePlatform, platformPattern } from "../image/platform.ts";
 import { flag } from "./scalars.ts";
 
-/** A get's params: field → schema; what is left out is as the put recorded it. */
+/** A get's params: field → schema. `unpack_rootfs` and `output_oci` default to what the put recorded. */
 export const getFields = {
   unpack_rootfs: flag
     .optional()

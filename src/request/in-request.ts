@@ -19,7 +19,7 @@ export interface InRequest {
   readonly params: GetParams;
 }
 
-/** @throws UserError for a request that is no JSON, and for faults in source, version and params */
+/** @throws UserError if the request isn't JSON, or its source, version or params have faults */
 export function readInRequest(text: string): InRequest {
   const request = readAs(InRequest, readObject(text), "request");
   return {

@@ -15,7 +15,7 @@ export interface OutRequest {
   readonly params: PutParams;
 }
 
-/** @throws UserError for a request that is no JSON, and for faults in source and params */
+/** @throws UserError if the request isn't JSON, or its source or params have faults */
 export function readOutRequest(text: string): OutRequest {
   const request = readAs(OutRequest, readObject(text), "request");
   return {

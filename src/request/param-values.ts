@@ -22,7 +22,7 @@ export const ssh = z
   })
   .transform((given) => (Array.isArray(given) ? given : [given]));
 
-// They end up in one list with commas, beside their names.
+// Host names and their addresses are written into one list, separated by commas and `=`.
 export const hostName = z
   .string()
   .regex(/^[^\s,="]+$/, { error: 'expected a host name, without blanks, commas, quotes and "="' });
@@ -42,12 +42,12 @@ export const contextName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:/@-]*$/, {
   error: "expected the name of a stage or of an image, as FROM has it",
 });
 
-// buildctl reads the names of an exporter's attributes in lower case, whatever is written.
+// buildctl converts the names of an exporter's attributes to lower case.
 export const annotationName = z.string().regex(/^[^=\sA-Z]+$/, {
   error: 'expected a name in lower case without "=" and blanks, as in org.opencontainers.image.title',
 });
 
-// These share an argument with others, between commas.
+// These become parts of an argument whose parts are separated by commas.
 export const stageName = z.string().regex(/^[^\s,"]+$/, {
   error: "expected the name of a stage, without blanks, commas and quotes",
 });
@@ -69,7 +69,7 @@ export const platform = z
   })
   .transform((name) => parsePlatform(name, "params.platforms"));
 
-/** The last second of the year 9999, which is the last that an image's config can say. */
+/** The last second of the year 9999, the latest time that an image's config can hold. */
 const latest = 253_402_300_799;
 const epochWords = { error: "expected whole seconds since 1970, before the year 10000" };
 export const epoch = z.number(epochWords).int(epochWords).nonnegative(epochWords).max(latest, epochWords);
@@ -92,7 +92,7 @@ export const compression = z
       : { type: given.type, level: given.level, force: given.force ?? false },
   );
 
-/** Additional targets, each with the tags of its own. */
+/** Additional targets, each with its own tags. */
 export const additionalTargets = z
   .union([z.array(targetName), z.record(targetName, z.strictObject({ tags: z.array(text).default([]) }))], {
     error: "expected a list of stages, or a map of stages: {test: {tags: [test-1]}}",
@@ -102,7 +102,7 @@ export const additionalTargets = z
     return new Map(Object.entries(given).map(([name, { tags }]) => [name as TargetName, tags]));
   });
 
-/** Files of tags; one without a prefix of its own has the put's. */
+/** Files of tags. For a file without a prefix, the put's prefix is used. */
 export const tagsFiles = z
   .union([nonEmpty, z.array(z.strictObject({ file: nonEmpty, prefix: text.optional() }))], {
     error: "expected the path of a file, or a list such as [{file: info/tags, prefix: v}]",
@@ -111,7 +111,7 @@ export const tagsFiles = z
 
 export const repositoryName = z
   .string()
-  // What the published schema can say of it; the whole grammar is in image/reference.ts.
+  // What the published schema can express of the grammar. The whole grammar is in image/reference.ts.
   .regex(
     /^(?:(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::\d{1,5})?\/)?[a-z0-9][^\s,"]*$/,
     {

@@ -44,7 +44,7 @@ import {
   wholeMap,
 } from "./task-syntax.ts";
 
-/** One param: its schema, the oci-build task's names for it, and the sentence that documents it. */
+/** One param: its schema, the oci-build task's names for it, and its documentation. */
 interface ParamRow {
   readonly schema: z.ZodType;
   readonly upper: readonly TaskForm[];
@@ -52,8 +52,8 @@ interface ParamRow {
 }
 
 /**
- * Every param of a put, and of the task. The order is that of the documentation; schemas, upper-case forms and
- * docs all come from here.
+ * Every param of a put and of the task, in the order of the documentation. Schemas, upper-case forms and
+ * documentation are all derived from this table.
  */
 export const putParams = {
   context: {
@@ -294,7 +294,7 @@ const shape = Object.fromEntries(Object.entries(putParams).map(([name, { schema 
   readonly [K in keyof Rows]: Rows[K]["schema"];
 };
 
-/** A put's params in snake_case; renamed here, once. */
+/** A put's params: reads them by their snake_case names, and renames them to what the code uses. */
 export const PutParams = z.strictObject(shape).transform((given, { issues }) => {
   if (issues.length > 0) return z.NEVER;
   if (given.reproducible && given.source_date_epoch !== undefined && given.source_date_epoch !== 0) {
@@ -322,7 +322,7 @@ export const PutParams = z.strictObject(shape).transform((given, { issues }) => 
     target: given.target,
     targetFile: given.target_file,
     additionalTargets: [...given.additional_targets.keys()],
-    /** By name of an additional target. */
+    /** Tags by the name of the additional target. */
     targetTags: given.additional_targets,
     imageArgs: given.image_args,
     contexts: given.contexts,

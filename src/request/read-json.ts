@@ -3,8 +3,8 @@ import { UserError } from "../host/errors.ts";
 import { didYouMean, type Fault, jsonKindOf, RequestError } from "./faults.ts";
 
 /**
- * Reads the JSON object that Concourse wrote to stdin.
- * @throws UserError for nothing, for text that is no JSON, for JSON that is no object, and for what no field may hold
+ * Parses the JSON object that Concourse wrote to stdin.
+ * @throws UserError if the text is empty, isn't a JSON object, or holds something that no field may hold
  */
 export function readObject(text: string): Record<string, unknown> {
   if (text.trim() === "")
@@ -19,13 +19,16 @@ export function readObject(text: string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
-/** Lists and maps in one another; a pipeline needs less than ten, and what recurses into them has a stack. */
+/**
+ * Deepest nesting of lists and maps. A pipeline needs less than ten levels, and functions that recurse into the
+ * value need stack for each.
+ */
 const nestingLimit = 100;
 
 /**
- * Refuses what is JSON but good for nothing, wherever it is: NUL, which no path, argument or variable can have, and the
- * name `__proto__`, which objects of JavaScript give a meaning of its own. Without recursion.
- * @param subject the names by which the value is reached, for messages
+ * Refuses what is valid JSON but can't be used in any field: NUL, which no path, argument or variable can contain,
+ * the name `__proto__`, which has a special meaning in JavaScript objects, and too deep nesting. Doesn't recurse.
+ * @param subject the names that lead to the value, for messages
  * @throws UserError naming the place
  */
 export function refuseUnusable(given: unknown, subject: readonly string[] = []): void {
@@ -57,23 +60,23 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // JSON.parse quotes the text around the fault, which may hold a password.
+    // The error isn't passed on: JSON.parse quotes the text around the fault, which may hold a password.
     throw new UserError('the request on stdin is not JSON (cut off?); expected {"source": {…}, …}');
   }
 }
 
-/** What a reader knows besides the schema. */
+/** What {@link readAs} needs to know besides the schema. */
 interface Reading {
-  /** Faults that are already known, to be told with the others. */
+  /** Faults that are already known, to be reported with the others. */
   readonly found?: readonly Fault[];
   /** What to write instead of a name that the schema doesn't know. */
   readonly advise?: (path: readonly PropertyKey[], name: string) => string | undefined;
 }
 
 /**
- * Holds a value against a schema.
+ * Validates a value by a schema.
  * @param subject the name of the value: `source`, `params`
- * @throws RequestError with all that is wrong; values are never shown
+ * @throws RequestError with all faults; values are never shown
  */
 export function readAs<S extends z.ZodType>(
   schema: S,
@@ -121,7 +124,7 @@ function whatIsFound(found: unknown): string {
   return found === "" ? "found an empty text (is a variable empty?)" : `found ${jsonKindOf(found)}`;
 }
 
-/** What to do about the slips that are made most. */
+/** How to fix the most frequent mistakes. */
 function remedy(issue: z.core.$ZodIssue, found: unknown): string | undefined {
   if (issue.code !== "invalid_type") return undefined;
   if (issue.expected === "array" && typeof found === "string" && found !== "")
@@ -133,7 +136,7 @@ function remedy(issue: z.core.$ZodIssue, found: unknown): string | undefined {
     : undefined;
 }
 
-/** Hints at the names in a map that none of the allowed forms has. */
+/** Hints at the names in a map that don't exist in any of the allowed forms. */
 function strangers(found: unknown, path: readonly PropertyKey[], { schema, advise }: Subject): string[] {
   if (typeof found !== "object" || found === null || Array.isArray(found)) return [];
   const known = knownKeys(schema, path);
@@ -147,8 +150,8 @@ function strangers(found: unknown, path: readonly PropertyKey[], { schema, advis
 }
 
 /**
- * What is wrong with the one of several forms that a value was meant to have: the only one of its kind of value, and of
- * its `type`.
+ * If a value fits none of several forms, the issues of the form that it was meant to have: the only form for its
+ * kind of value and its `type`. Undefined if no single form stands out.
  */
 function formMeant({ errors }: z.core.$ZodIssueInvalidUnion): readonly z.core.$ZodIssue[] | undefined {
   const near = errors.flatMap((issues) => {
@@ -163,7 +166,8 @@ function formMeant({ errors }: z.core.$ZodIssueInvalidUnion): readonly z.core.$Z
     return meant === undefined || isOfAnother ? [] : [meant];
   });
   const [form, ...more] = near;
-  // A text that isn't of a certain form is told better by what all of the forms are.
+  // If the fault is in the value itself rather than in a field of it, the message that lists all forms explains it
+  // better.
   return more.length > 0 || form?.every(({ path, code }) => path.length === 0 && code !== "unrecognized_keys")
     ? undefined
     : form;
@@ -183,7 +187,7 @@ function whatIsWrong(issue: z.core.$ZodIssue): string {
   return issue.message;
 }
 
-/** What the schema says of a bound, or else these words. */
+/** The schema's own message about a bound, or else these words. */
 function bounded({ message }: z.core.$ZodIssue, words: string): string {
   return message.startsWith("Too ") ? words : message;
 }
@@ -207,7 +211,7 @@ function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
   return value;
 }
 
-/** The keys that a schema knows at a path, in any of the forms that it allows. */
+/** The keys that a schema allows at a path, in any of its forms. */
 function knownKeys(schema: unknown, path: readonly PropertyKey[]): string[] {
   let definition = schema;
   while (hasInner(definition)) definition = definition.def.innerType ?? definition.def.in;
@@ -227,7 +231,7 @@ function hasInner(value: unknown): value is { def: { innerType?: unknown; in?: u
   return hasPart(value, "innerType") || hasPart(value, "in");
 }
 
-/** Whether this is a schema of zod's with such a part. */
+/** Whether this is a zod schema whose definition has this part. */
 function hasPart<P extends string>(value: unknown, part: P): value is { def: Record<P, unknown> } {
   if (typeof value !== "object" || value === null || !("def" in value)) return false;
   const { def } = value;

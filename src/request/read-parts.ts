@@ -18,21 +18,21 @@ function adviceFor(fields: object, where: string): ReadonlyMap<string, string> {
   return new Map(Object.keys(fields).map((name) => [name, where]));
 }
 
-/** @throws UserError with all that is wrong */
+/** @throws UserError with all faults */
 export function readSource(given: unknown): Source {
   return readAs(Source, given, "source", { advise: advice.source });
 }
 
 /**
- * Reads params in either form, as a put has them, or a task in its environment.
- * @throws UserError with all that is wrong
+ * Reads params in either form: as in a put, or as in a task's environment.
+ * @throws UserError with all faults
  */
 export function readPutParams(given: Readonly<Record<string, unknown>>): PutParams {
   const { params, faults } = fromTaskForms(given, taskForms, advice.put);
   return readAs(PutParams, params, "params", { found: faults, advise: advice.put });
 }
 
-/** @throws UserError with all that is wrong */
+/** @throws UserError with all faults */
 export function readGetParams(given: unknown): GetParams {
   return readAs(GetParams, given, "params", { advise: advice.get });
 }

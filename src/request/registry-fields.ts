@@ -7,7 +7,10 @@ import { withMirrors } from "../registry/mirrors.ts";
 import { readAs, refuseUnusable } from "./read-json.ts";
 import { flag, nonEmpty, pem, present } from "./scalars.ts";
 
-/** How to reach one registry, as `registries:` says it for a host and the source's own fields for its store. */
+/**
+ * How to reach one registry. These are fields both of a host under `registries` and of the source itself, for its
+ * store.
+ */
 const accessFields = {
   username: nonEmpty.optional().describe("User name for the registry."),
   password: nonEmpty.optional().describe("Password or token of the user."),
@@ -26,7 +29,7 @@ const hostFields = z.strictObject({
   mirrors: mirrors.describe("Hosts to ask first, in this order: `host[:port][/path]` or a URL."),
 });
 
-/** `source`: how to reach its store's registry and all others. */
+/** Fields of `source`: how to reach the store's registry and all others. */
 export const registryFields = {
   ...accessFields,
   ca_certs: pem
@@ -49,8 +52,8 @@ export const registryFields = {
 type RegistryFields = z.output<ReturnType<typeof z.strictObject<typeof registryFields>>>;
 
 /**
- * How to reach every registry that the source speaks of.
- * @param repository the store's, if it is one in a registry
+ * How to reach every registry that the source names.
+ * @param repository the store's repository, unless the store is a directory
  * @throws UserError for fields that don't go together
  */
 export function readRegistryAccess(
@@ -78,9 +81,9 @@ type Registries = RegistryFields["registries"];
 const Registries = z.record(z.string(), hostFields);
 
 /**
- * How to reach registries, by a map such as the source's `registries`.
+ * How to reach registries, read from a map such as the source's `registries`.
  * @param subject names the map in messages
- * @throws UserError for what is no such map, and for fields that don't go together
+ * @throws UserError if the value isn't such a map, or has fields that don't go together
  */
 export function readRegistries(given: unknown, subject: string): ReadonlyMap<string, HostAccess> {
   refuseUnusable(given, [subject]);

@@ -1,17 +1,17 @@
 import { z } from "zod";
 
-/** YAML scalars that stand for a string: `1` and `true` in a pipeline are meant as their text. */
+/** A YAML scalar that stands for a string: `1` and `true` in a pipeline are taken as text. */
 export const text = z
   .union([z.string(), z.number(), z.boolean()], { error: "expected a string" })
   .transform(String);
 
-/** What stands before a `=` in an argument: build args by their names. */
+/** Names of build args, which are written before a `=` in an argument. */
 export const argNamePattern = "(?!(true|false)$)[^=\\s]+$";
 export const argName = z.string().regex(new RegExp(`^${argNamePattern}`), {
   error:
     'expected a name without "=" and blanks, and not true or false, which YAML makes of y, n, yes, no, on and off: put such a name in quotes',
 });
-/** Labels may have blanks in their names, as in Docker. */
+/** Names of labels, which may contain blanks, as in Docker. */
 export const labelNamePattern = "[^=]+$";
 export const labelName = z.string().regex(new RegExp(`^${labelNamePattern}`), {
   error: 'expected a name without "="',
@@ -19,13 +19,12 @@ export const labelName = z.string().regex(new RegExp(`^${labelNamePattern}`), {
 
 export const flag = z.boolean();
 
-/** A string with something in it. */
 export const nonEmpty = z.string().min(1, { error: "expected a string with something in it" });
 
-/** What ends up in a configuration file of AWS's: one word on one line. */
+/** A value that is written into an AWS configuration file: one word on one line. */
 export const singleWord = nonEmpty.regex(/^[^\s\p{Cc}]+$/u, { error: "expected text without blanks" });
 
-/** PEM text, or a list of them. */
+/** PEM text, or a list of PEM texts. */
 export const pem = z
   .union([nonEmpty, z.array(nonEmpty)], { error: "expected PEM text, or a list of PEM texts" })
   .transform((given) => (Array.isArray(given) ? given.join("\n") : given));
@@ -60,7 +59,7 @@ export const bytes = z
   })
   .refine(Number.isSafeInteger, { error: "expected a size that a machine may have" });
 
-/** Without the fields that aren't given. */
+/** The fields without those that are undefined. */
 export function present<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: Exclude<T[K], undefined>;

@@ -9,7 +9,7 @@ import { nonEmpty, present, text } from "./scalars.ts";
 
 const seconds = z.number().positive().max(3600);
 
-/** `source`: field → schema; the one place that knows their names. */
+/** `source`: field → schema. Only this table defines their names. */
 export const sourceFields = {
   repository: nonEmpty
     .optional()
@@ -53,9 +53,9 @@ export const sourceFields = {
   cache: cacheField,
 };
 
-/** A resource's `source`, renamed to what the commands use. Exactly one store is named. */
+/** A resource's `source`: reads it, and renames its fields to what the code uses. It must name exactly one store. */
 export const Source = z.strictObject(sourceFields).transform((given, { issues }) => {
-  // A value with faults is not renamed; those faults are what is told.
+  // A source with faults isn't renamed: its faults are reported.
   if (issues.length > 0) return z.NEVER;
   checkStore(given);
   const daemons = readDaemons(given);

@@ -1,7 +1,9 @@
 import { UserError } from "../host/errors.ts";
 import type { Environment } from "../host/step-context.ts";
 
-/** Variables that the oci-build task reads by other spellings too (envconfig makes them of its fields' names). */
+/**
+ * Variables that the oci-build task also reads under other spellings, which envconfig derives from its field names.
+ */
 const respelt = [
   "BUILDKIT_SSH",
   "TARGET",
@@ -17,7 +19,7 @@ const respelt = [
   "BUILDKIT_EXTRA_CONFIG",
 ];
 
-/** `unpack_rootfs`, `UNPACKROOTFS` and `unpackrootfs` are `UNPACK_ROOTFS`. */
+/** Other spellings by their usual name: `unpack_rootfs`, `UNPACKROOTFS` and `unpackrootfs` are `UNPACK_ROOTFS`. */
 const spellings: ReadonlyMap<string, string> = new Map(
   respelt.flatMap((name) => {
     const joined = name.replaceAll("_", "");
@@ -27,7 +29,7 @@ const spellings: ReadonlyMap<string, string> = new Map(
 
 /**
  * A task's environment with every variable under its usual name.
- * @throws UserError when one is there by two names, with two values
+ * @throws UserError if a variable is set under two names to different values
  */
 export function withUsualNames(env: Environment): Environment {
   const usual: Record<string, string | undefined> = {};

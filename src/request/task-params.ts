@@ -9,10 +9,10 @@ import { findForm } from "./task-syntax.ts";
 import { taskWords } from "./task-words.ts";
 
 /**
- * Reads a task's params from its environment. They are there beside much else, so a variable counts only when its
- * name is a param's. `TARGET` set to nothing counts as not given, `BUILD_ARG_x` as an empty build arg, as in the
- * oci-build task.
- * @throws UserError for a value that its param can't take
+ * Reads a task's params from its environment, which holds other variables too: only those with a param's name
+ * count. As in the oci-build task, an empty `TARGET` counts as not given, and an empty `BUILD_ARG_x` as an empty
+ * build arg.
+ * @throws UserError for a value that its param can't have
  */
 export function readTaskParams(env: Readonly<Record<string, string | undefined>>): PutParams {
   const given = Object.entries(env).filter(([name, value]) => value !== undefined && isTaskParam(name));
@@ -29,14 +29,17 @@ export function readTaskParams(env: Readonly<Record<string, string | undefined>>
 const TaskVariables = z.looseObject({ SANDBOX: sandbox });
 
 /**
- * What a put says in its source and a task, which has none, in a variable: how the step's own BuildKit runs.
- * @throws UserError for a value that it can't take
+ * How the step's own BuildKit runs. A task has no source, so it reads this from the variable `SANDBOX`.
+ * @throws UserError for a value that it can't have
  */
 export function readTaskSandbox(env: Readonly<Record<string, string | undefined>>): z.output<typeof sandbox> {
   return readAs(TaskVariables, { SANDBOX: env["SANDBOX"] || undefined }, "params").SANDBOX;
 }
 
-/** The environment for programs that a task starts: its params, secrets among them, are read and none of their business. */
+/**
+ * The environment for programs that a task starts. It lacks the task's params, which hold secrets and which those
+ * programs don't need.
+ */
 export function withoutTaskParams(
   env: Readonly<Record<string, string | undefined>>,
 ): Readonly<Record<string, string | undefined>> {

@@ -2,12 +2,12 @@ import { UserError } from "../host/errors.ts";
 import type { HostAccess } from "../registry/access.ts";
 import { readRegistries } from "./registry-fields.ts";
 
-/** The variable of a task that holds what a resource's `source.registries` does. */
+/** The task's variable for what a resource has in `source.registries`. */
 export const registriesVariable = "REGISTRIES";
 
 /**
- * Reads a task's `REGISTRIES`: YAML or JSON of the map that a resource's source has under `registries`.
- * @throws UserError for what is no such map
+ * Reads a task's `REGISTRIES`: a map such as a resource's `source.registries`, as YAML or JSON.
+ * @throws UserError if the text isn't such a map
  */
 export async function readTaskRegistries(text: string): Promise<ReadonlyMap<string, HostAccess>> {
   if (text.trim() === "") return new Map();
@@ -16,7 +16,7 @@ export async function readTaskRegistries(text: string): Promise<ReadonlyMap<stri
   try {
     given = parse(text, { prettyErrors: false });
   } catch {
-    // The parser would quote what may be a password.
+    // The error isn't passed on: the parser quotes the text, which may be a password.
     throw new UserError(
       `${registriesVariable}: expected YAML or JSON, such as {registry.example: {username: …, password: …}}`,
     );

@@ -2,47 +2,50 @@ import { UserError } from "../host/errors.ts";
 import { didYouMean, type Fault, jsonKindOf } from "./faults.ts";
 
 /**
- * How a param of the oci-build task is spelled, and how its string becomes the value of the snake_case form.
- * `prefix` forms carry a name in their own name: `BUILD_ARG_version: 1` is the entry `version` of `build_args`.
+ * The spelling of a param of the oci-build task, and how its string becomes the value of the snake_case param.
+ * `prefix` forms contain the name of an entry: `BUILD_ARG_version: 1` is the entry `version` of `build_args`.
  */
 export type TaskForm = { readonly syntax: Syntax } & (
   | {
       readonly kind: "whole";
       readonly name: string;
-      /** Whether its value is a map that may be given beside the entries of a prefix. */
+      /** Whether its value is a map that can be combined with the entries of a prefix form. */
       readonly isMap?: boolean;
     }
   | { readonly kind: "prefix"; readonly prefix: string; readonly names: string }
 );
 
-/** What the string of a param means. */
+/** How the string of a param is read. */
 export interface Syntax {
-  /** As the published JSON Schema has it. */
+  /** The pattern in the published JSON Schema. */
   readonly pattern?: RegExp;
-  /** @throws UserError naming the param for a string that it can't be */
+  /** @throws UserError naming the param for a string that it can't have */
   readonly read: (text: string, name: string) => unknown;
 }
 
-/** As it is. */
+/** The string as it is. */
 export const plain: Syntax = { read: (text) => text };
-/** A path, or another string that is of no use when it is empty. */
+/** A path, or another string that is useless if empty. */
 export const something: Syntax = { pattern: /./, read: (text) => text };
 
 export function whole(name: string, syntax = plain): TaskForm {
   return { kind: "whole", name, syntax };
 }
 
-/** `BUILD_ARGS: a=1,b=2`, beside which there may be `BUILD_ARG_c: 3`. */
+/** `BUILD_ARGS: a=1,b=2`, which can be combined with `BUILD_ARG_c: 3`. */
 export function wholeMap(name: string): TaskForm {
   return { kind: "whole", name, syntax: pairList, isMap: true };
 }
 
-/** @param names what may stand behind the prefix, as a regular expression for the published JSON Schema */
+/** @param names what may follow the prefix, as a regular expression for the published JSON Schema */
 export function prefix(start: string, syntax = plain, names = "."): TaskForm {
   return { kind: "prefix", prefix: start, syntax, names };
 }
 
-/** `a, b` → `["a", "b"]`; empty parts are passed over. @param part what each may be, as a regular expression */
+/**
+ * `a, b` → `["a", "b"]`. Empty parts are skipped.
+ * @param part what each part may be, as a regular expression
+ */
 export function commaList(part: string): Syntax {
   return { pattern: new RegExp(`^\\s*(${part})?(\\s*,\\s*(${part})?)*\\s*$`), read: splitAtCommas };
 }
@@ -54,7 +57,7 @@ function splitAtCommas(text: string): string[] {
     .filter((part) => part !== "");
 }
 
-/** `a=1,b=x y` → `{a: "1", b: "x y"}`; as in the oci-build task, a comma can't be part of a value. */
+/** `a=1,b=x y` → `{a: "1", b: "x y"}`. As in the oci-build task, a value can't contain a comma. */
 const pairList: Syntax = { pattern: /^[\s,]*([^,=\s][^,=]*=[^,]*(,|$)[\s,]*)*$/, read: readPairList };
 
 function readPairList(text: string, name: string): Record<string, string> {
@@ -93,7 +96,7 @@ function readHostPairs(text: string, name: string): Record<string, string[]> {
 }
 
 /**
- * `id=path,path` as buildctl's `--ssh` has it → `{id: ["path", "path"]}`; unlike there, `id=path,id=path` names
+ * `id=path,path`, as in buildctl's `--ssh` → `{id: ["path", "path"]}`. Unlike in buildctl, `id=path,id=path` names
  * several ids.
  */
 export const sshPairs: Syntax = {
@@ -118,14 +121,14 @@ function readSshPairs(text: string, name: string): Record<string, string[]> {
   return Object.fromEntries(pairs);
 }
 
-/** `true` or `false`, as the task's environment has them. */
+/** `true` or `false`, as in the task's environment. */
 export const boolean: Syntax = {
   pattern: /^([01tTfF]|[tT][rR][uU][eE]|[fF][aA][lL][sS][eE])?$/,
   read: readBoolean,
 };
 
 function readBoolean(text: string, name: string): boolean {
-  // strconv.ParseBool's spellings: the task is a Go program, and pipelines rely on them.
+  // The spellings of Go's strconv.ParseBool: the oci-build task is a Go program, and pipelines rely on them.
   if (/^(1|t|true)$/i.test(text)) return true;
   if (/^(0|f|false|)$/i.test(text)) return false;
   throw new UserError(`${name}: expected true or false; found another text`);
@@ -134,8 +137,8 @@ function readBoolean(text: string, name: string): boolean {
 type Forms = Readonly<Record<string, readonly TaskForm[]>>;
 
 /**
- * Params with every upper-case name replaced by its snake_case form, and what is wrong with their names, with both
- * forms of one param at once, and with the values of upper-case ones. What is wrong is left out of the params.
+ * Replaces every upper-case name by its snake_case form. The faults are unknown names, two forms of one param, and
+ * wrong values of upper-case params. What has a fault is left out of `params`.
  * @param forms the upper-case forms of each snake_case name
  * @param advise what to write instead of a name that is neither
  */
@@ -164,18 +167,18 @@ export function fromTaskForms(
   return { params, faults };
 }
 
-/** The value of a snake_case param. */
+/** A snake_case param that has been read. */
 interface Lowered {
-  /** The name by which it was given first. */
+  /** The name under which it was given first. */
   readonly from: string;
   readonly value: unknown;
-  /** Whether it is a map of which each upper-case name gave an entry. */
+  /** Whether it is a map whose entries come from upper-case names. */
   readonly entries: boolean;
 }
 
 /**
- * Adds a param. Answers with what is wrong when it is already there by another name.
- * @throws UserError for a text that the param can't be
+ * Adds a param. Returns a message if it was already given under another name.
+ * @throws UserError for a text that the param can't have
  */
 function lower(
   name: string,
@@ -191,7 +194,7 @@ function lower(
     return `params: ${earlier.from} and ${name} are two forms of one param, ${target}: remove one`;
   const read = found === undefined ? value : readForm(found, name, value);
   if (isEntry && earlier !== undefined) {
-    // Entries are many: a map for each that has one more would take quadratic time.
+    // Added in place: there may be many entries, and copying the map for each would take quadratic time.
     Object.assign(earlier.value as object, read);
     return undefined;
   }
@@ -218,7 +221,10 @@ export function findForm(name: string, forms: Forms): MatchedForm | undefined {
   return undefined;
 }
 
-/** In a task's environment a param without a value is one that isn't given; pasted into a put, it is no more than that. */
+/**
+ * Whether a param without a value counts as not given. That is so in a task's environment, and also when it was
+ * pasted into a put.
+ */
 function isNotGiven(value: unknown, form: TaskForm): boolean {
   return form.kind === "whole" && (value === null || value === "");
 }

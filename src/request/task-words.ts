@@ -3,10 +3,10 @@ import { taskForms } from "./put-params.ts";
 import type { TaskForm } from "./task-syntax.ts";
 
 /**
- * A message as a task's author reads it, who has variables where a put has params: `params.platforms.1: …` becomes
- * `IMAGE_PLATFORM, item 2: …`, `image_args.base: …` becomes `IMAGE_ARG_base: …`, and what would be in a resource's
- * source is in the variable `REGISTRIES`. Pure.
- * @param env the task's, which tells which of several variables of a param was given
+ * Rewords a message for a task's author, who sets variables instead of a put's params: `params.platforms.1: …`
+ * becomes `IMAGE_PLATFORM, item 2: …`, `image_args.base: …` becomes `IMAGE_ARG_base: …`, and a resource's
+ * `source.registries` becomes the variable `REGISTRIES`. Pure.
+ * @param env the task's environment, which shows which of a param's variables was set
  */
 export function taskWords(message: string, env: Environment): string {
   return message
@@ -26,13 +26,13 @@ export function taskWords(message: string, env: Environment): string {
     .join("\n");
 }
 
-/** The place at the beginning of a message: `params.add_hosts.db`, `context`, `build_args_file`. */
+/** The place that a message begins with: `params.add_hosts.db`, `context`, `build_args_file`. */
 const subjectPattern = /^(?:params\.)?([a-z][a-z_]*)(?:\.([^\s:]+(?::\d[^\s:]*)?))?(?=:| (?:is|sets|and) )/;
 
-/** Only a resource can build elsewhere. */
+/** Advice to build elsewhere, which only a resource can do. */
 const elsewhere = /("buildkit: [^"]*") in the source\b/g;
 
-/** Params of several words, wherever a sentence has them but in a path. */
+/** Names of params of several words in a sentence, except within a path. */
 const inSentence = /(?<![\w/."-])([a-z]+(?:_[a-z]+)+)(?![\w/.-])/g;
 
 function variableOf(forms: readonly TaskForm[], rest: string | undefined, env: Environment): string {

@@ -2,8 +2,8 @@ import { UserError } from "../host/errors.ts";
 import { type BuildVersion, parseVersionFields, versionForms } from "../image/build-version.ts";
 
 /**
- * Reads a version that Concourse names.
- * @throws UserError for what no put of this resource has answered, unknown fields included
+ * Reads a version that Concourse passes.
+ * @throws UserError if no put of this resource can have returned it, for example because of unknown fields
  */
 export function readBuildVersion(given: Readonly<Record<string, unknown>>): BuildVersion {
   const version = parseVersionFields(given);

@@ -8,23 +8,23 @@ import { isTargetName } from "../image/target-name.ts";
 import type { AdditionalTarget, Build, BuiltTarget, MetadataField } from "./build.ts";
 
 /**
- * Annotations of a build index. They begin with Concourse's domain in reverse, as the OCI image-spec asks for
- * (annotations.md#rules), and with the name of this resource type.
+ * Annotations of a build index. They begin with Concourse's domain in reverse, as the OCI image-spec requires
+ * (annotations.md#rules), followed by the name of this resource type.
  */
 export const buildAnnotations = {
-  /** On the index: the version that the put answered, as JSON. */
+  /** On the index: the version that the put returned, as JSON. */
   version: "org.concourse-ci.oci-build.version",
-  /** On the index: what tells the put from every other. It gives each put's index bytes of its own. */
+  /** On the index: the id of the put. It makes the bytes of each put's index unique. */
   put: "org.concourse-ci.oci-build.put",
   /** On the index: when the put stored it (RFC 3339). */
   stored: "org.concourse-ci.oci-build.stored",
-  /** On the index: the variant that the put's tags have, if any. */
+  /** On the index: the variant of the put's tags, if any. */
   variant: "org.concourse-ci.oci-build.variant",
-  /** On the index: what a get repeats as metadata, as a JSON list of {name, value}. */
+  /** On the index: the metadata that a get shows again, as a JSON list of {name, value}. */
   metadata: "org.concourse-ci.oci-build.metadata",
-  /** On each descriptor: the target's name in the Dockerfile; empty for its last stage. */
+  /** On each descriptor: the target's name in the Dockerfile. Empty for its last stage. */
   target: "org.concourse-ci.oci-build.target",
-  /** On an additional target's descriptor: the tags that the put pointed at it, separated by blanks. */
+  /** On an additional target's descriptor: the tags that the put pointed at it, separated by spaces. */
   tags: "org.concourse-ci.oci-build.tags",
 } as const;
 
@@ -52,9 +52,9 @@ const BuildIndex = z.looseObject({
 });
 
 /**
- * The build index: an OCI image index (image-index.md) with one descriptor for each target, the main one first,
- * annotated with {@link buildAnnotations}. Of a descriptor, media type, digest, size, platform and annotations are
- * kept.
+ * Writes the build index: an OCI image index (image-index.md) with one descriptor for each target, the main target
+ * first, annotated with {@link buildAnnotations}. A descriptor keeps its media type, digest, size, platform and
+ * annotations.
  */
 export function encodeBuildIndex({ version, targets: [main, ...others], put }: Build): Uint8Array {
   const index = {
@@ -88,10 +88,10 @@ function encodeTarget({ name, descriptor }: BuiltTarget, tags: readonly string[]
 }
 
 /**
- * Reads what {@link encodeBuildIndex} wrote. Everything in it is what the store claims: a get holds the targets
- * against the version that Concourse named.
+ * Reads what {@link encodeBuildIndex} wrote. Nothing in it is verified: a get verifies the targets against the
+ * version that Concourse passed.
  * @param where names the store in messages
- * @throws UserError when it isn't a build index
+ * @throws UserError if it isn't a build index
  */
 export function decodeBuildIndex(bytes: Uint8Array, where: string): Build {
   const subject = `${where}: build index`;

@@ -2,42 +2,45 @@ import type { BuildVersion } from "../image/build-version.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import type { TargetName } from "../image/target-name.ts";
 
-/** One built target: its stage's name (empty for the Dockerfile's last stage) and the image or image index it gave. */
+/**
+ * One built target: the name of its stage (empty for the Dockerfile's last stage) and the resulting image or image
+ * index.
+ */
 export interface BuiltTarget {
   readonly name: string;
   readonly descriptor: Descriptor;
 }
 
-/** One built beside the main target, which a get delivers into a folder of its name. */
+/** A target built besides the main target. A get delivers it into a folder of its name. */
 export interface AdditionalTarget extends BuiltTarget {
   readonly name: TargetName;
-  /** Tags that the put pointed at this image; they may have moved on since. */
+  /** Tags that the put pointed at this image. They may have been moved since. */
   readonly tags: readonly string[];
 }
 
-/** One row of what Concourse shows beside a version. */
+/** One row of the metadata that Concourse shows with a version. */
 export interface MetadataField {
   /** In snake_case, so that pipelines can use it as `((.:name.field))`. */
   readonly name: string;
   readonly value: string;
 }
 
-/** A whole build, as the build index records it: the main target first. */
+/** A whole build, as the build index records it. The main target comes first. */
 export interface Build {
-  /** As the put answered it. */
+  /** The version that the put returned. */
   readonly version: BuildVersion;
   readonly targets: readonly [BuiltTarget, ...AdditionalTarget[]];
   readonly put: PutRecord;
 }
 
-/** The put that stored a build, the last one where there were several. */
+/** The put that stored a build; the last one if several stored it. */
 export interface PutRecord {
-  /** Tells it from every other. */
+  /** A unique id. */
   readonly id: string;
   /** When it stored the build, in milliseconds since 1970. */
   readonly at: number;
-  /** Of the put's tags; `keep` counts the builds of each by themselves. */
+  /** The variant of the put's tags. `keep` counts the builds of each variant separately. */
   readonly variant: string | undefined;
-  /** What a get repeats. */
+  /** The metadata that a get shows again. */
   readonly metadata: readonly MetadataField[];
 }

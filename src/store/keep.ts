@@ -1,4 +1,7 @@
-/** Which builds stay: the newest so many, and those not older than so many days. What neither names goes. */
+/**
+ * Which builds to keep: this many of the newest, and those that aren't older than this many days. All others are
+ * removed.
+ */
 export interface Keep {
   readonly builds?: number | undefined;
   readonly days?: number | undefined;
@@ -6,11 +9,11 @@ export interface Keep {
 
 export interface DatedBuild {
   readonly name: string;
-  /** When it was stored, in milliseconds since 1970. */
+  /** When the build was stored, in milliseconds since 1970. */
   readonly at: number;
 }
 
-/** The builds to remove. The newest always stays. Pure. */
+/** The builds to remove. The newest is always kept. Pure. */
 export function oldBuilds<T extends DatedBuild>(
   stored: readonly T[],
   { builds, days }: Keep,
@@ -22,7 +25,7 @@ export function oldBuilds<T extends DatedBuild>(
   return newestFirst.slice(Math.max(kept, 1)).filter(({ at }) => at < youngest);
 }
 
-/** As messages name it: `{builds: 3, days: 7}`. */
+/** For messages: `{builds: 3, days: 7}`. */
 export function formatKeep(keep: Keep): string {
   const fields = Object.entries(keep).filter(([, value]) => value !== undefined);
   return `{${fields.map(([name, value]) => `${name}: ${value}`).join(", ")}}`;

@@ -2,7 +2,10 @@ import { UserError } from "../host/errors.ts";
 import type { BuildVersion } from "../image/build-version.ts";
 import { formatKeep, type Keep } from "./keep.ts";
 
-/** The error for a build that a store no longer has. @param where the store, with what else it holds */
+/**
+ * The error for a build that a store no longer has.
+ * @param where the name of the store, and what else it holds, for the message
+ */
 export function missingBuild({ digest }: BuildVersion, where: string, keep: Keep | undefined): UserError {
   const cause =
     keep === undefined

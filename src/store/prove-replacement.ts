@@ -10,16 +10,18 @@ export interface Replacement {
   readonly store: Pick<Store, "fetch" | "where">;
   readonly stage: Pick<Stage, "blobs">;
   readonly version: BuildVersion;
-  /** What the new build's targets lead to. */
+  /** The image trees of the new build's targets. */
   readonly trees: readonly ImageTree[];
   readonly step: StepContext;
 }
 
 /**
- * Before a build takes the place of a stored one of the same version: proves the layers of each manifest that the
- * stored one doesn't have. The version says what the configs are, so only that keeps an image with the same config over
- * other layers from replacing a good one; and a good one replaces what isn't.
- * @throws UserError when a layer isn't what its config says
+ * Checks a build before it replaces a stored one of the same version. Each manifest that the stored build doesn't
+ * have must have the layers that its config names.
+ *
+ * The version only names the configs. Without this check, an image with the same config but other layers could
+ * replace a good one. A good build may replace a bad one.
+ * @throws UserError if a layer isn't what its config says
  */
 export async function proveReplacement(replacement: Replacement): Promise<void> {
   const { store, stage, version, trees, step } = replacement;
@@ -37,7 +39,7 @@ export async function proveReplacement(replacement: Replacement): Promise<void> 
   });
 }
 
-/** The runnable manifests of what is stored; none where that can't be read. */
+/** Digests of the runnable manifests of the stored build. Empty if it can't be read. */
 async function storedManifests({ store, version, step }: Replacement): Promise<ReadonlySet<Digest>> {
   try {
     await using build = await store.fetch(version, step.signal);

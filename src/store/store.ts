@@ -6,45 +6,45 @@ import type { ImageTree } from "../image/image-tree.ts";
 import type { AdditionalTarget, Build, BuiltTarget, PutRecord } from "./build.ts";
 
 /**
- * Keeps builds. A build is there whole or not at all: nothing can be fetched before {@link Stage.commit} has
- * written the tag (registry) or renamed the folder (directory), and that is its last act.
+ * Keeps builds. A build is stored completely or not at all: it can't be fetched before {@link Stage.commit} has, as
+ * its last act, written the tag (registry) or renamed the folder (directory).
  */
 export interface Store extends AsyncDisposable {
   /** For messages: `directory /builds` or `repository registry.example/app`. */
   readonly where: string;
-  /** Cheap check, before a build starts, that the store can be written: folder, login, reachability. */
+  /** A cheap check, before a build starts, that the store can be written to: folder, login, network. */
   prepare(signal: AbortSignal): Promise<void>;
-  /** The tags of the repository; none of a repository that isn't there yet, nor of a directory. */
+  /** The tags of the repository. Empty if the repository doesn't exist yet, or the store is a directory. */
   tags(signal: AbortSignal): Promise<readonly string[]>;
-  /** Opens a place for one build to arrive in; disposing of it without a commit leaves nothing that a get would serve. */
+  /** Opens a place that receives one build. If it is disposed of without a commit, a get finds nothing of it. */
   stage(signal: AbortSignal): Promise<Stage>;
   /**
-   * The build index of this version alone, in one request: nothing in it is verified.
-   * @throws UserError when there is none
+   * The build index of this version, not verified. Takes one request.
+   * @throws UserError if there is none
    */
   read(version: BuildVersion, signal: AbortSignal): Promise<Build>;
   /**
-   * The build of this version, with the chain from tag or folder to config verified against the version, for every
-   * target.
-   * @throws UserError when there is none, or when what is there is not what the version names
+   * The build of this version. For every target, the chain from tag or folder to config is verified against the
+   * version.
+   * @throws UserError if there is none, or if what is stored doesn't match the version
    */
   fetch(version: BuildVersion, signal: AbortSignal): Promise<StoredBuild>;
-  /** Whether a tag of the repository leads to this manifest or index now; never in a directory. */
+  /** Whether a tag of the repository leads to this manifest or index now. Always false in a directory. */
   isTagged(tag: string, descriptor: Descriptor, signal: AbortSignal): Promise<boolean>;
 }
 
 export interface Stage extends AsyncDisposable {
   /** Where the solve named `key` (one per target and node) must put its result. */
   exporter(key: string): Promise<Exporter>;
-  /** The blobs that have arrived by those exporters. */
+  /** The blobs that have arrived through those exporters. */
   readonly blobs: Blobs;
-  /** Adds a manifest or index that we made (a merged index), and answers its descriptor. */
+  /** Adds a manifest or index that we made (a merged index), and returns its descriptor. */
   add(document: Uint8Array, mediaType: string): Promise<Descriptor>;
-  /** The build that is stored under the name of this version: undefined when there is none, or one that can't be read. */
+  /** The build that is stored under this version. Undefined if there is none, or if it can't be read. */
   earlier(version: BuildVersion): Promise<Build | undefined>;
   /**
-   * Stores the build, and tags its main image with `tags` and the additional ones with theirs; the version's own tag
-   * or folder comes last.
+   * Stores the build, and tags its main image with `tags` and the additional images with their own tags. The
+   * version's own tag or folder is written last.
    */
   commit(build: Build, tags: readonly string[]): Promise<void>;
 }
@@ -56,5 +56,5 @@ export interface StoredBuild extends AsyncDisposable {
   readonly put: PutRecord;
 }
 
-/** A target with what it leads to, verified against the version. */
+/** A target and its image tree, verified against the version. */
 export type StoredTarget<T extends BuiltTarget> = T & { readonly tree: ImageTree };

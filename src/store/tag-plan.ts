@@ -2,30 +2,30 @@ import { UserError } from "../host/errors.ts";
 import { isBuildName } from "../image/build-version.ts";
 import { parseTag } from "../image/reference.ts";
 
-/** What a put's params (and the source's variant) ask for in tags; see the registry-image resource's README. */
+/** The tags that a put's params (and the source's variant) ask for; see the registry-image resource's README. */
 export interface TagWishes {
   readonly tags: readonly string[];
-  /** Of the files of `tags_file`, with their prefixes. */
+  /** Tags read from the files of `tags_file`, with their prefixes. */
   readonly tagsFromFiles: readonly string[];
-  /** Goes before the version and its numbered aliases. */
+  /** Put in front of the version and its numbered aliases. */
   readonly prefix: string;
   /** A semantic version. */
   readonly version: string | undefined;
-  /** Goes behind the version and its aliases: `1.2.3-alpine`. */
+  /** Put behind the version and its aliases: `1.2.3-alpine`. */
   readonly variant: string | undefined;
   readonly bumpAliases: boolean;
-  /** Which tags the resource writes for itself in the same repository, beside those of builds. */
+  /** Whether the resource writes this tag itself in the same repository, for something other than builds. */
   readonly isReserved: (tag: string) => boolean;
 }
 
-/** The tags that are known before the build, and the aliases that depend on what the registry has after it. */
+/** The tags that are known before the build, and the aliases that depend on the repository's tags after it. */
 export interface TagPlan {
   readonly tags: readonly string[];
-  /** The aliases to move, given all tags of the repository; undefined when none are asked for. */
+  /** The aliases to move, given all tags of the repository. Undefined if there are none to move. */
   readonly aliases: ((existing: readonly string[]) => string[]) | undefined;
 }
 
-/** Numbers of a version; a prerelease never moves an alias, nor counts when others look for the newest. */
+/** A parsed version. A prerelease never moves an alias, and is ignored when the newest version is looked for. */
 interface Version {
   readonly numbers: readonly [major: number, minor: number, patch: number];
   readonly prerelease: string | undefined;
@@ -33,7 +33,7 @@ interface Version {
 
 /**
  * Plans the tags. Pure.
- * @throws UserError for what is no tag or no version, and for wishes that need another
+ * @throws UserError for an invalid tag or version, and for a param that needs another one
  */
 export function planTags(wishes: TagWishes): TagPlan {
   const { prefix, variant, isReserved } = wishes;
@@ -68,7 +68,7 @@ export function planTags(wishes: TagWishes): TagPlan {
   };
 }
 
-/** Which aliases the version is the newest of: `1.2`, `1`, and undefined for the one without numbers. */
+/** The aliases of which this version is the newest: `1.2`, `1`, and undefined for the alias without numbers. */
 function aliasesOf({ numbers }: Version, others: readonly Version["numbers"][]): (string | undefined)[] {
   const [major, minor] = numbers;
   const newestOf = (rivals: readonly Version["numbers"][]) =>
@@ -82,7 +82,10 @@ function aliasesOf({ numbers }: Version, others: readonly Version["numbers"][]):
   ];
 }
 
-/** The version that a tag of the same prefix and variant names (`1.2` counts as 1.2.0), unless a prerelease. */
+/**
+ * The version that a tag of the same prefix and variant names (`1.2` counts as 1.2.0). Empty if there is none, or
+ * if it is a prerelease.
+ */
 function numbersOf(tag: string, prefix: string, suffix: string): Version["numbers"][] {
   if (!tag.startsWith(prefix) || !tag.endsWith(suffix) || tag.length < prefix.length + suffix.length)
     return [];
@@ -94,7 +97,7 @@ function compare(one: Version["numbers"], other: Version["numbers"]): number {
   return one[0] - other[0] || one[1] - other[1] || one[2] - other[2];
 }
 
-// semver.org, items 2 and 9; a leading `v` and missing numbers are taken as the registry-image resource takes them.
+// semver.org, items 2 and 9. A leading `v` and missing numbers are handled as in the registry-image resource.
 // Fifteen digits are exact in a double.
 const versionForm =
   /^v?(0|[1-9]\d{0,14})(?:\.(0|[1-9]\d{0,14}))?(?:\.(0|[1-9]\d{0,14}))?(?:-([0-9A-Za-z.-]+))?$/;
@@ -127,9 +130,10 @@ function formatVersion({ numbers, prerelease }: Version): string {
 }
 
 /**
- * Checks the tags of additional targets, by the target's name.
- * @param main the main target's
- * @throws UserError for what is no tag, or a tag that two images would have
+ * Checks the tags of additional targets.
+ * @param main the main target's tags
+ * @param targetTags tags by the target's name
+ * @throws UserError for an invalid tag, or a tag that two images would have
  */
 export function checkTargetTags(
   main: readonly string[],
@@ -150,7 +154,7 @@ export function checkTargetTags(
   }
 }
 
-/** A tag of the author's, which is none that the resource writes for itself. */
+/** Checks a tag of the author's. It must not be one that the resource writes itself. */
 function authorsTag(tag: string, subject: string, isReserved: TagWishes["isReserved"]): string {
   if (isBuildName(tag))
     throw new UserError(

@@ -7,9 +7,9 @@ import type { Build, BuiltTarget } from "./build.ts";
 import type { StoredBuild, StoredTarget } from "./store.ts";
 
 /**
- * Reads what each target of a build index leads to, and holds it against the version: the build index itself has
- * nothing that vouches for it.
- * @throws UserError when the build holds other targets than the version names, or other images
+ * Reads the image tree of each target of a build index and verifies it against the version. The build index itself
+ * is covered by no digest.
+ * @throws UserError if the build has other targets or other images than the version names
  */
 export async function verifiedTargets(
   { targets: [main, ...others] }: Build,

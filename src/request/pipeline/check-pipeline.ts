@@ -14,18 +14,18 @@ import { certainFaults, isVariable } from "./variables.ts";
 
 /** One thing that is wrong in a pipeline. */
 export interface PipelineFault extends Position {
-  /** `job build, put web: params: there is no param "contxt"` */
+  /** For example: `job build, put web: params: there is no param "contxt"` */
   readonly message: string;
 }
 
 export interface CheckedPipeline {
-  /** How much of each kind was found and read. */
+  /** Number of uses of each kind that were found and checked. */
   readonly counts: Readonly<Record<Use["kind"], number>>;
   /** In the order of the file. */
   readonly faults: readonly PipelineFault[];
 }
 
-/** Whose params were read. */
+/** The step whose params were read. */
 export type CheckedUse =
   | { readonly kind: "task" }
   | { readonly kind: "put"; readonly inputs: readonly string[] | undefined };
@@ -33,15 +33,18 @@ export type CheckedUse =
 export interface PipelineCheck {
   /** The file's name, for messages. */
   readonly file: string;
-  /** Names of resource types that are ours besides those that show it. */
+  /** Names of resource types that are ours, besides those recognized by their name or image. */
   readonly types: readonly string[];
-  /** What is said of params that were read. @throws UserError for those that a put or a task refuses all the same */
+  /**
+   * Further checks of params that have been read.
+   * @throws UserError for params that a put or a task refuses although their schema accepts them
+   */
   readonly checkParams: (params: PutParams, use: CheckedUse) => void;
 }
 
 /**
- * Reads a pipeline, and each source and each step of it that is this resource's, as the resource itself will.
- * @throws UserError for what isn't YAML
+ * Checks a pipeline: every source and step that uses this resource is read as the resource itself will read it.
+ * @throws UserError if the text isn't YAML
  */
 export function checkPipeline(text: string, check: PipelineCheck): CheckedPipeline {
   const uses = findUses(readYaml(text, check.file), check.types);
@@ -62,7 +65,7 @@ function faultsOf(use: Use, { checkParams }: PipelineCheck): PipelineFault[] {
   const { kind, given } = use;
   const subject = kind === "source" ? "source" : "params";
   const whole = given.filter((part) => !isVariable(part));
-  // With one part unknown, what is missing in the others may be in it.
+  // If one part is a variable, it may hold the fields that are missing in the others.
   if (whole.length < given.length || whole.length === 0) return [];
   const odd = whole.find((part) => part.kind !== "map" && plainValue(part) !== null);
   if (odd !== undefined) {
@@ -75,7 +78,8 @@ function faultsOf(use: Use, { checkParams }: PipelineCheck): PipelineFault[] {
     (message) => pathIn(node, message, subject),
   );
   const odds = oddNames(node, subject);
-  // Here it is known how such a name was written, which the step itself isn't told.
+  // At the place of an odd name only its own fault is reported. The other fault would show the name as YAML reads
+  // it, and the step doesn't know how it was written.
   const others = found
     .map(({ path, message }) => ({ ...locate(node, path), message }))
     .filter(({ line, column }) => !odds.some((name) => name.line === line && name.column === column));
@@ -118,7 +122,7 @@ function read(
   }
 }
 
-/** As `readTaskRegistries` does, without waiting for the parser. */
+/** Same as `readTaskRegistries`, but synchronous. */
 function readRegistriesOf({ [registriesVariable]: text = "" }: Readonly<Record<string, string>>): void {
   if (text.trim() === "") return;
   const document = parseDocument(text);
@@ -132,7 +136,7 @@ function readRegistriesOf({ [registriesVariable]: text = "" }: Readonly<Record<s
 /** Variables that a task reads besides its params. */
 const otherVariables: readonly string[] = [registriesVariable, "SANDBOX", "DOCKER_CONFIG"];
 
-/** A task's params as its environment has them: texts, and JSON of what is none. */
+/** A task's params as they appear in its environment: texts as they are, other values as JSON. */
 function asEnvironment(params: Readonly<Record<string, unknown>>): Record<string, string> {
   const entries = Object.entries(params).map(([name, value]) => {
     if (value === null) return [name, ""];
@@ -141,7 +145,7 @@ function asEnvironment(params: Readonly<Record<string, unknown>>): Record<string
   return Object.fromEntries(entries) as Record<string, string>;
 }
 
-/** Names that YAML took for something else than text: `N: 1` is `false: 1`. */
+/** Names that YAML doesn't read as text: `N: 1` is read as `false: 1`. */
 function oddNames(node: Located, place: string): PipelineFault[] {
   if (node.kind === "list") return node.items.flatMap((item) => oddNames(item, place));
   if (node.kind === "scalar") return [];
@@ -153,7 +157,7 @@ function oddNames(node: Located, place: string): PipelineFault[] {
   });
 }
 
-/** Params in a task's environment that it doesn't read, though they look like some that it does. */
+/** Params that a task doesn't read, but that resemble some that it does. */
 function strangersOf(node: Located): PipelineFault[] {
   if (node.kind !== "map") return [];
   const upper = Object.values(taskForms)
@@ -170,7 +174,7 @@ function strangersOf(node: Located): PipelineFault[] {
   });
 }
 
-/** The place that a message begins with: `source.registries.host.example: …`, whose names may have dots. */
+/** The path that a message begins with: `source.registries.host.example: …`. Names in it may contain dots. */
 function pathIn(node: Located, message: string, subject: string): readonly PropertyKey[] {
   const path: PropertyKey[] = [];
   let current: Located | undefined = node;
@@ -204,7 +208,9 @@ function longestPart(
   return ends.toSorted(([a], [b]) => String(b).length - String(a).length)[0] ?? [undefined, undefined];
 }
 
-/** Where a path leads, or the last place on the way that is there. */
+/**
+ * The position that a path leads to. If a part of the path doesn't exist, the position of the last part that does.
+ */
 function locate(node: Located, path: readonly PropertyKey[]): Position {
   let place: Position = node;
   let current: Located | undefined = node;
@@ -222,7 +228,7 @@ function locate(node: Located, path: readonly PropertyKey[]): Position {
   return placeIn(place);
 }
 
-/** The entry that gave a snake_case param by an upper-case name. */
+/** The entry whose upper-case name set a snake_case param. */
 function upperEntry(node: Located, [param, key]: readonly PropertyKey[]): Entry | undefined {
   if (node.kind !== "map") return undefined;
   const given = [...node.entries].filter(([name]) => findForm(name, taskForms)?.param === param);

@@ -12,13 +12,13 @@ import {
 } from "yaml";
 import { UserError } from "../../host/errors.ts";
 
-/** Where something begins in a file, both from 1. */
+/** Where something begins in a file. Both count from 1. */
 export interface Position {
   readonly line: number;
   readonly column: number;
 }
 
-/** A value of a YAML file and where it is, with anchors and merge keys followed. */
+/** A value of a YAML file and its position, with anchors and merge keys resolved. */
 export type Located = Position &
   (
     | { readonly kind: "map"; readonly entries: ReadonlyMap<string, Entry> }
@@ -27,20 +27,20 @@ export type Located = Position &
   );
 
 export interface Entry {
-  /** Where its name is. */
+  /** The position of its name. */
   readonly at: Position;
-  /** As the file has it, where YAML reads it as something else than text: `N`, which is a boolean. */
+  /** The name as it was written, if YAML doesn't read it as text: `N`, which YAML reads as a boolean. */
   readonly written: string | undefined;
   readonly node: Located;
 }
 
-/** Values that a file may have once its anchors are followed: more than any pipeline, less than any bomb. */
+/** Values that a file may have with its anchors resolved: more than any pipeline has, fewer than a YAML bomb. */
 const mostValues = 200_000;
 
 /**
- * Reads a pipeline as Concourse does, whose YAML is of version 1.1: `yes` and `N` are booleans there.
+ * Reads a pipeline as Concourse does, by YAML 1.1, in which `yes` and `N` are booleans.
  * @param file its name, for messages
- * @throws UserError for what isn't YAML, with the place
+ * @throws UserError with the position if the text isn't YAML, or if it has too many values
  */
 export function readYaml(text: string, file: string): Located {
   const counter = new LineCounter();
@@ -90,32 +90,35 @@ export function readYaml(text: string, file: string): Located {
   return read(document.contents, { line: 1, column: 1 });
 }
 
-/** Go's YAML, which Concourse reads with, has neither times of the day as numbers nor dates; and a dot is a text. */
+/**
+ * Makes a tag match as in Go's YAML, which Concourse uses: times such as `12:30` aren't numbers, there are no
+ * dates, and a single dot is text.
+ */
 function asInGo(tag: CollectionTag | ScalarTag): (CollectionTag | ScalarTag)[] {
   if (tag.collection !== undefined || tag.test === undefined) return [tag];
   if (tag.format === "TIME" || tag.tag.endsWith(":timestamp")) return [];
   return [tag.test.test(".") ? { ...tag, test: /^[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)$/ } : tag];
 }
 
-/** The value as JSON has it. */
+/** The value as plain JSON, without positions. */
 export function plainValue(node: Located): unknown {
   if (node.kind === "scalar") return node.value;
   if (node.kind === "list") return node.items.map(plainValue);
   return Object.fromEntries(Array.from(node.entries, ([name, entry]) => [name, plainValue(entry.node)]));
 }
 
-/** What a map has by this name. */
+/** The value that a map has under this name. */
 export function entryOf(node: Located | undefined, name: string): Located | undefined {
   return node?.kind === "map" ? node.entries.get(name)?.node : undefined;
 }
 
-/** The text that a map has by this name. */
+/** The text that a map has under this name. */
 export function textOf(node: Located | undefined, name: string): string | undefined {
   const entry = entryOf(node, name);
   return entry?.kind === "scalar" && typeof entry.value === "string" ? entry.value : undefined;
 }
 
-/** The items of a list that a map has by this name. */
+/** The items of the list that a map has under this name. */
 export function itemsOf(node: Located | undefined, name: string): readonly Located[] {
   const entry = entryOf(node, name);
   return entry?.kind === "list" ? entry.items : [];

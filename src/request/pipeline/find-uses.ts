@@ -1,28 +1,28 @@
 import { entryOf, itemsOf, type Located, textOf } from "./document.ts";
 
-/** One place in a pipeline that this resource, or its task, will be given. */
+/** One place in a pipeline that configures this resource or its task. */
 export interface Use {
   readonly kind: "source" | "put" | "get" | "task";
   /** For messages: `resource web`, `job build, put web`. */
   readonly subject: string;
-  /** What is given; undefined for nothing. Later ones win over earlier ones, name by name. */
+  /** The values that are given here: maps, or variables. Later ones override earlier ones, name by name. */
   readonly given: readonly Located[];
-  /** The inputs that a put lists; undefined where it gets them all, or those that Concourse finds in its params. */
+  /** The inputs that a put lists. Undefined if it gets all of them, or those that Concourse detects in its params. */
   readonly inputs: readonly string[] | undefined;
 }
 
-/** Resource types of ours by their names, wherever their image is. */
+/** Names of resource types that are ours, wherever their image comes from. */
 const typeName = /^oci-build(-.+)?$/;
 
-/** Our image, on whatever registry it is. */
+/** Our image, in any registry. */
 const ownRepository = /(^|\/)oci-build-resource([:@].*)?$/;
 
 const hooks = ["on_success", "on_failure", "on_abort", "on_error", "ensure"];
 
 /**
- * Everything in a pipeline that is for this resource: the sources of the resources of its type, the params of their
- * puts and gets, and those of tasks that run `build` in its image.
- * @param more names of resource types that are ours besides those that show it
+ * All uses of this resource in a pipeline: the sources of the resources of its type, the params of their puts and
+ * gets, and the params of tasks that run `build` in its image.
+ * @param more names of resource types that are ours, besides those recognized by their name or image
  */
 export function findUses(pipeline: Located, more: readonly string[]): readonly Use[] {
   const defaults = new Map<string, Located | undefined>();
@@ -39,7 +39,7 @@ export function findUses(pipeline: Located, more: readonly string[]): readonly U
     const source = entryOf(resource, "source");
     if (isOwnImage(source)) images.add(name);
     if (!defaults.has(type) && !typeName.test(type) && !more.includes(type)) continue;
-    // Concourse gives an empty source where there is none.
+    // Without a source in the pipeline, Concourse passes an empty one.
     const given = [defaults.get(type), source].filter((part) => part !== undefined);
     const all = given.length === 0 ? [{ ...emptyMap, line: resource.line, column: resource.column }] : given;
     resources.add(name);
@@ -56,9 +56,9 @@ export function findUses(pipeline: Located, more: readonly string[]): readonly U
 const emptyMap = { kind: "map", entries: new Map() } as const;
 
 interface Found {
-  /** Those of our type. */
+  /** Names of the resources of our type. */
   readonly resources: ReadonlySet<string>;
-  /** Resources that are our image, which tasks can name. */
+  /** Names of the resources that are our image, which a task's `image` may name. */
   readonly images: ReadonlySet<string>;
   readonly uses: Use[];
 }
@@ -71,11 +71,11 @@ function listedInputs(step: Located): readonly string[] | undefined {
   const inputs = entryOf(step, "inputs");
   if (inputs?.kind !== "list") return undefined;
   const names = inputs.items.map((item) => (item.kind === "scalar" ? String(item.value) : ""));
-  // One that is a variable may be any.
+  // An input whose name is a variable may be any input.
   return names.some((name) => name.includes("((")) ? undefined : names;
 }
 
-/** A step, the steps in it, and those that follow on its outcome (concourse-ci.org/docs/steps). */
+/** Collects the uses in a step, in the steps inside it, and in its hooks (concourse-ci.org/docs/steps). */
 function walk(step: Located | undefined, job: string, found: Found): void {
   if (step?.kind !== "map") return;
   collect(step, job, found);
@@ -106,7 +106,7 @@ function collect(step: Located, job: string, { resources, images, uses }: Found)
   const isOurs =
     isOwnImage(entryOf(entryOf(config, "image_resource"), "source")) ||
     images.has(textOf(step, "image") ?? "");
-  // A task may run anything else in our image.
+  // A task may run another program in our image.
   if (!isOurs || !/(^|\/)build$/.test(textOf(entryOf(config, "run"), "path") ?? "build")) return;
   const given = [entryOf(config, "params"), params].filter((part) => part !== undefined);
   uses.push({ kind: "task", subject: `${job}, task ${task}`, given, inputs: undefined });

@@ -2,12 +2,12 @@ import { UserError } from "../../host/errors.ts";
 import { type Fault, RequestError } from "../faults.ts";
 import type { Located } from "./document.ts";
 
-/** As Concourse has it (vars/template.go): `((name))`, `((source:path.field))`. */
+/** A variable as Concourse writes it (vars/template.go): `((name))`, `((source:path.field))`. */
 const variable = /\(\((?:[-/.\p{L}\w]+:)?[-/.:@"\p{L}\w]+\)\)/gu;
 
 /**
- * What a variable may stand for: a text first, then what fields with a form of their own take.
- * @param word differs from variable to variable, so that two of them aren't taken for the same
+ * Values to try for a variable: first a plain text, then values of the forms that some fields require.
+ * @param word a different word for each variable, so that two variables don't seem to have the same value
  */
 function candidatesOf(word: string): readonly unknown[] {
   const texts = [`${word}.example/x`, `tcp://${word}.example:1`, `https://${word}.example`, `/${word}`];
@@ -43,9 +43,9 @@ function hasVariable(text: string): boolean {
 }
 
 /**
- * What is wrong in a value whatever its variables stand for.
- * @param read reads a value, and throws UserError for one with faults
- * @param pathOf the place that a message speaks of
+ * The faults that a value has whatever its variables stand for.
+ * @param read reads a value, and throws UserError if it has faults
+ * @param pathOf the path that a message is about
  */
 export function certainFaults(
   node: Located,
@@ -79,7 +79,10 @@ export function certainFaults(
   return faults.filter((fault) => !unknown.some(({ path }) => isAbout(fault, path)));
 }
 
-/** Whether a variable at this path may be the reason of a fault. A wrong name is one whatever its value is. */
+/**
+ * Whether a variable at this path may be the cause of a fault. A wrong name is a fault whatever the variable's
+ * value is.
+ */
 function isAbout(fault: Fault, path: Path): boolean {
   const startsWith = (long: Path, short: Path) =>
     short.every((part, index) => String(long[index]) === String(part));
@@ -93,19 +96,19 @@ function keyOf(path: Path): string {
 
 interface VariablePlace {
   readonly path: Path;
-  /** Whether the text is nothing but the variable. */
+  /** Whether the variable is the whole text. */
   readonly isWhole: boolean;
   readonly text: string;
 }
 
-/** A word that the same variable always gets, and hardly another one. */
+/** A word for a text: always the same for the same text, and very rarely the same for another. */
 function wordFor(text: string): string {
   let sum = 0;
   for (const character of text) sum = (sum * 31 + (character.codePointAt(0) ?? 0)) % 1_000_003;
   return `x${sum}`;
 }
 
-/** Where a value has variables, alone or as a part of a text. */
+/** Where a value contains variables, as a whole text or as a part of one. */
 function* variablePlaces(node: Located, path: Path = []): Generator<VariablePlace> {
   if (node.kind === "map") {
     for (const [name, entry] of node.entries) {
@@ -118,7 +121,7 @@ function* variablePlaces(node: Located, path: Path = []): Generator<VariablePlac
   }
 }
 
-/** The value with its variables filled in; what has an unknown name is left out. */
+/** The value with its variables filled in. Entries whose name contains a variable are left out. */
 function filled(node: Located, chosen: ReadonlyMap<string, unknown>, path: Path = []): unknown {
   if (node.kind === "list") return node.items.map((item, index) => filled(item, chosen, [...path, index]));
   if (node.kind === "map") {

@@ -14,15 +14,15 @@ import { removeLeftovers } from "./folders.ts";
 import { openDirectoryStage } from "./stage.ts";
 
 export interface DirectoryStoreOptions {
-  /** Made when it isn't there. */
+  /** Created if it doesn't exist. */
   readonly directory: string;
-  /** Which builds stay when a new one is stored; by default all. */
+  /** Which builds to keep when a new one is stored. Default: all. */
   readonly keep?: Keep | undefined;
 }
 
 /**
- * A store in a directory of this machine: each build is an OCI layout in a folder named by its version,
- * whose `index.json` is the build index.
+ * A store in a directory of this machine. Each build is an OCI layout in a folder named by its version, and the
+ * layout's `index.json` is the build index.
  */
 export function openDirectoryStore({ directory, keep }: DirectoryStoreOptions): Store {
   const where = `directory ${directory}`;
@@ -73,7 +73,10 @@ async function writable(directory: string, where: string): Promise<void> {
   }
 }
 
-/** Node's own recursive mkdir never ends where a parent is there and has no room for folders, as /proc. */
+/**
+ * Makes the folder and its parents. Node's own recursive mkdir never returns if a parent exists but can't hold
+ * folders, as in /proc.
+ */
 async function makeStoreFolder(path: string): Promise<void> {
   const missing = await mkdir(path).catch((thrown: unknown) => {
     if (errorCode(thrown) === "EEXIST") return false;
@@ -87,10 +90,10 @@ async function makeStoreFolder(path: string): Promise<void> {
   });
 }
 
-/** The folder of a build, which keeps its files until it is disposed of. */
+/** The folder of a build. Its files stay readable until it is disposed of. */
 interface StoredFolder extends AsyncDisposable {
   readonly build: Build;
-  /** Leads there whatever happens to the folder's name: a put of the same version may exchange it at any time. */
+  /** Stays valid when a put of the same version replaces the folder. */
   readonly path: string;
   readonly where: string;
 }

@@ -2,11 +2,14 @@ import { mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type FolderLock, lockFolder } from "../../host/folder-lock.ts";
 
-/** Names in a store's directory that are no build: folders of puts under way, and replaced builds that wait for removal. */
+/**
+ * Prefixes of names in a store's directory that aren't builds: folders of puts in progress, and replaced builds
+ * that are to be removed.
+ */
 const stagingPrefix = ".staging-";
 const replacedPrefix = ".replaced-";
 
-/** A put's own folder in the store, locked for as long as its process lives. */
+/** A put's own folder in the store. It stays locked as long as the put's process lives. */
 export async function createStaging(directory: string): Promise<FolderLock & { readonly folder: string }> {
   for (;;) {
     const folder = await mkdtemp(join(directory, stagingPrefix));
@@ -14,7 +17,7 @@ export async function createStaging(directory: string): Promise<FolderLock & { r
       await rm(folder, { recursive: true });
       throw thrown;
     });
-    // A clean-up may have taken it between its making and its locking: then another is made.
+    // A clean-up may have taken the folder before it was locked. Then another is made.
     if (lock === undefined) continue;
     return {
       folder,
@@ -28,8 +31,8 @@ export async function createStaging(directory: string): Promise<FolderLock & { r
 }
 
 /**
- * Takes a build out of the store: nobody finds it any more, at once. A get that reads it keeps its files, until a
- * later put clears them away.
+ * Removes a build from the store. From then on no get finds it. A get that is reading it keeps its files until a
+ * later put removes them.
  */
 export async function retire(directory: string, folder: string): Promise<void> {
   const retired = join(directory, `${replacedPrefix}${crypto.randomUUID()}`);
@@ -37,7 +40,7 @@ export async function retire(directory: string, folder: string): Promise<void> {
   await removeUnlessUsed(retired);
 }
 
-/** Removes what dead puts have left, and replaced builds that nobody reads any more. */
+/** Removes what dead puts left behind, and replaced builds that no get reads any more. */
 export async function removeLeftovers(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
     if (name.startsWith(stagingPrefix) || name.startsWith(replacedPrefix))
@@ -45,7 +48,7 @@ export async function removeLeftovers(directory: string): Promise<void> {
   }
 }
 
-/** Removes a folder unless somebody holds a lock on it: a writer its staging folder, a reader its build. */
+/** Removes a folder unless it is locked: a put locks its staging folder, a get the build that it reads. */
 async function removeUnlessUsed(folder: string): Promise<boolean> {
   const lock = await lockFolder(folder, "exclusive");
   if (lock === undefined) return false;

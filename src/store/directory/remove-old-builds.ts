@@ -8,12 +8,12 @@ import { retire } from "./folders.ts";
 export interface RemoveOldBuilds {
   readonly directory: string;
   readonly keep: Keep;
-  /** The name of the build that was stored just now: it stays, whatever the clocks say. */
+  /** The name of the build that was just stored. It stays, whatever the clocks say. */
   readonly newest: string;
   readonly now: number;
 }
 
-/** Removes builds that need not be kept; one that a get reads keeps its files until the get has ended. */
+/** Removes builds that need not be kept. A get that is reading one keeps its files until it ends. */
 export async function removeOldBuilds({ directory, keep, newest, now }: RemoveOldBuilds): Promise<void> {
   const names = (await readdir(directory)).filter(isBuildName);
   const stored = await Promise.all(names.map((name) => storedBuild(directory, name)));
@@ -21,7 +21,7 @@ export async function removeOldBuilds({ directory, keep, newest, now }: RemoveOl
   const dated = present.map((build) => (build.name === newest ? { ...build, at: Infinity } : build));
   for (const { name } of oldBuilds(dated, keep, now)) {
     await retire(directory, join(directory, name)).catch((thrown: unknown) => {
-      if (errorCode(thrown) !== "ENOENT") throw thrown; // Another put was faster.
+      if (errorCode(thrown) !== "ENOENT") throw thrown; // Another put has removed it.
     });
   }
 }

@@ -22,7 +22,7 @@ import type { Stage } from "../store.ts";
 import { createStaging, retire } from "./folders.ts";
 import { removeOldBuilds } from "./remove-old-builds.ts";
 
-/** Blobs checked and flushed at once: one that is hashed, one that waits for the disk. */
+/** Blobs that are checked and flushed at the same time: while one is hashed, the other waits for the disk. */
 const flushedAtOnce = 2;
 
 export interface DirectoryStageOptions {
@@ -36,8 +36,8 @@ export interface DirectoryStageOptions {
 }
 
 /**
- * A place in the store's directory for one build to arrive in. BuildKit exports each target into a layout folder of
- * its own; the commit moves the blobs that the build needs into one layout and gives it the version's name.
+ * A place in the store's directory that receives one build. BuildKit exports each target into a layout folder of
+ * its own. The commit moves the blobs that the build needs into one layout and names it by the version.
  */
 export async function openDirectoryStage({
   directory,
@@ -80,7 +80,7 @@ export async function openDirectoryStage({
   };
 }
 
-/** The blobs of all exports so far, as if they lay in one layout. */
+/** The blobs of all exports so far, as if they were in one layout. */
 function arrivedBlobs(exports: readonly string[], where: string): Blobs {
   const find = ({ digest }: Descriptor): string | undefined =>
     exports
@@ -106,7 +106,7 @@ function arrivedBlobs(exports: readonly string[], where: string): Blobs {
 interface Gathering {
   readonly build: Build;
   readonly blobs: Blobs;
-  /** Does not exist yet. */
+  /** A folder that doesn't exist yet. */
   readonly layout: string;
   readonly signal: AbortSignal;
 }
@@ -116,7 +116,7 @@ async function store(gathering: Gathering, directory: string): Promise<void> {
   await publishLayout(directory, gathering.layout, gathering.build.version);
 }
 
-/** Moves what the build's targets lead to into one layout: every blob checked, and flushed to the disk. */
+/** Moves all blobs that the build's targets need into one layout. Every blob is verified and flushed to the disk. */
 async function gather({ build, blobs, layout, signal }: Gathering): Promise<void> {
   const folder = join(layout, "blobs/sha256");
   await mkdir(folder, { recursive: true });
@@ -138,7 +138,10 @@ async function gather({ build, blobs, layout, signal }: Gathering): Promise<void
   for (const written of [folder, join(layout, "blobs"), layout]) await flushFolder(written);
 }
 
-/** Gives the finished layout its name. A build of the same version is replaced at once: a get sees the old or the new. */
+/**
+ * Gives the finished layout its name. It replaces a build of the same version atomically if the filesystem can
+ * exchange names: a get then sees the old or the new one.
+ */
 async function publishLayout(directory: string, layout: string, version: BuildVersion): Promise<void> {
   const final = join(directory, buildName(version));
   try {
@@ -146,10 +149,11 @@ async function publishLayout(directory: string, layout: string, version: BuildVe
   } catch (thrown) {
     const code = errorCode(thrown);
     if (code !== "ENOTEMPTY" && code !== "EEXIST") throw thrown;
-    // A get may still read the old one: then it keeps its files under another name until a later put clears it.
+    // A get may still be reading the old build. Then the old build keeps its files under another name until a later
+    // put removes it.
     if (exchangeNames(layout, final)) await retire(directory, layout);
     else {
-      // For a moment there is neither. A put that is killed in it is run again, and stores the same build.
+      // For a moment neither is there. If the put is killed then, running it again stores the same build.
       await retire(directory, final);
       await rename(layout, final);
     }
@@ -158,7 +162,7 @@ async function publishLayout(directory: string, layout: string, version: BuildVe
 }
 
 async function flush(path: string): Promise<void> {
-  // buildctl makes blobs that nobody may write to.
+  // Opened for reading, because buildctl makes its blobs read-only.
   await using file = await open(path, "r");
   await file.sync();
 }

@@ -14,10 +14,10 @@ import { getManifest } from "../../registry/manifests.ts";
 import { RegistryError } from "../../registry/registry-error.ts";
 import type { Timeouts } from "../../registry/retry-policy.ts";
 
-/** A repository that can be asked, until it is disposed of. */
+/** A repository that can be used until it is disposed of. */
 export interface OpenedRepository extends Disposable {
   readonly repository: Repository;
-  /** Reached by plain http, or unchecked. */
+  /** Reached by plain http, or by https with a certificate that isn't checked. */
   readonly insecure: boolean;
   readonly client: RegistryClient;
   readonly blobs: Blobs;
@@ -27,11 +27,11 @@ export interface OpenRepository {
   readonly access: RegistryAccess;
   readonly timeouts: Timeouts;
   readonly step: StepContext;
-  /** The step's, with the variables that name the files of credentials. */
+  /** The step's environment, plus the variables that name the files of credentials. */
   readonly env: Environment;
 }
 
-/** Opens the way to a repository; nothing is asked of it yet. */
+/** Sets up access to a repository. Sends no request yet. */
 export function openRepository(repository: Repository, options: OpenRepository): OpenedRepository {
   const { access, env } = options;
   const where = `repository ${formatRepository(repository)}`;
@@ -50,7 +50,10 @@ export function openRepository(repository: Repository, options: OpenRepository):
   };
 }
 
-/** A manifest or index by tag or digest; undefined when it isn't there. @throws RegistryError */
+/**
+ * A manifest or index by tag or digest, or undefined if it doesn't exist.
+ * @throws RegistryError
+ */
 export async function findManifest(
   client: RegistryClient,
   reference: string,
@@ -67,7 +70,7 @@ function isNotFound(thrown: unknown): boolean {
 }
 
 function repositoryBlobs(client: RegistryClient, where: string): Blobs {
-  // To prove the version and to deliver it, the same documents are read.
+  // Documents are kept: the same ones are read to verify the version and to deliver it.
   const documents = new Map<Digest, Promise<Buffer>>();
   const fetchDocument = async (descriptor: Descriptor, signal: AbortSignal) => {
     const { mediaType, digest, size } = descriptor;
@@ -81,7 +84,7 @@ function repositoryBlobs(client: RegistryClient, where: string): Blobs {
     for await (const piece of namedBlob(client, descriptor, where, signal)) {
       pieces.push(piece);
       received += piece.length;
-      // Whoever verifies it says that it is too long.
+      // The code that verifies the config reports that it is too long.
       if (received > size) break;
     }
     return Buffer.concat(pieces);
@@ -116,7 +119,10 @@ async function* namedBlob(
   }
 }
 
-/** What a document names was there when that was stored: registries take no manifest without it. */
+/**
+ * The error for a missing part of a build. It must have been deleted, because registries refuse a manifest or index
+ * whose parts are missing.
+ */
 function deleted(digest: Digest, where: string, cause: unknown): UserError {
   return new UserError(
     `${where}: ${digest}, a part of this build, was deleted there, by garbage collection or a rule for untagged images. Exempt what tags with build- lead to from it, and run the put again`,

@@ -6,18 +6,20 @@ import { deleteManifest, listTags, putManifest } from "../../registry/manifests.
 import { findManifest } from "./opened-repository.ts";
 
 /**
- * A put that removes builds says so by a tag of its own, a lease, for as long as it does. Deleting a manifest takes the
- * tags along that led to it when the registry looked, although one of them may lead to a newer build by the time it
- * goes. So whoever removes builds first sets its lease and then reads what the tags lead to; whoever stores a build
- * first sets its tag and then looks for leases. At least one of the two sees the other.
+ * While a put removes builds, it holds a lease: a tag of its own. This prevents the following race. Deleting a
+ * manifest also deletes the tags that led to it when the registry looked them up, although one of them may lead to
+ * a newer build by then.
+ *
+ * A put that removes builds first sets its lease and then reads where the tags lead. A put that stores a build
+ * first sets its tag and then looks for leases. So at least one of the two sees the other.
  */
 
-/** No digest begins like that, and the tags of builds are reserved. */
+/** No real digest begins like this, and tags of this form are reserved for builds. */
 const leasePrefix = `build-${"0".repeat(32)}`;
 
-/** Milliseconds. Nobody deletes under a lease for longer, nor waits for one. */
+/** Milliseconds. No put deletes under its lease for longer than this, or waits for another's lease for longer. */
 export const leaseTime = 60_000;
-/** Milliseconds after which a lease is that of a put that died, whatever the clocks of workers say. */
+/** Milliseconds after which the put that took a lease must have died, even if the workers' clocks differ. */
 const deadAfter = 10 * 60_000;
 
 const takenAnnotation = "org.concourse-ci.oci-build.removing-since";
@@ -27,13 +29,13 @@ export function isLease(tag: string): boolean {
 }
 
 export interface Lease {
-  /** Gives it back; where it can't be deleted, as one that has run out. */
+  /** Deletes the lease. If the registry can't delete it, overwrites it with one that has expired. */
   release(signal: AbortSignal): Promise<void>;
 }
 
 /**
- * Takes a lease; undefined when another put has one.
- * @param image any image of the repository: an index has to name one
+ * Takes a lease, or returns undefined if another put has one.
+ * @param image any image of the repository: the lease is an index, and an index has to name an image
  */
 export async function takeLease(
   client: RegistryClient,
@@ -58,7 +60,7 @@ export async function takeLease(
   return undefined;
 }
 
-/** The leases among tags that may still be in use; those of puts that died are removed. */
+/** The tags that are leases and may still be in use. Leases of puts that died are removed. */
 export async function leasesIn(
   client: RegistryClient,
   tags: readonly string[],
@@ -79,7 +81,7 @@ async function removeDead(
   lease: { digest: Digest; tag: string },
   signal: AbortSignal,
 ): Promise<void> {
-  // It counts for nothing, whether it can be removed or not.
+  // A dead lease is ignored even if it can't be removed.
   await deleteManifest(client, lease, signal).catch(() => undefined);
   signal.throwIfAborted();
 }
@@ -89,7 +91,7 @@ function leaseDocument(tag: string, { mediaType, digest, size }: Descriptor, at:
     schemaVersion: 2,
     mediaType: mediaTypes.ociIndex,
     manifests: [{ mediaType, digest, size }],
-    // The tag gives it bytes, and so a digest, of its own.
+    // The tag makes the bytes, and so the digest, unique.
     annotations: { [takenAnnotation]: new Date(at).toISOString(), [`${takenAnnotation}.by`]: tag },
   };
   return Buffer.from(JSON.stringify(index));

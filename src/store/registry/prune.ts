@@ -14,12 +14,12 @@ import { findManifest, type OpenedRepository } from "./opened-repository.ts";
 import { isLease, takeLease } from "./prune-lease.ts";
 
 /**
- * Milliseconds in which a build stays whatever `keep` says: the get that follows its put, and the jobs behind it, want
- * it, and the clocks of workers differ.
+ * Milliseconds for which a build stays whatever `keep` says. The get after its put and the jobs that follow need
+ * it, and the workers' clocks differ.
  */
 const graceTime = 60 * 60_000;
 
-/** Milliseconds that one put spends on removing; the next goes on with it. */
+/** Milliseconds that one put spends on removing builds. The next put continues. */
 const pruneTime = 20_000;
 const readAtOnce = 8;
 
@@ -27,19 +27,19 @@ export interface PruneOptions {
   readonly opened: OpenedRepository;
   readonly keep: Keep;
   readonly log: Log;
-  /** The build that was stored just now: it stays, and others of its variant may go. */
+  /** The build that was just stored. It stays, and only builds of its variant are removed. */
   readonly build: Build;
   readonly signal: AbortSignal;
 }
 
 interface FoundBuild extends DatedBuild {
-  /** Of its build index. */
+  /** The digest of its build index. */
   readonly digest: Digest;
 }
 
 /**
- * Removes the build indexes of old builds, by their digests: images and the author's tags stay. Nothing of it makes a
- * put fail, which has stored its build by then.
+ * Removes the build indexes of old builds by their digests. Images and the author's tags stay. A failure only
+ * causes a warning, because the put has already stored its build.
  */
 export async function pruneBuilds({ opened, keep, log, build, signal }: PruneOptions): Promise<void> {
   const { client, blobs } = opened;
@@ -59,19 +59,20 @@ export async function pruneBuilds({ opened, keep, log, build, signal }: PruneOpt
   }
 }
 
-/** Undefined when another put is removing builds. */
+/** Removes the builds and returns how many. Undefined if another put is removing builds. */
 async function removeUnderLease(
   { client }: OpenedRepository,
   old: readonly FoundBuild[],
   { build, signal }: { build: Build; signal: AbortSignal },
 ): Promise<number | undefined> {
-  // An abort lets the deletion under way end, and gives the lease back.
+  // After an abort there is still time to finish the current deletion and to release the lease.
   using late = abortedLater(signal, abortBudget.child);
   const lease = await takeLease(client, build.targets[0].descriptor, late.signal);
   if (lease === undefined) return undefined;
   const removed = await removeAll(client, old, { signal, late: late.signal }).catch(
     async (thrown: unknown) => {
-      // A request that was cut may still be under way: then the lease stays until it runs out.
+      // If the connection was cut, the registry may still be executing the deletion. Then the lease stays until it
+      // expires.
       if (!(thrown instanceof AttemptFailure && thrown.retryable)) await lease.release(late.signal);
       throw thrown;
     },
@@ -81,7 +82,7 @@ async function removeUnderLease(
   return removed;
 }
 
-/** A signal that is aborted so many milliseconds after another. */
+/** A signal that is aborted this many milliseconds after another. */
 function abortedLater(
   signal: AbortSignal,
   milliseconds: number,
@@ -119,12 +120,16 @@ function readBuild(bytes: Buffer, where: string): Build | undefined {
   try {
     return decodeBuildIndex(bytes, where);
   } catch {
-    // Whatever it is, no put of this release has stored it.
+    // It isn't a build index of this release, so it isn't removed.
     return undefined;
   }
 }
 
-/** Asks for the deletion of what isn't there: a registry that deletes answers that, others that they don't. */
+/**
+ * Asks the registry to delete a digest that doesn't exist. This succeeds if the registry can delete and this user
+ * may.
+ * @throws AttemptFailure if the registry refuses
+ */
 async function proveDeletable(client: RegistryClient, signal: AbortSignal): Promise<void> {
   const digest = digestOf(Buffer.from(crypto.randomUUID()));
   await deleteManifest(client, { digest, tag: undefined }, signal);
@@ -139,7 +144,7 @@ async function removeAll(
   let removed = 0;
   for (const { name, digest } of builds) {
     if (signal.aborted || performance.now() > end) break;
-    // Another put may have stored it again.
+    // Another put may have stored this version again.
     if ((await taggedDigest(client, name, late)) !== digest) continue;
     await deleteManifest(client, { digest, tag: name }, late);
     removed++;

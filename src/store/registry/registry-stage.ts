@@ -16,20 +16,20 @@ import { isSameBuild, leadsToSameImages, setTag } from "./set-tag.ts";
 import { tagDespitePruning } from "./tag-despite-pruning.ts";
 
 export interface RegistryStageOptions {
-  /** Has the build index. */
+  /** The repository that gets the images, their tags and the build index. */
   readonly main: OpenedRepository;
-  /** Have the images and their tags too. */
+  /** Repositories that get the images and their tags too. */
   readonly others: readonly OpenedRepository[];
   readonly keep: Keep | undefined;
   readonly log: Log;
   readonly signal: AbortSignal;
 }
 
-/** Where one build arrives: BuildKit pushes its images by digest, tags come after all of them. */
+/** Receives one build. BuildKit pushes the images by digest; tags are set after all of them have been pushed. */
 export function registryStage({ main, others, keep, log, signal }: RegistryStageOptions): Stage {
   const { client, blobs } = main;
   const all = [main, ...others];
-  /** Whether there was no build of that name before; unknown until it was asked for. */
+  /** Whether `earlier` found no build of this version. False until it has been called. */
   let isFirst = false;
   return {
     blobs,

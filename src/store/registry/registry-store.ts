@@ -17,18 +17,18 @@ import { registryStage } from "./registry-stage.ts";
 
 export interface RegistryStoreOptions {
   readonly repository: Repository;
-  /** Repositories that images are pushed to and tagged in as well. */
+  /** Further repositories to push the images to, with the same tags. */
   readonly also?: readonly Repository[];
   readonly access: RegistryAccess;
   readonly timeouts?: Partial<Timeouts>;
-  /** Which builds stay when a new one is stored; by default all. */
+  /** Which builds to keep when a new one is stored. Default: all. */
   readonly keep?: Keep | undefined;
   readonly step: StepContext;
 }
 
 /**
- * A store in a repository of a registry: the build index is tagged `build-…`. BuildKit pushes the
- * images themselves, by digest.
+ * A store in a repository of a registry. The build index is tagged `build-…`. BuildKit pushes the images themselves
+ * by digest.
  */
 export async function openRegistryStore(options: RegistryStoreOptions): Promise<Store> {
   const { repository, also = [], access, keep, step } = options;
@@ -66,7 +66,7 @@ async function readTaggedIndex(
   { keep, signal }: { keep: Keep | undefined; signal: AbortSignal },
 ): Promise<Build> {
   const bytes = await findManifest(client, buildName(version), signal);
-  // A tag has no digest to hold it against: what it leads to is verified against the version instead.
+  // A tag has no digest to verify the index by. Instead, `fetch` verifies the index's targets against the version.
   if (bytes !== undefined) return decodeBuildIndex(bytes, blobs.where);
   throw missingBuild(version, blobs.where, keep);
 }

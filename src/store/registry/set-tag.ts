@@ -13,15 +13,15 @@ export interface NewTag {
   readonly tag: string;
   readonly document: Uint8Array;
   readonly mediaType: string;
-  /** What to do where the tag can't move. */
+  /** What to do if the tag can't be moved. */
   readonly advice: string;
 }
 
 /**
- * Points a tag at a manifest or index. Where the registry refuses it, as one with immutable tags does, a tag that
- * leads to the same already, or to what `isSame` finds to be as good, is left alone.
- * @param isSame of what the tag leads to now
- * @throws UserError when the tag leads elsewhere and can't move
+ * Points a tag at a manifest or index. If the registry refuses, for example because its tags are immutable, this
+ * still succeeds if the tag already leads to the same document, or to one that `isSame` accepts.
+ * @param isSame whether the document that the tag leads to now is as good as the new one
+ * @throws UserError if the tag leads elsewhere and can't be moved
  */
 export async function setTag(
   { client, blobs }: OpenedRepository,
@@ -44,10 +44,13 @@ export async function setTag(
   }
 }
 
-/** What a registry answers that takes no other manifest for a tag: ECR 400, Quay 409, Harbor 412, others 403. */
+/** How a registry refuses to move a tag: ECR answers 400, Quay 409, Harbor 412, others 403. */
 const refusals: ReadonlySet<string> = new Set(["forbidden", "other"]);
 
-/** Whether a tag leads to the same runnable images as a descriptor: attestations say when and how they were built. */
+/**
+ * Whether a tag leads to the same runnable images as a descriptor. Attestations are ignored: they record when and
+ * how the images were built.
+ */
 export async function leadsToSameImages(
   { blobs }: OpenedRepository,
   current: Buffer,

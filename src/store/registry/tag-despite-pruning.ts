@@ -3,20 +3,20 @@ import type { RegistryClient } from "../../registry/client.ts";
 import { listTags, taggedDigest } from "../../registry/manifests.ts";
 import { leasesIn, leaseTime } from "./prune-lease.ts";
 
-/** Milliseconds between two looks at the tags. */
+/** Milliseconds between two reads of the tags. */
 const lookEvery = 250;
 
 export interface BuildTag {
   readonly tag: string;
   /** Sets the tag. */
   readonly write: () => Promise<void>;
-  /** There is nothing that another put could be removing under this tag. */
+  /** Whether no other put can be removing a build under this tag. */
   readonly isSafe: boolean;
 }
 
 /**
- * Sets the tag of a build so that it stays, although other puts may be removing what it led to before: waits until
- * they are done, and sets it again where they took it along (see prune-lease.ts).
+ * Sets the tag of a build so that it stays, although other puts may be removing the build that it led to before.
+ * Waits until they are done, and sets the tag again if they removed it (see prune-lease.ts).
  */
 export async function tagDespitePruning(
   client: RegistryClient,
@@ -32,7 +32,7 @@ export async function tagDespitePruning(
     while (leases.length > 0 && performance.now() < deadline) {
       await delay(lookEvery, undefined, { signal });
       const now = await leasesIn(client, await listTags(client, signal), signal);
-      // Those that came later have read the tag as it is now.
+      // Puts whose leases came later have read the tag as it is now.
       leases = now.filter((lease) => leases.includes(lease));
     }
     if ((await taggedDigest(client, tag, signal)) !== undefined) return;

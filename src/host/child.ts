@@ -5,10 +5,11 @@ import { errorCode } from "./errors.ts";
 import type { StepContext } from "./step-context.ts";
 
 /**
- * Starts a program that doesn't outlive this process: on abort it gets SIGTERM, then SIGKILL ({@link abortBudget});
- * if this process is killed the kernel kills the child (PR_SET_PDEATHSIG, see prctl(2), set by setpriv(1)).
- * Its environment is `options.env` alone, else the host's, with the absolute folders of its PATH only: a relative one
- * might lead into what is being unpacked. A program that isn't there exits with status 127.
+ * Starts a program that doesn't outlive this process. On abort it gets SIGTERM, then SIGKILL ({@link abortBudget}).
+ * If this process is killed, the kernel kills the child (PR_SET_PDEATHSIG, see prctl(2), set by setpriv(1)).
+ *
+ * The program's environment is `options.env` if given, else `step.env`. Only the absolute folders of its PATH are
+ * kept: a relative one might lead into what is being unpacked. If the program isn't found, the status is 127.
  */
 export function startChild<const O extends Options>(
   step: Pick<StepContext, "env" | "signal">,
@@ -16,7 +17,7 @@ export function startChild<const O extends Options>(
   args: readonly string[],
   options: O,
 ) {
-  // execa refuses `input` beside an ignored stdin.
+  // execa refuses `input` together with an ignored stdin.
   const hasInput = "input" in options || "inputFile" in options;
   const env = options.env ?? step.env;
   const defaults: Options = {
@@ -32,25 +33,25 @@ export function startChild<const O extends Options>(
   } as Omit<{ stdin: "ignore" }, keyof O> & O);
 }
 
-/** A child's end: with a status, or by a signal. */
+/** How a child ended: with a status, or by a signal. */
 export interface ChildExit {
   readonly exitCode?: number | undefined;
   readonly signal?: string | undefined;
 }
 
-/** How a child came to its end, to follow its name in an error. */
+/** Describes how a child ended, in words that follow its name in an error. */
 export function describeExit({ exitCode, signal }: ChildExit): string {
   if (signal === undefined) return `ended with status ${exitCode}`;
   if (signal === "SIGKILL") return "was killed (SIGKILL), as a rule for want of memory on this worker";
   return `was ended by ${signal}`;
 }
 
-/** The folders of PATH in which programs are looked for: the absolute ones. */
+/** The folders of PATH that are searched for programs: only absolute ones. */
 export function absoluteFolders(env: StepContext["env"]): string[] {
   return (env["PATH"] ?? "").split(":").filter(isAbsolute);
 }
 
-/** Sends a signal to a process that is none of our direct children; one that is gone already is no error. */
+/** Sends a signal to a process that isn't a direct child of this one. The process may have ended already. */
 export function signalProcess(
   { kill }: Pick<StepContext, "kill">,
   ...target: Parameters<StepContext["kill"]>

@@ -1,15 +1,15 @@
 import { styleText } from "node:util";
 
 /**
- * The step's log: what a person watching the build reads. It goes to stderr; stdout belongs to the one JSON
- * document that Concourse reads.
+ * The step's log, for people who watch the build. It goes to stderr; stdout is for the one JSON document that
+ * Concourse reads.
  */
 export interface Log {
-  /** Whether the reader shows ANSI colours. Concourse does, though its stderr is no TTY. */
+  /** Whether the reader shows ANSI colours. Concourse does, although the step's stderr isn't a TTY. */
   readonly colours: boolean;
-  /** One line (or several, split at newlines), written as it is. */
+  /** Writes one line, or several separated by newlines, unchanged. */
   line(text: string): void;
-  /** Something the author should know that doesn't stop the step. */
+  /** Writes a warning: something the pipeline's author should know that doesn't stop the step. */
   warn(text: string): void;
 }
 
@@ -24,12 +24,12 @@ const formats = {
   warning: "yellow",
 } as const satisfies Record<Style, Parameters<typeof styleText>[0]>;
 
-/** `text` in a style when the log's reader shows colours, else as it is. */
+/** Returns `text` in a style if the log's reader shows colours, else unchanged. */
 export function styled(log: Pick<Log, "colours">, style: Style, text: string): string {
   return log.colours ? styleText(formats[style], text, { validateStream: false }) : text;
 }
 
-/** A log that writes to `write`, which gets whole lines with their newline. */
+/** A log that passes whole lines, with their newline, to `write`. */
 export function createLog({ write, colours }: { write: (text: string) => void; colours: boolean }): Log {
   return {
     colours,

@@ -1,8 +1,13 @@
 /**
- * Hides credentials in what others say, before it is shown: those of URLs (`https://user:password@host`,
- * `https://token@host`, `ftp://user:password@host`), what follows `Basic` and `Bearer` where a registry or proxy repeats
- * an `Authorization` header, JSON web tokens, and `secrets`, wherever they stand. Linear in the text.
- * @param secrets what is known to be one; those under four characters are passed over, as they stand in many words
+ * Masks credentials in text from other programs and servers, before it is shown:
+ *
+ * - in URLs (`https://user:password@host`, `https://token@host`, `ftp://user:password@host`)
+ * - in an `Authorization` header that a registry or proxy repeats, and after `Basic` and `Bearer` elsewhere
+ * - JSON web tokens
+ * - `secrets`, wherever they occur
+ *
+ * The time is linear in the length of the text.
+ * @param secrets known secrets; those of fewer than four characters are ignored, because they occur in many words
  */
 export function maskCredentials(text: string, secrets: readonly string[] = []): string {
   return secrets
@@ -23,16 +28,19 @@ export function maskCredentials(text: string, secrets: readonly string[] = []): 
     .replaceAll(/(?<![\w-])eyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?/g, "***");
 }
 
-/** Characters; `docker-container+https` and the like. */
+/** Characters; enough for `docker-container+https` and the like. */
 const longestScheme = 32;
 const shortestSecret = 4;
 
-/** A word of a language has no digits, and capitals at its beginning alone. */
+/** Whether a token can't be an ordinary word: words have no digits, and capitals only at their beginning. */
 function looksRandom(token: string): boolean {
   return /\d|=$/.test(token) || /[a-z][A-Z]/.test(token);
 }
 
-/** URLs without their queries: those of registries' uploads and redirects carry states and signatures. Linear. */
+/**
+ * Removes the queries of URLs: those of registries' uploads and redirects hold state and signatures. The time is
+ * linear in the length of the text.
+ */
 export function withoutQueries(text: string): string {
   return text.replaceAll(/[^\s"']+/g, (word) => {
     const url = word.search(/\bhttps?:\/\//);

@@ -4,9 +4,9 @@ import { errorCode } from "./errors.ts";
 import type { StepContext } from "./step-context.ts";
 
 /**
- * Removes a folder with all in it, by rm(1): Node's own takes several times as long over many files, and stops where
- * a path gets longer than Linux allows. An empty one isn't worth a process. What can't be removed, or not in the time
- * that an abort leaves, is told.
+ * Removes a folder and its content by rm(1). Node's own function takes several times as long for many files, and
+ * fails when a path gets longer than Linux allows. An empty folder is removed without starting a process. A warning
+ * is logged if something can't be removed, or not in the time that an abort leaves.
  */
 export async function removeFolder(
   step: Pick<StepContext, "env" | "log" | "late">,
@@ -24,7 +24,7 @@ export async function removeFolder(
   step.log.warn(`${path} could not be removed: ${reason}`);
 }
 
-/** Whether it was empty, and is removed, or wasn't there at all. */
+/** Removes a folder if it is empty. Returns true if it is removed or doesn't exist. */
 async function removeEmpty(path: string): Promise<boolean> {
   try {
     await rmdir(path);

@@ -1,4 +1,7 @@
-/** Waits for a promise, at most until a signal is aborted. Answers whether the promise settled first; rejects as it does. */
+/**
+ * Waits for a promise, but no longer than until a signal is aborted. Returns whether the promise was fulfilled
+ * first. Rejects if the promise rejects first.
+ */
 export async function settlesBefore(promise: Promise<unknown>, until: AbortSignal): Promise<boolean> {
   const { promise: aborted, resolve } = Promise.withResolvers<boolean>();
   const stop = (): void => resolve(false);

@@ -1,8 +1,8 @@
-/** Maps of free names: there `a` and `A` are two, for readers in Go as well. */
+/** Maps whose keys are free names. In these, `a` and `A` are different keys, also for readers in Go. */
 const maps: ReadonlySet<string> = new Set(["annotations", "Labels", "ExposedPorts", "Volumes"]);
 
 interface OpenValue {
-  /** Keys so far, as readers in Go may take them; undefined in a list. */
+  /** The keys so far, with case folded unless `isMap`; undefined in a list. */
   readonly keys: Set<string> | undefined;
   readonly isMap: boolean;
   /** The last key. */
@@ -10,9 +10,10 @@ interface OpenValue {
 }
 
 /**
- * The first key of a JSON text that readers may understand in two ways: given twice in one object, or apart from
- * another by case alone, which Go's encoding/json takes for the same field. Undefined when there is none.
- * @param text JSON, as JSON.parse takes it
+ * Returns the first key of a JSON text that readers may understand in two ways, or undefined. Such a key either
+ * occurs twice in one object, or differs from another key only in case. Go's encoding/json takes two such keys for
+ * the same field.
+ * @param text valid JSON: JSON.parse accepts it
  */
 export function ambiguousKey(text: string): string | undefined {
   const open: OpenValue[] = [];
@@ -42,7 +43,7 @@ function isKey(text: string, end: number): boolean {
   return colon.test(text);
 }
 
-/** Go folds the Kelvin sign and the long s too (encoding/json, fold.go). */
+/** Folds case like Go, including the Kelvin sign and the long s (encoding/json, fold.go). */
 function folded(key: string): string {
   return key.toUpperCase().toLowerCase();
 }

@@ -1,7 +1,7 @@
 import { type Digest, digestOf, hexOf, isDigest } from "./digest.ts";
 import { isTargetName, type TargetName } from "./target-name.ts";
 
-/** What a put asked its gets to deliver; get params override it. */
+/** What gets deliver by default, as the put asked. A get's own params override it. */
 export interface DeliveryDefaults {
   readonly unpackRootfs: boolean;
   readonly outputOci: boolean;
@@ -13,20 +13,20 @@ export interface TargetVersion {
 }
 
 /**
- * A version in Concourse. It says everything that a get of it delivers, because Concourse reuses an earlier get of an
- * equal version with equal params.
+ * A version in Concourse. It determines everything that a get of it delivers, because Concourse reuses an earlier
+ * get of an equal version with equal params.
  */
 export interface BuildVersion {
-  /** Config digest of the one runnable image, or digest of the index of several platforms. */
+  /** The config digest if there is one runnable image, or the digest of the index of several platforms. */
   readonly digest: Digest;
-  /** Each additional target's, by the same rule, sorted by name. */
+  /** The additional targets, sorted by name. Their digests follow the same rule. */
   readonly targets: readonly TargetVersion[];
   readonly delivery: DeliveryDefaults;
-  /** What tells the put from every other, where the source says `versions: put`. */
+  /** Distinguishes this put from every other. Only set if the source says `versions: put`. */
   readonly put: string | undefined;
 }
 
-/** A version as Concourse keeps it. Fields that say nothing are left out, so that a plain put's has a digest alone. */
+/** A version as Concourse keeps it. Empty fields are left out, so the version of a plain put only has a digest. */
 export interface VersionFields {
   readonly digest: string;
   readonly targets?: string;
@@ -42,7 +42,7 @@ const deliveryForms = {
 
 const putForm = /^[A-Za-z0-9][A-Za-z0-9.:_-]{0,199}$/;
 
-/** Each field of a version: its form, for messages, and whether a text has it. */
+/** For each field of a version: its form, for messages, and whether a text has that form. */
 export const versionForms: Readonly<
   Record<keyof VersionFields, { readonly form: string; readonly fits: (text: string) => boolean }>
 > = {
@@ -58,7 +58,7 @@ export const versionForms: Readonly<
   put: { form: "up to 200 letters, digits and . : _ -", fits: (text) => putForm.test(text) },
 };
 
-/** The fields of a version, in an order that is always the same. */
+/** The fields of a version, always in the same order. */
 export function formatBuildVersion({ digest, targets, delivery, put }: BuildVersion): VersionFields {
   const form = deliveryForm(delivery);
   return {
@@ -81,10 +81,10 @@ export function parseVersionFields(fields: Readonly<Record<string, unknown>>): B
 }
 
 /**
- * The name under which a store keeps the build of a version: `build-` and 64 hex digits. They are those of `digest`
- * where there are no additional targets, else those of a digest over what is stored. How it is delivered and which
- * put it was make no difference to it. In a registry it is a tag. Not `sha256-<hex>`: that form belongs to the
- * referrers fallback (OCI distribution-spec, referrers tag schema).
+ * The name under which a store keeps the build of a version: `build-` and 64 hex digits. Without additional targets
+ * these are the digits of `digest`. With additional targets they come from a digest over `digest` and the targets.
+ * Delivery and `put` don't change the name. In a registry the name is a tag. The form `sha256-<hex>` isn't used,
+ * because it belongs to the referrers fallback (OCI distribution-spec, referrers tag schema).
  */
 export function buildName({ digest, targets }: Pick<BuildVersion, "digest" | "targets">): string {
   if (targets.length === 0) return `build-${hexOf(digest)}`;

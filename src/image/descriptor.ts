@@ -11,8 +11,8 @@ export const Platform = z.looseObject({
 export type Platform = z.infer<typeof Platform>;
 
 /**
- * OCI image-spec, descriptor.md: a media type, a digest and a size in bytes name content exactly. Documents come
- * from elsewhere, so unknown fields are allowed; `urls` are never fetched.
+ * OCI image-spec, descriptor.md: a media type, a digest and a size in bytes identify content exactly. Documents
+ * come from elsewhere, so unknown fields are allowed. `urls` are never fetched.
  */
 export const Descriptor = z.looseObject({
   mediaType: z.string(),

@@ -58,7 +58,7 @@ export type RunConfig = z.infer<typeof RunConfig>;
 /** OCI image-spec, config.md: the document whose digest is the identity of a runnable image. */
 export const ImageConfig = z.looseObject({
   ...Platform.shape,
-  // Tools that pack files as an image leave these out, or empty.
+  // Tools that package files as an image omit these, or leave them empty.
   os: nullableText,
   architecture: nullableText,
   created: z.string().nullish(),
@@ -79,7 +79,7 @@ export type ImageConfig = z.infer<typeof ImageConfig>;
 /**
  * Reads a JSON document that came from elsewhere.
  * @param subject names it in the message: `directory /builds: index sha256:…`
- * @throws UserError when it isn't JSON, is JSON that readers understand differently, or isn't of the schema's form
+ * @throws UserError when it isn't JSON, is JSON that readers understand differently, or doesn't match the schema
  */
 export function parseDocument<T extends z.ZodType>(
   schema: T,
@@ -94,8 +94,8 @@ export function parseDocument<T extends z.ZodType>(
 }
 
 /**
- * Reads a manifest or an index, whichever the media type says. A document that could be read as either is refused:
- * two readers would see two images (CVE-2021-41190).
+ * Reads a manifest or an index, as the media type says. A document that could be read as either is refused, because
+ * two readers could see two different images (CVE-2021-41190).
  * @throws UserError
  */
 export function parseManifestOrIndex(
@@ -142,7 +142,8 @@ function jsonValue(text: string, bytes: Uint8Array, subject: string): unknown {
 
 function preview(bytes: Uint8Array): string {
   if (bytes.length === 0) return "nothing";
-  // A proxy's page may repeat what it was sent: masked before it is cut, for half a token is one as well.
+  // A proxy's error page may repeat the credentials that it was sent. They are masked before the text is cut: a cut
+  // token might not be recognised, and even half a token is secret.
   const text = maskCredentials(Buffer.from(bytes.subarray(0, 4096)).toString("utf8"));
   return `${JSON.stringify(text.slice(0, 40))}${text.length > 40 ? "…" : ""}`;
 }

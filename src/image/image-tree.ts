@@ -9,28 +9,33 @@ import { isIndexType, isManifestType, mediaTypes } from "./media-types.ts";
 import { normalPlatform } from "./platform.ts";
 import { documentLimit, inlineData, readDocument } from "./verify.ts";
 
-/** A runnable image: its manifest and config, as parsed and as the bytes whose digests are known. */
+/**
+ * A runnable image. Manifest and config are parsed; `manifestBytes` and `configBytes` are what their digests are
+ * of.
+ */
 export interface Image {
-  /** Of the manifest. */
+  /** The manifest's descriptor. */
   readonly descriptor: Descriptor;
   readonly manifestBytes: Uint8Array;
   readonly manifest: Manifest;
   readonly configBytes: Uint8Array;
   readonly config: ImageConfig;
-  /** What the config says, in normal form. */
+  /** The platform of the config, in normal form. */
   readonly platform: Platform;
 }
 
-/** All that one descriptor leads to: a manifest alone, or an index, perhaps of indexes. */
+/**
+ * Everything that one descriptor leads to. The descriptor is of a manifest or of an index, which may hold indexes.
+ */
 export interface ImageTree {
   readonly top: Descriptor;
   /** Each runnable image once, in the order of the indexes. */
   readonly images: readonly [Image, ...Image[]];
-  /** BuildKit's manifests about images (SBOM, provenance): nobody runs them, so a version passes over them. */
+  /** BuildKit's manifests about images (SBOM, provenance). Nobody runs them, so they don't affect the version. */
   readonly attestations: readonly Descriptor[];
-  /** Whatever else is no image, such as a signature. A reader may take it for something else than we do. */
+  /** Everything else that isn't an image, such as a signature. Other readers may interpret it differently. */
   readonly strays: readonly Descriptor[];
-  /** The indexes that lead there, the top first if it is one. */
+  /** All indexes on the way. If the top is an index, it comes first. */
   readonly indexes: readonly IndexDocument[];
 }
 
@@ -39,19 +44,19 @@ export interface IndexDocument {
   readonly bytes: Uint8Array;
 }
 
-/** Identity of a runnable image, the same over every compression and with or without attestations. */
+/** The identity of a runnable image. It is the same for every compression, with and without attestations. */
 export function configDigestOf(image: Image): ConfigDigest {
   return image.manifest.config.digest as ConfigDigest;
 }
 
-/** The part of a tree that is one image, to deliver that image alone. */
+/** The part of a tree that is one image, for delivering only that image. */
 export function singleImage(image: Image): ImageTree {
   return { top: image.descriptor, images: [image], attestations: [], strays: [], indexes: [] };
 }
 
 /**
- * A build's version: the config digest when there is one runnable image, with attestations or not; the digest of the
- * index when there are several, or something else beside it.
+ * A build's version. It is the config digest if there is one runnable image, with or without attestations. If there
+ * are several, or something else beside the image, it is the digest of the index.
  */
 export function versionOf(tree: ImageTree): Digest {
   return isSingleImage(tree) ? configDigestOf(tree.images[0]) : tree.top.digest;
@@ -63,8 +68,8 @@ export function isSingleImage({ images, strays }: ImageTree): boolean {
 }
 
 /**
- * Checks that what was found is what the version names.
- * @throws UserError when it is another image
+ * Checks that a tree is the build that the version names.
+ * @throws UserError when it is another one
  */
 export function verifyVersion(tree: ImageTree, version: Digest, where: string): void {
   const found = versionOf(tree);
@@ -74,17 +79,17 @@ export function verifyVersion(tree: ImageTree, version: Digest, where: string): 
   );
 }
 
-// No real index comes near these; they bound time and memory when someone makes one that does.
+// No real index comes near these limits. They bound the time and memory that a malicious one can take.
 const nestedIndexLimit = 8;
 const documentCountLimit = 1000;
 const documentBytesLimit = 64 * 1024 * 1024;
 const readsAtOnce = 4;
 
 /**
- * Reads and verifies every index, manifest and config below `top`; layers stay unread. An index may hold indexes. What
- * counts as an attestation is said at {@link Walk}.
- * @throws UserError when a document is damaged, contradicts itself or another, when two manifests have one config, or
- *   when no image is there
+ * Reads and verifies every index, manifest and config below `top`. Layers are not read. An index may hold indexes.
+ * {@link Walk} describes what counts as an attestation.
+ * @throws UserError when a document is damaged, contradicts itself or another, when two manifests have the same
+ * config, or when there is no image
  */
 export async function readTree(
   blobs: Pick<Blobs, "where" | "open">,
@@ -105,17 +110,17 @@ export async function readTree(
   return { top, images: [first, ...others], attestations, strays, indexes };
 }
 
-/** What one descriptor leads to, each thing once, in the order in which the documents name it. */
+/** What one descriptor leads to: each item once, in the order in which the documents name it. */
 export interface TreePart extends Pick<ImageTree, "attestations" | "strays" | "indexes"> {
   readonly images: readonly Image[];
-  /** Manifests and indexes that an index names, and that aren't there. */
+  /** Manifests and indexes that are named but missing. */
   readonly absent: readonly Descriptor[];
 }
 
 /**
- * Reads what each entry of an OCI layout's `index.json` leads to, as {@link readTree} does, but an entry may lead to no
- * image, and what the entries or the indexes below them name need not be there.
- * @param has whether a blob is there
+ * Reads what each entry of an OCI layout's `index.json` leads to, like {@link readTree}. In contrast to it, an
+ * entry may lead to no image, and what the entries or the indexes below them name may be missing.
+ * @param blobs `has` returns whether a blob exists
  */
 export async function readEntries(
   blobs: Pick<Blobs, "where" | "open"> & { readonly has: (descriptor: Descriptor) => boolean },
@@ -131,11 +136,11 @@ export async function readEntries(
 const nothing: TreePart = { images: [], attestations: [], strays: [], indexes: [], absent: [] };
 
 /**
- * Reads a tree. An entry of an index is an attestation, and passed over, only if nobody could run it: its platform is
- * unknown/unknown, it is about a manifest of the same index, its config names no system, and none of its layers is that of
- * an image (BuildKit, docs/attestations/attestation-storage.md).
+ * Reads a tree. An entry of an index counts as an attestation, not as an image, only if nobody could run it. So its
+ * platform must be unknown/unknown, it must be about a manifest of the same index, its config must not name a
+ * system, and none of its layers may be that of an image (BuildKit, docs/attestations/attestation-storage.md). If
+ * its manifest is missing, the entry alone decides.
  */
-
 class Walk {
   readonly #found = new Map<Digest, Promise<TreePart>>();
   readonly #blobs: Pick<Blobs, "where" | "open">;
@@ -144,7 +149,10 @@ class Walk {
   #documents = 0;
   #bytes = 0;
 
-  /** @param has by default all is there; what isn't is an error of `blobs` */
+  /**
+   * @param has returns whether a blob exists. By default all are taken to exist, and a missing one is an error of
+   * `blobs`
+   */
   constructor(
     blobs: Pick<Blobs, "where" | "open">,
     signal: AbortSignal,
@@ -155,7 +163,10 @@ class Walk {
     this.#has = has;
   }
 
-  /** @param beside the entries of the index that names it; undefined at the top */
+  /**
+   * @param above the indexes that lead to it
+   * @param beside the entries of the index that names it; undefined at the top
+   */
   async descend(
     descriptor: Descriptor,
     above: readonly Digest[],
@@ -173,7 +184,7 @@ class Walk {
     if (!this.#has(descriptor))
       return isAbout ? { ...nothing, attestations: [descriptor] } : { ...nothing, absent: [descriptor] };
     if (isAbout && (await this.#isInert(descriptor))) return { ...nothing, attestations: [descriptor] };
-    // Documents are read at the same time: whichever is first, all get the same answer.
+    // Entries are read concurrently. The first that needs a document reads it, and all others share the result.
     const found = this.#found.get(descriptor.digest) ?? this.#open(descriptor, above);
     this.#found.set(descriptor.digest, found);
     return found;
@@ -232,7 +243,7 @@ class Walk {
     return { ...nothing, images: [image] };
   }
 
-  /** Whether a manifest is one that nobody could run, whoever reads it. */
+  /** Whether no reader could run this manifest: it has no image layers, and its config doesn't name a system. */
   async #isInert(descriptor: Descriptor): Promise<boolean> {
     const subject = this.#subject(descriptor);
     const document = parseManifestOrIndex(descriptor.mediaType, await this.#read(descriptor), subject);
@@ -250,7 +261,7 @@ class Walk {
 
   async #read(descriptor: Descriptor): Promise<Uint8Array> {
     this.#documents++;
-    // One that is too large for itself is refused by its own size when it is read.
+    // A document that exceeds its own limit is refused when it is read.
     this.#bytes += Math.min(descriptor.size, documentLimit);
     if (this.#documents > documentCountLimit || this.#bytes > documentBytesLimit) {
       throw new UserError(
@@ -266,7 +277,7 @@ class Walk {
   }
 }
 
-/** Each once, where it is first. */
+/** Removes duplicates. Each item stays where it occurs first. */
 function once<T>(all: readonly T[], digestOf: (each: T) => Digest): T[] {
   const first = new Map<Digest, T>();
   for (const each of all) if (!first.has(digestOf(each))) first.set(digestOf(each), each);
@@ -277,7 +288,7 @@ function isImageOrIndex({ mediaType }: Descriptor): boolean {
   return isManifestType(mediaType) || isIndexType(mediaType);
 }
 
-/** What BuildKit says of an attestation (docs/attestations/attestation-storage.md). */
+/** Whether an entry is marked as BuildKit marks attestations (docs/attestations/attestation-storage.md). */
 function isAboutOneOf(
   { annotations, platform, mediaType }: Descriptor,
   beside: readonly Descriptor[],
@@ -291,10 +302,10 @@ function isAboutOneOf(
   );
 }
 
-/** As much of any config as says what runs it. */
+/** The fields of any config that name the system it runs on. */
 const NamedSystem = z.looseObject({ os: z.unknown(), architecture: z.unknown() }).partial();
 
-/** Of any form that readers unpack: OCI's and Docker's, also those that mustn't be distributed. */
+/** Whether a layer has a media type that readers unpack: OCI's and Docker's, including non-distributable ones. */
 function isImageLayer({ mediaType }: Descriptor): boolean {
   return /^application\/vnd\.(oci\.image\.layer|docker\.image\.rootfs)\./.test(mediaType);
 }
@@ -303,7 +314,10 @@ function isUnknown({ os, architecture }: Platform): boolean {
   return os === "unknown" && architecture === "unknown";
 }
 
-/** An artifact (signature, chart, SBOM) has a config of another media type: OCI image-spec, manifest.md#guidelines-for-artifact-usage. */
+/**
+ * Whether the config is that of an image. An artifact (signature, chart, SBOM) has a config of another media type
+ * (OCI image-spec, manifest.md#guidelines-for-artifact-usage).
+ */
 function isImageConfig({ config }: Manifest): boolean {
   return config.mediaType === mediaTypes.ociConfig || config.mediaType === mediaTypes.dockerConfig;
 }

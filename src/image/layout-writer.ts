@@ -12,7 +12,7 @@ import { type ReachableBlob, reachableBlobs } from "./reachable.ts";
 import { formatReference, type Reference } from "./reference.ts";
 import { drain, verifiedFile, verifiedPieces } from "./verify.ts";
 
-/** Hands the pieces of a blob on, and may fail instead of ending. A piece is good until the next is asked for. */
+/** Passes the pieces of a blob on, and may throw at the end. A piece is valid until the next is requested. */
 export type Inspect = (
   descriptor: Descriptor,
   pieces: AsyncIterable<Uint8Array>,
@@ -21,13 +21,13 @@ export type Inspect = (
 export interface LayoutToWrite {
   readonly tree: ImageTree;
   readonly blobs: Blobs;
-  /** Must be absent or empty; the folder above it must be there. */
+  /** Must not exist, or be empty. The folder above it must exist. */
   readonly folder: string;
-  /** The image's names, if it has any; readers of a layout are told the first. */
+  /** The image's names, if it has any. Only the first is written into the layout. */
   readonly tags: readonly Reference[];
-  /** What a blob's verified pieces go through on their way; by default nothing. */
+  /** Every blob's verified pieces pass through this. By default they pass unchanged. */
   readonly inspect?: Inspect | undefined;
-  /** Told of each piece of a layer that is in its place. */
+  /** Called with the size of each piece of a blob that has been placed. Documents that are in memory don't count. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
   readonly signal: AbortSignal;
 }
@@ -39,9 +39,11 @@ const placedAtOnce = 4;
 
 /**
  * Writes an OCI image layout with everything below the tree's top, attestations included. `index.json` has one
- * entry, the top; when that is a manifest, `single-image-digest` names it, which the registry-image resource wants
- * before it pushes a layout that isn't an index. Every blob is verified where it lies in the end. The folder is
- * written beside, flushed to the disk and then takes its name.
+ * entry, the top. If that is a manifest, `single-image-digest` holds its digest: the registry-image resource needs
+ * this file to push a layout that isn't an index.
+ *
+ * Every blob is verified: as it is copied, or, if the file is shared, at its new path. The layout is written into a
+ * temporary folder, flushed to the disk and then renamed.
  */
 export async function writeLayout(layout: LayoutToWrite): Promise<void> {
   const { tree, blobs, folder, tags, signal } = layout;
@@ -69,9 +71,10 @@ export async function writeLayout(layout: LayoutToWrite): Promise<void> {
 }
 
 /**
- * The `index.json` of a layout that holds one image or index. Its first name is given the two ways readers look
- * for it: the tag as OCI says (annotations.md, `org.opencontainers.image.ref.name`), the full reference as
- * containerd does. A second entry for a second name would leave readers to choose, so there is one.
+ * The `index.json` of a layout that holds one image or index. Its first name is given in the two ways in which
+ * readers look for it: the tag as in OCI (annotations.md, `org.opencontainers.image.ref.name`), and the full
+ * reference as in containerd. Further names are left out: with an entry for each name, readers would have to choose
+ * one.
  */
 export function layoutIndex(top: Descriptor, [name]: readonly Reference[]): Uint8Array {
   const { mediaType, digest, size, platform } = top;
@@ -108,9 +111,9 @@ async function placeBlob(
 }
 
 /**
- * Has `path` share the bytes of a blob's file without a copy: by a reflink where the filesystem has them, for what is
- * done to one file then never shows in the other; else by a hard link, if the other name goes with the step. False
- * where neither can be.
+ * Makes `path` share the bytes of a blob's file without a copy. A reflink is tried first: changes to one file never
+ * appear in the other. Otherwise a hard link is made, but only if the other name is removed with the step.
+ * @returns false if neither is possible
  */
 async function shareFile(blobs: Blobs, descriptor: Descriptor, path: string): Promise<boolean> {
   const stored = blobs.file(descriptor);
@@ -118,8 +121,8 @@ async function shareFile(blobs: Blobs, descriptor: Descriptor, path: string): Pr
   try {
     await copyFile(stored, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
   } catch {
-    // Not every filesystem has reflinks; what else may be wrong shows again when the blob is copied.
-    // With two names it is part of another delivery already, which this one is not to change.
+    // Not every filesystem has reflinks. Any other problem appears again when the blob is copied.
+    // A file with two names already is part of another delivery, which this one must not change.
     if (blobs.kept || (await stat(stored)).nlink > 1) return false;
     try {
       await link(stored, path);
@@ -127,14 +130,14 @@ async function shareFile(blobs: Blobs, descriptor: Descriptor, path: string): Pr
       return false;
     }
   }
-  // Both have the mode of the other name, which BuildKit makes with the umask of its daemon.
+  // The file has the mode of the original, which BuildKit makes with the umask of its daemon.
   await using file = await open(path, "r");
   await file.chmod(0o644);
   await file.sync();
   return true;
 }
 
-/** An {@link Inspect} that looks at nothing. */
+/** An {@link Inspect} that doesn't check anything. */
 export async function* handOn(
   _: Descriptor,
   pieces: AsyncIterable<Uint8Array>,

@@ -12,7 +12,7 @@ import { documentLimit } from "./verify.ts";
 /** A folder in the form of OCI image-spec, image-layout.md. */
 export interface Layout extends Blobs {
   readonly folder: string;
-  /** What `index.json` says; it has no digest to be checked against. */
+  /** The content of `index.json`. It has no digest to check it against. */
   readonly index: Index;
 }
 
@@ -23,7 +23,7 @@ const readChunk = 1024 * 1024;
 /**
  * Opens an OCI image layout.
  * @param where names it in messages
- * @throws UserError when it isn't one, has another version, or reaches out of its folder by symbolic links
+ * @throws UserError when it isn't one, has another version, or has symbolic links that lead out of its folder
  */
 export async function openLayout(folder: string, where = `OCI layout ${folder}`): Promise<Layout> {
   checkLayoutMarker(await readSmallFile(join(folder, "oci-layout"), `${where}: oci-layout`), where);
@@ -49,7 +49,7 @@ export function checkLayoutMarker(bytes: Uint8Array, where: string): void {
   );
 }
 
-/** The blobs of a layout whose `index.json` isn't there yet or doesn't matter. */
+/** The blobs of a layout. Its `index.json` isn't read and need not exist. */
 export async function layoutBlobs(folder: string, where = `OCI layout ${folder}`): Promise<Blobs> {
   const blobs = await blobsFolder(folder, where);
   const pathOf = ({ digest }: Descriptor): string => join(blobs, hexOf(digest));
@@ -76,7 +76,7 @@ export function blobPath(digest: Digest): string {
 async function blobsFolder(folder: string, where: string): Promise<string> {
   const root = await realFolder(folder, where);
   const blobs = await realFolder(join(root, "blobs/sha256"), `${where}: blobs/sha256`);
-  // Not the real path: a folder that is reached through /proc by its open file may get another name meanwhile.
+  // The real path isn't used: a folder that is reached by its open file through /proc may be renamed meanwhile.
   if (blobs.startsWith(root === sep ? sep : root + sep)) return join(folder, "blobs/sha256");
   throw new UserError(
     `${where}: its blobs folder is a symbolic link to ${blobs}; expected a folder of its own`,
@@ -97,7 +97,7 @@ async function realFolder(path: string, subject: string): Promise<string> {
   }
 }
 
-/** The whole file, if it has no more bytes than a document may have. */
+/** Reads a whole file of at most `documentLimit` bytes. */
 async function readSmallFile(path: string, subject: string): Promise<Uint8Array> {
   await using file = await openPlain(path, subject);
   const { size } = await file.stat();
@@ -107,7 +107,7 @@ async function readSmallFile(path: string, subject: string): Promise<Uint8Array>
   return file.readFile();
 }
 
-/** Opens a regular file and nothing else: no link that leads elsewhere, no FIFO that would wait for a writer. */
+/** Opens regular files only: a link might lead elsewhere, and a FIFO would wait for a writer. */
 async function openPlain(path: string, subject: string): Promise<FileHandle> {
   const file = await openUnfollowed(path, subject);
   if ((await file.stat()).isFile()) return file;

@@ -7,10 +7,11 @@ import { mediaTypes } from "./media-types.ts";
 import { readDocument } from "./verify.ts";
 
 /**
- * One image index (OCI image-spec, image-index.md) over images that were built apart, in the order given: of a
- * manifest its descriptor with the platform of its config, of an index its entries, attestations included.
- * @returns its bytes, the same for the same images
- * @throws UserError when what was built can't be read, or two images are of one platform
+ * Makes one image index (OCI image-spec, image-index.md) of images that were built separately, in the given order.
+ * A manifest becomes one entry, with the platform of its config. An index adds its own entries, attestations
+ * included.
+ * @returns the bytes of the index, always the same for the same images
+ * @throws UserError when a built image can't be read
  */
 export async function mergedIndex(
   blobs: Pick<Blobs, "where" | "open">,

@@ -4,18 +4,21 @@ import type { Platform } from "./descriptor.ts";
 const part = /^[a-z0-9_.-]+$/i;
 const osPart = /^([a-z0-9_-]+)(?:\(([a-z0-9_.-]*)\))?$/i;
 const example = "linux/arm64 or linux/arm/v7";
-// The names Go has for what it compiles to (`go tool dist list`) and their usual other spellings.
+// Go's names of the architectures that it compiles for (`go tool dist list`), and their other common spellings.
 const architectures =
   "386 i386 amd64 x86_64 x86-64 arm armhf armel arm64 aarch64 loong64 mips mipsle mips64 mips64le ppc64 ppc64le riscv64 s390x wasm".split(
     " ",
   );
 
-/** A regular expression, without anchors, for what {@link parsePlatform} reads; architectures alone in lower case. */
+/**
+ * A regular expression, without anchors, for what {@link parsePlatform} reads. It takes an architecture alone only
+ * in lower case.
+ */
 export const platformPattern = `([A-Za-z0-9_-]+(\\([A-Za-z0-9_.-]*\\))?(\\/[A-Za-z0-9_.-]+){1,2}|${architectures.join("|")})`;
 
 /**
- * Reads `os/architecture[/variant]` as BuildKit and containerd write it, in its normal form. An architecture
- * alone means Linux. `windows(10.0.17763)/amd64` gives an `os.version`.
+ * Reads `os/architecture[/variant]` as BuildKit and containerd write it, and returns its normal form. An
+ * architecture alone means Linux. `windows(10.0.17763)/amd64` gives an `os.version`.
  * @throws UserError naming `subject`
  */
 export function parsePlatform(text: string, subject: string): Platform {
@@ -44,8 +47,8 @@ export function formatExactPlatform({ os, "os.version": osVersion, ...rest }: Pl
 }
 
 /**
- * The one name of each platform, by the rules of containerd's `platforms` package: `x86_64` is amd64, `aarch64`
- * is arm64, arm without a variant is v7; amd64/v1 and arm64/v8 are written without a variant.
+ * The normal form of a platform, by the rules of containerd's `platforms` package: `x86_64` is amd64, `aarch64` is
+ * arm64, and arm without a variant is v7. amd64/v1 and arm64/v8 are written without their variant.
  */
 export function normalPlatform(platform: Platform): Platform {
   const os = platform.os.toLowerCase();
@@ -104,7 +107,7 @@ export function hostPlatform(arch: string): Platform {
   return normalPlatform({ os: "linux", architecture: names[arch] ?? arch });
 }
 
-/** Whether both name one platform, however they are spelt. */
+/** Whether both are the same platform, in any spelling. `os.version` is ignored. */
 export function isSamePlatform(one: Platform, other: Platform): boolean {
   return formatPlatform(normalPlatform(one)) === formatPlatform(normalPlatform(other));
 }
@@ -132,7 +135,7 @@ export function runnablePlatforms(platform: Platform): readonly Platform[] {
   }
 }
 
-/** `v3` down to `v1`: every variant names a superset of the one below. */
+/** `v3` down to `v1`. Each variant includes the one below. */
 function variants(highest: string, lowest: number): string[] | undefined {
   const level = /^v([1-9])$/.exec(highest)?.[1];
   if (level === undefined) return undefined;
@@ -157,9 +160,10 @@ function revisions(major: number, minor: number): string[] {
 }
 
 /**
- * The image to deliver of those in an index. Asked for a platform: that one, or the best older variant of the same
- * architecture. Not asked: the only image, whatever it is for, else the best that runs on `host`.
- * @throws UserError that lists the platforms there are
+ * Chooses the image to deliver from those of an index. If a platform is wanted, it is the image for that platform,
+ * or for the best older variant of the same architecture. Otherwise it is the only image, whatever its platform, or
+ * the best one that runs on `host`.
+ * @throws UserError that lists the platforms of the images
  */
 export function choosePlatform<T extends { readonly platform: Platform }>(
   images: readonly T[],
@@ -185,7 +189,7 @@ export function choosePlatform<T extends { readonly platform: Platform }>(
 function satisfies(image: Platform, wanted: Platform): boolean {
   if (!isSamePlatform(image, wanted)) return false;
   const version = wanted["os.version"];
-  // Windows images run on the same build whatever the last part, the revision.
+  // A Windows image runs on any revision (the last part of the version) of its build.
   return version === undefined || buildOf(image["os.version"] ?? "") === buildOf(version);
 }
 

@@ -6,15 +6,15 @@ import type { ImageTree } from "./image-tree.ts";
 import { isIndexType, isManifestType } from "./media-types.ts";
 import { readDocument } from "./verify.ts";
 
-/** A blob to be delivered; the bytes are there when they were read and verified already. */
+/** A blob to deliver. `bytes` is set if the blob has been read and verified already. */
 export interface ReachableBlob {
   readonly descriptor: Descriptor;
   readonly bytes: Uint8Array | undefined;
 }
 
 /**
- * Every blob below the top of a tree, each once: indexes, manifests, configs, layers, and the attestations with
- * what they hold. The order depends on the documents alone.
+ * Every blob below the top of a tree, each once: indexes, manifests, configs, layers, and attestations and other
+ * manifests with their content. The order depends only on the documents.
  */
 export async function reachableBlobs(
   blobs: Pick<Blobs, "where" | "open">,

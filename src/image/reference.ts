@@ -1,7 +1,7 @@
 import { UserError } from "../host/errors.ts";
 import { type Digest, parseDigest } from "./digest.ts";
 
-/** A repository of a registry, by its full name. */
+/** A repository of a registry by its full name. */
 export interface Repository {
   /** `docker.io`, `registry.example:5000`, `[::1]:5000`: the key in `RegistryAccess`. */
   readonly host: string;
@@ -9,7 +9,7 @@ export interface Repository {
   readonly path: string;
 }
 
-/** An image in a registry, as in `FROM`, with at least a tag or a digest where it names one image. */
+/** An image in a registry, as in `FROM`. If it names one image exactly, it has a tag, a digest or both. */
 export interface Reference extends Repository {
   readonly tag: string | undefined;
   readonly digest: Digest | undefined;
@@ -23,13 +23,13 @@ const tagForm = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 const nameLengthLimit = 255;
 
 /**
- * Reads `[host[:port]/]path[:tag][@digest]`. Without a host it is docker.io's, where a path of one part lies under
- * `library/`.
+ * Reads `[host[:port]/]path[:tag][@digest]`. Without a host, the host is docker.io. There a path of one part is put
+ * under `library/`.
  * @throws UserError naming `subject`
  */
 export function parseReference(text: string, subject: string): Reference {
   const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text)?.[0];
-  // The text isn't repeated: what looks like a URL may hold a password.
+  // The message doesn't repeat the text, because a URL may hold a password.
   if (scheme !== undefined) throw new UserError(`${subject}: an image name has no scheme; remove ${scheme}`);
   const at = text.indexOf("@");
   if (text.indexOf("@", at + 1) !== -1) throw invalidReference(subject, text, 'it has more than one "@"');
@@ -38,7 +38,7 @@ export function parseReference(text: string, subject: string): Reference {
   const beforeDigest = at === -1 ? text : text.slice(0, at);
   const digest = at === -1 ? undefined : parseDigest(text.slice(at + 1), subject);
   const colon = beforeDigest.lastIndexOf(":");
-  // A colon before the last slash is that of a port or of an IPv6 address.
+  // A colon before the last slash belongs to a port or to an IPv6 address.
   const hasTag = colon > beforeDigest.lastIndexOf("/");
   const tag = hasTag ? parseTag(beforeDigest.slice(colon + 1), subject) : undefined;
   return {
@@ -110,7 +110,10 @@ function parseRepositoryName(text: string, subject: string): Repository {
   return { host, path: host === "docker.io" && !path.includes("/") ? `library/${path}` : path };
 }
 
-/** A registry's host as references name it: `docker.io`, `registry.example:5000`. @throws UserError */
+/**
+ * Reads a registry's host as references name it: `docker.io`, `registry.example:5000`.
+ * @throws UserError naming `subject`
+ */
 export function parseReferenceHost(host: string, subject: string): string {
   return parseHost(host, host, subject);
 }
@@ -142,7 +145,7 @@ function checkPath(path: string, text: string, subject: string): void {
 }
 
 function invalidReference(subject: string, text: string, what: string): UserError {
-  // Who writes a user and a password there isn't told so by showing them.
+  // The text isn't shown if it may hold a user and a password.
   const shown = /@(?!sha256:[^@]*$)/.test(text) ? "what stands there" : JSON.stringify(text.slice(0, 300));
   return new UserError(`${subject}: ${shown} is no image name: ${what}`);
 }

@@ -7,13 +7,13 @@ import type { Blobs } from "./blobs.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { digestOf } from "./digest.ts";
 
-/** The most bytes that a manifest, index or config may have, as registries limit them too. */
+/** The most bytes of a manifest, index or config. Registries limit them too. */
 export const documentLimit = 4 * 1024 * 1024;
 
 /**
- * `source` with its size and SHA-256 checked against the descriptor as the bytes pass. The stream ends in a
- * UserError that names the blob and `where` unless all of it is right, so nothing read from it may be used before
- * its end. Destroying it destroys `source`; an error of `source` arrives unchanged.
+ * Passes `source` on, and checks its size and SHA-256 against the descriptor as the bytes pass. If anything is
+ * wrong, the stream ends in a UserError that names the blob and `where`. So nothing that is read may be used before
+ * the end. Destroying the stream destroys `source`. An error of `source` is passed on unchanged.
  */
 export function verified(
   descriptor: Descriptor,
@@ -46,7 +46,10 @@ export function verified(
   return check;
 }
 
-/** Checks size and SHA-256 of a blob against its descriptor, piece by piece. Each call throws a UserError if wrong. */
+/**
+ * Checks size and SHA-256 of a blob against its descriptor, piece by piece. Each call throws a UserError if it
+ * finds the blob to be wrong.
+ */
 export class BlobCheck {
   readonly #descriptor: Descriptor;
   readonly #where: string;
@@ -66,7 +69,7 @@ export class BlobCheck {
     this.#hash.update(bytes);
   }
 
-  /** All of it was added. */
+  /** All bytes have been added. */
   end(): void {
     const { digest, size } = this.#descriptor;
     if (this.#size < size) {
@@ -77,20 +80,21 @@ export class BlobCheck {
   }
 }
 
-/** Bytes of a file that are read at once. */
+/** Bytes of a file to read at once. */
 const verifiedReadSize = 512 * 1024;
 
 export interface VerifiedReading {
   /** Names the source in messages. */
   readonly where: string;
-  /** Told of each piece that was read and used. */
+  /** Called with the size of each piece once the piece has been used. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
   readonly signal: AbortSignal;
 }
 
 /**
- * A blob's bytes, verified as {@link verified} does. A piece is good until the next is asked for: a local file is read
- * into the same two buffers all the time, where a stream makes new ones and gigabytes of them wait to be collected.
+ * The bytes of a blob, verified as by {@link verified}. A piece is valid until the next is requested, because a
+ * local file is always read into the same two buffers. A stream would make new buffers, and gigabytes of them would
+ * wait for the garbage collector.
  */
 export async function* verifiedPieces(
   blobs: Blobs,
@@ -109,7 +113,7 @@ export async function* verifiedPieces(
   }
 }
 
-/** As {@link verifiedPieces}, of the blob's file. The next piece is read and hashed while one is used. */
+/** As {@link verifiedPieces}, for a file. The next piece is read and hashed while one is used. */
 export async function* verifiedFile(
   path: string,
   descriptor: Descriptor,
@@ -126,7 +130,7 @@ export async function* verifiedFile(
     for (let piece = await coming; piece.length > 0; piece = await coming) {
       [buffer, other] = [other, buffer];
       coming = next(buffer);
-      coming.catch(() => {}); // It is asked for when this piece is used.
+      coming.catch(() => {}); // Its error is thrown when it is awaited, after this piece has been used.
       yield piece;
       onBytes(piece.length);
     }
@@ -136,7 +140,7 @@ export async function* verifiedFile(
   blob.end();
 }
 
-/** Reads all, for nothing but its being verified. */
+/** Reads all pieces, only so that they are verified. */
 export async function drain(pieces: AsyncIterator<Uint8Array>): Promise<void> {
   while ((await pieces.next()).done !== true);
 }
@@ -163,8 +167,9 @@ export async function openVerified(
 }
 
 /**
- * The verified bytes of a manifest, index or config. More than `limit` bytes are refused before any is read.
- * Inline `data` (OCI image-spec, descriptor.md#embedded-content) is taken instead of the blob, if it matches.
+ * Reads and verifies a manifest, index or config. One of more than `limit` bytes is refused before any byte is
+ * read. Inline `data` (OCI image-spec, descriptor.md#embedded-content) is used instead of the blob, and must match
+ * the descriptor too.
  * @throws UserError naming the blob and where it is
  */
 export async function readDocument(
@@ -186,8 +191,8 @@ export async function readDocument(
 }
 
 /**
- * The content that a descriptor carries in its `data`, in base64.
- * @throws UserError when it isn't what size and digest say
+ * The content that a descriptor carries in its `data`, in base64; undefined if there is none.
+ * @throws UserError when it doesn't match size and digest
  */
 export function inlineData(descriptor: Descriptor, where: string): Uint8Array | undefined {
   if (descriptor.data === undefined) return undefined;

@@ -14,15 +14,16 @@ import { checkDiffId, type LayerBytes, openCompressed, plainBytes } from "./laye
 import { openLayer } from "./layer/open-layer.ts";
 import { HashThreads } from "./threads/hash-threads.ts";
 
-/** Compressed bytes of a layer that aren't worth a thread and a process. */
+/** Compressed bytes. A layer of at most this size isn't worth a thread and a process. */
 const smallLayer = 256 * 1024;
 const provedAtOnce = 2;
 
 type ProvingStep = Pick<StepContext, "env" | "signal">;
 
 /**
- * Holds layers against the diff IDs of their images' configs as their bytes pass: decompressed beside this thread, the
- * bytes that pass and no others. Only that makes an image's config, and so a version, vouch for its layers.
+ * Checks layers against the diff IDs in their images' configs as their bytes pass. What is decompressed for the
+ * check is exactly these bytes, in another thread unless the layer is small. Only with this check does an image's
+ * config, and so a version, vouch for its layers.
  */
 export class LayerProver implements AsyncDisposable {
   readonly #diffIds = new Map<Digest, Set<DiffId>>();
@@ -44,9 +45,9 @@ export class LayerProver implements AsyncDisposable {
   }
 
   /**
-   * Hands a blob's verified pieces on; what is no layer of the images passes as it is.
-   * @param pieces each is good until the next is asked for
-   * @throws UserError at the end, when the plain bytes are not what a config says
+   * Passes a blob's verified pieces on. A blob that isn't a layer of the images isn't checked.
+   * @param pieces each is valid until the next is requested
+   * @throws UserError at the end, when the plain bytes don't match a diff ID
    */
   async *prove(
     descriptor: Descriptor,
@@ -78,7 +79,7 @@ export class LayerProver implements AsyncDisposable {
   #decompress(descriptor: Descriptor): Decompressed {
     const copy = new PassThrough({ highWaterMark: 1024 * 1024 });
     const ends = this.#plainDigest({ descriptor, isVerified: true, open: async () => copy });
-    // When it has failed, nobody reads the copy any more.
+    // After a failure nobody reads the copy any more.
     ends.catch(() => copy.destroy());
     this.#running.push(ends);
     return { copy, ends };
@@ -90,7 +91,7 @@ export class LayerProver implements AsyncDisposable {
     const options = {
       step: this.#step,
       decompressors: this.#decompressors,
-      // The diff ID says what the plain bytes are, whatever follows them.
+      // The diff ID covers the plain bytes, so what follows the last member doesn't matter.
       mayEndLoosely: true,
     };
     await using open = await openLayer({ ...layer, file: undefined }, options);
@@ -114,20 +115,23 @@ export class LayerProver implements AsyncDisposable {
   }
 }
 
-/** A layer whose plain digest is being found. */
+/** A layer whose plain digest is being computed. */
 interface Decompressed {
-  /** Where its compressed bytes go; undefined where the plain bytes are the blob's. */
+  /**
+   * Where its compressed bytes go. Undefined if the blob isn't compressed: then the blob's digest is the plain
+   * digest.
+   */
   readonly copy?: PassThrough;
   readonly ends: Promise<string>;
 }
 
-/** Whether a blob that begins so isn't compressed. */
+/** Whether a blob with this first piece is uncompressed. */
 function isPlain(first: Uint8Array): boolean {
   const head = Buffer.from(first.buffer, first.byteOffset, Math.min(first.length, headLength));
   return head.length === headLength && compressionOf(head) === "none";
 }
 
-/** Waits until a stream has room again, or is gone. */
+/** Writes bytes, and waits until the stream has room again or is closed. */
 async function written(stream: PassThrough, bytes: Buffer): Promise<void> {
   if (stream.destroyed || stream.write(bytes)) return;
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -137,8 +141,8 @@ async function written(stream: PassThrough, bytes: Buffer): Promise<void> {
 }
 
 /**
- * Proves the layers of images: each blob is what its descriptor says, and its plain bytes what the config says.
- * @throws UserError when one isn't
+ * Checks the layers of images: each blob against its descriptor, and its plain bytes against the diff ID.
+ * @throws UserError when one doesn't match
  */
 export async function proveLayers(blobs: Blobs, images: readonly Image[], step: ProvingStep): Promise<void> {
   await using prover = new LayerProver(images, step);

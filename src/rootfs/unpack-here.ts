@@ -31,7 +31,7 @@ export async function unpackHere({ layers, destination, step, progress }: Unpack
       for await (const plain of plainBytes({ compression, bytes: whole }, layer.descriptor)) {
         hash.update(plain);
         for (let at = 0; at < plain.length; at += abortCheckBytes) {
-          // Else nothing would hear an abort while many members are written.
+          // Otherwise an abort would not be noticed while many members are written.
           await nextTurn();
           step.signal.throwIfAborted();
           tar.write(plain.subarray(at, at + abortCheckBytes));

@@ -4,22 +4,25 @@ import { absoluteFolders } from "../../host/child.ts";
 import type { StepContext } from "../../host/step-context.ts";
 import { type Compression, compressionFormats } from "./formats.ts";
 
-/** A program that decompresses stdin to stdout, in a process beside ours. It is given no path of an image. */
+/** A program that decompresses stdin to stdout, in a process of its own. It never gets a path of an image. */
 export interface Program {
   readonly path: string;
   readonly flags: string;
-  /** What follows the last member is no error for it. */
+  /** Whether it ignores what follows the last member. Otherwise that is an error. */
   readonly endsLoosely: boolean;
 }
 
-/** What there is to decompress with, besides Node's own streams. */
+/** What is available for decompression, besides Node's own streams. */
 export interface Decompressors {
   readonly programs: ReadonlyMap<Compression, Program>;
-  /** What a thread can decompress to where the bytes are wanted. */
+  /** The compressions that a thread can decompress itself, straight into its own buffer. */
   readonly inThread: ReadonlySet<Compression>;
 }
 
-/** Looks for the programs in the absolute folders of PATH, and for what a thread needs in Node. */
+/**
+ * Finds the programs in the absolute folders of PATH, and the compressions that a thread can decompress in this
+ * Node.
+ */
 export function findDecompressors(env: StepContext["env"]): Decompressors {
   const folders = absoluteFolders(env);
   const programs = new Map<Compression, Program>();

@@ -6,33 +6,39 @@ import { UndecompressableError } from "./undecompressable.ts";
 import { unzstd } from "./zstd-frames.ts";
 import { canReadZstd, ZstdReader } from "./zstd-reader.ts";
 
-/** How a layer or an archive is compressed, by its first bytes: media types of layers are often wrong. */
+/** How a layer or an archive is compressed. The first bytes decide, because media types of layers are often wrong. */
 export type Compression = "gzip" | "zstd" | "none";
 
 /** Reads plain bytes synchronously, for a thread. */
 export interface PlainReader extends Disposable {
-  /** Fills a buffer from its start, wholly or in part. Answers how many bytes; 0 at the end. @throws UserError */
+  /**
+   * Fills a buffer from its start, completely or in part. Returns the number of bytes, 0 at the end.
+   * @throws UserError
+   */
   read(into: Uint8Array): number;
 }
 
-/** All that is known of one compression. */
+/** Everything about one compression. */
 interface CompressionFormat {
   readonly compression: Exclude<Compression, "none">;
-  /** Whether bytes that begin so are compressed with it. */
+  /** Whether the first bytes are those of this compression. */
   readonly isMagic: (head: Buffer) => boolean;
-  /** Of a layer, in OCI's terms. */
+  /** OCI's media type of a layer with this compression. */
   readonly mediaType: string;
-  /** Docker's name for the same. */
+  /** Docker's media type for the same. */
   readonly dockerMediaType?: string;
-  /** Decompresses in this process: any number of members or frames, and nothing else after the last. */
+  /**
+   * Decompresses in this process, any number of members or frames. Anything else after the last one is an error,
+   * except zeros after gzip.
+   */
   readonly decompress: (source: AsyncIterable<Buffer>) => AsyncGenerator<Buffer>;
-  /** A program that decompresses stdin to stdout. `endsLoosely`: what follows the last member is no error for it. */
+  /** A program that decompresses stdin to stdout. `endsLoosely`: it ignores what follows the last member. */
   readonly program: { readonly name: string; readonly flags: string; readonly endsLoosely: boolean };
-  /** Decompresses from a descriptor in a thread, where that is faster than a program. */
+  /** Decompresses from a file descriptor in a thread, if that is faster than a program. */
   readonly inThread?: { readonly isPossible: () => boolean; readonly open: (fd: number) => PlainReader };
 }
 
-/** Every compression that is read, for image args, gets and unpacking alike. */
+/** Every supported compression, for image args, gets and unpacking alike. */
 export const compressionFormats: readonly CompressionFormat[] = [
   {
     compression: "gzip",
@@ -40,7 +46,7 @@ export const compressionFormats: readonly CompressionFormat[] = [
     mediaType: mediaTypes.ociLayerGzip,
     dockerMediaType: mediaTypes.dockerLayerGzip,
     decompress: gunzip,
-    // It takes half the time of Node's zlib.
+    // It takes half as long as Node's zlib.
     program: { name: "igzip", flags: "-dc", endsLoosely: true },
   },
   {
@@ -48,28 +54,28 @@ export const compressionFormats: readonly CompressionFormat[] = [
     isMagic: isZstd,
     mediaType: mediaTypes.ociLayerZstd,
     decompress: unzstd,
-    // For where a thread can't do it: it reads any number of frames, and limits its memory.
+    // Used if a thread can't decompress. The program reads any number of frames, and limits its memory.
     program: { name: "zstd", flags: "-dcq", endsLoosely: false },
     inThread: { isPossible: canReadZstd, open: (fd) => new ZstdReader(fd) },
   },
 ];
 
-/** @param head the first bytes, at least `headLength` of them where there are as many */
+/** @param head the first bytes: at least `headLength` of them, or all if there are fewer */
 export function compressionOf(head: Buffer): Compression {
   return compressionFormats.find(({ isMagic }) => isMagic(head))?.compression ?? "none";
 }
 
-/** What is known of a compression; undefined of none. */
+/** The format of a compression; undefined for `none`. */
 export function compressionFormatOf(compression: Compression): CompressionFormat | undefined {
   return compressionFormats.find((format) => format.compression === compression);
 }
 
-/** OCI's media type of a layer that is compressed so. */
+/** OCI's media type of a layer with this compression. */
 export function layerMediaType(compression: Compression): string {
   return compressionFormatOf(compression)?.mediaType ?? mediaTypes.ociLayer;
 }
 
-/** What a layer's media type says of its compression; undefined when it is not that of a layer. */
+/** The compression that a layer's media type names; undefined if the media type isn't a layer's. */
 export function compressionOfMediaType(mediaType: string): Compression | undefined {
   if (mediaType === mediaTypes.ociLayer || mediaType === mediaTypes.dockerLayer) return "none";
   return compressionFormats.find((each) => [each.mediaType, each.dockerMediaType].includes(mediaType))
@@ -77,8 +83,8 @@ export function compressionOfMediaType(mediaType: string): Compression | undefin
 }
 
 /**
- * Plain bytes, decompressed in this process.
- * @throws UndecompressableError when they can't be; an error of `bytes` arrives unchanged
+ * Decompresses bytes in this process.
+ * @throws UndecompressableError when they can't be decompressed; an error of `bytes` is passed on unchanged
  */
 export async function* decompress(
   compression: Compression,
@@ -87,7 +93,7 @@ export async function* decompress(
   try {
     yield* compressionFormatOf(compression)?.decompress(bytes) ?? bytes;
   } catch (thrown) {
-    const isZlib = /^(Z_|ZSTD_|ERR_ZSTD)/.test(errorCode(thrown) ?? "");
-    throw isZlib ? new UndecompressableError(messageOf(thrown)) : thrown;
+    const isDecompressorError = /^(Z_|ZSTD_|ERR_ZSTD)/.test(errorCode(thrown) ?? "");
+    throw isDecompressorError ? new UndecompressableError(messageOf(thrown)) : thrown;
   }
 }

@@ -3,13 +3,14 @@ import { createGunzip } from "node:zlib";
 import { UndecompressableError } from "./undecompressable.ts";
 
 /**
- * Decompresses gzip (RFC 1952) of any number of members, with zeros after the last one, as GNU gzip does. Node's
- * decompressor reads several members but, once there are zeros, leaves what follows alone, so that is looked at here.
+ * Decompresses gzip (RFC 1952) of any number of members. As in GNU gzip, zeros may follow the last one. Node's
+ * decompressor reads several members, but ignores everything after zeros. So this function checks that nothing else
+ * follows them.
  */
 export async function* gunzip(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const plain = createGunzip({ chunkSize: 1024 * 1024 });
   let read = 0;
-  /** Where the last byte that isn't zero ends. */
+  /** The offset behind the last byte that isn't zero. */
   let end = 0;
   async function* watched(bytes: AsyncIterable<Buffer>) {
     for await (const chunk of bytes) {
@@ -20,7 +21,7 @@ export async function* gunzip(source: AsyncIterable<Buffer>): AsyncGenerator<Buf
       yield chunk;
     }
   }
-  // An error arrives at the reader of `plain` as well.
+  // The reader of `plain` gets the error as well.
   const fed = pipeline(source, watched, plain).catch(() => {});
   try {
     yield* plain;

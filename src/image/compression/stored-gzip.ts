@@ -6,15 +6,15 @@ const blockLimit = 65_535;
 const head = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
 const trailerLength = 8;
 
-/** How long {@link storedGzip} makes so many bytes. */
+/** The number of bytes that {@link storedGzip} makes of `size` bytes. */
 export function storedGzipSize(size: number): number {
   return head.length + size + 5 * Math.max(1, Math.ceil(size / blockLimit)) + trailerLength;
 }
 
 /**
- * Bytes as gzip that compresses nothing, for a reader who wants gzip: its length is known before the bytes are, so it
- * can go into an archive as it is made.
- * @param size how many bytes `plain` has
+ * Wraps bytes in gzip without compressing them, for readers that require gzip. The length of the result is known
+ * before the bytes are, so it can be written into an archive while it is made.
+ * @param size number of bytes in `plain`
  */
 export async function* storedGzip(
   plain: AsyncIterable<Uint8Array>,

@@ -1,7 +1,7 @@
 import { UserError } from "../../host/errors.ts";
 import type { Digest } from "../digest.ts";
 
-/** The bytes aren't what their compression's format says; the message is the reason alone. */
+/** The bytes are not valid in the format of their compression. The message is only the reason. */
 export class UndecompressableError extends UserError {}
 
 export function undecompressableLayer(digest: Digest, reason: string): UserError {

@@ -5,8 +5,8 @@ import { UndecompressableError } from "./undecompressable.ts";
 
 /**
  * Decompresses Zstandard (RFC 8878) of any number of frames. Node's decompressor fails when one frame follows
- * another, so the frames are told apart here, and each gets a decompressor of its own. (pzstd and zstd:chunked make
- * many; zstd(1) reads them too, where it is installed.)
+ * another, so the frames are separated here, and each gets a decompressor of its own. pzstd and zstd:chunked make
+ * many frames. zstd(1) reads them too, if it is installed.
  */
 export async function* unzstd(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const input = new Input(source);
@@ -24,7 +24,7 @@ export async function* unzstd(source: AsyncIterable<Buffer>): AsyncGenerator<Buf
 
 async function* decompressFrame(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const plain = createZstdDecompress({ chunkSize: 1024 * 1024 });
-  // An error arrives at the reader of `plain`, which destroys both when it stops.
+  // The reader of `plain` gets the error. When it stops, both streams are destroyed.
   const fed = pipeline(bytes, plain).catch(() => {});
   try {
     yield* plain;
@@ -34,7 +34,7 @@ async function* decompressFrame(bytes: AsyncIterable<Buffer>): AsyncGenerator<Bu
   }
 }
 
-/** The bytes of one frame: its header, blocks that tell their lengths, and perhaps a checksum. */
+/** The bytes of one frame: its header, blocks that begin with their length, and perhaps a checksum. */
 async function* frame(input: Input): AsyncGenerator<Buffer> {
   const descriptor = (await input.peek(5))[4] as number;
   const isSingleSegment = (descriptor & 0x20) !== 0;
@@ -51,7 +51,7 @@ async function* frame(input: Input): AsyncGenerator<Buffer> {
   if (hasChecksum) yield* input.take(4);
 }
 
-/** Bytes that can be looked at before they are taken. */
+/** A stream whose next bytes can be looked at before they are taken. */
 class Input {
   readonly #source: AsyncIterator<Buffer>;
   #bytes: Buffer = Buffer.alloc(0);
@@ -60,7 +60,7 @@ class Input {
     this.#source = source[Symbol.asyncIterator]();
   }
 
-  /** Whether there are so many bytes more. */
+  /** Whether at least this many bytes are left. */
   async has(count: number): Promise<boolean> {
     while (this.#bytes.length < count) {
       const { value, done } = await this.#source.next();

@@ -5,9 +5,10 @@ import { isZstd } from "./magic.ts";
 import { UndecompressableError } from "./undecompressable.ts";
 
 /**
- * What is called of <zstd.h>, in the libzstd that Node is made of. Not in the machine's: what that calls of itself
- * would be bound to Node's, which is of another version, for both have the same names and Node's come first.
- * @throws Error where Node keeps it to itself
+ * The functions of <zstd.h> that are needed, from the libzstd that Node is built with. The machine's libzstd isn't
+ * used. It would be loaded beside Node's, which is of another version and has the same symbol names. Node's symbols
+ * come first, so calls inside the machine's libzstd would be bound to Node's functions.
+ * @throws Error if this Node doesn't export its libzstd
  */
 function loadLibzstd() {
   return {
@@ -19,7 +20,7 @@ function loadLibzstd() {
   } as const;
 }
 
-/** Whether a {@link ZstdReader} can be made here. */
+/** Whether this Node exports its libzstd, so that a {@link ZstdReader} can be made. */
 export function canReadZstd(): boolean {
   try {
     loadLibzstd();
@@ -29,24 +30,27 @@ export function canReadZstd(): boolean {
   }
 }
 
-/** Bytes of compressed input that are read at once. */
+/** Bytes of compressed input to read at once. */
 const zstdInputSize = 256 * 1024;
 
 /**
- * Reads Zstandard (RFC 8878) of any number of frames from a descriptor, and decompresses it to where it is wanted:
- * a program's output would be copied into a pipe and out of it, which takes two thirds of what decompressing takes.
- * The library's default limits a frame's window to 128 MiB, as it does for zstd(1).
+ * Reads Zstandard (RFC 8878) of any number of frames from a file descriptor, and decompresses it straight into the
+ * caller's buffer. The output of a program would be copied into a pipe and out of it, which takes two thirds as
+ * long as the decompression itself. The library limits a frame's window to 128 MiB by default, like zstd(1).
  */
 export class ZstdReader implements Disposable {
   readonly #zstd = loadLibzstd();
   readonly #fd: number;
   readonly #stream: unknown;
   readonly #bytes = Buffer.allocUnsafeSlow(zstdInputSize);
-  /** ZSTD_inBuffer and ZSTD_outBuffer: an address, the bytes there, and how many of them are taken or made. */
+  /**
+   * ZSTD_inBuffer and ZSTD_outBuffer: an address, the number of bytes there, and how many of them have been read or
+   * written.
+   */
   readonly #input = new BigUint64Array(3);
   readonly #output = new BigUint64Array(3);
   #isBetweenFrames = true;
-  /** There was no room for all that could be made of the input. */
+  /** The output buffer was filled, so the library may have more output without more input. */
   #isHeldBack = false;
 
   constructor(fd: number) {
@@ -57,8 +61,9 @@ export class ZstdReader implements Disposable {
   }
 
   /**
-   * Fills a buffer with plain bytes, wholly or in part, from its start. Answers how many; 0 at the end.
-   * @throws UndecompressableError when it is no whole Zstandard
+   * Fills a buffer from its start with plain bytes, completely or in part. Returns the number of bytes, 0 at the
+   * end.
+   * @throws UndecompressableError when the input is not complete, valid Zstandard
    */
   read(into: Uint8Array): number {
     this.#output.set([koffi.address(into), BigInt(into.length), 0n]);
@@ -88,8 +93,8 @@ export class ZstdReader implements Disposable {
   }
 
   /**
-   * Whether another frame follows. That is looked at here, since the library may be made to read what came before
-   * Zstandard was a standard as well, by code that hardly anyone uses or looks after.
+   * Whether another frame follows. The magic number is checked here, because the library may be built to read the
+   * formats before the standard as well. That code is hardly used or maintained.
    */
   #findFrame(): boolean {
     while (this.#left() < 4) {
@@ -103,12 +108,12 @@ export class ZstdReader implements Disposable {
     return true;
   }
 
-  /** Bytes of input that aren't taken yet. */
+  /** Bytes of input that the library hasn't read yet. */
   #left(): number {
     return Number(this.#input[1]) - Number(this.#input[2]);
   }
 
-  /** Reads more input, behind what isn't taken yet. Answers false at its end. */
+  /** Reads more input behind the bytes that the library hasn't read yet. Returns false at the end of the input. */
   #readMore(): boolean {
     const left = this.#left();
     this.#bytes.copyWithin(0, Number(this.#input[2]), Number(this.#input[1]));

@@ -28,15 +28,15 @@ export interface ImageArchive {
 
 type ArchiveMember =
   | { readonly kind: "file"; readonly range: FileRange }
-  /** `target`: the cleaned name it leads to; empty when that is outside of the archive. */
+  /** `target`: the cleaned name that the link leads to; empty if that is outside the archive. */
   | { readonly kind: "link"; readonly target: string }
   | { readonly kind: "other" };
 
-/** What an archive holds, by cleaned name. */
+/** The members of an archive, by cleaned name. */
 class ArchiveMembers {
   readonly #where: string;
   readonly #byName = new Map<string, ArchiveMember>();
-  /** How many were added, of one name several perhaps. */
+  /** The number of members that were added. Repeated names count each time. */
   count = 0;
 
   constructor(where: string) {
@@ -58,7 +58,10 @@ class ArchiveMembers {
     return member.kind === "file";
   }
 
-  /** The file of this name, links followed. */
+  /**
+   * The file of this name, or undefined. Links are followed.
+   * @throws UserError when the name or a link leads out, or to something that isn't a file
+   */
   find(name: string): FileRange | undefined {
     const seen = new Set<string>();
     const subject = `${this.#where}: ${shownName(name)}`;
@@ -77,15 +80,15 @@ class ArchiveMembers {
   }
 }
 
-/** No image comes near this; it bounds the memory that the names take. */
+/** No real image comes near this limit. It bounds the memory for the names. */
 const memberLimit = 100_000;
-/** Bytes of a plain archive that are read at once, to look for headers. */
+/** Bytes of an uncompressed archive to read at once while looking for headers. */
 const windowSize = 64 * 1024;
 
 /**
- * The members of a tar archive. One that isn't compressed is read where it lies, headers alone, whatever its size. A
- * compressed one is decompressed once, each member into a file of its own.
- * @throws UserError when it isn't a tar archive, or is cut
+ * The members of a tar archive. In an uncompressed archive only the headers are read, and the content stays where
+ * it is, whatever its size. A compressed archive is decompressed once, each member into a file of its own.
+ * @throws UserError when it isn't a tar archive, or is cut short
  */
 export async function archiveFiles(archive: ImageArchive): Promise<ImageFiles> {
   const { name, path, signal } = archive;
@@ -138,7 +141,7 @@ async function scan({ name, path, signal, log }: ImageArchive, members: ArchiveM
   reader.end();
 }
 
-/** Pieces of a file, each read from where `position` then is. */
+/** Pieces of a file. Each is read at the `position` of that moment. */
 async function* windows(
   file: FileHandle,
   signal: AbortSignal,
@@ -207,11 +210,11 @@ function memberOf(
   path: string,
   range: FileRange,
 ): ArchiveMember {
-  // A sparse member's bytes don't lie in one piece; no tool writes images so.
+  // The bytes of a sparse member are not contiguous in the archive. No tool writes images like that.
   if (kind === "file" && (runs === undefined || range.isWholeFile)) return { kind: "file", range };
   if (kind !== "symlink" && kind !== "hardlink") return { kind: "other" };
   const target = utf8Of(link);
-  // A symlink's target counts from its own folder, a hardlink's from the archive's root (tar(5)).
+  // A symlink's target is relative to the link's folder, a hardlink's to the archive's root (tar(5)).
   if (kind === "hardlink") return { kind: "link", target: inside(cleanName(target)) };
   const isAbsolute = target.startsWith("/");
   return {

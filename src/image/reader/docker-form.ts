@@ -32,9 +32,9 @@ export interface DockerImage extends Pick<FoundImage, "place"> {
 }
 
 /**
- * Reads the image of what `docker save` writes: config and layers are what `manifest.json` names, whatever they are
- * called. Each layer is held against its diff ID when it is placed.
- * @throws UserError when it isn't one image, or contradicts itself
+ * Reads the image that `docker save` writes. `manifest.json` names the files of config and layers, whatever they
+ * are called. Each layer is checked against its diff ID when it is placed.
+ * @throws UserError when there isn't exactly one image, or it contradicts itself
  */
 export async function readDockerForm(files: ImageFiles): Promise<DockerImage> {
   const { where } = files;
@@ -91,7 +91,7 @@ async function placeImage({ configBytes, config, layers }: Parts, into: PrivateL
   for (const [at, diffId] of config.rootfs.diff_ids.entries()) {
     const file = layers[at];
     if (file === undefined) throw new Error(`no layer for diff ID ${diffId}`);
-    // A file may be listed more than once: empty layers are all the same.
+    // A file may be listed more than once, because all empty layers are the same.
     const key = `${diffId} ${file.start} ${file.path}`;
     const layer = placed.get(key) ?? (await into.addLayer(diffId, file));
     placed.set(key, layer);
@@ -107,7 +107,7 @@ async function placeImage({ configBytes, config, layers }: Parts, into: PrivateL
   return into.addDocument(mediaType, Buffer.from(JSON.stringify(manifest)));
 }
 
-/** @throws UserError unless `manifest.json` and `index.json` mean one image */
+/** @throws UserError unless `manifest.json` and `index.json` name the same image */
 export function checkFormsAgree(
   { images }: Pick<FoundImage, "images">,
   { configDigest }: DockerImage,

@@ -4,8 +4,8 @@ import { errorCode, UserError } from "../../host/errors.ts";
 import { cleanName, type FileRange, type ImageFiles, shownName } from "./image-files.ts";
 
 /**
- * The files of a folder. Symlinks are followed as far as `roots`, since build tools (Bazel) make folders of links;
- * a link that leads elsewhere is refused.
+ * The files of a folder. Symlinks are followed within `roots`, because build tools (Bazel) make folders of links. A
+ * link that leads elsewhere is refused.
  * @param roots real paths
  */
 export function folderFiles(folder: string, roots: readonly string[], where: string): ImageFiles {
@@ -38,7 +38,10 @@ function realPathOf(path: string, subject: string): string | undefined {
   }
 }
 
-/** All of a file. @throws UserError when it is a folder, a FIFO or the like */
+/**
+ * The range of a whole file.
+ * @throws UserError when it isn't a regular file
+ */
 export function wholeFile(path: string, subject: string): FileRange {
   const found = statSync(path);
   if (!found.isFile()) throw new UserError(`${subject} is not a regular file`);

@@ -5,28 +5,31 @@ import { Readable } from "node:stream";
 import { UserError } from "../../host/errors.ts";
 import { documentLimit } from "../verify.ts";
 
-/** Bytes of a file on the disk: all of them, or a member of an archive. */
+/** Bytes of a file on the disk: the whole file, or a member of an archive. */
 export interface FileRange {
   /** A real path. */
   readonly path: string;
   readonly start: number;
   readonly size: number;
-  /** Whether it is all that the file holds. */
+  /** Whether the range is the whole file. */
   readonly isWholeFile: boolean;
 }
 
-/** The files of an image, as they lie in a folder or in an archive. */
+/** The files of an image, in a folder or in an archive. */
 export interface ImageFiles {
-  /** Names what they are part of, for messages: the param. */
+  /** The param, for messages. */
   readonly where: string;
   /**
-   * The file of this name, links followed; undefined when there is none.
+   * The file of this name, or undefined. Links are followed.
    * @throws UserError when the name or a link leads out, or to something that isn't a file
    */
   find(name: string): FileRange | undefined;
 }
 
-/** A name without `./`, a leading or a trailing slash: archives of some tools have them, their documents or not. */
+/**
+ * Removes `./` and leading and trailing slashes from a name. The archives of some tools have them, whether or not
+ * their documents do.
+ */
 export function cleanName(name: string): string {
   return posix.normalize(name).replace(/^\/+/, "").replace(/^\.\//, "").replace(/\/$/, "");
 }
@@ -61,7 +64,7 @@ export async function openRange({ path, start, size }: FileRange, signal: AbortS
 }
 
 /**
- * Reads a JSON document.
+ * Reads the bytes of a JSON document.
  * @param limit bytes
  * @throws UserError when it is larger
  */

@@ -10,22 +10,23 @@ import { type ReachableBlob, reachableBlobs } from "../reachable.ts";
 import { fileOf, type ImageFiles, openRange, readDocumentFile } from "./image-files.ts";
 import type { PrivateLayout } from "./private-layout.ts";
 
-/** An image that was found among files, with its documents read; its layers are not. */
+/** An image that was found among files. Its documents have been read, its layers have not. */
 export interface FoundImage {
   readonly images: readonly [Image, ...Image[]];
-  /** Whether it came as an index, from which BuildKit chooses by platform. */
+  /** Whether it is an index, from which BuildKit chooses by platform. */
   readonly isIndex: boolean;
-  /** What its index names, and isn't among the files. */
+  /** Manifests and indexes that are named but missing among the files. */
   readonly absent: readonly Descriptor[];
-  /** Puts all of it into a layout; answers the manifest or index that leads to it there. */
+  /** Puts everything into a layout, and returns the manifest or index there that leads to it. */
   readonly place: (into: PrivateLayout) => Promise<Descriptor>;
 }
 
 /**
- * Reads the image of an OCI layout (image-layout.md). Its `index.json` names one image, by one entry or by several of
- * the same digest; or is itself the image's index, with an entry for each platform. Attestations and other artifacts
- * beside it don't count, and platforms that an index names need not be there.
- * @throws UserError when there is no image, several, or a damaged document
+ * Reads the image of an OCI layout (OCI image-spec, image-layout.md). Its `index.json` names one image, by one
+ * entry or by several of the same digest. Or `index.json` is itself the image's index, with an entry for each
+ * platform. Attestations and other artifacts beside the image don't count. Platforms that an index names may be
+ * missing.
+ * @throws UserError when there is no image, there are several, or a document is damaged
  */
 export async function readLayoutForm(files: ImageFiles, signal: AbortSignal): Promise<FoundImage> {
   const { where } = files;
@@ -64,7 +65,7 @@ export async function readLayoutForm(files: ImageFiles, signal: AbortSignal): Pr
 interface LayoutEntry {
   readonly descriptor: Descriptor;
   readonly part: TreePart;
-  /** What the image is called; empty when it has no name. */
+  /** The names of the image; empty if it has none. */
   readonly names: readonly string[];
 }
 
@@ -83,7 +84,7 @@ function layoutBlobsOf(files: ImageFiles) {
   };
 }
 
-/** Readers are told the name by one of two annotations: see `layoutIndex`. */
+/** The names of an image, each from one of two annotations: see `layoutIndex`. */
 function entryNames({ digest }: Descriptor, entries: readonly Descriptor[]): string[] {
   const same = entries.filter((entry) => entry.digest === digest);
   return same.flatMap(({ annotations = {} }) => {
@@ -92,7 +93,7 @@ function entryNames({ digest }: Descriptor, entries: readonly Descriptor[]): str
   });
 }
 
-/** Several entries are one image if they have one name, or none, and no two are for the same platform. */
+/** Several entries are one image if all have the same names or none, and no two are for the same platform. */
 function checkOneImage(entries: readonly LayoutEntry[], where: string): void {
   if (entries.length < 2) return;
   const names = new Set(entries.map(({ names: own }) => own.toSorted().join(" ")));
@@ -132,11 +133,11 @@ async function placeLayout(
     else await into.addDocument(descriptor.mediaType, bytes);
   }
   if (isComplete && whole !== undefined) return only.descriptor;
-  // No document of the files holds just these.
+  // No document among the files names exactly these images.
   return images.length === 1 ? bare.top : into.addDocument(mediaTypes.ociIndex, platformIndex(images));
 }
 
-/** All that an index leads to, attestations too; undefined where some of these are not among the files. */
+/** Everything that an index leads to, attestations included. Undefined if any of it except a layer is missing. */
 async function wholeTree(
   files: ImageFiles,
   tree: ImageTree,

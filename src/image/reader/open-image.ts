@@ -17,26 +17,28 @@ export interface ImageArg {
   readonly name: string;
   /** A real path: a file, or a folder. */
   readonly path: string;
-  /** The real path of the folder that the inputs lie in, within which links may lead. */
+  /** The real path of the folder that holds the inputs. Links may lead anywhere in it. */
   readonly root: string;
   /** A private folder, for the blobs of an archive. */
   readonly workspace: string;
-  /** The platforms that the image has to serve. */
+  /** The platforms that the image is needed for. */
   readonly platforms: readonly Platform[];
   readonly log: Pick<Log, "line" | "warn">;
   readonly signal: AbortSignal;
 }
 
-/** An image that BuildKit can be given as `oci-layout`: a folder with `blobs/`, and the manifest or index in it. */
+/** An image that BuildKit can use as `oci-layout`: a folder with `blobs/`, and the manifest or index in it. */
 export interface OpenedImage {
   readonly layout: string;
   readonly digest: Digest;
 }
 
 /**
- * Opens an image among the inputs: an archive as `docker save` writes it (in its old form, or with an OCI layout in
- * it; compressed is fine), an OCI layout, or the folder of a get or of an oci-build task with either in it.
- * @throws UserError when there is no image, several, a damaged one, or an index without the build's platforms
+ * Opens an image among the inputs. It may be an archive as `docker save` writes it (in its old form or with an OCI
+ * layout, compressed or not), or an OCI layout. It may also be the folder of a get or of an oci-build task that
+ * holds one of these.
+ * @throws UserError when there is no image, there are several, it is damaged, or its index lacks the build's
+ * platforms
  */
 export async function openImageArg(arg: ImageArg): Promise<OpenedImage> {
   const files = await findImage(arg);
@@ -52,7 +54,10 @@ type ReadImage = Pick<FoundImage, "isIndex" | "absent" | "place"> & {
   readonly platforms: readonly Platform[];
 };
 
-/** An archive of both forms must mean one image by both; its layout says more, such as further platforms. */
+/**
+ * If an archive has both forms, they must name the same image. Then the layout is used, because it says more, for
+ * example about further platforms.
+ */
 async function readImage(files: ImageFiles, { name, signal }: ImageArg): Promise<ReadImage> {
   const isDocker = files.find("manifest.json") !== undefined;
   const isLayout = files.find("index.json") !== undefined;
@@ -69,14 +74,14 @@ async function readImage(files: ImageFiles, { name, signal }: ImageArg): Promise
   return { ...found, platforms: found.images.map(({ platform }) => platform) };
 }
 
-/** What a folder may hold, as the gets of several resources deliver it. */
+/** Where a folder may hold the image, as the gets of several resources deliver it. */
 const imagePlaces = [
   { kind: "layout", name: "." },
   { kind: "layout", name: "image" },
-  // As the registry-image resource's get delivers it with `format: oci-layout`.
+  // The registry-image resource's get delivers this with `format: oci-layout`.
   { kind: "layout", name: "oci" },
   { kind: "archive", name: "image.tar" },
-  // As the docker-image resource's get delivers it with `save: true`.
+  // The docker-image resource's get delivers this with `save: true`.
   { kind: "archive", name: "image" },
 ] as const;
 
@@ -107,14 +112,15 @@ async function isFile(path: string): Promise<boolean> {
 }
 
 /**
- * Of an index BuildKit takes the manifest of the platform that it builds for, so that has to be there. A manifest alone
- * it takes whatever its platform: as a stage of data, or with emulation, it may be right.
+ * From an index BuildKit takes the manifest of the platform that it builds for, so that manifest must exist. A
+ * manifest that isn't in an index is used whatever its platform. This may be intended: a stage may only copy its
+ * data, or run it with emulation. So it only causes a warning.
  */
 function checkPlatforms(
   { platforms: own, isIndex, absent }: ReadImage,
   { name, platforms, log }: ImageArg,
 ): void {
-  // An image that names no platform is for none in particular.
+  // An image that names no platform isn't for any particular one.
   const known = own.filter(({ os, architecture }) => `${os}${architecture}` !== "");
   if (known.length === 0) return;
   const there = [...new Set(known.map(formatPlatform))].join(", ");

@@ -25,8 +25,8 @@ export interface PrivateLayoutOptions {
 }
 
 /**
- * A layout in a private folder, for BuildKit to read one image from. A blob that is a file already is only linked to;
- * one that is part of an archive is copied.
+ * A layout in a private folder, from which BuildKit reads one image. A blob that is a file of its own is linked
+ * (symlink); a blob inside an archive is copied.
  */
 export class PrivateLayout {
   readonly folder: string;
@@ -52,7 +52,10 @@ export class PrivateLayout {
     return { mediaType, digest, size: bytes.length };
   }
 
-  /** Adds a blob. @throws UserError when it isn't what its descriptor says; of a whole file only the size is looked at */
+  /**
+   * Adds a blob.
+   * @throws UserError when it doesn't match its descriptor; of a whole file only the size is checked
+   */
   async addBlob(descriptor: Descriptor, range: FileRange): Promise<void> {
     const { name } = this.#options;
     const { digest, size } = descriptor;
@@ -61,7 +64,7 @@ export class PrivateLayout {
         `${name}: layer ${digest} has ${range.size} bytes; its manifest says ${size}: it was damaged`,
       );
     }
-    // BuildKit takes the digest of what it reads.
+    // BuildKit checks the digest of what it reads.
     if (range.isWholeFile) return this.#link(range.path, digest);
     const found = await this.#copy(range);
     if (found === digest) return;
@@ -69,8 +72,8 @@ export class PrivateLayout {
   }
 
   /**
-   * Adds a layer of which the diff ID is known, in the compression that it has.
-   * @throws UserError when its plain bytes are not the diff ID's
+   * Adds a layer whose diff ID is known, in the compression that it has.
+   * @throws UserError when its plain bytes don't match the diff ID
    */
   async addLayer(diffId: DiffId, range: FileRange): Promise<Descriptor> {
     const { name } = this.#options;
@@ -85,7 +88,7 @@ export class PrivateLayout {
     return { mediaType: layerMediaType(compression), digest, size: range.size };
   }
 
-  /** Completes the layout, of which BuildKit needs the blobs alone. */
+  /** Completes the layout. BuildKit itself only needs the blobs. */
   async finish(top: Descriptor): Promise<void> {
     await writeSmallFile(join(this.folder, "oci-layout"), layoutMarker);
     await writeSmallFile(join(this.folder, "index.json"), layoutIndex(top, []));
@@ -101,7 +104,7 @@ export class PrivateLayout {
     });
   }
 
-  /** Copies a blob to where its digest says, and answers that. */
+  /** Copies a blob to the path of its digest, and returns the digest. */
   async #copy(range: FileRange): Promise<Digest> {
     const file = join(this.folder, `incoming-${crypto.randomUUID()}`);
     try {
@@ -143,7 +146,7 @@ export class PrivateLayout {
     return `sha256:${hash.digest("hex")}` as Digest;
   }
 
-  /** The bytes, and words about them when there are many. */
+  /** The bytes of a range. Logs progress if reading takes long. */
   async *#pieces(range: FileRange, done: string): AsyncGenerator<Buffer> {
     const { name, log, signal } = this.#options;
     let count = 0;

@@ -13,9 +13,8 @@ const equals = 0x3d;
 const sparseMap = "GNU.sparse.map";
 
 /**
- * Reads the records `"%d %s=%s
- * "` of a PAX extended header (POSIX pax, "pax Extended Header"). Values are bytes: they may hold newlines, `=`
- * and, except for names, NUL.
+ * Reads the records `"%d %s=%s\n"` of a PAX extended header (POSIX pax, "pax Extended Header"). Values are bytes:
+ * they may hold newlines, `=` and, except for names, NUL.
  * @throws FieldError with the reason
  */
 export function parsePax(body: Buffer): PaxRecords {

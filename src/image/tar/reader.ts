@@ -101,8 +101,9 @@ export class TarReader {
   }
 
   /**
-   * Leaves out the rest of the member's content, with its padding, for a caller who can seek: `content` isn't called.
-   * @returns how many bytes of the archive not to give to `write`
+   * Skips the rest of the member's content and its padding, for callers that can seek. `content` isn't called for
+   * it.
+   * @returns the number of bytes of the archive to leave out before the next `write`
    */
   skipContent(): number {
     if (this.#part !== "content") return 0;
@@ -113,7 +114,7 @@ export class TarReader {
     return skipped;
   }
 
-  /** Whether the archive's end marker was read: whatever follows is ignored. */
+  /** Whether the archive's end marker has been read. Everything after it is ignored. */
   get isAtEnd(): boolean {
     return this.#part === "nothing";
   }

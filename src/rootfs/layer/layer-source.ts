@@ -8,17 +8,20 @@ import { type LayerBytes, openCompressed } from "./layer.ts";
 /** A layer's compressed bytes. */
 export interface LayerSource extends AsyncDisposable {
   readonly compression: Compression;
-  /** Where a program or a thread can read them by itself, from the start. */
+  /**
+   * The descriptor of the blob's file, which a program or a thread can read itself, from the start. Undefined if
+   * the blob is a stream.
+   */
   readonly fd: number | undefined;
-  /** The bytes, verified as they pass; once. */
+  /** The bytes, verified as they pass. May be called only once. */
   read(): AsyncIterable<Buffer>;
-  /** The last four bytes: in gzip the plain length of the last member, modulo 2^32 (RFC 1952, 2.3.1). */
+  /** The last four bytes as a number: in gzip the plain length of the last member, modulo 2^32 (RFC 1952, 2.3.1). */
   lastNumber(): Promise<number>;
 }
 
 const layerReadSize = 512 * 1024;
 
-/** Opens a layer where its bytes are. */
+/** Opens a layer's file if it has one, else its stream. */
 export function openLayerSource(layer: LayerBytes, signal: AbortSignal): Promise<LayerSource> {
   const { file } = layer;
   return file === undefined ? openStream(layer, signal) : openFile(layer, file, signal);
@@ -37,17 +40,19 @@ async function openStream(layer: LayerBytes, signal: AbortSignal): Promise<Layer
   return { compression, fd: undefined, read, lastNumber, [Symbol.asyncDispose]: async () => {} };
 }
 
-/** A regular file and nothing else: it may be in a folder that others write to. */
+/** Opens a file without following a link or waiting at a FIFO: it may be in a folder that others write to. */
 async function openFile({ descriptor }: LayerBytes, path: string, signal: AbortSignal): Promise<LayerSource> {
   await using resources = new AsyncDisposableStack();
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   const file = resources.use(await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
   const head = Buffer.alloc(headLength);
   const { bytesRead } = await file.read(head, 0, headLength, 0);
-  // Positions are always given, so that of the file, where whoever else reads it begins, stays at its start.
+  // Each read gives a position. So the file's own position, which other readers of the descriptor share, stays at
+  // the start.
   async function* read() {
     const check = new BlobCheck(descriptor, "layer");
-    // One buffer, since a new one for each piece would be more work for the garbage collector than the hashing is.
+    // One buffer for all pieces: a new one for each would cost the garbage collector more time than the hashing
+    // takes.
     const buffer = Buffer.allocUnsafe(layerReadSize);
     for (let at = 0; ; ) {
       signal.throwIfAborted();

@@ -7,7 +7,9 @@ import type { Descriptor } from "../../image/descriptor.ts";
 import type { DiffId } from "../../image/digest.ts";
 import { verified } from "../../image/verify.ts";
 
-/** One layer of the image, lowest first in a list: its compressed blob and the digest of its plain bytes. */
+/**
+ * One layer of an image: its compressed blob and the digest of its plain bytes. Lists begin with the lowest layer.
+ */
 export interface Layer extends LayerBytes {
   readonly diffId: DiffId;
 }
@@ -15,21 +17,21 @@ export interface Layer extends LayerBytes {
 /** A layer's compressed blob. */
 export interface LayerBytes {
   readonly descriptor: Descriptor;
-  /** Whether the bytes of `open` are verified already. */
+  /** Whether `open` returns bytes that have been verified already. */
   readonly isVerified?: boolean;
-  /** The compressed blob. */
+  /** Opens the compressed blob. */
   open(signal: AbortSignal): Promise<Readable>;
-  /** The blob's file, where it lies on a local disk; it may get there later. */
+  /** The blob's file if it is on a local disk. A blob that is being fetched may get its file later. */
   readonly file: string | undefined;
 }
 
 export interface Compressed {
   readonly compression: Compression;
-  /** Ends in a UserError unless size and digest are right. */
+  /** Reading them ends in a UserError unless size and digest are right. */
   readonly bytes: AsyncIterable<Buffer>;
 }
 
-/** The compressed bytes of a layer, verified as they pass, and what compression they are in. */
+/** Opens the compressed bytes of a layer, which are verified as they pass, and detects their compression. */
 export async function openCompressed(
   { descriptor, open, isVerified = false }: Omit<LayerBytes, "file">,
   signal: AbortSignal,
@@ -54,7 +56,10 @@ export async function openCompressed(
   return { compression: compressionOf(head), bytes: all() };
 }
 
-/** A layer's plain bytes, decompressed in this process. @throws UserError */
+/**
+ * Decompresses a layer in this process.
+ * @throws UserError when it can't be decompressed
+ */
 export async function* plainBytes(
   { compression, bytes }: Compressed,
   { digest }: Descriptor,
@@ -66,7 +71,7 @@ export async function* plainBytes(
   }
 }
 
-/** @throws UserError when the archive isn't the one that the image's config names */
+/** @throws UserError when the digest of the plain bytes isn't the diff ID in the image's config */
 export function checkDiffId(
   { descriptor, diffId }: Pick<Layer, "descriptor" | "diffId">,
   found: string,

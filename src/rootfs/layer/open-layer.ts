@@ -9,24 +9,30 @@ import { close, duplicate, openPipe } from "../syscalls.ts";
 import { type LayerBytes, openCompressed, plainBytes } from "./layer.ts";
 import { type LayerSource, openLayerSource } from "./layer-source.ts";
 
-/** A layer's bytes, where a thread can read them synchronously: plain, or for that thread to decompress. */
+/**
+ * A layer's bytes in a form that a thread can read synchronously: plain, or compressed for that thread to
+ * decompress.
+ */
 export interface OpenBytes {
-  /** Of a pipe or file. */
+  /** Descriptor of a pipe or file. */
   readonly fd: number;
   readonly compression: Compression;
 }
 
 export interface OpenLayer extends AsyncDisposable {
-  /** The bytes, once; as many as a pipe holds are made ahead. Whoever takes them closes the descriptor. */
+  /**
+   * Returns the bytes. May be called only once; the caller closes the descriptor. Before the call, as many bytes
+   * are decompressed as fit into a pipe.
+   */
   take(): OpenBytes;
   /**
-   * The layer was read to its end.
+   * To be called when the layer has been read to its end.
    * @throws UserError unless size and digest of the blob and the compression's own checks were all right
    */
   finished(plainSize: number): Promise<void>;
   /**
-   * The layer made no sense, and isn't read on; its descriptor is closed.
-   * @throws UserError if that is because it isn't what its descriptor says, or can't be decompressed
+   * To be called when the layer's content is invalid, after its descriptor has been closed.
+   * @throws UserError if the cause is that the blob doesn't match its descriptor, or can't be decompressed
    */
   throwIfDamaged(): Promise<void>;
 }
@@ -34,11 +40,11 @@ export interface OpenLayer extends AsyncDisposable {
 export interface OpenLayerOptions {
   readonly step: Pick<StepContext, "env" | "signal">;
   readonly decompressors: Decompressors;
-  /** Whether what follows the last member of gzip is no error; by default it is one. */
+  /** Whether anything may follow the last gzip member. By default that is an error. */
   readonly mayEndLoosely?: boolean;
 }
 
-/** Opens a layer, and starts to decompress it where its reader won't. */
+/** Opens a layer, and starts its decompression unless its reader decompresses. */
 export async function openLayer(layer: LayerBytes, options: OpenLayerOptions): Promise<OpenLayer> {
   const stop = new AbortController();
   const step = {
@@ -84,16 +90,17 @@ export async function openLayer(layer: LayerBytes, options: OpenLayerOptions): P
   };
 }
 
-/** What is under way for a layer, besides the reading of its bytes. */
+/** The bytes of a layer, and the tasks that run while they are read. */
 interface Started {
   readonly bytes: OpenBytes;
   readonly running: readonly Promise<void>[];
 }
 
 /**
- * Leaves the bytes as they are. A blob's file is read by whoever takes it, and the digest is taken from a second
- * reading, which the page cache serves: what is unpacked is what the diff ID is taken of, so nothing rests on both
- * reading the same.
+ * Passes the bytes on without decompressing them. A blob's file is read twice: by the layer's reader, and again
+ * here for the digest, which the page cache makes cheap. The file may change between the two readings. That is
+ * safe, because the diff ID is computed from the same bytes that are unpacked. Nothing relies on both readings
+ * being equal.
  */
 function readAsItIs(source: LayerSource, signal: AbortSignal): Started {
   const { compression } = source;
@@ -107,7 +114,7 @@ function readAsItIs(source: LayerSource, signal: AbortSignal): Started {
 interface DecompressOptions {
   readonly layer: LayerBytes;
   readonly step: Pick<StepContext, "env" | "signal">;
-  /** Node's zlib if there is none. */
+  /** If there is none, Node decompresses. */
   readonly program: Program | undefined;
 }
 
@@ -120,7 +127,7 @@ function decompressed(source: LayerSource, { layer, step, program }: DecompressO
   return { bytes, running: [feed(plain, writeEnd, step.signal)] };
 }
 
-/** Starts a program. It reads a blob's file by itself, see {@link readAsItIs}. */
+/** Starts a program. It reads a blob's file itself: see {@link readAsItIs}. */
 function decompressBy(
   { path, flags }: Program,
   source: LayerSource,
@@ -128,7 +135,7 @@ function decompressBy(
 ): Promise<void>[] {
   const input = source.fd === undefined ? openPipe() : undefined;
   const run = async () => {
-    // execa takes any descriptor; its types only know those that a shell could name.
+    // execa accepts any descriptor, but its types only allow those that a shell can name.
     const stdin = (input?.readEnd ?? source.fd) as 0;
     const ended = await startChild(step, path, [flags], { stdin, stdout: output as 1, reject: false });
     step.signal.throwIfAborted();
@@ -147,7 +154,10 @@ async function readToEnd(bytes: AsyncIterable<Buffer>): Promise<void> {
   for await (const _ of bytes);
 }
 
-/** Writes bytes to a pipe, and closes it. When nobody reads it any more they are still drained, to be verified. */
+/**
+ * Writes bytes to a pipe, and closes it. If the pipe's reader stops, the rest is still read, so that it is
+ * verified.
+ */
 async function feed(bytes: AsyncIterable<Buffer>, fd: number, signal: AbortSignal): Promise<void> {
   const pipe = new Socket({ fd, readable: false, writable: true });
   pipe.on("error", () => pipe.destroy());
@@ -173,7 +183,10 @@ async function feed(bytes: AsyncIterable<Buffer>, fd: number, signal: AbortSigna
   }
 }
 
-/** Several members, padding or what should not be there: only decompressing it once more tells. */
+/**
+ * The layer has several members, padding or something that should not be there. Only decompressing it again shows
+ * which.
+ */
 async function checkInFull(layer: LayerBytes, signal: AbortSignal): Promise<void> {
   await readToEnd(plainBytes(await openCompressed(layer, signal), layer.descriptor));
 }

@@ -4,21 +4,21 @@ import { errorOfThread } from "./failure.ts";
 import type { PlainHasherAnswer } from "./plain-hasher.ts";
 import type { ProducerRequest } from "./producer.ts";
 
-/** Threads that take digests of plain bytes; started when they are needed. */
+/** Threads that compute digests of plain bytes. They are started when they are needed. */
 export class HashThreads implements AsyncDisposable {
   readonly #limit: number;
   readonly #idle: Worker[] = [];
   readonly #all: Worker[] = [];
   readonly #waiting: ((worker: Worker) => void)[] = [];
 
-  /** @param limit how many threads there may be at once */
+  /** @param limit the most threads at once */
   constructor(limit: number) {
     this.#limit = limit;
   }
 
   /**
-   * Takes the digest of what a descriptor leads to, once a thread is free.
-   * @param open answers the bytes, when the thread can take them; it closes their descriptor
+   * Computes the digest of a layer's plain bytes, once a thread is free.
+   * @param open returns the bytes when the thread can take them; the thread closes their descriptor
    * @throws UserError when they can't be decompressed
    */
   async hash(open: () => ProducerRequest): Promise<{ readonly digest: string; readonly size: number }> {
@@ -51,7 +51,7 @@ export class HashThreads implements AsyncDisposable {
     else next(worker);
   }
 
-  /** Whatever they read must have ended by then. */
+  /** Ends the threads. Everything that they read must have ended before. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#all.map((worker) => worker.terminate()));
   }

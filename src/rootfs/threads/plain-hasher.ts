@@ -11,7 +11,10 @@ export type PlainHasherAnswer =
   | { readonly kind: "hashed"; readonly digest: string; readonly size: number }
   | { readonly kind: "failed"; readonly failure: ThreadFailure };
 
-/** Worker: takes the digest of a layer's plain bytes. It decompresses what a thread can, and closes the descriptor. */
+/**
+ * Worker: computes the digest of a layer's plain bytes. It decompresses itself what a thread can decompress, and
+ * closes the descriptor.
+ */
 const port = parentPort;
 if (port === null) throw new Error("this file must run as a worker");
 

@@ -14,15 +14,15 @@ import type { Sandbox } from "./engine/sandbox.ts";
 import type { LayerCache } from "./plan/layer-cache.ts";
 import { daemonEnvironment } from "./program-environment.ts";
 
-/** Where to build. */
+/** The BuildKit daemons to build with. */
 export type Daemons =
-  /** One that the step starts. */
+  /** A daemon that the step starts. */
   | { readonly kind: "own"; readonly sandbox: Sandbox }
-  /** One that runs elsewhere. */
+  /** A daemon that runs elsewhere. */
   | { readonly kind: "remote"; readonly remote: RemoteBuildKit }
-  /** Several elsewhere, each for its own platforms. */
+  /** Several daemons elsewhere, each for its own platforms. */
   | { readonly kind: "nodes"; readonly nodes: Nodes }
-  /** All behind one name. */
+  /** Several daemons behind one host name. */
   | { readonly kind: "farm"; readonly farm: Farm };
 
 export interface BuilderOptions {
@@ -30,31 +30,34 @@ export interface BuilderOptions {
   readonly access: RegistryAccess;
   readonly daemons: Daemons;
   readonly cache: LayerCache;
-  /** Names what is built (its repository or directory), for the order of nodes. */
+  /** The repository or directory that is built. It decides the order in which nodes are tried. */
   readonly subject: string;
-  /** Entitlements that the daemon of our own has to permit. */
+  /** Entitlements that a daemon started by the step must permit. */
   readonly entitlements: readonly string[];
-  /** TOML texts for the daemon of our own, each with the name of its param. */
+  /** TOML texts for the configuration of a daemon started by the step, each with the name of its param. */
   readonly daemonConfig: readonly { readonly subject: string; readonly text: string }[];
 }
 
-/** Daemons that can be used, with a private folder for what passes between us and them. */
+/** Daemons that can be used, with a private folder for the files of the build. */
 export interface Builder extends AsyncDisposable {
   readonly pool: EnginePool;
-  /** For buildctl, which hands credentials to the daemon as it asks for them. */
+  /** For buildctl, which passes credentials to the daemon when the daemon asks for them. */
   readonly registries: RegistryFiles;
   readonly authTls: readonly AuthTlsContext[];
   readonly cache: LayerCache;
   readonly workspace: string;
 }
 
-/** Concourse gives each container an empty folder of the worker's disk here; layers on it can be overlays. */
+/**
+ * Parent folders for a daemon's state, best first. In each container Concourse mounts an empty folder of the
+ * worker's disk at /scratch, on which overlays can be mounted.
+ */
 const stateParents = ["/scratch", "/var/lib", "/tmp"];
 
 /**
- * Opens the way to BuildKit. Disposing ends a daemon that was started here, with all its processes and mounts,
- * and removes its state and the private folder.
- * @throws UserError when no build can work here
+ * Starts BuildKit or connects to it. Disposing ends a daemon that was started here, with all its processes and
+ * mounts, and removes its state and the private folder.
+ * @throws UserError if no build can work here
  */
 export async function openBuilder(options: BuilderOptions): Promise<Builder> {
   const { step, access, cache } = options;

@@ -2,7 +2,10 @@ import type { Environment } from "../host/step-context.ts";
 import type { RegistryFiles } from "../registry/registry-files.ts";
 import type { LayerCache } from "./plan/layer-cache.ts";
 
-/** The environment of `buildctl build`: the step's own, where its credentials are, and those of a layer cache. */
+/**
+ * The environment of `buildctl build`: the step's own variables, those that name the files with registry
+ * credentials, and the credentials of a layer cache.
+ */
 export function buildctlEnvironment(
   step: { readonly env: Environment },
   registries: Pick<RegistryFiles, "env">,
@@ -12,9 +15,9 @@ export function buildctlEnvironment(
 }
 
 /**
- * The environment of a buildkitd that the step starts. Every runc and git that it starts has the same variables.
- * @param cacheEnv where it finds the credentials of a layer cache
- * @param workspace for its temporary files: it leaves the sockets of ssh agents there
+ * The environment of a buildkitd that the step starts. Every runc and git that it starts inherits these variables.
+ * @param cacheEnv variables by which it finds the credentials of a layer cache
+ * @param workspace the folder for its temporary files, such as sockets of ssh agents, which it doesn't remove
  */
 export function daemonEnvironment(
   step: { readonly env: Environment },
@@ -24,5 +27,5 @@ export function daemonEnvironment(
   return { ...step.env, ...registries.env, ...cacheEnv, ...unlimitedLogs, TMPDIR: workspace };
 }
 
-/** BuildKit cuts a step's log at 2 MiB unless told otherwise, and an error stands at its end. */
+/** By default BuildKit cuts a step's log after 2 MiB, which would lose the error at its end. */
 const unlimitedLogs = { BUILDKIT_STEP_LOG_MAX_SIZE: "-1", BUILDKIT_STEP_LOG_MAX_SPEED: "-1" };

@@ -9,9 +9,9 @@ import { isMountsFolder } from "./cache-mounts/place.ts";
 import { defaultMounts, type LayerCache, localFolder, noLayerCache } from "./plan/layer-cache.ts";
 
 /**
- * A layer cache in a folder that is kept from one run to the next. It holds layers as blobs, not a daemon's state:
- * such a folder may be an overlayfs the next time (Concourse's caches are), on which no overlay can be mounted and
- * where the whiteouts in a state's snapshots would be taken for that filesystem's own.
+ * A layer cache in a folder that is kept from one run to the next. It contains layers as blobs, not a daemon's
+ * state, because the folder may be on an overlayfs in the next run (Concourse's caches are). No overlay can be
+ * mounted on an overlayfs, and it would interpret the whiteouts in the state's snapshots as its own.
  */
 export function folderCache(directory: string): LayerCache {
   return {
@@ -23,12 +23,12 @@ export function folderCache(directory: string): LayerCache {
 }
 
 /**
- * Removes from a kept cache what the build that has just ended did not use: BuildKit adds to its folders, and never
- * takes away.
+ * Removes from a kept cache everything that the build that has just ended did not use. BuildKit adds to its folders
+ * and never removes anything.
  * @param targets of the build, the main one as an empty string
  */
 export async function dropUnused(directory: string, targets: readonly string[]): Promise<void> {
-  // What can't be read is of no use, and a build that is done doesn't fail for it.
+  // A cache that can't be read is useless and is removed. Such errors must not fail a finished build.
   const names = await readdir(directory).catch((): string[] => []);
   const used = new Set(
     targets.map((target) => basename(localFolder(directory, { target, platform: undefined }))),
@@ -65,13 +65,13 @@ async function blobsOf(folder: string): Promise<Digest[]> {
   return found;
 }
 
-/** What the oci-build task has in its cache folder: the export of a layer cache, straight in it. */
+/** The files of the oci-build task in its cache folder: the export of a layer cache, directly in that folder. */
 const foreignNames = ["blobs", "index.json", "ingest", "oci-layout", "cache.lock"];
 const cacheConfigType = "application/vnd.buildkit.cacheconfig.v0";
 
 /**
- * Removes the layer cache that the oci-build task has left in a folder: it would take room for ever, and be part of a
- * context that the folder lies in. What isn't such a cache stays.
+ * Removes the layer cache that the oci-build task has left in a folder. It would occupy disk space forever, and
+ * would be part of any context that contains the folder. Anything else in the folder stays.
  */
 export async function dropForeignCache(folder: string, log: Pick<Log, "line">): Promise<void> {
   if (!(await isForeignCache(folder).catch(() => false))) return;
@@ -83,7 +83,7 @@ async function isForeignCache(folder: string): Promise<boolean> {
   const { manifests } = parseDocument(Index, await readSmall(join(folder, "index.json")), folder);
   const [first] = manifests;
   if (first === undefined) return false;
-  // An index whose last entry is the cache's config, or a manifest with it.
+  // Either an index whose last entry is the cache's config, or a manifest whose config it is.
   return (await readSmall(join(folder, blobPath(first.digest)))).includes(cacheConfigType);
 }
 

@@ -2,15 +2,15 @@ import { UserError } from "../../host/errors.ts";
 import { familiarName, parseReference } from "../../image/reference.ts";
 
 /**
- * The name by which BuildKit looks for a named context (dockerui, `namedContext`), of a name as `FROM` has it:
+ * BuildKit's key for a named context (dockerui, `namedContext`), from the name that `FROM` uses: the key of
  * `docker.io/library/alpine:latest` is `alpine`.
- * @throws UserError when `FROM` can't have such a name
+ * @throws UserError if `FROM` can't use such a name
  */
 export function namedContextKey(name: string): string {
   return familiarName(parseReference(name, `contexts.${name.slice(0, 200)}`));
 }
 
-/** Pure. @throws UserError when two names are one */
+/** Pure. @throws UserError if two names have the same key in BuildKit */
 export function checkContextNames(names: readonly string[]): void {
   const seen = new Map<string, string>();
   for (const name of names) {

@@ -1,13 +1,13 @@
 import { lstat, readFile, readlink } from "node:fs/promises";
 import { dirname, join, normalize, resolve, sep } from "node:path";
 
-/** As many as Linux follows (path_resolution(7)). */
+/** The number of symlinks that Linux follows (path_resolution(7)). */
 const linkLimit = 40;
 
 /**
- * Whether a path of a task may be used: what its author wrote may lead anywhere, but a link in an input, which is
- * someone else's, only to another input. Of what is mounted, that is everything but the system's own.
- * @param wanted an absolute path that is there
+ * Whether a task may use a path. A path that its author wrote may lead anywhere. A symlink inside an input was made
+ * by others, so it may only lead to an input. Inputs are the task's folder and all mounts except the system's own.
+ * @param wanted an absolute path that exists
  * @param root the task's folder, a real path
  */
 export async function staysAmongInputs(wanted: string, root: string): Promise<boolean> {
@@ -17,7 +17,7 @@ export async function staysAmongInputs(wanted: string, root: string): Promise<bo
   return isInput(real) || !passed.some((link) => isInput(dirname(link)));
 }
 
-/** The real path, and the places of the links on the way to it. */
+/** Returns the real path, and the paths of the symlinks on the way to it. */
 async function follow(path: string): Promise<{ readonly real: string; readonly passed: readonly string[] }> {
   const passed: string[] = [];
   let waiting = normalize(path).split(sep).filter(Boolean);
@@ -33,7 +33,7 @@ async function follow(path: string): Promise<{ readonly real: string; readonly p
     }
     passed.push(next);
     if (passed.length > linkLimit) return { real: next, passed };
-    // What is beneath the link's target is looked at from the top once more.
+    // The target may contain symlinks itself, so it is followed from the root.
     const target = resolve(real, await readlink(next));
     real = "/";
     waiting = [...target.split(sep).filter(Boolean), ...rest];
@@ -46,7 +46,7 @@ interface Mount {
   readonly type: string;
 }
 
-/** The lines of proc(5)'s mountinfo, in which blanks and backslashes are octal. */
+/** Parses proc(5)'s mountinfo, in which blanks and backslashes are octal escapes. */
 function parseMounts(text: string): readonly Mount[] {
   return text.split("\n").flatMap((line) => {
     const [, point, type] = /^\S+ \S+ \S+ \S+ (\S+) .* - (\S+) /.exec(line) ?? [];
@@ -58,7 +58,7 @@ function parseMounts(text: string): readonly Mount[] {
   });
 }
 
-/** The one with the longest path counts, and of those the last. */
+/** The mount that a path is on: the one with the longest mount point, and the last of those with the same one. */
 function mountOf(path: string, mounts: readonly Mount[]): Mount | undefined {
   return mounts
     .filter(({ point }) => isWithin(path, point))
@@ -68,7 +68,7 @@ function mountOf(path: string, mounts: readonly Mount[]): Mount | undefined {
     );
 }
 
-/** Folders that hold no input, whatever is mounted there: the kernel's, and the step's own. */
+/** Folders that never hold an input, whatever is mounted there: the kernel's, and the step's own. */
 const systemFolders = ["/proc", "/sys", "/dev", "/etc", "/run", "/scratch", "/opt/resource"];
 const systemTypes = /^(proc|sysfs|devtmpfs|devpts|mqueue|cgroup2?|securityfs|debugfs|tracefs|bpf|pstore)$/;
 

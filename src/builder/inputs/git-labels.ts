@@ -6,7 +6,7 @@ import type { Strings } from "../plan/build-options.ts";
 import type { InputFolder } from "./input-folder.ts";
 import type { ContextInput } from "./inputs.ts";
 
-/** Bytes of a commit with its message. */
+/** Bytes of a commit object, including its message. */
 const commitLimit = 1024 * 1024;
 
 export interface GitLabels {
@@ -17,9 +17,10 @@ export interface GitLabels {
 }
 
 /**
- * The labels that say where an image comes from (OCI image-spec, annotations.md#pre-defined-annotation-keys), from the
- * git checkout that the context lies in. They only depend on the commit, so that two builds of it are one image.
- * @throws UserError when the context is no checkout
+ * Labels for where an image comes from (OCI image-spec, annotations.md#pre-defined-annotation-keys), read from the
+ * git checkout that contains the context. They don't depend on the time of the build, so two builds of one commit
+ * give the same image.
+ * @throws UserError if the context isn't in a checkout
  */
 export async function gitLabels(
   { context, folder, version }: GitLabels,
@@ -48,7 +49,10 @@ export async function gitLabels(
 
 type RunGit = (args: readonly string[]) => Promise<string | undefined>;
 
-/** A way to ask about the checkout that a folder lies in, which itself lies in the put's folder. */
+/**
+ * Returns a function that runs git in the checkout that contains `path`. The checkout must be inside the step's
+ * folder.
+ */
 async function checkoutAt(
   path: string,
   folder: InputFolder,
@@ -56,7 +60,8 @@ async function checkoutAt(
 ): Promise<RunGit> {
   const bounds = await realpath(folder.path);
   const run: RunGit = async (args) => {
-    // Only commands that read objects and names: what a repository's configuration could have others run isn't asked for.
+    // Only commands that read objects, names and settings are run: other commands could start programs that the
+    // repository's configuration names.
     const { exitCode, stdout } = await startChild(
       {
         env: {
@@ -72,7 +77,7 @@ async function checkoutAt(
         signal,
       },
       "git",
-      // Concourse's inputs belong to whoever fetched them.
+      // Concourse's inputs may belong to another user, and git refuses such repositories by default.
       ["-c", "safe.directory=*", "-C", path, ...args],
       { reject: false, maxBuffer: commitLimit },
     );
@@ -100,7 +105,7 @@ function publicUrl(origin: string): string | undefined {
     for (const part of ["username", "password", "search", "hash"] as const) url[part] = "";
     return url.href;
   }
-  // scp's form: user@host:path.
+  // The scp-like form: user@host:path.
   const [, host, path] = /^(?:[^@/\s]+@)?([^:/\s]+):(\S+)$/.exec(origin) ?? [];
   return host === undefined || path === undefined ? undefined : `ssh://${host}/${path.replace(/^\//, "")}`;
 }

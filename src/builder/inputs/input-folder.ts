@@ -5,7 +5,7 @@ import { errorCode, UserError } from "../../host/errors.ts";
 import { staysAmongInputs } from "./follow-links.ts";
 
 /**
- * The folder that a step's inputs lie in. A put may name nothing outside it; a task may name any path, since its config
+ * The folder with a step's inputs. A put can't use paths outside it. A task can use any path, because its config
  * can mount inputs anywhere (`inputs: [{name: certs, path: /var/certs}]`).
  */
 export interface InputFolder {
@@ -15,7 +15,7 @@ export interface InputFolder {
 
 type Expected = "file" | "folder" | "file or folder";
 
-/** What the system says of a path that can't be followed (path_resolution(7)). */
+/** System errors for a path that can't be followed (path_resolution(7)). */
 const unusable: ReadonlyMap<string, string> = new Map([
   ["ELOOP", "is a loop of symlinks"],
   ["ENAMETOOLONG", "is longer than a path can be"],
@@ -23,9 +23,9 @@ const unusable: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * The real, absolute path of an input path, with symlinks followed and checked.
+ * Returns the real, absolute path of an input, with symlinks followed and checked.
  * @param subject names the param in errors: `context`, `secrets.npmrc`
- * @throws UserError when the path is missing, of the wrong type, or leads out of the folder
+ * @throws UserError if the path is missing, has the wrong type, or leads out of the folder
  */
 export async function resolveInput(
   folder: InputFolder,
@@ -73,8 +73,9 @@ export async function resolveInput(
 }
 
 /**
- * Reads a small text file among the inputs, whose text ends up in names and arguments. A byte order mark is left out. `limit` in bytes.
- * @throws UserError as {@link resolveInput}, and for what is too large, no UTF-8 or no text
+ * Reads a small text file of the inputs, for use in names and arguments. A byte order mark is removed.
+ * @param limit in bytes
+ * @throws UserError as {@link resolveInput}, and if the file is too large, not UTF-8, or contains a NUL
  */
 export async function readInputText(
   folder: InputFolder,
@@ -90,11 +91,15 @@ export async function readInputText(
       : `it ${bytes.includes(0) ? "holds a NUL character" : "is not UTF-8"}`;
     throw new UserError(`${subject}: ${JSON.stringify(path)} is no text: ${why}`);
   }
-  // Editors of Windows put a byte order mark before the text.
+  // Windows editors put a byte order mark before the text.
   return bytes.toString("utf8").replace(/^\uFEFF/, "");
 }
 
-/** Reads a small file among the inputs. `limit` in bytes. @throws UserError as {@link resolveInput}, and for what is too large */
+/**
+ * Reads a small file of the inputs.
+ * @param limit in bytes
+ * @throws UserError as {@link resolveInput}, and if the file is too large
+ */
 export async function readInputFile(
   folder: InputFolder,
   path: string,

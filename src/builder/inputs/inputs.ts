@@ -2,12 +2,12 @@ import type { Digest } from "../../image/digest.ts";
 import type { Strings } from "../plan/build-options.ts";
 
 /**
- * What a build's options name, found, read and checked: every path is absolute and real, every text is in
- * memory. From here on planning needs no disk.
+ * The files and texts that a build's options name, found, read and checked. Every path is absolute and real, every
+ * text is in memory, so that planning needs no disk access.
  */
 export interface Inputs {
   readonly context: ContextInput;
-  /** Undefined: the Dockerfile lies in the git context. */
+  /** Undefined if the Dockerfile is in the git context. */
   readonly dockerfile: DockerfileInput | undefined;
   /** Name of the Dockerfile inside a git context. */
   readonly gitDockerfile: string | undefined;
@@ -27,7 +27,7 @@ export type ContextInput =
   | { readonly kind: "git"; readonly url: string };
 
 export interface DockerfileInput {
-  /** Folder and file name, as BuildKit's `dockerfile` local and `filename` option take them. */
+  /** Folder and file name, for BuildKit's `dockerfile` local and `filename` option. */
   readonly folder: string;
   readonly name: string;
   /** As the params name it, for messages. */
@@ -35,7 +35,7 @@ export interface DockerfileInput {
   readonly text: string;
 }
 
-/** An image on the disk: a folder with `blobs/`, and the manifest or index in it. */
+/** An image on the disk: a folder with `blobs/`, and the digest of the manifest or index in it. */
 export interface LayoutInput {
   readonly name: string;
   readonly layout: string;
@@ -45,5 +45,5 @@ export interface LayoutInput {
 export type NamedContext =
   | { readonly kind: "folder"; readonly name: string; readonly path: string }
   | ({ readonly kind: "layout" } & LayoutInput)
-  /** `docker-image://…`, a git or an http(s) URL: BuildKit fetches it. */
+  /** A URL that BuildKit fetches: `docker-image://…`, git or http(s). */
   | { readonly kind: "remote"; readonly name: string; readonly url: string };

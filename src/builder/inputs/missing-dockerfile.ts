@@ -12,13 +12,16 @@ export interface MissingDockerfile {
   readonly contextFolder: string;
 }
 
-/** What to say of a Dockerfile that isn't where it is looked for, by what is there instead; undefined for nothing more than that. */
+/**
+ * The error for a Dockerfile that isn't where it was looked for, with advice from the files that are there. Returns
+ * undefined if there is no such advice.
+ */
 export async function adviseOnDockerfile(missing: MissingDockerfile): Promise<UserError | undefined> {
   const { folder, context, dockerfile, contextFolder } = missing;
   const isTask = folder.kind === "task";
   const [dockerfileParam, contextParam] = isTask ? ["DOCKERFILE", "CONTEXT"] : ["dockerfile", "context"];
   if (dockerfile !== undefined) {
-    // The usual slip: a path from the context on, as other tools want it.
+    // The usual mistake: a path relative to the context, as other tools expect it.
     const inContext = join(contextFolder, dockerfile);
     if (dockerfile.startsWith("/") || !(await isThere(inContext))) return undefined;
     const path = join(context, dockerfile);

@@ -5,7 +5,7 @@ import type { Strings } from "../plan/build-options.ts";
 import { type ParsedYaml, parseYamlPairs } from "./yaml-pairs.ts";
 
 export interface PairsFile {
-  /** As the params name it. Its end tells YAML and JSON from lines. */
+  /** As the params name it. Its extension distinguishes YAML and JSON from lines. */
   readonly path: string;
   /** The param that names the file. */
   readonly subject: string;
@@ -14,11 +14,12 @@ export interface PairsFile {
 }
 
 /**
- * Reads `build_args_file` and `labels_file`: one `name=value` a line (empty lines and lines that begin with `#` are
- * passed over, and the last of equal names counts), or one YAML map of names to scalars, when the file's name ends in
- * `.yml`, `.yaml` or `.json` or its text is a JSON object. Numbers and booleans keep the text they have in the file; an
- * empty value is "", an alias is what it stands for, and of several documents the first counts, as in the oci-build
- * task.
+ * Reads `build_args_file` and `labels_file`. The file is a YAML map of names to scalars if its name ends in `.yml`,
+ * `.yaml` or `.json`, or if its text is a JSON object. Any other file has one `name=value` per line: empty lines
+ * and lines that begin with `#` are skipped, and the last of equal names counts.
+ *
+ * As in the oci-build task, YAML numbers and booleans keep the text they have in the file, an empty value is "", an
+ * alias stands for its anchor's value, and only the first of several documents counts.
  * @throws UserError naming the line; values are never shown
  */
 export async function parsePairs(text: string, file: PairsFile): Promise<Strings> {
@@ -73,7 +74,7 @@ function notYaml(file: PairsFile, line: number): UserError {
   );
 }
 
-/** @throws UserError for a name that no Dockerfile could ask for, and that is a slip */
+/** @throws UserError for a name that must be a mistake, because no Dockerfile could use it */
 function checkName(name: string, line: number, file: PairsFile): void {
   const what = file.kind === "labels" ? "label" : "build arg";
   if (name === "" || name.includes("="))
@@ -90,7 +91,7 @@ function refusedLine(file: PairsFile, line: number, why: string): UserError {
   return new UserError(`${file.subject}: ${file.path} line ${line}: ${why}`);
 }
 
-/** The docker-image resource's files are JSON whatever their name. */
+/** The docker-image resource's files are JSON, whatever their name. */
 function isJsonObject(text: string): boolean {
   if (!/^\s*\{/.test(text)) return false;
   try {
@@ -101,10 +102,12 @@ function isJsonObject(text: string): boolean {
   }
 }
 
-/** Characters. What is smaller is parsed in less time than a thread takes to start. */
+/** Characters. A shorter text is parsed in less time than a thread takes to start. */
 const smallYaml = 32 * 1024;
 
-/** YAML of a mebibyte may take seconds, in which nobody else would hear of an abort: it is parsed beside. */
+/**
+ * Parses in a thread: a mebibyte of YAML may take seconds, during which the main thread couldn't react to an abort.
+ */
 async function parseInThread(text: string, signal: AbortSignal): Promise<ParsedYaml> {
   signal.throwIfAborted();
   const thread = new Worker(new URL("./yaml-thread.ts", import.meta.url), { workerData: text });

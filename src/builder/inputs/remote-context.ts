@@ -1,21 +1,27 @@
 import { UserError } from "../../host/errors.ts";
 import { parseReference } from "../../image/reference.ts";
 
-/** A context that BuildKit fetches. Its URL is an argument, a step's name and part of the provenance: it holds no secret. */
+/**
+ * A context that BuildKit fetches. Its URL must not hold a secret, because it is shown in arguments, step names and
+ * the provenance.
+ */
 export interface RemoteContext {
   readonly kind: "git" | "http" | "image";
   readonly url: string;
-  /** The user and password that were in the URL, as a secret under the name by which BuildKit looks for them. */
+  /** The URL's user and password, as a secret with the id that BuildKit looks for. */
   readonly login: Login | undefined;
 }
 
 export interface Login {
   readonly id: string;
-  /** An `Authorization` header. */
+  /** The value of an `Authorization` header. */
   readonly text: string;
 }
 
-/** What a git URL's query may say (BuildKit, frontend/dockerfile/dfgitutil/git_ref.go); all else it refuses. */
+/**
+ * The query parameters that BuildKit accepts in a git URL (BuildKit, frontend/dockerfile/dfgitutil/git_ref.go). It
+ * refuses all others.
+ */
 const gitQueries = [
   "ref",
   "tag",
@@ -30,9 +36,10 @@ const gitQueries = [
 ];
 
 /**
- * Reads a context that isn't among the inputs (Dockerfile reference, "remote context"); undefined when it is a path.
- * Pure.
- * @throws UserError, without a word of the text, for a URL that BuildKit doesn't know or that would show a secret
+ * Reads a context that isn't among the inputs (Dockerfile reference, "remote context"). Returns undefined if the
+ * text is a path. Pure.
+ * @throws UserError for a URL that BuildKit doesn't know or that would show a secret; the error doesn't quote
+ * secrets
  */
 export function readRemoteContext(text: string, subject: string): RemoteContext | undefined {
   if (/^git@[^/]+:/.test(text)) {
@@ -83,12 +90,13 @@ function webContext(scheme: "http" | "https", rest: string, subject: string): Re
   const [user = "", ...password] = authority.slice(0, at).split(":");
   const basic = [user, password.join(":")].map((part) => decoded(part, subject)).join(":");
   const header = `Basic ${Buffer.from(basic).toString("base64")}`;
-  // BuildKit: client/llb/source.go and source/git/source.go; source/http/source.go, where the port doesn't count.
+  // The ids are BuildKit's: client/llb/source.go and source/git/source.go for git; source/http/source.go, which
+  // ignores the port, for http.
   const id = kind === "git" ? `GIT_AUTH_HEADER.${host}` : `HTTP_AUTH_HEADER_${hostname(url)}`;
   return { kind, url, login: { id, text: header } };
 }
 
-/** As BuildKit has it: an IPv6 address without its brackets. */
+/** The host in BuildKit's form: an IPv6 address has no brackets. */
 function hostname(url: string): string {
   return new URL(url).hostname.replace(/^\[(.*)\]$/, "$1");
 }

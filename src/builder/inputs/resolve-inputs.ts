@@ -17,19 +17,19 @@ import { type BuildPlatforms, wantedPlatforms } from "./wanted-platforms.ts";
 export interface ResolveInputs {
   readonly options: BuildOptions;
   readonly folder: InputFolder;
-  /** A private folder for what has to become a file: inline secrets, keys, Dockerfiles, blobs of image tars. */
+  /** A private folder for files that have to be written: inline secrets, keys, Dockerfiles, blobs of image tars. */
   readonly workspace: string;
-  /** The platforms that image args and contexts have to serve. */
+  /** The platforms for which image args and contexts are needed. */
   readonly platforms: BuildPlatforms;
   /** The step's own environment, which `secrets: {id: {env: NAME}}` reads. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** A folder that is no part of the context, should it lie in there: a task's cache. */
+  /** A folder to leave out of the context if it is inside it: a task's cache. */
   readonly excluded: string | undefined;
   readonly log: Pick<Log, "line" | "warn">;
   readonly signal: AbortSignal;
 }
 
-/** BuildKit refuses larger secrets. */
+/** Bytes. BuildKit refuses larger secrets. */
 const secretLimit = 500 * 1024;
 /** Bytes. */
 const dockerfileLimit = 16 * 1024 * 1024;
@@ -73,7 +73,10 @@ export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
   };
 }
 
-/** BuildKit takes one login for each host; what the author gives under the same name stays as it is. */
+/**
+ * Writes logins as secrets. BuildKit takes only one login for each host.
+ * @throws UserError if two contexts have different logins for a host, or if the author's secrets already have one
+ */
 async function writeLogins(
   { options, workspace }: ResolveInputs,
   logins: readonly (Login | undefined)[],
@@ -143,8 +146,8 @@ async function findDockerfile(
   if (keptOut === undefined && !(await lstat(named)).isSymbolicLink()) {
     return { folder: dirname(file), name: basename(file), shown, text: content.toString("utf8") };
   }
-  // BuildKit follows a symlink only inside the folder it is sent, so a linked Dockerfile is sent from a folder of
-  // its own, with the ignore file that goes with the name the author gave.
+  // BuildKit follows a symlink only inside the folder that it is sent. So a linked Dockerfile is sent from a folder
+  // of its own, with the ignore file that belongs to the name the author gave.
   const ignore = await ignoreFile(folder, `${named}.dockerignore`, keptOut);
   return privateDockerfile(workspace, shown, content, ignore);
 }
@@ -152,7 +155,7 @@ async function findDockerfile(
 interface ExcludedFolder {
   /** The context's folder. */
   readonly context: string;
-  /** In it, with slashes. */
+  /** The path inside the context, with slashes. */
   readonly path: string;
 }
 
@@ -163,8 +166,8 @@ function excludedFolderOf(context: ContextInput, { excluded }: ResolveInputs): E
 }
 
 /**
- * The text of the ignore file that goes with a Dockerfile sent from a folder of its own.
- * @param own the one beside the Dockerfile, which counts before the context's
+ * The text of the ignore file for a Dockerfile that is sent from a folder of its own.
+ * @param own the ignore file beside the Dockerfile, which takes precedence over the context's
  */
 async function ignoreFile(
   folder: InputFolder,
@@ -174,11 +177,11 @@ async function ignoreFile(
   const given = own === undefined ? undefined : await readIgnored(folder, own);
   if (keptOut === undefined) return given;
   const common = given ?? (await readIgnored(folder, join(keptOut.context, ".dockerignore")));
-  // The last pattern that fits decides.
+  // The last matching pattern decides.
   return `${common ?? ""}\n/${keptOut.path}\n`;
 }
 
-/** A file that need not be there; one that is has to be a file of the inputs, like every other. */
+/** Reads an optional file. If it exists, it must be a file of the inputs, like every other. */
 async function readIgnored(folder: InputFolder, file: string): Promise<string | undefined> {
   const isThere = (await lstat(file).catch(noSuchFile)) !== undefined;
   if (!isThere) return undefined;
@@ -217,7 +220,7 @@ async function commitLabels(
   return gitLabels({ context, folder, version }, { env, signal });
 }
 
-/** The build args or labels of the params, over those of their file. */
+/** The build args or labels of the params, which override those of their file. */
 async function readPairs(
   { options, folder, signal }: ResolveInputs,
   kind: PairsFile["kind"],
@@ -248,7 +251,7 @@ async function openImage(
   { folder, workspace, log, signal }: ResolveInputs,
   image: { readonly name: string; readonly path: string; readonly platforms: readonly Platform[] },
 ): Promise<OpenedImage> {
-  // Most builds are given no image, and don't wait for what reads one.
+  // Loaded only when needed: most builds use no image of the inputs.
   const { openImageArg } = await import("../../image/reader/open-image.ts");
   return openImageArg({ ...image, root: await realpath(folder.path), workspace, log, signal });
 }
@@ -315,8 +318,8 @@ function secretTooLarge(subject: string, size: number): UserError {
 }
 
 /**
- * buildctl splits `--ssh` at commas, so a key file is handed over under a name of ours. BuildKit shows that name when it
- * can't use the key.
+ * Copies keys to files whose names are safe for buildctl, which splits `--ssh` at commas. BuildKit shows that name
+ * if it can't use the key.
  */
 async function sshKeys(
   { folder, workspace }: ResolveInputs,
@@ -333,7 +336,10 @@ async function sshKeys(
   return { id, paths: await Promise.all(paths) };
 }
 
-/** Inline secrets become files of mode 0600, since an argument list and an environment can be read by others. */
+/**
+ * Writes content to a file of mode 0600. Secrets are passed in files because others can read argument lists and
+ * environments.
+ */
 async function privateFile(
   workspace: string,
   purpose: string,

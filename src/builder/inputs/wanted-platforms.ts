@@ -3,17 +3,17 @@ import { formatExactPlatform, parsePlatform } from "../../image/platform.ts";
 import { namedContextKey } from "./context-names.ts";
 
 export interface BuildPlatforms {
-  /** What the image is built for; empty when the daemon decides, and it isn't known what it is. */
+  /** The platforms that the image is built for. Empty if the daemon decides and its platform isn't known. */
   readonly targets: readonly Platform[];
-  /** The daemon's own, where it is known. */
+  /** The daemon's own platform, if known. */
   readonly own: Platform | undefined;
 }
 
 /**
- * For which platforms a Dockerfile needs an image that it is given: those of the build, unless
- * `FROM --platform=$BUILDPLATFORM` says another (Dockerfile reference, "FROM").
- * @param dockerfile undefined when it isn't here to be looked at
- * @param image `$base_image` for a build arg, `base` for a named context, as `namedContextKey` has it
+ * The platforms for which a Dockerfile needs an image of the inputs: those of the build, unless its `FROM` has
+ * another, such as `FROM --platform=$BUILDPLATFORM` (Dockerfile reference, "FROM").
+ * @param dockerfile undefined if its text isn't available here
+ * @param image `$base_image` for a build arg, `base` for a named context (by its `namedContextKey`)
  */
 export function wantedPlatforms(
   dockerfile: string | undefined,
@@ -29,13 +29,13 @@ export function wantedPlatforms(
   const wanted = froms.flatMap(([, platform]) => {
     if (platform === undefined || /^\$\{?TARGETPLATFORM\}?$/.test(platform)) return targets;
     if (/^\$\{?BUILDPLATFORM\}?$/.test(platform)) return own ?? [];
-    // What is made of other args, or is an operating system alone, isn't worked out here: BuildKit has the last word.
+    // A platform that contains other args, or is only an operating system, isn't resolved here: BuildKit decides.
     return platformOf(platform) ?? [];
   });
   return [...new Map(wanted.map((platform) => [formatExactPlatform(platform), platform])).values()];
 }
 
-/** What FROM names, as `image` has it. */
+/** What FROM names, in the same form as `image`. */
 function imageOf(from: string): string {
   if (from.startsWith("$")) return from.replace(/^\$\{(\w+).*$/, "$$$1");
   try {

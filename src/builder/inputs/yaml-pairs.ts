@@ -1,6 +1,6 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Scalar } from "yaml";
 
-/** What a text is as a YAML map of names to scalars. Plain data, so that a thread can answer it. */
+/** The result of parsing a text as a YAML map of names to scalars. Plain data, so that a thread can post it. */
 export type ParsedYaml =
   | { readonly kind: "pairs"; readonly pairs: readonly YamlPair[] }
   | { readonly kind: "refused"; readonly line: number | undefined; readonly why: string };
@@ -11,10 +11,10 @@ export interface YamlPair {
   readonly line: number;
 }
 
-/** Parses the first document of a YAML (or JSON) text. Names may be there twice. Pure, in linear time. */
+/** Parses the first document of a YAML (or JSON) text. Names may occur twice. Pure, in linear time. */
 export function parseYamlPairs(text: string): ParsedYaml {
   const lines = new LineCounter();
-  // The library looks for equal keys in quadratic time.
+  // `uniqueKeys` is off because the library compares keys in quadratic time.
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
   const lineOf = (offset: number | undefined) => (offset === undefined ? 1 : lines.linePos(offset).line);
   const refused = (offset: number | undefined, why: string): ParsedYaml => ({
@@ -53,7 +53,7 @@ export function parseYamlPairs(text: string): ParsedYaml {
   return { kind: "pairs", pairs };
 }
 
-/** The scalars with an anchor so far. The library would look through the whole document for each alias. */
+/** The scalars with an anchor so far. The library would search the whole document for each alias. */
 type Anchors = Map<string, Scalar>;
 
 function scalarText(node: unknown, anchors: Anchors): string | undefined {

@@ -2,15 +2,15 @@ import type { Inputs } from "../inputs/inputs.ts";
 import type { BuildOptions } from "./build-options.ts";
 import { parserDirective } from "./parser-directives.ts";
 
-/** The build arg by which BuildKit is told how to check a Dockerfile. */
+/** The build arg that tells BuildKit how to check a Dockerfile. */
 export const checkArg = "BUILDKIT_DOCKERFILE_CHECK";
 
-/** BuildKit calls `FROM ${base}` a fault where `ARG base` has no default; an image arg needs none. */
+/** BuildKit's check that objects to `FROM ${base}` if `ARG base` has no default. An image arg needs no default. */
 const imageArgRule = "InvalidDefaultArgInFrom";
 
 /**
- * The value of {@link checkArg} for a build, undefined when the Dockerfile's own `# check=` is to count. The arg takes
- * that directive's place, so what the directive skips is said once more. Pure.
+ * The value of {@link checkArg} for a build. Undefined if the Dockerfile's own `# check=` applies. The arg replaces
+ * that directive, so the value repeats what the directive skips. Pure.
  */
 export function buildChecks(
   { failOnWarnings }: Pick<BuildOptions, "failOnWarnings">,
@@ -26,15 +26,15 @@ export function buildChecks(
   const rules = takesImageArg && !skipped.includes("all") ? [...skipped, imageArgRule] : skipped;
   return [
     ...(rules.length === 0 ? [] : [`skip=${rules.join(",")}`]),
-    // What BuildKit doesn't know, it refuses.
+    // Unknown parts are kept, so that BuildKit refuses them.
     ...parts.filter((part) => !/^\s*(skip|error)\s*=/.test(part)),
     ...(failOnWarnings || isError ? ["error=true"] : []),
   ].join(";");
 }
 
-/** Whether a FROM is made of this arg. */
+/** Whether a FROM uses this arg. */
 function takesInFrom(text: string | undefined, name: string): boolean {
-  // A Dockerfile in a git repository can't be looked at here.
+  // The text of a Dockerfile in a git repository isn't available here.
   if (text === undefined) return true;
   const froms = text.matchAll(/^[ \t]*FROM[ \t].*\$\{?(\w+)/gim);
   return Array.from(froms).some(([, arg]) => arg === name);

@@ -2,8 +2,8 @@ import type { Platform } from "../../image/descriptor.ts";
 import type { TargetName } from "../../image/target-name.ts";
 
 /**
- * What a build is asked to do, as a put's params or a task's environment say it, after parsing: one field for
- * each param. Paths are relative to the inputs' folder and not yet looked at.
+ * The parsed options of a build, from a put's params or a task's environment: one field for each param that the
+ * build itself reads. Paths are relative to the inputs' folder and have not been checked yet.
  */
 export interface BuildOptions {
   /** A folder, or a git URL. */
@@ -17,9 +17,9 @@ export interface BuildOptions {
   /** Whether Concourse's variables in build args, labels and annotations are replaced. */
   readonly expand: boolean;
   readonly labelsFile: string | undefined;
-  /** Labels of the commit that the context is a checkout of. */
+  /** Whether to add labels from the commit that the context is a checkout of. */
   readonly gitLabels: boolean;
-  /** Of the image, as it is tagged. */
+  /** The version that the image is tagged with. */
   readonly version: string | undefined;
   readonly target: string | undefined;
   readonly targetFile: string | undefined;
@@ -28,7 +28,7 @@ export interface BuildOptions {
   readonly imageArgs: Strings;
   /** Context name → folder, image layout, `docker-image://` reference or git URL. */
   readonly contexts: Strings;
-  /** Empty: the daemon's own. */
+  /** Empty for the daemon's own platform. */
   readonly platforms: readonly Platform[];
   readonly secrets: Readonly<Record<string, SecretSource>>;
   readonly ssh: Readonly<Record<string, readonly SshSource[]>>;
@@ -37,7 +37,7 @@ export interface BuildOptions {
   readonly registryMirrors: readonly string[];
   /** TOML, merged into the local daemon's configuration. */
   readonly buildkitExtraConfig: string | undefined;
-  /** All steps, or those of the named stages. */
+  /** Ignore the cache for all steps, or for those of the named stages. */
   readonly noCache: boolean | readonly string[];
   readonly pull: boolean;
   readonly network: "default" | "none" | "host";

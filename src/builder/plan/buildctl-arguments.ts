@@ -5,21 +5,22 @@ import type { Solve } from "./plan.ts";
 
 export interface SolveRun {
   readonly solve: Solve;
-  /** Undefined: nothing is exported. */
+  /** Undefined if nothing is exported. */
   readonly exporter: Exporter | undefined;
-  /** buildctl writes `containerimage.descriptor` and its like there. */
+  /** The file to which buildctl writes `containerimage.descriptor` and other metadata. */
   readonly metadataFile: string;
   /** Cache imports and exports, each as the attributes of one `--import-cache` or `--export-cache`. */
   readonly importCaches: readonly (readonly (readonly [string, string])[])[];
   readonly exportCaches: readonly (readonly (readonly [string, string])[])[];
-  /** `--registry-auth-tlscontext` records: hosts whose token servers the client meets by their own CA. */
+  /** `--registry-auth-tlscontext` records: hosts whose token servers the client verifies with a CA of their own. */
   readonly authTls: readonly (readonly (readonly [string, string])[])[];
 }
 
 /**
- * The arguments of `buildctl build` for one solve. Pure; secrets are files, so none of their text is here.
+ * The arguments of `buildctl build` for one solve. Secrets are passed as files, so the arguments don't contain
+ * their text. Pure.
  *
- * A flag and its value are two arguments, since buildctl trims white space off `--flag=value` (urfave/cli v3).
+ * A flag and its value are two arguments, because buildctl trims white space off `--flag=value` (urfave/cli v3).
  */
 export function buildctlArguments(run: SolveRun): string[] {
   const { solve } = run;

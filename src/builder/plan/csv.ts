@@ -1,6 +1,7 @@
 /**
- * One CSV record (RFC 4180), as buildctl reads `--output`, `--secret`, `--ssh`, `--import-cache` and
- * `--export-cache`: a field with a comma, a quote or a line break is quoted, so that a value can't add a field.
+ * One CSV record (RFC 4180), as buildctl reads `--output`, `--secret`, `--import-cache`, `--export-cache` and
+ * `--registry-auth-tlscontext`. A field with a comma, a quote, a line break or outer white space is quoted, so that
+ * a value can't add a field.
  */
 function csvRecord(fields: readonly string[]): string {
   return fields

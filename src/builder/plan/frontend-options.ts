@@ -6,7 +6,7 @@ import type { BuildOptions } from "./build-options.ts";
 import { replacedFrontend } from "./frontend.ts";
 import { contextFolderName, type LocalImage } from "./local-images.ts";
 
-/** Platforms as the frontend takes them, separated by commas. */
+/** Platforms in the frontend's form, separated by commas. */
 export function platformList(platforms: readonly Platform[]): string {
   return platforms.map(formatExactPlatform).join(",");
 }
@@ -16,7 +16,7 @@ export type FrontendOptions = readonly (readonly [string, string])[];
 
 /**
  * The frontend options (`--opt`) that all targets of a build share. Of two entries with one name the later wins, so
- * what the params say comes after what files of the inputs say. Pure.
+ * the params' options come after those from files of the inputs. Pure.
  */
 export function frontendOptions(
   options: BuildOptions,
@@ -58,12 +58,13 @@ function sources(inputs: Inputs, images: readonly LocalImage[]): FrontendOptions
     ...Object.entries(inputs.buildArgs).map(([name, value]) => [`build-arg:${name}`, value] as const),
     ...Object.entries(inputs.labels).map(([name, value]) => [`label:${name}`, value] as const),
     ...(inputs.context.kind === "git" ? [["context", inputs.context.url] as const] : []),
-    // With a git context BuildKit looks for the Dockerfile in it, unless this key names a local folder.
+    // With a git context BuildKit looks for the Dockerfile in it, unless this option names a local folder.
     ...(inputs.context.kind === "git" && inputs.dockerfile !== undefined
       ? [["dockerfilekey", "dockerfile"] as const]
       : []),
     ...filename(inputs),
-    // BuildKit asks for no other frontend where this says what asked for it (frontend/dockerfile/builder/build.go).
+    // With `cmdline` BuildKit doesn't load the frontend that the Dockerfile names
+    // (frontend/dockerfile/builder/build.go).
     ...(replaced === undefined ? [] : [["cmdline", replaced] as const]),
     ...images.flatMap(({ buildArg, context, id, digest }) => [
       ...(buildArg === undefined ? [] : [[`build-arg:${buildArg}`, context] as const]),

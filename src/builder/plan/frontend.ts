@@ -1,13 +1,14 @@
 import type { Inputs } from "../inputs/inputs.ts";
 import { parserDirective } from "./parser-directives.ts";
 
-/** Docker's frontend for Dockerfiles before 1.5, the first that reads `oci-layout://` (its release notes). */
+/** Docker's Dockerfile frontend before 1.5, the first version that reads `oci-layout://` (its release notes). */
 const oldFrontend =
   /(?:^|\/)docker\/dockerfile(?:-upstream)?:1\.[0-4](?:\.\d+)?(?:-[a-z]+)?(?:@sha256:[0-9a-f]{64})?$/;
 
 /**
- * The frontend that the Dockerfile asks for, when it is too old for images of the inputs: BuildKit's own, which reads
- * whatever that one does, takes its place. Undefined when the Dockerfile's frontend is used. Pure.
+ * The frontend that the Dockerfile asks for, if it is too old to read images of the inputs. BuildKit's own
+ * frontend, which can read everything that the old one can, is then used instead. Undefined if the Dockerfile's
+ * frontend is used. Pure.
  */
 export function replacedFrontend({
   buildArgs,

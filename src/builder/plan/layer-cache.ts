@@ -3,22 +3,24 @@ import type { Reference, Repository } from "../../image/reference.ts";
 /** BuildKit's kinds of layer cache (BuildKit, README.md, "Export cache"). */
 export type CacheType = "registry" | "s3" | "azblob" | "gha" | "local";
 
-/** One place of a layer cache. */
+/** One place where a layer cache is stored. */
 export interface CacheLocation {
   readonly type: CacheType;
-  /** As BuildKit names them, without those that hold secrets. `ref` for a registry, `directory` for `local`. */
+  /**
+   * Attributes by BuildKit's names, without those that hold secrets: `ref` for a registry, `directory` for `local`.
+   */
   readonly attributes: Readonly<Record<string, string>>;
-  /** What `ref` names, of a registry's. */
+  /** The parsed `ref`, for a registry. */
   readonly reference?: Reference | undefined;
   /** `max` keeps the steps of all stages, `min` those of the result. */
   readonly mode: "min" | "max";
-  /** Whether this build's steps are added to it; they are always looked for in it. */
+  /** Whether this build's steps are added to the cache. Steps are looked up in it in any case. */
   readonly export: boolean;
-  /** What becomes of the content of `RUN --mount=type=cache`, if it is kept there too. */
+  /** Settings for the content of `RUN --mount=type=cache`. Undefined if it isn't kept in this location. */
   readonly mounts?: MountSettings | undefined;
 }
 
-/** Which builds use the cache mounts that a cache keeps, and how much it keeps. */
+/** Whether a build restores and saves the cache mounts kept with a layer cache, and how much is kept. */
 export interface MountSettings {
   readonly restore: boolean;
   readonly save: boolean;
@@ -30,19 +32,19 @@ export const defaultMounts: MountSettings = { restore: true, save: true, limit: 
 
 export interface LayerCache {
   readonly locations: readonly CacheLocation[];
-  /** For a daemon of our own: credentials that BuildKit takes from its environment. */
+  /** For a daemon started by the step: credentials that BuildKit reads from its environment. */
   readonly ownDaemonEnv: Readonly<Record<string, string>>;
-  /** For buildctl: credentials that it takes from its environment and hands to the daemon. */
+  /** For buildctl: credentials that it reads from its environment and passes to the daemon. */
   readonly buildctlEnv: Readonly<Record<string, string>>;
 }
 
 export const noLayerCache: LayerCache = { locations: [], ownDaemonEnv: {}, buildctlEnv: {} };
 
-/** Whose steps: solves that run at the same time must not write to the same place. */
+/** The solve whose steps a cache holds. Solves that run at the same time must not write to the same place. */
 export interface CacheScope {
   /** Empty for the main target. */
   readonly target: string;
-  /** Where each platform is a solve of its own. */
+  /** The platform, if each platform is a separate solve. */
   readonly platform: string | undefined;
 }
 
@@ -54,7 +56,7 @@ export function cacheAttributes(
   scope: CacheScope,
 ): { readonly imports: readonly AttributePairs[]; readonly exports: readonly AttributePairs[] } {
   const own = suffix(scope);
-  // Stages that targets share are found in the main one's cache too.
+  // Stages that targets share may be in the main target's cache too.
   const looked = own === "" ? [""] : [own, ""];
   return {
     imports: locations.flatMap((location) => looked.map((name) => importing(location, name))),
@@ -63,14 +65,14 @@ export function cacheAttributes(
 }
 
 /**
- * The attributes by which a location keeps something beside the layers of targets. Pure.
- * @param name begins with a dot, so that it's no target's
+ * The attributes for keeping something in a location beside the layers of targets. Pure.
+ * @param name begins with a dot, so that it can't be that of a target
  */
 export function besideAttributes(
   location: CacheLocation,
   name: string,
 ): { readonly imports: AttributePairs; readonly exports: AttributePairs } {
-  // Other kinds of cache take no compression.
+  // The other kinds of cache have no such attribute.
   const isOurs = location.type === "registry" || location.type === "local";
   const attributes = isOurs ? { ...location.attributes, compression: "zstd" } : location.attributes;
   return {
@@ -80,7 +82,8 @@ export function besideAttributes(
 }
 
 /**
- * Which tags of a repository the layer cache is kept under: those of all scopes, and what is beside them. Pure.
+ * Returns a test for the tags under which a repository keeps the layer cache: the tags of the given scopes, and
+ * those of data kept beside them. Pure.
  * @param scopes of the builds in question
  */
 export function cacheTagsIn(
@@ -100,7 +103,7 @@ export function localFolder(directory: string, scope: CacheScope): string {
   return `${directory}/cache${suffix(scope)}`;
 }
 
-/** `-test-linux-arm64`: what sets the scope's cache apart, of characters that a tag may have. */
+/** The suffix of a scope's cache, in characters that a tag may have: `-test-linux-arm64`. */
 function suffix({ target, platform }: CacheScope): string {
   return [target, platform]
     .filter((part) => part !== undefined && part !== "")
@@ -122,9 +125,9 @@ function exporting({ type, attributes, mode }: CacheLocation, name: string): Att
     ["type", type],
     ...(type === "local" ? toFolder(attributes, name) : scoped(type, attributes, name)),
     ["mode", mode],
-    // A cache is a help, never a condition.
+    // A cache that can't be written must not fail the build.
     ["ignore-error", "true"],
-    // ECR takes no index as a cache.
+    // ECR doesn't accept an index as a cache.
     ...(type === "registry" || type === "local"
       ? ([
           ["image-manifest", "true"],
@@ -141,7 +144,7 @@ function toFolder({ directory, compression }: CacheLocation["attributes"], name:
   ];
 }
 
-/** By which attribute caches in one place are told apart, and what BuildKit takes where it isn't given. */
+/** The attribute that distinguishes caches in one place, and BuildKit's default for it. */
 const scopeAttributes = {
   registry: ["ref", ""],
   s3: ["name", "buildkit"],

@@ -30,8 +30,9 @@ export function localImages(inputs: Inputs): readonly LocalImage[] {
 }
 
 /**
- * The image reference each image arg's build arg is given: `image-arg/` and the arg's name as a path component of
- * a reference (lower case, distribution's grammar for repository names), made unique where two names fold to one.
+ * Maps the name of each image arg to the image reference that the build arg gets: `image-arg/` and the arg's name
+ * as a path component of a reference (lower case, distribution's grammar for repository names). If two names become
+ * the same component, a number makes them unique.
  */
 function imageArgAliases(names: readonly string[]): ReadonlyMap<string, string> {
   const taken = new Map<string, string>();
@@ -48,7 +49,7 @@ function imageArgAliases(names: readonly string[]): ReadonlyMap<string, string> 
   return taken;
 }
 
-/** The name by which BuildKit is given the folder of a named context (`--local`). */
+/** BuildKit's name for the folder of a named context (`--local`). */
 export function contextFolderName(contextName: string): string {
   return `context-${contextName}`;
 }

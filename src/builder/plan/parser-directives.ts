@@ -1,6 +1,6 @@
 /**
- * The value of a parser directive of a Dockerfile, such as `# syntax=` (Dockerfile reference, "Parser directives");
- * empty when there is none. They stand before everything else.
+ * The value of a parser directive of a Dockerfile, such as `# syntax=` (Dockerfile reference, "Parser directives").
+ * Empty if there is none. Directives come before all other lines.
  */
 export function parserDirective(text: string, wanted: "syntax" | "escape" | "check"): string {
   const lines = text

@@ -4,9 +4,9 @@ import type { BuildOptions } from "./build-options.ts";
 import { frontendOptions, platformList } from "./frontend-options.ts";
 import { contextFolderName, localImages } from "./local-images.ts";
 
-/** One solve that BuildKit is asked for, as data: names of options are those of BuildKit's Dockerfile frontend. */
+/** One solve, as data. Names of options are those of BuildKit's Dockerfile frontend. */
 export interface Solve {
-  /** The stage that is built; empty for the Dockerfile's last. */
+  /** The stage to build; empty for the last one of the Dockerfile. */
   readonly target: string;
   /** Frontend options (`--opt`), by name. */
   readonly options: ReadonlyMap<string, string>;
@@ -19,13 +19,13 @@ export interface Solve {
   readonly allow: readonly string[];
   /** Attributes of the exporter besides its type and destination. */
   readonly exporterAttributes: ReadonlyMap<string, string>;
-  /** Platforms, where they were asked for. */
+  /** The requested platforms; empty for the daemon's own. */
   readonly platforms: readonly Platform[];
 }
 
 /**
- * Turns options and inputs into solves: one for each target, the main one first. They are solved at the same time and
- * share the daemon's work. Pure.
+ * Turns options and inputs into solves: one for each target, the main one first. The solves run at the same time,
+ * and a daemon runs a step once, even if several of them share it. Pure.
  */
 export function planBuild(options: BuildOptions, inputs: Inputs): readonly [Solve, ...Solve[]] {
   const images = localImages(inputs);
@@ -75,7 +75,10 @@ function exporterAttributes(options: BuildOptions): ReadonlyMap<string, string> 
   ]);
 }
 
-/** `index:name` and `manifest-descriptor[linux/arm64]:name` say where an annotation goes, as buildx has it; else the manifest. */
+/**
+ * The exporter's attribute for an annotation. As in buildx, the prefix of `index:name` or
+ * `manifest-descriptor[linux/arm64]:name` says where the annotation goes; without one it goes to the manifest.
+ */
 function annotation(name: string): string {
   const [, place, key] = /^((?:index|manifest)(?:-descriptor)?(?:\[[^\]]+\])?):(.+)$/.exec(name) ?? [];
   return place === undefined ? `annotation.${name}` : `annotation-${place}.${key}`;

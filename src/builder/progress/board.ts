@@ -14,46 +14,46 @@ import { isClientLog } from "./text.ts";
 
 export interface ProgressBoardOptions {
   readonly log: Log;
-  /** `steps`: instructions and their output. `plain`: everything, as buildctl's plain progress has it. */
+  /** `steps` shows instructions and their output. `plain` shows everything, like buildctl's plain progress. */
   readonly style: "steps" | "plain";
   /** For messages. */
   readonly build: BuildDescription;
 }
 
-/** A solve among those of one build. */
+/** One of the solves of a build. */
 export interface SolveToFollow {
-  /** Names the target in the log, where there are several. */
+  /** Names the target in the log, if there are several. */
   readonly label?: string | undefined;
-  /** The platform of all its steps, where other solves build for others. */
+  /** The platform of all its steps, if other solves build for other platforms. */
   readonly platform?: string | undefined;
-  /** The daemon that solves: the same step on another one is another step. */
+  /** The daemon that runs the solve. The same step on another daemon counts as another step. */
   readonly daemon: string;
 }
 
 export interface ProgressBoard {
   follow(solve: SolveToFollow): FollowedSolve;
-  /** What took the time, a line each, for after the last solve. */
+  /** What took the time, one line each. To be called after the last solve. */
   timings(): readonly string[];
 }
 
-/** How BuildKit's names begin for what it does with a layer cache. */
+/** The beginnings of BuildKit's names for steps that read or write a layer cache. */
 const importingCache = /^importing cache manifest from /;
 export const exportingCache: RegExp = /^exporting cache to /;
 
-/** Shows the progress of all solves of one build, so that steps they share are shown once. */
+/** Shows the progress of all solves of one build. Steps that they share are shown once. */
 export function createProgressBoard(options: ProgressBoardOptions): ProgressBoard {
   const board = new Board(options);
   return { follow: (solve) => board.follow(solve), timings: () => timingLines(board.steps()) };
 }
 
-/** What is kept of one solve while it is followed. */
+/** The state of one solve while it is followed. */
 interface Following {
   readonly solve: SolveToFollow;
   /** By the vertex's digest. */
   readonly steps: Map<string, BuildStep>;
-  /** Bytes of each step's output that this solve has told. */
+  /** Bytes of each step's output that this solve has reported. */
   readonly told: Map<BuildStep, number>;
-  /** The steps that this solve was the first to bring to an end. */
+  /** The steps that succeeded and whose end this solve was the first to report. */
   readonly ended: Set<BuildStep>;
 }
 
@@ -130,7 +130,7 @@ class Board {
     this.#steps.set(key, step);
     steps.set(vertex.digest, step);
     step.note(vertex);
-    // Told again when its layer is fetched: then it is one that runs, to BuildKit.
+    // This is never reset: if the step's layer is fetched later, BuildKit reports the step as a running one.
     if (vertex.cached) step.cached = true;
     if (isTime(vertex.started) && !step.cached && !step.announced && !step.done) {
       step.announced = true;
@@ -146,7 +146,7 @@ class Board {
     return step;
   }
 
-  /** What an earlier run of the same solve left undone begins anew, with an output of its own. */
+  /** If a solve is run again, the steps that its earlier run didn't finish start anew, with new output. */
   #forgetUnfinished({ label, platform }: SolveToFollow): void {
     const earlier = this.#followed.filter(
       ({ solve }) => solve.label === label && solve.platform === platform,
@@ -159,8 +159,8 @@ class Board {
   }
 
   /**
-   * Steps that follow a COPY from the context have another digest in each solve, as the context is sent anew: what one
-   * of them has run is "cached" for the others, though it is one step that was run. It counts once.
+   * The context is sent anew for each solve, so the steps after a COPY from it have another digest in each. A step
+   * that one solve has run is reported as cached by the others. It must count once only.
    */
   #isCountedAlready(step: BuildStep): boolean {
     if (!step.cached) return false;
@@ -170,7 +170,7 @@ class Board {
     return alike[0] !== step || alike.some(({ cached }) => !cached);
   }
 
-  /** Builds go on without a cache, but whoever waits for them should know why they take longer. */
+  /** Builds continue without a cache, but the warning explains why they take longer. */
   #cacheWarning({ name, error }: Vertex): void {
     const text = withoutQueries(maskCredentials(`layer cache not used (${name}): ${error}`));
     if (this.#warnings.has(text)) return;
@@ -185,7 +185,7 @@ class Board {
     }
   }
 
-  /** BuildKit tells each solve all of a shared step's output, from its beginning. */
+  /** BuildKit sends each solve all output of a shared step, from its beginning. */
   #logs(event: ProgressEvent, { steps, told }: Following): void {
     for (const { vertex, data } of event.logs) {
       const step = steps.get(vertex);
@@ -201,13 +201,13 @@ class Board {
 
   #output(step: BuildStep, line: string): void {
     const masked = maskCredentials(line);
-    // A program's output is shown as it is.
+    // In a program's output URLs keep their queries.
     const text = step.name.isInstruction ? masked : withoutQueries(masked);
     step.keep(text);
     this.#printer.wrote(step, text);
   }
 
-  /** The warning as text, unless another solve has had it. */
+  /** Logs a warning and returns its text, unless it was logged before. */
   #warning({ short, url, range }: Warning): string[] {
     const file = this.#build.dockerfile?.name ?? "Dockerfile";
     const finding = short.replace(/ \(line \d+\)$/, "");
@@ -219,7 +219,7 @@ class Board {
   }
 }
 
-/** FROM runs nothing: what is pulled for it is told by itself. */
+/** FROM is not counted: it runs nothing, and pulls are reported separately. */
 function countSteps(ended: readonly BuildStep[]): { run: number; cached: number } {
   const instructions = ended.filter(({ name }) => name.isInstruction && !name.text.startsWith("FROM "));
   const cached = instructions.filter((step) => step.cached).length;
@@ -235,7 +235,7 @@ function isCacheTrouble(vertex: Vertex): boolean {
   return error !== "" && isAboutCache(vertex) && !error.endsWith(": not found") && !isCanceled(vertex);
 }
 
-/** It ended because another step failed, or the build was aborted. */
+/** Whether the step ended because another step failed or the build was aborted. */
 function isCanceled({ error }: Vertex): boolean {
   return /context canceled|code = Canceled/.test(error);
 }

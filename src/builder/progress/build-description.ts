@@ -1,23 +1,23 @@
-/** The Dockerfile of the build, to name it as the author does. */
+/** The Dockerfile of the build, by the author's name for it. */
 export interface ShownDockerfile {
   /** As the params name it. */
   readonly name: string;
   readonly text: string;
 }
 
-/** A build context on this disk. It is looked at only when a build has failed. */
+/** A build context on this disk. It is only read after a build has failed. */
 export interface ShownContext {
   /** As the params name it. */
   readonly name: string;
-  /** Whether the folder holds this path, whatever its ignore file says. */
+  /** Whether the folder contains this path, even if the ignore file excludes it. */
   holds(path: string): boolean;
-  /** The names in one of its folders; none where there is no such folder. */
+  /** The names in one of its folders; empty if there is no such folder. */
   list(folder: string): readonly string[];
-  /** The ignore file that counts, as the params would name it, and its text; undefined where there is none. */
+  /** The ignore file that BuildKit uses, by its name in the params, and its text. Undefined if there is none. */
   ignoreFile(): { readonly name: string; readonly text: string } | undefined;
 }
 
-/** What is known of a build that failed, for its message. */
+/** Facts about a build, for the message if it fails. */
 export interface BuildDescription {
   readonly dockerfile?: ShownDockerfile | undefined;
   /** Undefined for a git context. */
@@ -32,7 +32,7 @@ export function stagesOf({ dockerfile }: BuildDescription): readonly string[] {
   return lines.flatMap((line) => /^\s*FROM\s.*\sAS\s+(\S+)\s*$/i.exec(line)?.[1] ?? []);
 }
 
-/** The stages, as the end of a message. */
+/** The stages, as the end of an error message. */
 export function stageList(build: BuildDescription): string {
   const stages = stagesOf(build);
   return stages.length > 0

@@ -3,7 +3,10 @@ import { suggestName } from "../../host/suggest.ts";
 import type { BuildDescription } from "./build-description.ts";
 import type { StepName } from "./step.ts";
 
-/** Why a COPY, an ADD or a bind mount finds no file, and what to change; undefined for other reasons. */
+/**
+ * Explains why a COPY, an ADD or a bind mount doesn't find a file, and what to change. Returns undefined for any
+ * other failure.
+ */
 export function explainMissingFile(
   reason: string,
   build: BuildDescription,
@@ -30,12 +33,12 @@ export function explainMissingFile(
   return `${relative} isn't in the context ${name}${meant}: paths in COPY, ADD and bind mounts begin at the context's folder, and can't lead out of it`;
 }
 
-/** What `--from=` of a COPY, or `from=` of a mount, names. */
+/** The source in `--from=` of a COPY, or `from=` of a mount. */
 function sourceOf(instruction: string): string | undefined {
   return /(?:--from=|\bfrom=)([^\s,]+)/.exec(instruction)?.[1];
 }
 
-/** Which pattern of which file BuildKit means; undefined for other reasons. */
+/** Explains which pattern of which file BuildKit refuses. Returns undefined for any other failure. */
 export function explainPattern(reason: string, { context }: BuildDescription): string | undefined {
   if (!/^(?:syntax error in pattern|illegal exclusion pattern: "!")$/.test(reason)) return undefined;
   const file = context?.ignoreFile();
@@ -48,7 +51,10 @@ export function explainPattern(reason: string, { context }: BuildDescription): s
   return `${file.name}, line ${at + 1}: ${JSON.stringify(lines[at])} is not a pattern (${reason}): a "[" needs its "]", a "!" a pattern behind it; a backslash takes a character's meaning away`;
 }
 
-/** Go's path/filepath.Match, by which BuildKit checks them: sets of characters, and a backslash before any. */
+/**
+ * Whether a pattern is invalid for Go's path/filepath.Match, with which BuildKit checks patterns: a set of
+ * characters must be complete, and a backslash must be followed by a character.
+ */
 function isBadPattern(pattern: string, line: string): boolean {
   if (line === "!") return true;
   for (let at = 0; at < pattern.length; at++) {
@@ -64,7 +70,10 @@ function isBadPattern(pattern: string, line: string): boolean {
   return false;
 }
 
-/** Where a set of characters ends; undefined where it doesn't, or has a range without its end. */
+/**
+ * The index of the "]" that ends a set of characters. Undefined if the set has no end or contains an incomplete
+ * range.
+ */
 function endOfSet(pattern: string, begin: number): number | undefined {
   let at = pattern[begin] === "^" ? begin + 1 : begin;
   for (let count = 0; at < pattern.length; count++) {

@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-/** A step of the build graph (BuildKit, client.Vertex). Sent again whenever something of it changes. */
+/** A step of the build graph (BuildKit, client.Vertex). It is sent again whenever something about it changes. */
 const Vertex = z.looseObject({
   digest: z.string(),
   name: z.string().default(""),
@@ -25,17 +25,17 @@ const Warning = z.looseObject({
 });
 export type Warning = z.infer<typeof Warning>;
 
-/** Output of a step, as bytes cut anywhere. */
+/** Output of a step, in chunks that may end within a line or a character. */
 const LogChunk = z.looseObject({ vertex: z.string(), data: z.string().default("") });
 
 /**
- * A part of a step's work (client.VertexStatus), sent again as it gets on: `exporting layers`, `extracting sha256:…`, or
- * a layer that is fetched, by its digest alone.
+ * A part of a step's work (client.VertexStatus), sent again as it progresses: `exporting layers`, `extracting
+ * sha256:…`, or a layer being fetched, named only by its digest.
  */
 const PartialWork = z.looseObject({
   id: z.string(),
   vertex: z.string(),
-  /** Bytes; 0 where it isn't a transfer. */
+  /** Bytes; 0 if the part isn't a transfer. */
   current: z.number().default(0),
   total: z.number().default(0),
   started: z.string().nullish(),
@@ -58,7 +58,7 @@ export interface ProgressEvent {
   readonly warnings: readonly Warning[];
 }
 
-/** Reads a line; undefined when it is no status but buildctl's own words. */
+/** Parses a line. Returns undefined if it is not a status but a message of buildctl itself. */
 export function parseEvent(line: string): ProgressEvent | undefined {
   if (!line.startsWith("{")) return undefined;
   let value: unknown;

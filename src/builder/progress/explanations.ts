@@ -48,7 +48,7 @@ const explanations: readonly Explanation[] = [
       `${reason}; the frontend that the Dockerfile's "# syntax=" line names can't read images of the inputs: name docker/dockerfile:1.5 or newer, or remove the line (BuildKit has one of its own)`,
   },
   {
-    // The file is one that the step has made of the key.
+    // A file to which this program has written the author's key.
     sign: /failed to parse \S+\/ssh-\S+-\d+\/key: ssh: /,
     say: (reason) => {
       const [, id, why] = /\/ssh-(\S+)-\d+\/key: ssh: (.*)/.exec(reason) ?? [];
@@ -76,14 +76,14 @@ const explanations: readonly Explanation[] = [
   },
 ];
 
-/** Characters at either end of a reason that are looked through: what is longer repeats what it was given. */
+/** Characters kept at each end of a reason. The middle of a longer reason only repeats the step's input. */
 const endLength = 2_000;
 
 function middleCut(text: string): string {
   return text.length <= 2 * endLength ? text : `${text.slice(0, endLength)}…${text.slice(-endLength)}`;
 }
 
-/** The reason without BuildKit's wrapping, and with what to do about it where that is known. */
+/** The reason without BuildKit's wrapping, followed by advice if there is some for it. */
 export function explain(reason: string, build: BuildDescription, step: StepName | undefined): string {
   const plain = middleCut(reason)
     .replace(/^failed to solve: /, "")

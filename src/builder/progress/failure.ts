@@ -3,14 +3,15 @@ import type { BuildDescription } from "./build-description.ts";
 import { explain } from "./explanations.ts";
 import { type BuildStep, shorten } from "./step.ts";
 
-/** Characters of a line of the Dockerfile, or of a program's name, that are shown in a message. */
+/** Characters of a line of BuildKit's excerpt from the Dockerfile that are shown in a message. */
 const excerptLength = 200;
 
 /**
- * The message of a failed solve: which step, the end of its output, the Dockerfile's lines, and why. The last line is
- * the reason; what the step runs stands once, in the Dockerfile's lines where BuildKit shows them.
- * @param failed the step that failed, where one did
- * @param said buildctl's own words on stderr: an excerpt of the Dockerfile, then `error: …`
+ * The message of a failed solve: the step, the end of its output, the Dockerfile's lines, and the reason on the
+ * last line. The step's instruction is shown once: in the Dockerfile's lines if BuildKit shows them, otherwise with
+ * the step.
+ * @param failed the step that failed, if any
+ * @param said buildctl's own lines on stderr: an excerpt of the Dockerfile, then `error: …`
  */
 export function failureMessage(
   failed: BuildStep | undefined,
@@ -25,7 +26,7 @@ export function failureMessage(
   const reason = start === -1 ? (failed?.error ?? "") : said.slice(start).join("\n").slice("error: ".length);
   const excerpt = (start === -1 ? said : said.slice(0, start)).filter((line) => !/^-+$/.test(line));
   const shown = excerpt.map((line) => shorten(nameDockerfile(line, build), excerptLength).trimEnd());
-  // What a push printed is how often it was tried.
+  // The output of a failed push only shows how often it was retried.
   const lines = reason.includes("failed to push ") ? [] : (failed?.lastLines ?? []);
   const output = lines.filter((line) => line !== "");
   const parts = [
@@ -42,7 +43,10 @@ function stepLine({ name }: BuildStep, isShown: boolean, hasOutput: boolean): st
   return hasOutput ? `failed: ${name.text}` : undefined;
 }
 
-/** BuildKit repeats the command, of any length: `process "/bin/sh -c make" did not complete successfully: exit code: 2`. */
+/**
+ * Removes the command, which BuildKit repeats in full: `process "/bin/sh -c make" did not complete successfully:
+ * exit code: 2`.
+ */
 function withoutCommand(reason: string): string {
   const end = '" did not complete successfully: ';
   const at = reason.lastIndexOf(end);
@@ -50,7 +54,7 @@ function withoutCommand(reason: string): string {
   return reason.slice(at + end.length);
 }
 
-/** buildctl names the file as BuildKit knows it: without its folder. */
+/** Names the Dockerfile as the params do. buildctl knows its name only without the folder. */
 function nameDockerfile(line: string, { dockerfile }: BuildDescription): string {
   const [, number] = /^[^\s:|]+:(\d+)$/.exec(line) ?? [];
   return number === undefined || dockerfile === undefined ? line : `${dockerfile.name}:${number}`;

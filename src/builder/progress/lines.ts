@@ -1,11 +1,11 @@
 import { StringDecoder } from "node:string_decoder";
 
-/** Cuts a stream of bytes into lines; characters and lines may be spread over chunks. Linear in what is written. */
+/** Splits a stream of bytes into lines. Characters and lines may be spread over chunks. Takes linear time. */
 export class LineSplitter {
   readonly #decoder = new StringDecoder("utf8");
   #rest: string[] = [];
 
-  /** The lines that are whole with these bytes, without their line ends. */
+  /** Returns the lines that these bytes complete, without line ends. */
   write(bytes: Buffer): string[] {
     const [first = "", ...others] = this.#decoder.write(bytes).split("\n");
     const last = others.pop();
@@ -16,7 +16,7 @@ export class LineSplitter {
     return lines;
   }
 
-  /** What is left after the last line end, if anything. */
+  /** Returns what is left after the last line end, if anything. */
   end(): string[] {
     const rest = this.#rest.join("") + this.#decoder.end();
     this.#rest = [];
@@ -24,27 +24,30 @@ export class LineSplitter {
   }
 }
 
-/** Characters of a line of output that are shown. Compilers' command lines are shorter, and no browser likes longer ones. */
+/**
+ * Characters of an output line that are shown. Compilers' command lines are shorter, and browsers struggle with
+ * longer lines.
+ */
 const shownLength = 16 * 1024;
 
 /**
- * Cuts a program's output into lines as a terminal would show them: of a line that was overwritten with carriage
- * returns, the last state; of a very long one, the beginning. It keeps no more than that, however long a line is.
+ * Splits a program's output into lines as a terminal would show them. Of a line that was overwritten with carriage
+ * returns it keeps the last state, of a very long line the beginning. So memory is bounded, however long a line is.
  */
 export class OutputLines {
   readonly #decoder = new StringDecoder("utf8");
-  /** The state before the last carriage return: shown if nothing follows that. */
+  /** The state before the last carriage return. It is shown if nothing follows that. */
   #overwritten = "";
   #state = "";
-  /** Characters of the state, those that aren't kept included. */
+  /** Characters of the state, including those that aren't kept. */
   #length = 0;
 
-  /** The lines that are whole with these bytes, without their line ends. */
+  /** Returns the lines that these bytes complete, without line ends. */
   write(bytes: Buffer): string[] {
     return this.#take(this.#decoder.write(bytes));
   }
 
-  /** What is left after the last line end, if anything. */
+  /** Returns what is left after the last line end, if anything. */
   end(): string[] {
     const lines = this.#take(this.#decoder.end());
     return this.#shown() === "" ? lines : [...lines, this.#endLine()];

@@ -5,8 +5,8 @@ import type { BuildStep } from "./step.ts";
 import { formatSeconds } from "./text.ts";
 
 /**
- * Shows everything, with a number for each step, as `buildctl build --progress=plain` does; but steps that several
- * solves share once.
+ * Shows everything, with a number for each step, like `buildctl build --progress=plain`. Steps that several solves
+ * share are shown once.
  */
 export function createPlainPrinter(log: Log): StepPrinter {
   const begun = new Map<BuildStep, number>();

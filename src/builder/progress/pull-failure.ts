@@ -4,7 +4,7 @@ import { type BuildDescription, stageList, stagesOf } from "./build-description.
 import type { StepName } from "./step.ts";
 
 /**
- * Why an image can't be pulled, and what to change; undefined where the reason is about something else. Pure.
+ * Explains why an image can't be pulled, and what to change. Returns undefined for any other failure. Pure.
  * @param reason BuildKit's: `NAME: failed to resolve source metadata for REFERENCE: …`
  */
 export function explainPull(
@@ -23,9 +23,9 @@ export function explainPull(
 }
 
 interface Pull {
-  /** As the Dockerfile has it. */
+  /** As written in the Dockerfile. */
   readonly name: string;
-  /** Whole. */
+  /** The complete reference. */
   readonly reference: string;
   readonly why: string;
 }
@@ -34,7 +34,7 @@ function pullIn(reason: string, step: StepName | undefined): Pull | undefined {
   const [, named, reference, why] =
     /^(?:(\S+): )?failed to resolve source metadata for (\S+): (.*)$/s.exec(reason) ?? [];
   if (reference !== undefined && why !== undefined) return { name: named ?? reference, reference, why };
-  // Of a token that it doesn't get, BuildKit doesn't say for which image.
+  // If BuildKit doesn't get a token, its message doesn't name the image. The step's name does.
   if (!reason.startsWith("failed to fetch oauth token: ") || step === undefined) return undefined;
   const [, loaded] =
     /^(?:\[internal\] load metadata for |resolve image config for docker-image:\/\/)(\S+)$/.exec(step.text) ??
@@ -42,7 +42,10 @@ function pullIn(reason: string, step: StepName | undefined): Pull | undefined {
   return loaded === undefined ? undefined : { name: loaded, reference: loaded, why: reason };
 }
 
-/** A bare word is a stage in what its author meant, where there is one of nearly that name or it is asked for by `--from`. */
+/**
+ * Explains that a bare word probably means a stage: a stage has nearly that name, or the word is used in `--from`.
+ * Returns undefined otherwise.
+ */
 function missingStage(name: string, build: BuildDescription): string | undefined {
   const stages = stagesOf(build);
   if (!/^[\w-]+$/.test(name) || stages.length === 0) return undefined;
@@ -69,7 +72,7 @@ function subjectOf(reference: string, { dockerfile }: BuildDescription, step: St
   return `image ${reference}`;
 }
 
-/** `docker.io` of `docker.io/library/debian:12`. */
+/** The registry's host in a reference: `docker.io` in `docker.io/library/debian:12`. */
 function hostNamed(reference: string): string {
   const [first = ""] = reference.split("/");
   return /[.:]|^localhost$/.test(first) && reference.includes("/") ? first : "docker.io";
@@ -78,7 +81,7 @@ function hostNamed(reference: string): string {
 function faultOf(why: string, reference: string, build: BuildDescription): string {
   const host = hostNamed(reference);
   const [, asked, query] = /\bhttps?:\/\/([^/\s"]+)\/v2\/[^\s"?]*(\?[^\s"]*)?/.exec(why) ?? [];
-  // A mirror is asked for the host's images by `?ns=`.
+  // Requests to a mirror name the original host in the query: `?ns=`.
   const isMirror = query?.includes("ns=") === true;
   const server = isMirror ? `${asked}, a mirror of ${host},` : host;
   const said = why.replace(/^failed to do request: \w+ "[^"]*": /, "");

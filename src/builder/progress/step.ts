@@ -3,21 +3,25 @@ import { sum } from "../../host/sum.ts";
 import type { PartialWork, Vertex } from "./events.ts";
 import { OutputLines } from "./lines.ts";
 
-/** What a vertex's name says: `[linux/arm64 build 2/4] RUN make` is an instruction of the Dockerfile. */
+/** The content of a vertex's name: `[linux/arm64 build 2/4] RUN make` is an instruction of the Dockerfile. */
 export interface StepName {
-  /** `build 2/4`; for what is no instruction, empty. */
+  /** `build 2/4`; empty if the step is not an instruction. */
   readonly place: string;
-  /** The instruction, or what BuildKit does beside the Dockerfile, on one line. */
+  /** The instruction, or the name of BuildKit's own work, on one line. */
   readonly text: string;
   readonly isInstruction: boolean;
 }
 
 /** Characters of an instruction that are shown. */
 const titleLength = 160;
-/** Characters of `[…]` before it. */
+/** Characters that the `[…]` before it may have. */
 const placeLength = 300;
 
-/** @param platform that of the whole solve, where others build for others; BuildKit names it only where one solve has several */
+/**
+ * Parses a vertex's name.
+ * @param platform the platform of the whole solve, if other solves build for other platforms. BuildKit names the
+ * platform only if one solve has several.
+ */
 export function parseVertexName(name: string, platform?: string): StepName {
   const plain = maskCredentials(name.replaceAll(/\s+/g, " ").trim());
   const end = plain.indexOf("] ");
@@ -36,28 +40,29 @@ export function parseVertexName(name: string, platform?: string): StepName {
   };
 }
 
-/** Cuts what is too long for a line of the log. */
+/** Cuts a text that is too long for a line of the log. */
 export function shorten(text: string, length = titleLength): string {
   return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
 }
 
-/** A step as far as it has come; kept for all solves of a build, which share steps by their digest. */
+/** The state of a step. It is kept for all solves of a build, which share steps by their digest. */
 export class BuildStep {
   readonly name: StepName;
   readonly output = new OutputLines();
-  /** Bytes of output that were taken so far, from whichever solve told them first. */
+  /** Bytes of output taken so far, from whichever solve reported them first. */
   taken = 0;
-  /** The last lines of its output, for the message when it fails. */
+  /** The last lines of its output, for the message if it fails. */
   readonly lastLines: string[] = [];
   announced = false;
   done = false;
   /**
-   * Its result was there already. Known at the end alone: what is fetched from a cache looks like work until it has
-   * come; and while it is fetched later, BuildKit tells the step as one that runs.
+   * Whether the step's result existed already. This is only known at the end: until a result has been fetched from
+   * a cache, BuildKit reports the step as running. If the result is fetched later, the step is reported as running
+   * again.
    */
   cached = false;
   error = "";
-  /** By when each began, as BuildKit writes it. */
+  /** The periods in which the step ran, by the time when each began, as BuildKit writes it. */
   readonly #spans = new Map<string, { readonly from: number; readonly to: number | undefined }>();
   readonly #parts = new Map<string, PartialWork>();
 
@@ -70,14 +75,17 @@ export class BuildStep {
     if (this.lastLines.length > 20) this.lastLines.shift();
   }
 
-  /** A step may begin and end several times: each time that BuildKit has to do with it. */
+  /** Records a period of work. A step has several if BuildKit works on it several times. */
   note({ started, completed }: Vertex): void {
     if (!isTime(started)) return;
     const to = isTime(completed) ? Date.parse(completed) : undefined;
     this.#spans.set(started, { from: Date.parse(started), to });
   }
 
-  /** Answers whether the part has begun or ended with this, and hadn't for another solve. */
+  /**
+   * Records the state of a part. Returns true if the part has begun or ended with it, and no solve had reported
+   * that.
+   */
   notePart(part: PartialWork): boolean {
     const known = this.#parts.get(part.id);
     if (isTime(known?.completed)) return false;
@@ -85,7 +93,10 @@ export class BuildStep {
     return known === undefined || isTime(part.completed);
   }
 
-  /** Milliseconds that it took so far. Solves that share it tell of the same time, each in its own words. */
+  /**
+   * Milliseconds of work so far. Solves that share the step each report the same periods, so
+   * overlapping ones count once.
+   */
   took(): number {
     let total = 0;
     let covered = 0;
@@ -97,7 +108,7 @@ export class BuildStep {
     return total;
   }
 
-  /** Milliseconds that the parts took that are named so. */
+  /** Milliseconds taken by the parts whose names match. */
   partsTook(name: RegExp): number {
     const parts = [...this.#parts.values()].filter(({ id }) => name.test(id));
     return sum(
@@ -107,7 +118,7 @@ export class BuildStep {
     );
   }
 
-  /** Bytes of layers that were fetched for it. */
+  /** Bytes of the layers that were fetched for the step. */
   fetched(): number {
     return sum([...this.#parts.values()].map(({ id, total }) => (id.startsWith("sha256:") ? total : 0)));
   }

@@ -5,12 +5,15 @@ import type { BuildStep } from "./step.ts";
 import { noticeable } from "./summary.ts";
 import { formatSeconds } from "./text.ts";
 
-/** Shows instructions and their output, and of what BuildKit does beside them what takes long. */
+/** Shows instructions and their output, and BuildKit's other work if it takes long. */
 export function createStepsPrinter(log: Log): StepPrinter {
-  /** Cached steps that were shown: each solve has its own of what follows a COPY from the context. */
+  /**
+   * Titles of the steps shown so far. After a COPY from the context each solve has steps of its own, and the cached
+   * ones would be shown again for each.
+   */
   const shown = new Set<string>();
   const place = ({ name }: BuildStep, style: "title" | "quiet"): string => {
-    // BuildKit's own doings have brackets of their own: `[internal] load git source …`.
+    // Names of BuildKit's own work may have brackets already: `[internal] load git source …`.
     const text = name.isInstruction ? `[${name.place}]` : name.text;
     return styled(log, style, text.startsWith("[") ? text : `[${text}]`);
   };

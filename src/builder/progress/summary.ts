@@ -4,9 +4,9 @@ import type { SolveSummary } from "./followed-solve.ts";
 import type { BuildStep } from "./step.ts";
 import { formatSeconds } from "./text.ts";
 
-/** How many steps are named. */
+/** The number of slowest steps that are listed. */
 const named = 5;
-/** A step is worth a line of its own when it took longer than this, in milliseconds. */
+/** Milliseconds. Work that takes less isn't worth a line of its own. */
 export const noticeable = 1000;
 
 interface Timing {
@@ -24,7 +24,10 @@ export function summaryLine(summaries: readonly SolveSummary[]): string {
   return `built in ${formatSeconds(seconds)}: ${run} ${run === 1 ? "step" : "steps"} run, ${cached} of ${run + cached} cached${found}`;
 }
 
-/** What took the time of a build: the slowest steps, base images, export and push; the slowest first. Pure. */
+/**
+ * Lines that show what took the time of a build: the slowest steps, base images, export and push, slowest first.
+ * Pure.
+ */
 export function timingLines(steps: readonly BuildStep[]): string[] {
   const done = steps.filter(({ done: isDone, error }) => isDone && error === "");
   const timings = [...slowestSteps(done), ...transfers(done), ...exportTimings(done)];
@@ -47,7 +50,7 @@ function slowestSteps(steps: readonly BuildStep[]): Timing[] {
     .slice(0, named);
 }
 
-/** Base images, and layers that come from a cache, where they took long. */
+/** Pulls of base images and fetches from the layer cache, if they took long. */
 function transfers(steps: readonly BuildStep[]): Timing[] {
   const kinds = [
     { what: "pulled and unpacked of base images", of: steps.filter(({ cached }) => !cached) },
@@ -62,7 +65,10 @@ function transfers(steps: readonly BuildStep[]): Timing[] {
   });
 }
 
-/** Of several targets, that of the slowest: they are exported at the same time. */
+/**
+ * Times of export, push and cache export. Several targets are exported at the same time, so the slowest target's
+ * times count.
+ */
 function exportTimings(steps: readonly BuildStep[]): Timing[] {
   const exporting = steps.filter(({ name }) => name.text.startsWith("exporting to "));
   const caches = steps.filter(({ name }) => name.text.startsWith("exporting cache to "));

@@ -5,7 +5,10 @@ export function formatSeconds(seconds: number): string {
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
-/** Whether buildctl logs what it notices on its own side (logrus, and Go's http2): never why a build fails. */
+/**
+ * Whether a line is a log message of buildctl itself (by logrus, or Go's http2). Such a message is never the reason
+ * why a build fails.
+ */
 export function isClientLog(line: string): boolean {
   return /^time="[^"]*" level=(debug|info|warning|error) |^\d{4}\/\d\d\/\d\d [\d:]{8} http2: /.test(line);
 }

@@ -5,7 +5,7 @@ import type { Inputs } from "../inputs/inputs.ts";
 import type { BuildDescription, ShownContext } from "../progress/build-description.ts";
 
 /**
- * What messages about a failed build need to know. The disk is looked at only for such a message.
+ * The facts that messages about a failed build need. The disk is only read for such a message.
  * @param shown the context as the params name it
  */
 export function describeBuild(
@@ -34,7 +34,7 @@ function describeContext(folder: string, name: string, own: IgnoreFile | undefin
     name,
     holds: (path) => orNone(() => lstatSync(join(folder, path))) !== undefined,
     list: (path) => orNone(() => readdirSync(join(folder, path))) ?? [],
-    // BuildKit takes the Dockerfile's own, where there is one, and not the context's then.
+    // If the Dockerfile has its own ignore file, BuildKit uses that and not the context's.
     ignoreFile: () => {
       for (const file of own === undefined ? [common] : [own, common]) {
         const text = orNone(() => readFileSync(file.path, "utf8"));
@@ -45,7 +45,7 @@ function describeContext(folder: string, name: string, own: IgnoreFile | undefin
   };
 }
 
-/** What can't be read makes a message shorter, and no other. */
+/** Ignores read errors: without the file a message is only less detailed. */
 function orNone<T>(read: () => T): T | undefined {
   try {
     return read();

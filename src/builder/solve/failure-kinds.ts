@@ -1,13 +1,15 @@
 import { isRetryableStatus } from "../../registry/retry-policy.ts";
 import type { LayerCache } from "../plan/layer-cache.ts";
 
-/** What a solve can do without. */
+/** The use of a layer cache that failed. A solve can do without it. */
 export type CacheFailure = "reading" | "writing";
 
 /**
- * Whether a solve's failure is that of a layer cache, and so to be overcome by building without one. Layers of a cache
- * are fetched only when a step needs them, so a damaged one shows as that step's failure; and BuildKit forgives a
- * cache that can't be written, but not one that it can't even begin with. Pure.
+ * Whether the layer cache made a solve fail, so that the build can succeed without the cache. Returns undefined for
+ * any other failure. Pure.
+ *
+ * A cache's layers are only fetched when a step needs them, so a damaged layer appears as that step's failure.
+ * BuildKit ignores errors while writing a cache, but not errors while setting it up.
  */
 export function cacheFailureIn(
   failure: string,
@@ -19,15 +21,16 @@ export function cacheFailureIn(
   const isLost =
     /unexpected commit digest|failed commit on ref(?!.*unexpected status)|failed to copy|httpReadSeeker|blob .*not found|content sha256:\w+: not found|failed to compute cache key/;
   if (isLost.test(failure)) return "reading";
-  // buildctl itself writes a local cache, and says no more than what the system says of a file there.
+  // buildctl itself writes a local cache. Its error is only the system's, which names a file in the cache's folder.
   const folders = locations.flatMap(({ attributes: { directory } }) => directory ?? []);
   return folders.some((folder) => failure.includes(folder)) ? "writing" : undefined;
 }
 
 /**
- * Whether a solve failed at the push for a reason that may pass: the registry is busy or begins anew, or the network
- * was cut. BuildKit has then tried for some seconds itself, and the store has proven before that it takes a push.
- * One that misses a blob is in a race, see {@link isPushRace}. Pure.
+ * Whether a push failed for a reason that may pass: the registry is busy or restarting, or the network was cut.
+ * BuildKit itself has then only retried for some seconds. The failure isn't a lack of permission, because it was
+ * checked before the build that the registry accepts a push. A missing blob counts too, see {@link isPushRace}.
+ * Pure.
  */
 export function isPassingPush(failure: string): boolean {
   if (!/^failed to push /m.test(failure)) return false;
@@ -42,23 +45,31 @@ export function isPassingPush(failure: string): boolean {
 }
 
 /**
- * Whether a registry didn't see a manifest's blobs, all of which it had just taken. It will in a moment: the reference
- * implementation on a disk of its own misses one whose link another push is writing again, as an image's layers and
- * those of its layer cache are pushed side by side. Pure.
+ * Whether a registry reported blobs of a manifest as missing although it had just received them. It finds them a
+ * moment later. The cause is known for the reference implementation on a local disk: it misses a blob while another
+ * push rewrites the blob's link, and an image's layers and those of its layer cache are pushed at the same time.
+ * Pure.
  */
 export function isPushRace(failure: string): boolean {
   return /blob unknown/i.test(failure);
 }
 
 /**
- * A COPY, an ADD or a bind mount of what isn't there. The path is looked up for the step's cache key, and so is every
- * layer that comes from a cache fetched: what is said of that doesn't begin with a path.
+ * Whether a COPY, an ADD or a bind mount can't find its path. BuildKit looks the path up for the step's cache key,
+ * and the messages begin with `failed to compute cache key: failed to calculate checksum of ref …: `. They end with
+ * one of
+ * - `"/missing.txt": not found`
+ * - `too many links` (a loop of symlinks)
+ * - `lstat /var/lib/buildkit-mount3568771957/bin/busybox/x: not a directory` (a path below a file).
+ *
+ * Layers of a cache are fetched at the same point. A failure there has no path in this place: `failed to compute
+ * cache key: failed to copy: httpReadSeeker: failed open: …`.
  */
 function isOfPath(failure: string): boolean {
   return /failed to calculate checksum of ref \S+: (?:"[^"]*": |too many links|lstat )/.test(failure);
 }
 
-/** A RUN that ended with a status said by itself what is wrong. */
+/** Whether a program in a RUN ended with an error. Its own output then says what is wrong. */
 function isOfProgram(failure: string): boolean {
   return /exit code: \d+/.test(failure);
 }

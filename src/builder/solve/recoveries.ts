@@ -9,12 +9,12 @@ import type { BuildctlOutcome, BuildctlRun } from "./run-buildctl.ts";
 /** One run of a solve, from its start to its end. */
 export type SolveOnce = () => Promise<BuildctlOutcome>;
 
-/** Where a run looks for steps, and where it adds them. */
+/** The caches in which a run looks up steps, and those to which it adds them. */
 export type UsedCaches = Pick<BuildctlRun, "importCaches" | "exportCaches">;
 
 /**
- * A solve that does without a layer cache as soon as that makes it fail: it is run again at once, and each later time,
- * with what is left. A cache that can't be read may still be written, and so mended.
+ * Returns a solve that stops using a layer cache when the cache makes it fail: it is repeated at once without it,
+ * and later runs don't use it either. A cache that can't be read is still written, which may repair it.
  */
 export function withoutBrokenCaches(
   solve: (caches: UsedCaches) => Promise<BuildctlOutcome>,
@@ -36,7 +36,7 @@ export function withoutBrokenCaches(
   };
 }
 
-/** Solves again while the registry can't take the push. What was built, the daemon still has. */
+/** Repeats a solve while its push fails for a reason that may pass. The daemon still has what was built. */
 export async function pushingAgain(
   solve: SolveOnce,
   { policy, log, signal }: { policy: RetryPolicy; log: Log; signal: AbortSignal },
@@ -45,7 +45,7 @@ export async function pushingAgain(
   for (;;) {
     const outcome = await solve();
     if ("descriptor" in outcome.result || !isPassingPush(outcome.result.failure)) return outcome;
-    // The time begins with the first failure: what was built before it took as long as it took.
+    // The timeout starts at the first failure, so that it doesn't include the build.
     retries ??= startRetries(policy);
     const left = policy.timeout - retries.elapsed();
     const pause = retries.pause();
@@ -58,8 +58,8 @@ export async function pushingAgain(
 }
 
 /**
- * Solves once more where the image was pushed and only its layer cache got lost, in a race with that push. However the
- * second run ends, the image is there.
+ * Repeats a solve once if the image was pushed but its layer cache was lost in a race with that push. Even if the
+ * second run fails, the image is there.
  */
 export async function writingLostCacheAgain(
   outcome: BuildctlOutcome,

@@ -17,22 +17,25 @@ import { type StallLimits, watchForStalls } from "./stall-watchdog.ts";
 export interface BuildctlRun extends SolveRun {
   readonly step: StepContext;
   readonly engine: Engine;
-  /** Credentials are in files and variables of it. */
+  /** buildctl's variables. They contain credentials, or name files with credentials. */
   readonly env: Environment;
   readonly silence: StallLimits;
   readonly hold: StepHold | undefined;
 }
 
-/** What one run of buildctl came to. */
+/** The outcome of one run of buildctl. */
 export interface BuildctlOutcome {
   readonly summary: SolveSummary;
-  /** It was ended because a step had begun too early. */
+  /** Whether the run was ended because a step had begun too early (see {@link StepHold}). */
   readonly isHeld?: boolean;
-  /** What was built, where it is (undefined if it was to go nowhere); or why nothing was, in the failing step's and BuildKit's words. */
+  /**
+   * The descriptor of what was exported (undefined if nothing was to be exported). Or the failure, in the words of
+   * the failing step and of BuildKit.
+   */
   readonly result: { readonly descriptor: Descriptor | undefined } | { readonly failure: string };
 }
 
-/** Runs `buildctl build`. */
+/** Runs `buildctl build`, and follows its progress until it ends. */
 export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Promise<BuildctlOutcome> {
   const { step, engine, env, silence } = run;
   using watch = watchForStalls({ engine, progress, silence, log: step.log });
@@ -66,7 +69,7 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
   return { summary, result: { failure: words } };
 }
 
-/** Bytes of one argument (execve(2), MAX_ARG_STRLEN, less the NUL at its end). */
+/** Bytes of one argument (execve(2), MAX_ARG_STRLEN, minus the NUL at its end). */
 const argumentLimit = 128 * 1024 - 1;
 
 function argumentsTooLarge(args: readonly string[]): string {
@@ -78,7 +81,10 @@ function argumentsTooLarge(args: readonly string[]): string {
   return `${name} has ${Buffer.byteLength(one)} bytes; an argument may have ${argumentLimit} at most: ${advice}`;
 }
 
-/** Programs say that a disk is full, not which: those that this step writes to are looked at. */
+/**
+ * Describes full disks that may have caused the failure. Programs report that a disk is full, but not which one, so
+ * all disks that this step writes to are checked.
+ */
 async function diskTrouble(failure: string, run: BuildctlRun): Promise<string | undefined> {
   const hides =
     run.engine.limited?.limits.tellsFullDisks === false && /(I\/O|input\/output) error/i.test(failure);
@@ -86,13 +92,13 @@ async function diskTrouble(failure: string, run: BuildctlRun): Promise<string | 
   const store = run.exporter?.kind === "layout" ? [run.exporter.folder] : [];
   const folders = [...store, ...run.engine.folders, dirname(run.metadataFile)];
   const [, named = ""] = /(\/[^\s:"]+): no space left on device/i.exec(failure) ?? [];
-  // What made it full may be gone by now.
+  // A disk that the error names is reported even if it has space again.
   const full = await fullDisks(folders, (folder) => named !== "" && named.startsWith(folder));
   if (full !== undefined || !hides) return full;
   return `${run.engine.limited?.where}, an I/O error may mean that the disk of ${run.engine.folders.join(", ")} was full`;
 }
 
-/** buildctl's `--metadata-file`: the descriptor is there for one manifest and for an index alike. */
+/** The content of buildctl's `--metadata-file`. The descriptor is there for a single manifest and for an index. */
 const Metadata = z.looseObject({ "containerimage.descriptor": Descriptor });
 
 async function resultOf({ exporter, metadataFile: file }: SolveRun): Promise<Descriptor | undefined> {

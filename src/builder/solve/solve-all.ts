@@ -8,17 +8,18 @@ import { summaryLine } from "../progress/summary.ts";
 import { type EngineSolve, solveOnEngines } from "./solve-on-engines.ts";
 import type { SolveRequest } from "./solve-request.ts";
 
-/** What one target's solves gave: its manifest or index, where the exporter put it. */
+/** The result of one target's solves: its manifest or index, where the exporter put it. */
 export interface SolveResult {
   readonly target: string;
-  /** Undefined if it was to be exported nowhere. */
+  /** Undefined if nothing was to be exported. */
   readonly descriptor: Descriptor | undefined;
   readonly summaries: readonly SolveSummary[];
 }
 
 /**
- * Solves all targets at the same time. One daemon does shared steps once; of several, each builds its platforms.
- * @throws UserError when a build fails (with the failing step's last lines), or no daemon can be used
+ * Solves all targets at the same time. A daemon runs a step once, even if several targets share it. If there are
+ * several daemons, each builds its own platforms.
+ * @throws UserError if a build fails (with the failing step's last lines), or if no daemon can be used
  */
 export async function solveAll(request: SolveRequest): Promise<[SolveResult, ...SolveResult[]]> {
   const { step, solves, described, style } = request;

@@ -13,12 +13,12 @@ import { pushingAgain, type UsedCaches, withoutBrokenCaches, writingLostCacheAga
 import { type BuildctlOutcome, type BuildctlRun, runBuildctl } from "./run-buildctl.ts";
 import type { SolveRequest } from "./solve-request.ts";
 
-/** What one solve on one daemon shall do. */
+/** One solve, and the daemons that can run it. */
 export interface EngineSolve {
   readonly solve: Solve;
   readonly share: Share;
   readonly scope: { readonly target: string; readonly platform: string | undefined };
-  /** What tells it from the build's other solves; none if there are no others. */
+  /** Target and platform that distinguish it from the build's other solves. Empty if there are no others. */
   readonly names: readonly string[];
 }
 
@@ -28,7 +28,8 @@ interface Solved {
 }
 
 /**
- * Tries the share's daemons: one that can't be reached is passed over; one that dies is replaced once.
+ * Tries the share's daemons in order. A daemon that can't be reached is skipped. If a daemon dies during the build,
+ * the next one builds once more; a second such failure ends the build.
  * @throws UserError for the failing step, or for all daemons that can't be used
  */
 export async function solveOnEngines(
@@ -62,7 +63,10 @@ export async function solveOnEngines(
   throw new UserError(problems.join("\n"));
 }
 
-/** Solves on one daemon, with all that can be done about a failure that isn't the author's. */
+/**
+ * Solves on one daemon, and recovers from failures that aren't the author's fault: a broken cache, a push that may
+ * succeed later.
+ */
 async function solveOn(
   engine: Engine,
   request: SolveRequest,
@@ -114,7 +118,10 @@ async function solveOnce(
   return { summary: joinSummaries([outcome.summary, summary]), result };
 }
 
-/** What several runs of the same solve came to: what one has run, the daemon has for the next. */
+/**
+ * Joins the summaries of several runs of one solve. A step that one run has executed is cached for the next, and
+ * counts as run.
+ */
 function joinSummaries(summaries: readonly SolveSummary[]): SolveSummary {
   const total = Math.max(...summaries.map(({ steps }) => steps.run + steps.cached));
   const run = Math.min(

@@ -7,7 +7,7 @@ import type { Solve } from "../plan/plan.ts";
 import type { BuildDescription } from "../progress/build-description.ts";
 import type { StepName } from "../progress/step.ts";
 
-/** What is asked of BuildKit for one build: all its targets, and where their results go. */
+/** One build: all its targets, and where their results go. */
 export interface SolveRequest {
   readonly step: StepContext;
   readonly builder: Builder;
@@ -16,20 +16,26 @@ export interface SolveRequest {
   /** For messages. */
   readonly described: BuildDescription;
   readonly style: "steps" | "plain";
-  /** Where the result of a target's solve goes, the main one's for an empty name; undefined: nowhere, it is only built. */
+  /**
+   * Where the result of a target's solve goes; an empty name means the main target. Undefined if the target is only
+   * built.
+   */
   readonly exporter: (target: string) => Promise<Exporter | undefined>;
-  /** Makes one index of the images that several nodes have built of one target. */
+  /** Joins the images that several nodes have built of one target into one index. */
   readonly merge: (built: readonly Descriptor[]) => Promise<Descriptor>;
-  /** How long other machines are waited for; the retries of pushes among it. */
+  /** How long to wait for other machines, including retries of pushes. */
   readonly timeouts: Timeouts;
   readonly hold: StepHold | undefined;
 }
 
-/** Steps that something else has to be done for first, at the same time as the steps before them. */
+/** Holds back steps that need some preparation, which runs at the same time as the steps before them. */
 export interface StepHold {
-  /** Whether one of the running steps has begun too early: then its solve is ended, and begun anew after `released`. */
+  /**
+   * Whether one of the running steps has begun too early. Its solve is then ended, and started again after
+   * `released`.
+   */
   isHeld(running: readonly StepName[]): boolean;
   readonly released: Promise<void>;
-  /** Told what is running, for what can be done beside the export. */
+  /** Called with the running steps, so that other work can start at the same time as the export. */
   isRunning(running: readonly StepName[]): void;
 }

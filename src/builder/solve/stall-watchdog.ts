@@ -6,9 +6,11 @@ import { formatSeconds } from "../progress/text.ts";
 
 /** How long a solve may be silent, in milliseconds. */
 export interface StallLimits {
-  /** A layer cache that can't be written within so long is done without. */
+  /** After this time without news, a layer cache that is being written is given up. */
   readonly cache: number;
-  /** The daemon is asked whether it is still there, and the log says what the solve is at. */
+  /**
+   * After this time, the daemon is asked whether it still answers, and the log says what the solve is waiting for.
+   */
   readonly daemon: number;
 }
 
@@ -20,15 +22,15 @@ export interface WatchedSolve {
 }
 
 export interface StallWatch extends Disposable {
-  /** Something was heard. */
+  /** To be called for each output of the solve. */
   heard(): void;
-  /** Aborted, with a message as its reason, when there is nothing to wait for any more. */
+  /** Aborted when waiting longer is pointless, with a message as its reason. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Watches over a solve's silences. BuildKit waits without end for a registry that takes a request and never answers,
- * and buildctl for a daemon that has frozen, or whose network is gone.
+ * Watches how long a solve is silent. Without this, BuildKit waits forever for a registry that accepts a request
+ * and never answers, and buildctl waits forever for a daemon that is frozen or whose network is gone.
  */
 export function watchForStalls({ engine, progress, silence, log }: WatchedSolve): StallWatch {
   const stop = new AbortController();
@@ -42,7 +44,7 @@ export function watchForStalls({ engine, progress, silence, log }: WatchedSolve)
     const problem = await engine.diagnose().catch(() => undefined);
     isAsking = false;
     asked = performance.now();
-    // A busy machine may miss one question; and what was heard meanwhile is the better proof.
+    // A busy machine may miss one question. Output that came meanwhile is better proof that the daemon works.
     refusals = problem === undefined || asked - heard < silence.daemon ? 0 : refusals + 1;
     if (refusals > 1) stop.abort(problem);
   };

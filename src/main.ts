@@ -5,7 +5,7 @@ import { AbortError, UserError } from "./host/errors.ts";
 import { createLog, styled } from "./host/log.ts";
 import type { StepContext } from "./host/step-context.ts";
 
-// Each command loads what it needs and no more: `check` runs often, and has little to do.
+// Each command loads only what it needs, because `check` runs often and has little to do.
 const commands = new Map<string, () => Promise<Command>>([
   ["check", async () => (await import("./commands/check.ts")).check],
   ["in", async () => (await import("./commands/in.ts")).get],
@@ -14,15 +14,16 @@ const commands = new Map<string, () => Promise<Command>>([
   ["validate", async () => (await import("./commands/validate.ts")).validate],
 ]);
 
-/** The largest request that is read, in bytes. A pipeline's params are some kilobytes. */
+/** Bytes of the largest request that is accepted. A pipeline's params have some kilobytes. */
 const inputLimit = 16 * 1024 * 1024;
 
-/** Characters of a message's line. */
+/** Characters. Longer lines of an error message are cut. */
 const longestLine = 2000;
 
 const status = { done: 0, refused: 1, bug: 2, aborted: 143 } as const;
 
-// What is delivered is for steps that run as any user, whatever Concourse's runtime says; what isn't, has a mode of its own.
+// Steps that run as any user must be able to read what is delivered, whatever umask Concourse's runtime sets.
+// Private files get an explicit mode.
 process.umask(0o022);
 
 const aborter = new AbortController();
@@ -31,15 +32,15 @@ for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
   process.on(signal, () => abortStep(new AbortError(`aborted by ${signal}`)));
 }
 
-// A build whose log nobody reads any more is still a build.
+// The build goes on if nobody reads its log any more.
 process.stderr.on("error", () => {});
-// `print` hears of it.
+// `print` gets the error too, and handles it.
 process.stdout.on("error", () => {});
 
-// Ends the step in order, as an abort does, so that what was thrown leaves no temporary files and no half-stored build.
+// Ends the step in order, as after an abort, so that no temporary files and no half-stored build are left.
 process.on("uncaughtException", abortStep);
 
-/** Has the step end in order, and ends it where that takes longer than the abort budget allows. */
+/** Makes the step end in order, and exits if that takes longer than the abort budget allows. */
 function abortStep(reason: unknown): void {
   aborter.abort(reason);
   setTimeout(() => late.abort(), tidyingTime).unref();
@@ -48,7 +49,7 @@ function abortStep(reason: unknown): void {
 
 const log = createLog({
   write: (text) => process.stderr.write(text),
-  // Concourse shows colours though the step has no terminal; NO_COLOR: no-color.org.
+  // Concourse shows colours although the step has no terminal. NO_COLOR: no-color.org.
   colours: (process.env["NO_COLOR"] ?? "") === "",
 });
 
@@ -79,7 +80,7 @@ async function run(): Promise<number> {
 }
 
 function report(caught: unknown): number {
-  // After an abort, what is caught is only what came of it.
+  // After an abort, the caught error is only a consequence of it.
   const thrown: unknown = aborter.signal.aborted ? aborter.signal.reason : caught;
   if (thrown instanceof AbortError) {
     log.line(styled(log, "bad", thrown.message));
@@ -94,7 +95,7 @@ function report(caught: unknown): number {
   return status.bug;
 }
 
-/** A message names what was given, which may be of any length; its lines are for people. */
+/** Cuts long lines: a message quotes values from the request, which may be of any length. */
 function readable(message: string): string {
   const lines = message.split("\n").map((line) => {
     return line.length > longestLine ? `${line.slice(0, longestLine)}… (${line.length} characters)` : line;
@@ -136,5 +137,5 @@ function print(text: string): Promise<void> {
   });
 }
 
-// A stray handle must not keep the step alive once the answer is out.
+// An open handle must not keep the step alive after the response is written.
 process.exit(await run());

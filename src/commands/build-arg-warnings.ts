@@ -3,7 +3,7 @@ import type { BuildOptions } from "../builder/plan/build-options.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { suggestName } from "../host/suggest.ts";
 
-/** What is odd about build args, though they can be built with. */
+/** Warns about build args that look like mistakes. */
 export function warnOfArgs(
   options: BuildOptions,
   { buildArgs, dockerfile }: Inputs,
@@ -12,7 +12,7 @@ export function warnOfArgs(
   warnOfSecretArgs(buildArgs, log);
   if (dockerfile === undefined || hasOtherSyntax(dockerfile.text)) return;
   const taken = argsOf(dockerfile.text);
-  // A file of args may be there for several images.
+  // Args from a file are not checked, as the file may be for several images.
   const given = { build_args: options.buildArgs, image_args: options.imageArgs };
   for (const [param, values] of Object.entries(given)) {
     for (const name of Object.keys(values).filter((arg) => !predefined.test(arg) && !taken.includes(arg))) {
@@ -26,7 +26,10 @@ export function warnOfArgs(
   }
 }
 
-/** Args that need no ARG, or that BuildKit itself reads (Dockerfile reference, "Predefined ARGs" and those after it). */
+/**
+ * Args that need no ARG, or that BuildKit itself reads (Dockerfile reference, "Predefined ARGs" and the sections
+ * after it).
+ */
 const predefined =
   /^((https?|ftp|no|all)_proxy|source_date_epoch|(target|build)(platform|os|arch|variant)|targetstage|buildkit_\w+)$/i;
 
@@ -41,18 +44,18 @@ function argsOf(dockerfile: string): string[] {
   );
 }
 
-/** Whether another frontend than Docker's reads the file: its ARG may be anything. */
+/** Whether another frontend than Docker's reads the file. ARG may mean something else there. */
 function hasOtherSyntax(dockerfile: string): boolean {
   const [, image] = /^#\s*syntax\s*=\s*(\S+)/i.exec(dockerfile) ?? [];
   return image !== undefined && !/(^|\/)docker\/dockerfile(-upstream)?(:|@|$)/.test(image);
 }
 
-/** Build args are in the image's history, where everybody who has the image reads them. */
+/** Build args are in the image's history, where everyone who has the image can read them. */
 function warnOfSecretArgs(buildArgs: Readonly<Record<string, string>>, log: StepContext["log"]): void {
   const secret =
     /(^|_)(password|passwd|passphrase|secret|token|api_?key|private_?key|access_?key|credentials?)(_|$)/i;
   for (const [name, value] of Object.entries(buildArgs)) {
-    // A URL with a password in it tells by its value.
+    // A URL with a password is recognized by its value.
     if (!secret.test(name) && !/:\/\/[^\s/@:]*:[^\s/@]+@/.test(value)) continue;
     log.warn(
       `build arg ${name} looks like a secret, and build args are in the image's history: use secrets: {${name.toLowerCase()}: {text: …}}, and RUN --mount=type=secret,id=${name.toLowerCase()}`,

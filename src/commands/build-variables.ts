@@ -2,7 +2,10 @@ import type { BuildOptions, Strings } from "../builder/plan/build-options.ts";
 import { UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
 
-/** What Concourse says of a build in a step's environment (its docs, "Resource metadata"). None of it is a secret. */
+/**
+ * The variables by which Concourse describes a build in a step's environment (its docs, "Resource metadata"). None
+ * is a secret.
+ */
 const buildVariables =
   "BUILD_ID BUILD_NAME BUILD_JOB_ID BUILD_JOB_NAME BUILD_PIPELINE_ID BUILD_PIPELINE_NAME BUILD_PIPELINE_INSTANCE_VARS BUILD_TEAM_ID BUILD_TEAM_NAME BUILD_CREATED_BY BUILD_URL BUILD_URL_SHORT ATC_EXTERNAL_URL".split(
     " ",
@@ -11,9 +14,9 @@ const buildVariables =
 const use = /\$(?:\{(\w+)\}|(\w+))/g;
 
 /**
- * The options with Concourse's variables in the params' build args, labels and annotations replaced, if the params ask
- * for it by `expand`; else they stay as they are, with a warning. Files of args, which are the repository's, and all
- * other variables are left alone.
+ * Replaces Concourse's variables in the params' build args, labels and annotations, if `expand` is set. If not,
+ * values stay as they are, and a warning is logged for each that uses one. All other variables are left alone, and
+ * so are files of args, which belong to the repository.
  * @throws UserError for a variable that this build doesn't have
  */
 export function expandBuildVariables(

@@ -21,13 +21,13 @@ import { taskAccess } from "./task-access.ts";
 /** The main target's folder. */
 const mainOutput = "image";
 
-/** Not `cache` itself, which may be a folder of a source with a name that people like. */
+/** Not `cache` itself: an input with source code may well have that name. */
 const keptFolder = "cache/oci-build";
 
 /**
- * `build`: the oci-build task. Params come from the environment, inputs lie in the working folder; the main image
- * goes into `image/`, each additional target into a folder of its name, where these are there, and `cache/`, where the task's config has
- * it, keeps the layers of this run's steps for the next one.
+ * `build`: the oci-build task. Params come from the environment, and inputs are in the working folder. The main
+ * image goes into `image/`, each additional target into a folder of its name, if the task has these outputs. If the
+ * task's config has a cache `cache/`, it keeps the layers of this run's steps for the next.
  */
 export async function build({ step }: Invocation): Promise<undefined> {
   const started = { ...step, env: withUsualNames(step.env) };
@@ -36,7 +36,8 @@ export async function build({ step }: Invocation): Promise<undefined> {
   try {
     await buildTask({ ...started, log });
   } catch (thrown) {
-    // What other rooms say of a put's params and of a source, a task has under other names.
+    // Messages of other modules use the names of a put's params and of a source's fields. A task has other names
+    // for them.
     if (thrown instanceof UserError) throw new UserError(words(thrown.message), { cause: thrown });
     throw thrown;
   }
@@ -93,8 +94,9 @@ async function buildTask(started: StepContext): Promise<void> {
 }
 
 /**
- * The targets' folders that the task has as outputs: Concourse makes them. What has none is built and not exported.
- * @throws UserError for a file in the place of one
+ * Finds which targets' folders are outputs of the task, which Concourse has then made. Targets without one are
+ * built, but not exported.
+ * @throws UserError if there is a file instead of the folder
  */
 async function findOutputs(folder: string, targets: readonly string[]): Promise<ReadonlySet<string>> {
   const found = new Set<string>();

@@ -7,10 +7,10 @@ import type { PutParams } from "../request/put-params.ts";
 import type { AdditionalTarget, BuiltTarget } from "../store/build.ts";
 import type { Stage, StoredTarget } from "../store/store.ts";
 
-/** What a put's build gave, the main target first. */
+/** The results of a put's build, the main target first. */
 export type BuiltTargets = readonly [StoredTarget<BuiltTarget>, ...StoredTarget<AdditionalTarget>[]];
 
-/** Reads from the stage what each target's solve gave. */
+/** Reads the result of each target's solve from the stage. */
 export async function readBuiltTargets(
   stage: Stage,
   results: readonly [SolveResult, ...SolveResult[]],
@@ -37,7 +37,7 @@ function exportedBy({ target, descriptor }: SolveResult): Descriptor {
   return descriptor;
 }
 
-/** The version of what was built, as far as the build alone says it. */
+/** The part of the version that depends only on what was built. */
 export function contentVersion([main, ...others]: BuiltTargets): Pick<BuildVersion, "digest" | "targets"> {
   return {
     digest: versionOf(main.tree),

@@ -2,8 +2,8 @@ import { readCheckRequest } from "../request/check-request.ts";
 import type { Invocation } from "./invocation.ts";
 
 /**
- * Asks nothing of the world: a put's version is there at once, so there is never anything to find. The version
- * that Concourse knows is echoed, so that it stays the newest.
+ * Contacts nothing: Concourse gets a put's version from the put itself, so there is never anything to find. Returns
+ * the version that Concourse knows, so that it stays the newest.
  */
 export async function check({ readInput }: Invocation): Promise<unknown> {
   const { version } = readCheckRequest(await readInput());

@@ -21,10 +21,10 @@ import type { Invocation } from "./invocation.ts";
 import { openStore } from "./open-store.ts";
 
 /**
- * `in`: delivers a stored build into the folder that its argument names; the main target's files directly, each
- * additional target's in a folder of its name.
+ * `in`: delivers a stored build into the folder that its argument names. The main target's files go directly into
+ * it, those of each additional target into a folder of its name.
  *
- * The metadata is what the put told, for Concourse shows the get's in place of it.
+ * Returns the put's metadata too, because Concourse shows the get's metadata instead of the put's.
  */
 export async function get({ step, args, readInput }: Invocation): Promise<{
   readonly version: VersionFields;
@@ -59,7 +59,7 @@ interface Delivered {
   readonly put: PutRecord;
 }
 
-/** Delivers what the build index alone says. */
+/** Delivers only what is known without the images. */
 async function unreadTargets({ request, store, folder, step }: WantedGet): Promise<Delivered> {
   const { version } = request;
   const { targets, put } = await store.read(version, step.signal);
@@ -117,7 +117,10 @@ async function targetsOf(
   return targets;
 }
 
-/** The first of an additional target's tags that still leads to it: unlike the build's own, an author's tag may move. */
+/**
+ * The first of an additional target's tags that still leads to it. Unlike the build's own tag, an author's tag may
+ * move.
+ */
 async function firstTag(
   tags: readonly string[],
   descriptor: Descriptor,
@@ -128,7 +131,7 @@ async function firstTag(
   return undefined;
 }
 
-/** Where a registry has an image of the build. */
+/** Where the image is in a registry; undefined if the store is a directory. */
 function placeOf({ source: { store } }: InRequest, tag: string | undefined): RegistryPlace | undefined {
   return store.kind === "directory" ? undefined : { repository: store.repository, tag };
 }

@@ -1,13 +1,13 @@
 import type { StepContext } from "../host/step-context.ts";
 
-/** What a command is given by the outermost file. */
+/** What the main module passes to a command. */
 export interface Invocation {
   readonly step: StepContext;
-  /** Arguments after the command's name. */
+  /** The arguments after the command's name. */
   readonly args: readonly string[];
-  /** All of stdin, as text. @throws UserError when it is larger than any request */
+  /** Reads all of stdin as text. @throws UserError if it is larger than any request, or not UTF-8 */
   readonly readInput: () => Promise<string>;
 }
 
-/** Answers with the one JSON document for stdout, or with nothing (a task). */
+/** Returns the JSON document for stdout, or undefined if there is none (a task). */
 export type Command = (invocation: Invocation) => Promise<unknown>;

@@ -3,10 +3,10 @@ import { sum } from "../host/sum.ts";
 import type { ImageTree } from "../image/image-tree.ts";
 import { formatPlatform } from "../image/platform.ts";
 
-/** How many layers' sizes a line of the log names. */
+/** How many layers a line of the log lists by size. */
 const namedLayers = 8;
 
-/** A line for each platform: its layers with their sizes, compressed, the largest first. Pure. */
+/** A line for each platform with the compressed sizes of its layers, largest first. Pure. */
 export function layerLines({ images }: Pick<ImageTree, "images">): string[] {
   return images.map(({ manifest, platform }) => {
     const sizes = manifest.layers.map(({ size }) => size).toSorted((a, b) => b - a);

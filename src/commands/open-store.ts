@@ -5,8 +5,9 @@ import type { Source } from "../request/source.ts";
 import type { Store } from "../store/store.ts";
 
 /**
- * The one store that the source names. Only its own kind's modules are loaded: those of HTTP take Node a while.
- * @param also repositories that a put pushes to as well
+ * Opens the store that the source names. Only the modules of that kind of store are loaded, as Node takes a while
+ * to load those for HTTP.
+ * @param also further repositories that a put pushes to
  */
 export async function openStore(
   source: Source,

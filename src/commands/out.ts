@@ -18,8 +18,8 @@ import { runBuild } from "./run-build.ts";
 import { wantedTags } from "./wanted-tags.ts";
 
 /**
- * `out`: builds what the params ask for, stores it, and answers with its version.
- * Argument: the put's folder, in which each input lies by its name.
+ * `out`: builds what the params ask for, stores it, and returns its version.
+ * Argument: the put's folder, which contains each input in a folder of its name.
  */
 export async function put({ step, args, readInput }: Invocation): Promise<{
   readonly version: VersionFields;
@@ -77,14 +77,17 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
   };
 }
 
-/** What tells this put from every other, and when it was. Two in one build of Concourse differ too. */
+/** A unique id for this put, and its time. Two puts in one build of Concourse get different ids. */
 function putId({ env }: StepContext): { readonly text: string; readonly at: number } {
   const at = Date.now();
   const build = /^[A-Za-z0-9]{1,40}$/.exec(env["BUILD_ID"] ?? "")?.[0] ?? "put";
   return { text: `${build}-${new Date(at).toISOString()}-${crypto.randomUUID().slice(0, 8)}`, at };
 }
 
-/** Concourse gives a version its place in the history when it first sees it, and never another (atc/db, SaveOutput). */
+/**
+ * Concourse gives a version its place in the history when it first sees it, and never moves it (atc/db,
+ * SaveOutput).
+ */
 function warnOfKnownVersion(version: BuildVersion, earlier: Build, { log }: StepContext): void {
   if (JSON.stringify(formatBuildVersion(earlier.version)) !== JSON.stringify(formatBuildVersion(version)))
     return;

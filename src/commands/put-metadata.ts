@@ -8,19 +8,19 @@ import type { MetadataField } from "../store/build.ts";
 
 export interface DescribedPut {
   readonly version: BuildVersion;
-  /** Of the main target. */
+  /** The main target's image. */
   readonly tree: ImageTree;
   readonly results: readonly SolveResult[];
   readonly tags: readonly string[];
   /** When it was stored, in milliseconds since 1970. */
   readonly at: number;
-  /** The step's environment, which names the build in Concourse. */
+  /** The step's environment. Its variables name the build in Concourse. */
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 /**
- * What a person wants to know of a build: which image, how large, how much of it was work, whose. It is kept with the
- * build, and every get of it repeats it.
+ * The metadata that Concourse shows: image, size, steps, time and the Concourse build. It is stored with the build,
+ * and every get shows it again.
  */
 export function putMetadata({ version, tree, results, tags, at, env }: DescribedPut): MetadataField[] {
   const summaries = results.flatMap((result) => result.summaries);
@@ -69,7 +69,7 @@ function imageFields({ top, images, indexes }: ImageTree): Readonly<Record<strin
   };
 }
 
-/** `main/images/build #12`: team, pipeline, job and the build's number there; empty outside a job. */
+/** `main/images/build #12`: team, pipeline, job and the number of the build in that job. Empty outside a job. */
 function concourseBuild(env: DescribedPut["env"]): string {
   const place = [env["BUILD_TEAM_NAME"], env["BUILD_PIPELINE_NAME"], env["BUILD_JOB_NAME"]];
   const number = env["BUILD_NAME"];

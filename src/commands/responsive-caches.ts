@@ -3,8 +3,9 @@ import { formatReference } from "../image/reference.ts";
 import { type ProbeOptions, probeRegistry } from "../registry/probe-registry.ts";
 
 /**
- * The layer cache without places whose registry takes a request and never answers, which is said. BuildKit would wait
- * for one without end, and all other builds of that daemon with it: it can't be stopped from looking there.
+ * Removes from the layer cache the places whose registry accepts a request and never answers, and warns about each.
+ * BuildKit would wait for such a registry forever, and all other builds of that daemon with it. BuildKit can't be
+ * stopped from looking there.
  */
 export async function responsiveCaches(cache: LayerCache, options: ProbeOptions): Promise<LayerCache> {
   const live = await Promise.all(

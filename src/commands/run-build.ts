@@ -34,25 +34,26 @@ export interface RunBuild {
   readonly access: RegistryAccess;
   readonly daemons: Daemons;
   readonly cache: LayerCache;
-  /** TOML for a daemon of our own, from the source. */
+  /** TOML from the source, for the step's own daemon. */
   readonly buildkitConfig: string | undefined;
-  /** A folder, inside the inputs' folder perhaps, in which {@link cache} is kept from one run to the next. */
+  /** The folder in which {@link cache} is kept from one run to the next. It may be inside the inputs' folder. */
   readonly cacheFolder: string | undefined;
   readonly store: Store;
-  /** Whether what is built of a target is wanted, the main one an empty name; by default all is. */
+  /** Whether a target's result is needed. The main target has an empty name. By default all are needed. */
   readonly isExported?: (target: string) => boolean;
   readonly timeouts: Partial<Timeouts>;
 }
 
-/** What a build gave, in a stage of the store: committed by the caller, or read from there. */
+/** The result of a build, in a stage of the store. The caller commits it, or reads from it. */
 export interface RanBuild extends AsyncDisposable {
   readonly stage: Stage;
   readonly results: [SolveResult, ...SolveResult[]];
 }
 
 /**
- * Builds every target into a stage of the store. The daemon has ended when this returns; the stage is the caller's.
- * @throws UserError for whatever in options, inputs, Dockerfile or surroundings stands in the way
+ * Builds every target into a stage of the store. The daemon has ended when this returns. The caller disposes of the
+ * stage.
+ * @throws UserError for anything in options, inputs, Dockerfile or environment that prevents the build
  */
 export async function runBuild(run: RunBuild): Promise<RanBuild> {
   const { step, store } = run;
@@ -61,7 +62,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   await using held = new AsyncDisposableStack();
   await using tools = new AsyncDisposableStack();
   const { path: workspace } = tools.use(await createPrivateFolder("inputs"));
-  // The daemon needs a moment to start: inputs are read and the store is tried meanwhile.
+  // The daemon takes a moment to start. Meanwhile the inputs are read and the store is prepared.
   const timeouts = { ...defaultTimeouts, ...run.timeouts };
   const [builder, inputs, , cache] = await concurrently(step.signal, [
     async (signal) => tools.use(await openBuilder(builderOptions(run, { ...step, signal }))),
@@ -121,7 +122,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   return { stage, results, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** A daemon elsewhere has a configuration of its own, which no step can change. */
+/** Checks options that a daemon elsewhere can't follow: it has its own configuration, which no step can change. */
 function checkDaemonOptions({ options, daemons, access, step }: RunBuild): void {
   if (daemons.kind === "own") return;
   const elsewhere = daemons.kind === "nodes" ? "nodes" : "buildkit";
@@ -141,13 +142,16 @@ function checkDaemonOptions({ options, daemons, access, step }: RunBuild): void 
   );
 }
 
-/** A daemon of our own builds for the worker's platform by itself; of one elsewhere it isn't known here. */
+/**
+ * By default the step's own daemon builds for the worker's platform. The default of a daemon elsewhere is not known
+ * here.
+ */
 function buildPlatforms(given: readonly Platform[], { daemons, step }: RunBuild): BuildPlatforms {
   const own = daemons.kind === "own" ? hostPlatform(step.arch) : undefined;
   return { targets: given.length === 0 && own !== undefined ? [own] : given, own };
 }
 
-/** Nodes may differ: where the author names no platform, it is always the first node's. */
+/** Nodes may have different platforms. If the author names none, it is always the first node's. */
 function withPlatforms({ options, daemons }: RunBuild): BuildOptions {
   if (daemons.kind !== "nodes" || options.platforms.length > 0) return options;
   return { ...options, platforms: [daemons.nodes[0].platforms[0]] };

@@ -7,9 +7,9 @@ import { parseDockerConfig } from "../registry/docker-config.ts";
 import { readTaskRegistries, registriesVariable } from "../request/task-registries.ts";
 
 /**
- * How a task reaches registries: by its variable `REGISTRIES`, and by the Docker client's configuration in the folder
- * that `DOCKER_CONFIG` names (from the task's folder on), else in `~/.docker`.
- * @throws UserError for a configuration that isn't there or can't be read
+ * A task's registry settings: those of its variable `REGISTRIES`, and the Docker client's configuration. The latter
+ * is in the folder that `DOCKER_CONFIG` names, relative to the task's folder, or else in `~/.docker`.
+ * @throws UserError if a configuration is missing or can't be read
  */
 export async function taskAccess(env: Environment, folder: InputFolder): Promise<RegistryAccess> {
   const hosts = await readTaskRegistries(env[registriesVariable] ?? "");

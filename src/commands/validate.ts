@@ -11,9 +11,9 @@ import { checkTargetTags, planTags } from "../store/tag-plan.ts";
 import type { Invocation } from "./invocation.ts";
 
 /**
- * `validate [--type NAME]… [FILE]…`: reads pipelines as the resource's own steps will, and says what is wrong with file
- * and line. Without a file, or for `-`, the pipeline is read from stdin.
- * @throws UserError when anything is wrong, or when a pipeline has nothing of ours
+ * `validate [--type NAME]… [FILE]…`: reads pipelines as the resource's own steps do, and reports each fault with
+ * file and line. Without a file, or for `-`, the pipeline is read from stdin.
+ * @throws UserError if there is any fault, or if a pipeline doesn't use this resource or its task
  */
 export async function validate({ step, args, readInput }: Invocation): Promise<undefined> {
   const { files, types } = readArguments(args);
@@ -64,7 +64,7 @@ function nothingFound(file: string): string {
   return `${file}: nothing in it is for this resource. It looks for resource types that are called oci-build, or whose image's repository ends with oci-build-resource, and for tasks with that image; add --type NAME for a resource type that shows neither`;
 }
 
-/** What a step refuses of params that were read. @throws UserError */
+/** Makes the checks that a step makes after reading its params. @throws UserError */
 function checkParams(params: PutParams, use: CheckedUse): void {
   if (use.kind === "task") {
     checkTargetNames(params.additionalTargets, taskFolders, "ADDITIONAL_TARGETS");
@@ -85,13 +85,13 @@ function checkParams(params: PutParams, use: CheckedUse): void {
   if (faults.length > 0) throw new RequestError(faults);
 }
 
-/** The paths of a put that begin with none of its inputs. */
+/** The paths in a put's params that don't begin with one of its inputs. */
 function missingInputs(params: PutParams, inputs: readonly string[]): Fault[] {
   return pathsIn(params).flatMap(([path, text]) => {
     const [first = ""] = posix.normalize(text).split("/");
     if (first === "." || inputs.includes(first) || isRemote(text)) return [];
     const place = ["params", ...path].join(".");
-    // A Dockerfile's path is that from the put's folder on, not from the context's.
+    // A Dockerfile's path is relative to the put's folder, not to the context.
     const hint =
       path[0] === "dockerfile" && params.context !== "."
         ? `write ${posix.join(params.context, text)}`
@@ -101,16 +101,16 @@ function missingInputs(params: PutParams, inputs: readonly string[]): Fault[] {
   });
 }
 
-/** A URL, or the form of one that git and ssh have. */
+/** Whether it is a URL, or an address in the form of git and ssh. */
 function isRemote(text: string): boolean {
   return /^([a-z][a-z0-9+.-]*:\/\/|[^/]+@[^/]+:|github\.com\/)/i.test(text) || text.startsWith("oci-layout:");
 }
 
-/** Everything in params that is a path from the put's folder on, with where it is. */
+/** Every path in the params that is relative to the put's folder, with the param that has it. */
 function pathsIn(params: PutParams): (readonly [path: readonly string[], text: string])[] {
   const files = {
     context: params.context,
-    // With a repository as the context it is a path in that.
+    // If the context is a repository, the path is inside that.
     dockerfile: isRemote(params.context) ? undefined : params.dockerfile,
     build_args_file: params.buildArgsFile,
     labels_file: params.labelsFile,

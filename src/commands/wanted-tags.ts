@@ -7,15 +7,18 @@ import type { PutParams } from "../request/put-params.ts";
 import type { Source } from "../request/source.ts";
 import { checkTargetTags, planTags, type TagPlan } from "../store/tag-plan.ts";
 
-/** What a put tags: the plan, and which tags the resource writes for itself. */
+/** The tags that a put sets, and a check against conflicts. */
 export interface WantedTags extends TagPlan {
-  /** @throws UserError for a tag that two images would have, and for one of the resource's own */
+  /**
+   * @throws UserError for a tag that two images would have, and for a tag that the resource writes for its layer
+   * cache
+   */
   check(main: readonly string[]): void;
 }
 
 /**
  * Reads the tags that the params and their files ask for.
- * @throws UserError before anything is built for what no tag can be
+ * @throws UserError before anything is built, if a tag is not valid or not possible
  */
 export async function wantedTags(
   source: Source,
@@ -67,7 +70,7 @@ async function wantedVersion(
   return text;
 }
 
-/** The tags of the layer cache in each repository that is tagged. */
+/** Returns whether a tag is one of the layer cache's, in any repository that the put tags. */
 function reservedTags({ store, cache, daemons }: Source, params: PutParams): (tag: string) => boolean {
   if (store.kind === "directory") return () => false;
   const nodes = daemons.kind === "nodes" ? daemons.nodes.flatMap(({ platforms }) => platforms) : [];

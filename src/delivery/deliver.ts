@@ -8,21 +8,21 @@ import { deliveredFiles, deliveredNames } from "./delivered-files.ts";
 import type { DecidedTarget } from "./target-content.ts";
 
 export interface DeliverTarget extends DecidedTarget {
-  /** What is delivered appears in it at the end, all at once. */
+  /** All delivered files appear in it together, at the end. */
   readonly folder: string;
 }
 
 interface Prepared {
   readonly step: StepContext;
   readonly folder: string;
-  /** Lies in the folder, and so on the same disk, and holds what is to appear there. */
+  /** A temporary folder with the files to deliver. It is inside `folder`, and so on the same disk. */
   readonly partial: string;
 }
 
 /**
- * Delivers targets, each into its folder: see {@link deliveredFiles}. Nothing of it is seen before all of it is there.
- * What an earlier delivery left in a folder is replaced; what else is there stays.
- * @throws UserError when an image isn't what its digests say; the folders stay as they were
+ * Delivers each target into its folder: see {@link deliveredFiles}. Files appear only when all are complete. They
+ * replace those of an earlier delivery into the folder; other files there are kept.
+ * @throws UserError if an image doesn't match its digests; the folders then stay as they were
  */
 export async function deliverAll(targets: readonly DeliverTarget[]): Promise<void> {
   await using unfinished = new AsyncDisposableStack();
@@ -48,7 +48,10 @@ async function writeFiles(target: DecidedTarget, folder: string): Promise<void> 
     near = (await write(target, join(folder, name), near)) ?? near;
 }
 
-/** Moves what is prepared to where it belongs, and what it replaces to where that was. Either all of it is moved, or nothing. */
+/**
+ * Moves the prepared files into their folders, and the files that they replace out of them. Moves all of them, or
+ * none.
+ */
 async function publishFolders(prepared: readonly Prepared[]): Promise<void> {
   const moves: { readonly from: string; readonly to: string }[] = [];
   const move = async (from: string, to: string) => {
@@ -70,7 +73,10 @@ async function publishFolders(prepared: readonly Prepared[]): Promise<void> {
   }
 }
 
-/** Of an earlier delivery all goes: an image.tar of then would be taken for the one of now. `digest` tells that there was one. */
+/**
+ * The names that a delivery removes: all files of an earlier one, as its image.tar would be taken for the new one.
+ * A `digest` file shows that there was an earlier delivery.
+ */
 async function replacedBy(names: readonly string[], folder: string): Promise<string[]> {
   const present = await readdir(folder);
   const ours = present.includes("digest") ? [...names, ...deliveredNames] : names;

@@ -10,9 +10,9 @@ import { writeRootfs } from "./write-rootfs.ts";
 interface DeliveredFile {
   readonly name: string;
   /**
-   * Writes it at `path`, if this delivery has it.
-   * @param near the layers as they lie on this disk, once something has brought them here
-   * @returns the layers on this disk, if this brought them here
+   * Writes it to `path`, if it is part of this delivery.
+   * @param near the layers on this disk, if an earlier file of the delivery has brought them here
+   * @returns the layers on this disk, if this file has brought them here
    */
   readonly write: (
     target: DecidedTarget,
@@ -21,7 +21,7 @@ interface DeliveredFile {
   ) => Promise<Blobs | undefined>;
 }
 
-/** All that a target's delivery can hold, in the order in which it is written. */
+/** Everything that a target's delivery can contain, in the order in which it is written. */
 export const deliveredFiles: readonly DeliveredFile[] = [
   { name: "image.tar", write: (target, path) => writeImage(target, "image.tar", path) },
   { name: "image", write: (target, path) => writeImage(target, "image", path) },
@@ -49,10 +49,10 @@ export const deliveredFiles: readonly DeliveredFile[] = [
   },
 ];
 
-/** The names of {@link deliveredFiles}, beside which the folders of additional targets lie. */
+/** The names of {@link deliveredFiles}. The folders of additional targets are beside them. */
 export const deliveredNames: readonly string[] = deliveredFiles.map(({ name }) => name);
 
-/** Ends without a newline, as the registry-image resource's files do. */
+/** A file without a newline at its end, like those of the registry-image resource. */
 function textFile(name: string, text: (target: DecidedTarget) => string | undefined): DeliveredFile {
   return {
     name,

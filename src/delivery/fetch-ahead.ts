@@ -8,20 +8,20 @@ import type { Descriptor } from "../image/descriptor.ts";
 import { type Digest, hexOf } from "../image/digest.ts";
 
 export interface FetchAheadOptions {
-  /** A folder to make for the bytes; it goes when what is answered is disposed of. */
+  /** A folder to make for the bytes. It is removed when the returned blobs are disposed of. */
   readonly folder: string;
   readonly signal: AbortSignal;
 }
 
 const fetchedAtOnce = 4;
-/** Bytes of one call; the network brings them in much smaller pieces. */
+/** Bytes of one write. The network delivers much smaller pieces. */
 const writtenAtOnce = 256 * 1024;
 const fetchedReadSize = 512 * 1024;
 
 /**
- * The same blobs, of which some are fetched at once, several at the same time and the first ones first, into files.
- * Whoever opens one reads along while it comes, as often as wanted: nothing is fetched twice. As from anywhere, what
- * is read isn't verified.
+ * Returns the same blobs, but starts to fetch the wanted ones into files, in their order, several at a time. A
+ * reader of such a blob gets its bytes as they arrive, and any number of readers share one fetch. As with all
+ * blobs, what is read is not verified.
  */
 export async function fetchAhead(
   blobs: Blobs,
@@ -52,7 +52,7 @@ export async function fetchAhead(
   };
 }
 
-/** A blob on its way into a file. */
+/** A blob that is being fetched into a file. */
 class PartialBlob {
   readonly #descriptor: Descriptor;
   readonly #path: string;
@@ -65,7 +65,7 @@ class PartialBlob {
     this.#path = path;
   }
 
-  /** Never fails: its readers do. */
+  /** Never rejects: the readers get the error. */
   async fetch(blobs: Blobs, signal: AbortSignal): Promise<void> {
     try {
       await using file = await open(this.#path, "wx", 0o600);
@@ -78,7 +78,7 @@ class PartialBlob {
   }
 
   async #fill(file: FileHandle, bytes: Readable): Promise<void> {
-    // One byte too many is enough for whoever verifies it.
+    // One byte too many is enough for the verification to fail.
     let left = this.#descriptor.size + 1;
     let pieces: Buffer[] = [];
     let gathered = 0;
@@ -106,7 +106,7 @@ class PartialBlob {
     this.#more = Promise.withResolvers();
   }
 
-  /** The file, once all of it is there. */
+  /** The file, once it is complete. */
   whole(): string | undefined {
     const isWhole = this.#ended !== undefined && this.#received === this.#descriptor.size;
     return isWhole && !("failure" in (this.#ended ?? {})) ? this.#path : undefined;

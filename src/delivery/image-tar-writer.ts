@@ -16,24 +16,25 @@ import { verifiedPieces } from "../image/verify.ts";
 export interface ImageTar {
   readonly image: Image;
   readonly blobs: Blobs;
-  /** The archive to write, over what may be there. */
+  /** The archive to write. An existing file is replaced. */
   readonly file: string;
-  /** The image's names; a name without a tag is left out. */
+  /** The image's names. Names without a tag are not written to manifest.json. */
   readonly tags: readonly Reference[];
-  /** What a layer's verified pieces go through on their way; by default nothing. */
+  /** Passes on and examines the verified pieces of each layer. By default they are only passed on. */
   readonly inspect?: Inspect | undefined;
-  /** Told of each piece of a layer that is written. */
+  /** Called with the size of each piece of a layer that is written. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
   readonly signal: AbortSignal;
 }
 
 /**
- * Writes one image as a tar archive that is two things at once: what `docker save` writes (manifest.json over
- * config and layers) and an OCI layout. Blobs go from their source straight into the archive, verified as they
- * pass. Layers stay compressed as they are; docker load, skopeo and go-containerregistry look at their first bytes
- * to tell gzip, zstd and plain. The same image and names give the same bytes. The archive is written beside,
- * flushed to the disk and then takes its name.
- * @returns the layers as they lie in the archive, to be read once more without their source
+ * Writes one image as a tar archive that is both a `docker save` archive (manifest.json, config and layers) and an
+ * OCI layout. The same image and names always give the same bytes.
+ *
+ * Blobs go from their source straight into the archive, and are verified as they pass. Layers keep their
+ * compression: docker load, skopeo and go-containerregistry detect gzip, zstd or none by the first bytes. The
+ * archive is written to a temporary file, flushed to the disk and then renamed.
+ * @returns the layers in the archive, from which they can be read again without their source
  */
 export async function writeImageTar({ file, ...archive }: ImageTar): Promise<Blobs> {
   const { manifest } = archive.image;
@@ -47,7 +48,7 @@ export async function writeImageTar({ file, ...archive }: ImageTar): Promise<Blo
   return archivedLayers(file, layers);
 }
 
-/** @param starts where in the file the bytes of each layer begin */
+/** @param starts offset in the file of each layer's bytes */
 function archivedLayers(file: string, starts: ReadonlyMap<Digest, number>): Blobs {
   return {
     where: file,
@@ -62,7 +63,7 @@ function archivedLayers(file: string, starts: ReadonlyMap<Digest, number>): Blob
   };
 }
 
-/** @param starts is told where in the archive the bytes of each layer begin */
+/** @param starts gets the offset in the archive of each layer's bytes */
 async function* archiveBytes(
   { image, blobs, tags, inspect = handOn, onBytes, signal }: Omit<ImageTar, "file">,
   starts: Map<Digest, number>,
@@ -70,7 +71,8 @@ async function* archiveBytes(
   const { descriptor, manifest } = image;
   const wrapped = layerToWrap(image);
   const members = new Members();
-  // The documents come first: go-containerregistry reads from the start of the archive for each file it wants.
+  // The documents come first, because go-containerregistry reads from the start of the archive for each file it
+  // needs.
   yield* members.add("oci-layout", layoutMarker);
   yield* members.add("index.json", layoutIndex(descriptor, tags));
   yield* members.add("manifest.json", dockerManifest(image, tags, wrapped));
@@ -91,12 +93,15 @@ async function* archiveBytes(
   yield Buffer.alloc(2 * tarBlock);
 }
 
-/** The members of an archive, one after the other, in pieces that are good until the next is asked for. */
+/** Writes the members of an archive one after the other. Each piece is valid only until the next is requested. */
 class Members {
-  /** Where the next member's header begins. */
+  /** Offset of the next member's header. */
   #end = 0;
 
-  /** Where the bytes of the next member begin. All names are short and no attribute is unusual, so a header has one block. */
+  /**
+   * Offset of the next member's bytes. The header before them is one block, as names are short and no attribute is
+   * unusual.
+   */
   get nextStart(): number {
     return this.#end + tarBlock;
   }
@@ -123,10 +128,13 @@ class Members {
   }
 }
 
-/** A member's header, by tar-stream. The bytes don't go through it, which would hold on to pieces of a file's buffer. */
+/**
+ * A member's header, made by tar-stream. The content doesn't go through tar-stream, which would keep references to
+ * pieces of a file's buffer.
+ */
 async function headerBlock(member: Partial<Header> & Pick<Header, "name">): Promise<Uint8Array> {
   const tar = pack();
-  // What it misses then is the member's content.
+  // It reports that the member's content is missing, which is intended.
   tar.entry(member).on("error", () => {});
   for await (const block of tar as AsyncIterable<Uint8Array>) return block;
   throw new Error(`no header for ${member.name}`);
@@ -139,9 +147,9 @@ function header(name: string) {
 }
 
 /**
- * manifest.json of Docker's image archive (image-spec v1.2 of Docker). `LayerSources` tells go-containerregistry
- * the media type of the layers that it would else take for gzip. It goes by diff ID, so layers of one diff ID are
- * one file, whatever else the image has them compressed as.
+ * manifest.json of Docker's image archive (image-spec v1.2 of Docker). `LayerSources` gives go-containerregistry
+ * the media type of layers that it would otherwise take for gzip. It is keyed by diff ID, so layers with the same
+ * diff ID share one file, even if the image has them in different compressions.
  */
 function dockerManifest(
   { manifest, config }: Image,
@@ -172,16 +180,17 @@ function dockerManifest(
 }
 
 /**
- * go-containerregistry, and so the registry-image resource, takes all layers for plain when the first one is, and
- * would push the others compressed twice. So where a plain layer has compressed ones over it, as when an image is
- * built on one of `docker save`, Docker's manifest names a gzip of the first that compresses nothing.
+ * If the first layer is uncompressed, go-containerregistry, and so the registry-image resource, takes all layers
+ * for uncompressed, and would compress the compressed ones again when it pushes them. An image that is built on one
+ * of `docker save` has such layers. For it, Docker's manifest names a gzip file of the first layer, made with
+ * stored blocks that compress nothing.
  */
 function layerToWrap({ manifest: { layers } }: Image): Descriptor | undefined {
   const [first] = layers;
   return first !== undefined && isPlainLayer(first) && !layers.every(isPlainLayer) ? first : undefined;
 }
 
-/** As go-containerregistry names layers in its archives. */
+/** go-containerregistry's name for a layer in its archives. */
 function wrappedPath(digest: Digest): string {
   return `${hexOf(digest)}.tar.gz`;
 }

@@ -1,8 +1,9 @@
 import type { ImageConfig } from "../image/documents.ts";
 
 /**
- * `metadata.json` beside a `rootfs/`: Concourse reads `env` and `user` when a task names the folder as its `image`;
- * `entrypoint`, `cmd` and `workdir` are for other tools. All are there, empty where the image says nothing.
+ * `metadata.json` beside a `rootfs/`. Concourse reads `env` and `user` if a task names the folder as its `image`;
+ * `entrypoint`, `cmd` and `workdir` are for other tools. All fields are present, and empty if the image doesn't set
+ * them.
  */
 export interface ImageMetadata {
   /** `NAME=value`. */
@@ -24,7 +25,7 @@ export function imageMetadata({ config }: ImageConfig): ImageMetadata {
   };
 }
 
-/** `labels.json`: the image's labels, by name in the order of their code points. */
+/** `labels.json`: the image's labels, sorted by the UTF-16 code units of their names. */
 export function imageLabels({ config }: ImageConfig): Readonly<Record<string, string>> {
   return Object.fromEntries(Object.entries(config.Labels).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }

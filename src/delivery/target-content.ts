@@ -6,41 +6,44 @@ import { type Image, type ImageTree, isSingleImage, singleImage, versionOf } fro
 import { choosePlatform, hostPlatform } from "../image/platform.ts";
 import type { Repository } from "../image/reference.ts";
 
-/** Where a registry has an image. */
+/** An image's repository in a registry, and its tag. */
 export interface RegistryPlace {
   readonly repository: Repository;
   /** A tag of the repository that leads to this image, if there is one. */
   readonly tag: string | undefined;
 }
 
-/** What one target's folder shall hold. */
+/** What a target's folder should contain. */
 export interface Delivery {
-  /** The image itself: as image.tar, or as `image/`, an OCI layout, when that is asked for or there are several. */
+  /**
+   * Whether the image itself is delivered: as image.tar, or as `image/`, an OCI layout, if `outputOci` is set or it
+   * isn't a single image.
+   */
   readonly imageTar: boolean;
   readonly outputOci: boolean;
   readonly unpackRootfs: boolean;
-  /** Narrows an index of several platforms to one image. */
+  /** If set, only the image of this platform is delivered. */
   readonly platform: Platform | undefined;
 }
 
 /** One target of a build, as it was stored or built. */
 export interface TargetContent extends Delivery {
-  /** Undefined when no registry has the image. */
+  /** Undefined if the image is not in a registry. */
   readonly place: RegistryPlace | undefined;
   readonly tree: ImageTree;
   readonly blobs: Blobs;
   readonly step: StepContext;
 }
 
-/** One target with what is delivered of it decided: what the table of delivered files is written from. */
+/** A target and the decision about what is delivered. The files of the delivery are written from it. */
 export interface DecidedTarget {
   readonly step: StepContext;
   readonly place: RegistryPlace | undefined;
-  /** The config digest of the one image, or the digest of the index of several platforms. */
+  /** The config digest of a single image, else the digest of the index. */
   readonly digest: Digest;
-  /** Of the manifest or index that the image is pulled by. */
+  /** The digest of the manifest or index by which the image is pulled. */
   readonly top: Digest;
-  /** Undefined: only what is known without the image is delivered. */
+  /** If undefined, only what is known without the image is delivered. */
   readonly image: DecidedImage | undefined;
 }
 
@@ -49,13 +52,16 @@ export interface DecidedImage {
   readonly blobs: Blobs;
   readonly form: "image.tar" | "image" | "none";
   readonly unpackRootfs: boolean;
-  /** The one image that metadata.json, labels.json and rootfs are about; undefined when there are several and none is unpacked. */
+  /**
+   * The image that metadata.json, labels.json and rootfs describe. Undefined if there are several images and none
+   * is unpacked.
+   */
   readonly described: Image | undefined;
 }
 
 /**
  * Decides what is delivered of a target. Pure.
- * @throws UserError when the image has no such platform
+ * @throws UserError if the image doesn't have the platform
  */
 export function decideTarget(target: TargetContent): DecidedTarget {
   const { step, place, blobs, platform, unpackRootfs } = target;

@@ -1,16 +1,16 @@
 import { UserError } from "../host/errors.ts";
 import type { TargetName } from "../image/target-name.ts";
 
-/** The folder beside the targets' that keeps a task's layers for its next run. */
+/** The folder beside the targets' folders that keeps a task's layers for its next run. */
 const taskCache = "cache";
 
-/** Folders that a task's additional targets can't have. */
+/** Names that a task's additional targets can't have, as these folders have another use. */
 export const taskFolders: readonly string[] = ["image", taskCache];
 
 /**
- * Checks that each additional target gets a folder of its own, named like it.
- * @param taken names of what lies beside these folders
- * @throws UserError naming `subject`
+ * Checks that each additional target gets a folder of its own, with the target's name.
+ * @param taken names that are already used beside these folders
+ * @throws UserError whose message begins with `subject`
  */
 export function checkTargetNames(
   names: readonly TargetName[],

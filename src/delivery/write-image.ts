@@ -11,8 +11,8 @@ import type { DecidedTarget, RegistryPlace } from "./target-content.ts";
 
 /**
  * Writes the image itself, if it is delivered in this form: `image.tar`, or `image`, an OCI layout.
- * @returns its layers, where they lie now
- * @throws UserError when the image isn't what its digests say, or a layer isn't what its diff ID says
+ * @returns its layers in the written files
+ * @throws UserError if the image doesn't match its digests, or a layer doesn't match its diff ID
  */
 export async function writeImage(
   { image, place, step }: DecidedTarget,
@@ -21,7 +21,7 @@ export async function writeImage(
 ): Promise<Blobs | undefined> {
   if (image?.form !== form) return undefined;
   const { tree, blobs } = image;
-  // What is unpacked is proved by that.
+  // Unpacking checks the diff IDs of the described image.
   const { described, unpackRootfs } = image;
   const unproved = unpackRootfs ? tree.images.filter((each) => each !== described) : tree.images;
   await using prover = new LayerProver(unproved, step);
@@ -44,7 +44,7 @@ function namesOf(place: RegistryPlace | undefined): readonly Reference[] {
   return place?.tag === undefined ? [] : [{ ...place.repository, tag: place.tag, digest: undefined }];
 }
 
-/** Does what writes an image, and tells how far it is when that takes long. */
+/** Writes an image, and logs the progress if that takes long. */
 async function reported<T>(
   what: string,
   { images }: ImageTree,

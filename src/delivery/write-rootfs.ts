@@ -8,8 +8,9 @@ import { fetchAhead } from "./fetch-ahead.ts";
 import type { DecidedTarget } from "./target-content.ts";
 
 /**
- * Unpacks the image's root filesystem at `path`, if it is delivered.
- * @param near the layers as they lie on this disk after the image was written: what came from a registry isn't fetched twice
+ * Unpacks the image's root filesystem to `path`, if it is delivered.
+ * @param near the layers on this disk, if the image was written before: layers from a registry are then not fetched
+ * twice
  */
 export async function writeRootfs(
   { image, step }: DecidedTarget,
@@ -42,7 +43,7 @@ async function unpack(
     return {
       descriptor,
       diffId,
-      // Asked when it is the layer's turn: by then it may have come.
+      // A getter, because the layer may have been fetched completely by the time it is unpacked.
       get file() {
         return blobs.file(descriptor);
       },

@@ -29,18 +29,18 @@ interface SavedAt {
   readonly list: readonly SavedMount[];
 }
 
-/** What was there before the build. */
+/** What the caches had before the build. */
 export interface RestoredMounts {
   readonly lists: readonly SavedAt[];
   /** Bytes of each mount that was restored, by {@link mountKey}. */
   readonly restored: ReadonlyMap<string, number>;
-  /** Keys of content that could not be had. */
+  /** Keys of content that couldn't be restored. */
   readonly lost: ReadonlySet<string>;
 }
 
 /**
- * Brings saved content into the mounts. What is broken, or isn't there any more, is left out with a warning: the build
- * fills such a mount anew.
+ * Restores saved content into the mounts. Content that is damaged or missing is skipped with a warning, and the
+ * build fills that mount again.
  */
 export async function restoreMounts(daemon: DaemonMounts): Promise<RestoredMounts> {
   const { context, mounts } = daemon;
@@ -66,7 +66,10 @@ export async function restoreMounts(daemon: DaemonMounts): Promise<RestoredMount
   return { lists, restored, lost };
 }
 
-/** Of a list that can't be had nothing is known, so nothing is restored; the next one that is saved replaces it. */
+/**
+ * Reads the list of what a location has saved. If it can't be read, nothing is restored, and the next list that is
+ * saved replaces it.
+ */
 async function readList(location: CacheLocation, { context }: DaemonMounts): Promise<SavedAt> {
   const place = mountsPlace(location, context.namespace);
   await using folder = await createPrivateFolder("list", context.workspace);
@@ -77,7 +80,8 @@ async function readList(location: CacheLocation, { context }: DaemonMounts): Pro
       output: folder.path,
     });
     const text = await readFile(join(folder.path, "index"), "utf8");
-    // BuildKit runs the step anew when it can't read what the cache has of it, which then writes nothing.
+    // If BuildKit can't read the cached result of the step, it runs the step again, which then writes an empty
+    // list.
     if (text === "" && isImported)
       throw new TransferError("the cache is damaged, or not one of cache mounts");
     return { location, list: parseSavedList(text) };
@@ -87,7 +91,7 @@ async function readList(location: CacheLocation, { context }: DaemonMounts): Pro
   }
 }
 
-/** @returns bytes */
+/** @returns the restored bytes */
 async function restore(
   saved: SavedMount,
   location: CacheLocation,
@@ -99,14 +103,14 @@ async function restore(
     imports: [place.imports],
   });
   const [bytes = 0, files = 0] = reports[0]?.map(Number) ?? [];
-  // The step that had copied the content wasn't found in the cache, and so was run, on the empty mount.
+  // The step that copied the content wasn't found in the cache, so it was run again, on the empty mount.
   if (files === 0 && saved.bytes > 0) throw new TransferError("the cache no longer has its content");
   return bytes;
 }
 
 /**
- * Saves the mounts whose content the build has changed. Two builds that save at the same time each write a list of
- * their own with all its content; the last one stays.
+ * Saves the mounts whose content the build has changed. If two builds save at the same time, each writes its own
+ * list with all of its content, and the last one wins.
  */
 export async function saveMounts(daemon: DaemonMounts, before: RestoredMounts): Promise<SavedReport> {
   const { context, locations } = daemon;
@@ -161,7 +165,7 @@ async function save(
   });
   const isNew = ({ key }: SavedMount) => !list.some((known) => known.key === key);
   if (!present.some(isNew)) return { saved: 0, bytes: 0 };
-  // What the build did not bring to its mount, because it needed it not or could not have it, stays as it is.
+  // Saved mounts that this build doesn't use, or left empty, are kept as they are.
   const others = list.filter(({ mount }) => findSaved(present, mount) === undefined);
   const limit = location.mounts?.limit ?? 0;
   const { kept, dropped } = withinLimit([...present, ...others], limit);

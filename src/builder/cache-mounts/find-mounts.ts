@@ -3,36 +3,36 @@ import { formatPlatform } from "../../image/platform.ts";
 import { type Instruction, readFlags, readInstructions } from "./instructions.ts";
 import { expandVariables, readArgs, readEnv, type Variables } from "./variables.ts";
 
-/** What tells one cache mount from another on a daemon: with other options the same id has another content. */
+/** What identifies a cache mount on a daemon. With other ownership options the same id has different content. */
 export interface CacheMount {
   /** The cleaned target, unless the Dockerfile gives an id. */
   readonly id: string;
-  /** `uid`, `gid` and `mode` as the Dockerfile gives them, in this order: `uid=5,mode=0700`. */
+  /** `uid`, `gid` and `mode` from the Dockerfile, in this order: `uid=5,mode=0700`. */
   readonly ownership: string;
 }
 
 export interface FindMounts {
   readonly dockerfile: string;
   readonly buildArgs: Readonly<Record<string, string>>;
-  /** Names of stages, or empty for the last. */
+  /** Names of stages; an empty name is the last stage. */
   readonly targets: readonly string[];
-  /** Of each the mounts are looked for. */
+  /** The platforms to build for. Mounts are looked for with the ARGs of each. */
   readonly platforms: readonly Platform[];
-  /** The daemon's own. */
+  /** The daemon's own platform. */
   readonly buildPlatform: Platform;
 }
 
 export interface FoundMounts {
   readonly mounts: readonly CacheMount[];
-  /** Ids or targets of those that can't be copied, each with the reason. */
+  /** Ids or targets of the mounts that can't be copied, each with the reason. */
   readonly leftOut: readonly string[];
-  /** Whether a step would begin with an empty mount of its own while another step uses it (`sharing=private`). */
+  /** Whether a mount has `sharing=private`: a step gets an empty mount of its own while another step uses it. */
   readonly isPrivate: boolean;
 }
 
 /**
- * The cache mounts of the stages that a build needs: `RUN --mount=type=cache` with the values of ARG and ENV. What the
- * base images set isn't known here, nor the ONBUILD instructions that they bring. Pure.
+ * Finds the cache mounts of the stages that a build needs: `RUN --mount=type=cache`, with the values of ARG and
+ * ENV. Variables and ONBUILD instructions of base images are not known here. Pure.
  */
 export function findMounts(find: FindMounts): FoundMounts {
   const instructions = readInstructions(find.dockerfile);
@@ -53,7 +53,7 @@ export function findMounts(find: FindMounts): FoundMounts {
   return { mounts: [...mounts.values()], leftOut: [...leftOut], isPrivate };
 }
 
-/** Tells a mount from all others of the same namespace. */
+/** Identifies a mount among those of the same namespace. */
 export function mountKey({ id, ownership }: CacheMount): string {
   return ownership === "" ? id : `${id},${ownership}`;
 }
@@ -66,10 +66,10 @@ interface FoundMount {
 
 interface DockerfileStage {
   readonly name: string | undefined;
-  /** Stages or images that it is made of. */
+  /** The stages or images that it uses. */
   readonly parents: string[];
   readonly mounts: FoundMount[];
-  /** What its instructions see; a stage that begins with it sees the same. */
+  /** The variables that its instructions see. A stage based on this one inherits them. */
   readonly variables: Map<string, string>;
 }
 
@@ -94,7 +94,7 @@ function readStages(
     }
     if (name === "ARG") declare(readArgs(rest), { given, outer: global, into: stage.variables });
     if (name === "ENV") {
-      // All values of one ENV see what was set before it.
+      // All values of one ENV are expanded with the variables set before it.
       const set = readEnv(rest).map(
         ([key, value]) => [key, expandVariables(value, stage.variables)] as const,
       );
@@ -140,7 +140,7 @@ function readUse(name: string, rest: string, { parents, mounts, variables }: Doc
   }
 }
 
-/** A field whose value isn't understood is undefined. */
+/** The fields of a `--mount`. The value is undefined if it can't be expanded. */
 function readFields(mount: string, variables: Variables): ReadonlyMap<string, string | undefined> {
   return new Map(
     mount.split(",").map((field) => {
@@ -159,7 +159,7 @@ const aliases: ReadonlyMap<string, string> = new Map([
   ["src", "source"],
 ]);
 
-/** It becomes part of a Dockerfile of ours. */
+/** The characters are restricted because the id goes into a Dockerfile of ours. */
 const plainId = /^[^\s"'`\\$,#]{1,512}$/;
 
 function readMount(fields: ReadonlyMap<string, string | undefined>): FoundMount {
@@ -185,7 +185,7 @@ const numbers = [
   ["mode", /^[0-7]{1,7}$/],
 ] as const;
 
-/** As Go's path.Clean does it, for what is a target: without `.`, `..` and doubled slashes. */
+/** The target without `.`, `..` and doubled slashes, like Go's path.Clean. An empty target stays empty. */
 function cleaned(target: string): string {
   if (target === "") return "";
   const parts: string[] = [];

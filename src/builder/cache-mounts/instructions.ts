@@ -2,14 +2,14 @@
 export interface Instruction {
   /** In upper case. */
   readonly name: string;
-  /** What follows the name, with continued lines joined; without the content of heredocs. */
+  /** The text after the name, with continued lines joined, without the content of heredocs. */
   readonly rest: string;
 }
 
 /**
- * A Dockerfile's instructions, as BuildKit's parser splits them (frontend/dockerfile/parser): lines are continued by
- * the escape character, comments and empty lines between them are dropped, and heredocs of RUN, COPY and ADD are
- * passed over. Pure.
+ * A Dockerfile's instructions, split as BuildKit's parser does it (frontend/dockerfile/parser): the escape
+ * character continues a line, comments and empty lines between them are dropped, and the heredocs of RUN, COPY,
+ * ADD and ONBUILD are skipped. Pure.
  */
 export function readInstructions(dockerfile: string): readonly Instruction[] {
   const lines = dockerfile.replace(/^\uFEFF/, "").split(/\r?\n/);
@@ -39,7 +39,7 @@ function isSkipped(line = ""): boolean {
   return /^\s*(#|$)/.test(line);
 }
 
-/** The parser directive `# escape=` at the top. */
+/** The character of the parser directive `# escape=` at the top of the file; by default a backslash. */
 function escapeCharacter(lines: readonly string[]): string {
   for (const line of lines) {
     const [, key = "", value = ""] = /^#\s*([A-Za-z]+)\s*=\s*(.+?)\s*$/.exec(line) ?? [];
@@ -61,8 +61,8 @@ function heredocsOf(name: string, rest: string): readonly { end: string; isInden
 }
 
 /**
- * The words of a text that begin with `--`, up to the first other one; quotes are removed as BuildKit does it
- * (frontend/dockerfile/parser, extractBuilderFlags). Pure.
+ * Splits an instruction's text into its leading words that begin with `--`, and the rest. Quotes are removed as
+ * BuildKit does it (frontend/dockerfile/parser, extractBuilderFlags). Pure.
  */
 export function readFlags(rest: string): { readonly flags: readonly string[]; readonly words: string } {
   const flags: string[] = [];

@@ -21,28 +21,34 @@ export interface OpenMounts {
   readonly step: StepContext;
   readonly builder: Builder;
   readonly solves: readonly [Solve, ...Solve[]];
-  /** Whether the daemon is the step's own; one elsewhere keeps its mounts itself. */
+  /** Whether the daemon is the step's own. A daemon elsewhere keeps its mounts itself. */
   readonly isOwn: boolean;
-  /** Undefined when it isn't here to be looked at. */
+  /** Undefined if the Dockerfile isn't on this machine. */
   readonly dockerfile: string | undefined;
-  /** Whether a step that begins too early is seen; else the build begins when all is restored. */
+  /**
+   * Whether the build can detect a step that begins too early. If not, the build begins when everything is
+   * restored.
+   */
   readonly canHold: boolean;
-  /** Milliseconds of silence after which content is done without. */
+  /** Milliseconds. A transfer that reports nothing new for so long is given up. */
   readonly stall: number;
 }
 
-/** The cache mounts of a build, beside its layer cache. Disposing ends what is still under way. */
+/** The cache mounts of a build, saved beside its layer cache. Disposing stops unfinished transfers. */
 export interface CacheMounts extends AsyncDisposable {
-  /** Holds back the steps that use them until they are restored. */
+  /** Holds back the steps that use cache mounts until the mounts are restored. */
   readonly hold: StepHold;
-  /** After the build. @param steps how many of its instructions were run: without any, no mount has changed */
+  /**
+   * Saves the mounts after the build.
+   * @param steps how many of its instructions were run; if none were, no mount has changed
+   */
   save(steps: number): Promise<void>;
 }
 
 /**
- * Begins to restore the cache mounts that a build can use, on the daemon of its own, at the same time as the build's
- * first steps. No trouble with them fails a build: it is logged, and a mount begins empty.
- * @returns undefined where there is nothing to restore or save
+ * Starts to restore the cache mounts that a build can use, on its own daemon, while the build's first steps run. A
+ * problem with them never fails a build: it is logged, and the mount begins empty.
+ * @returns undefined if there is nothing to restore or save
  */
 export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | undefined> {
   const { step, builder, solves } = open;
@@ -102,16 +108,16 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
   return mounts;
 }
 
-/** A step that uses a cache mount, as BuildKit names it. */
+/** BuildKit's name for a step that uses a cache mount. */
 const usesMount = /^RUN .*--mount=\S*\btype=cache\b/i;
-/** What BuildKit does when all steps are done. */
+/** What BuildKit does after the last step. */
 const isExport = /^exporting to /;
 
 class MountsOfBuild implements CacheMounts {
   readonly hold: StepHold;
   readonly #daemon: DaemonMounts;
   readonly #stopped: AbortController;
-  /** Undefined when it was stopped. */
+  /** Undefined if restoring was stopped or failed. */
   readonly #restored: Promise<RestoredMounts | undefined>;
   #isRestored = false;
   #saving: Promise<SavedReport> | undefined;
@@ -121,7 +127,7 @@ class MountsOfBuild implements CacheMounts {
     this.#stopped = stopped;
     const { signal } = daemon.context.step;
     this.#restored = restoreMounts(daemon).catch((thrown: unknown) => {
-      // A full disk, for one; the build may still do without.
+      // A full disk, for example. The build may still succeed without the mounts' content.
       if (!signal.aborted) daemon.context.step.log.warn(`cache mounts not restored: ${String(thrown)}`);
       return undefined;
     });
@@ -130,7 +136,7 @@ class MountsOfBuild implements CacheMounts {
       isHeld: (running) =>
         !this.#isRestored && running.some(({ isInstruction, text }) => isInstruction && usesMount.test(text)),
       isRunning: (running) => {
-        // Of several solves one may still be at its steps.
+        // If there are several solves, another may still be running steps.
         if (solves === 1 && running.some(({ text }) => isExport.test(text))) void this.#saveOnce();
       },
     };
@@ -174,7 +180,7 @@ class MountsOfBuild implements CacheMounts {
 
 const nothingSaved: SavedReport = { saved: 0, bytes: 0 };
 
-/** A folder with busybox alone, for steps that begin with nothing. */
+/** Makes a folder with only busybox in it, for transfer steps, which begin from an empty filesystem. */
 async function makeTools(workspace: string, step: StepContext): Promise<string | undefined> {
   const folder = join(workspace, "cache-mounts");
   await mkdir(folder, { mode: 0o700 });

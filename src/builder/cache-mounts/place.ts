@@ -6,20 +6,20 @@ import { type AttributePairs, besideAttributes, type CacheLocation } from "../pl
 
 /** Where a layer cache keeps the content of cache mounts: beside its layers. */
 export interface CacheMountPlace {
-  /** Tells its list from those of other places. */
+  /** Keeps its list apart from the lists of other places. */
   readonly id: string;
   readonly imports: AttributePairs;
   readonly exports: AttributePairs;
-  /** The directory that the cache is in, if it is in one. */
+  /** The cache's directory, for a cache of type `local`. */
   readonly directory: string | undefined;
 }
 
-/** The place for the mounts of one namespace (`BUILDKIT_CACHE_MOUNT_NS`, most often empty). Pure. */
+/** The place for the mounts of one namespace (`BUILDKIT_CACHE_MOUNT_NS`, usually empty). Pure. */
 export function mountsPlace(location: CacheLocation, namespace: string): CacheMountPlace {
   const name = mountsName(namespace);
   const { imports, exports } = besideAttributes(location, name);
   const { directory } = location.attributes;
-  // A folder may have another path in the next build.
+  // The folder's path may be different in the next build.
   const identity = directory === undefined ? JSON.stringify(imports) : basename(directory);
   return {
     id: createHash("sha256").update(`${location.type}\0${identity}`).digest("hex").slice(0, 32),
@@ -29,13 +29,13 @@ export function mountsPlace(location: CacheLocation, namespace: string): CacheMo
   };
 }
 
-/** A target's name never begins with a dot. */
+/** Begins with a dot, as the name of a target never does. */
 function mountsName(namespace: string): string {
   const suffix = createHash("sha256").update(namespace).digest("hex").slice(0, 12);
   return namespace === "" ? ".mounts" : `.mounts-${suffix}`;
 }
 
-/** Whether a folder of a cache's directory holds cache mounts. */
+/** Whether a folder in a cache's directory holds cache mounts. */
 export function isMountsFolder(name: string): boolean {
   return /^cache\.mounts(-[0-9a-f]{12})?$/.test(name);
 }
@@ -43,8 +43,9 @@ export function isMountsFolder(name: string): boolean {
 const savingPrefix = ".saving-";
 
 /**
- * Has `write` save to a place. In a registry and in a bucket BuildKit writes what names all the rest last; in a
- * directory it goes to a folder of its own, which then takes the place of the one before.
+ * Calls `write` to save to a place, so that the old content stays valid until the new is complete. In a registry or
+ * a bucket BuildKit writes last the manifest that names everything else. In a directory the content goes to a new
+ * folder, which then replaces the old one.
  */
 export async function replaceContent(
   { exports, directory }: CacheMountPlace,
@@ -76,7 +77,7 @@ async function takePlace(fresh: string, final: string): Promise<void> {
   await rename(fresh, final);
 }
 
-/** An overlayfs moves no folder of its lower layers, and no filesystem exchanges what isn't there. */
+/** Returns false if there is no old folder, or if an overlayfs refuses to move it because it is in a lower layer. */
 function isExchanged(fresh: string, final: string): boolean {
   try {
     return exchangeNames(fresh, final);

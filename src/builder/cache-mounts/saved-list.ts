@@ -8,24 +8,24 @@ const SavedEntry = z.object({
   key: z.string().regex(/^[0-9a-f]{32}$/),
   fingerprint: z.string().regex(/^[0-9a-f]{64}$/),
   bytes: z.number().int().nonnegative(),
-  /** Milliseconds since the epoch, when a build last used it. */
+  /** When a build last used it, in milliseconds since 1970. */
   used: z.number().int().nonnegative(),
 });
 
-/** A mount whose content a cache has. */
+/** A mount whose content is saved in a cache. */
 export interface SavedMount extends SavedContent {
-  /** Of names, owners, modes, sizes and times of all files. */
+  /** A hash of the names, owners, modes, sizes and times of all files. */
   readonly fingerprint: string;
   readonly bytes: number;
   readonly used: number;
 }
 
-/** BuildKit takes secrets of 500 KB at most, and the list is handed over as one. */
+/** The list is passed to BuildKit as a secret, which may have at most 500 KB. */
 export const mostMounts = 500;
 
 const List = z.object({ version: z.literal(1), mounts: z.array(z.unknown()).max(mostMounts) });
 
-/** Reads the list that a cache holds. What comes from elsewhere may be anything: entries that aren't right are left out. */
+/** Parses the list that a cache holds. Its text may come from anyone, so invalid entries are left out. */
 export function parseSavedList(text: string): readonly SavedMount[] {
   if (text.trim() === "") return [];
   const list = List.parse(JSON.parse(text));
@@ -46,8 +46,8 @@ export function findSaved(list: readonly SavedMount[], mount: CacheMount): Saved
 }
 
 /**
- * What fits into `limit` bytes, the last used first; of equal age the smaller first. Pure.
- * @returns also those that were dropped
+ * Chooses the mounts that fit into `limit` bytes: the last used first, and of equal age the smaller first. Pure.
+ * @returns both the kept and the dropped mounts
  */
 export function withinLimit(
   mounts: readonly SavedMount[],

@@ -1,21 +1,24 @@
 import type { CacheMount } from "./find-mounts.ts";
 
-/** Content of a mount that was saved: the key is part of the step that copied it, and so of where a cache has it. */
+/**
+ * Saved content of a mount. The key is part of the step that copies the content, so it decides where a cache has
+ * it.
+ */
 export interface SavedContent {
   readonly mount: CacheMount;
   /** Random. */
   readonly key: string;
 }
 
-/** The folder with a static busybox in it, as the transfers' context. */
+/** The folder with a static busybox, which is the transfers' build context. */
 export const toolContext = "context";
-/** The stage whose step must always be run: it writes down what is saved. */
+/** The stage that writes the list of what is saved. Its step must always be run. */
 export const indexStage = "index";
 export const indexSecret = "index";
 
 /*
- * The steps below are looked for in a layer cache by their definitions. Whoever changes one of them makes what was saved
- * before impossible to find: nothing breaks, it is saved anew.
+ * A layer cache finds the steps below by their definitions. If you change one of them, content that was saved
+ * before isn't found any more. Nothing breaks: it is saved again.
  */
 const box = "/tool/busybox";
 const runFlags = "RUN --mount=type=bind,target=/tool";
@@ -34,13 +37,17 @@ function savedStage(name: string, { mount, key }: SavedContent): string {
   return `FROM scratch AS ${name}\n${containerStep([mountFlag(mount)], copyOut, key)}\n`;
 }
 
-/** What begins a line by which a step of ours tells of a mount. */
+/** The first word of a line in which a transfer's step reports about a mount. */
 export const reportMark = "cache-mount";
 
 /** Bytes and number of the files below the current folder. */
 const measureFiles = `${box} find . -type f -exec ${box} stat -c %s {} + | ${box} awk '{ bytes += $1; files++ } END { printf "%d %d", bytes, files }'`;
 
-/** Owners, modes and times of everything: but the times of links, which aren't copied, and what the filesystem makes of folders. */
+/**
+ * A hash of the names, owners, modes and times of everything, of the sizes of files and of the targets of links.
+ * Left out are the times of links, which aren't copied, and the sizes and times of folders, which the filesystem
+ * sets.
+ */
 const fingerprint = `{ ${[
   ["! -type d ! -type l", "%n %f %s %u %g %Y"],
   ["-type d", "%n %f %u %g"],
@@ -49,7 +56,10 @@ const fingerprint = `{ ${[
   .map(([kind, format]) => `${box} find . ${kind} -exec ${box} stat -c '${format}' {} +;`)
   .join(" ")} } | ${box} sort | ${box} sha256sum | ${box} cut -d ' ' -f 1`;
 
-/** A step that reports `cache-mount INDEX FINGERPRINT BYTES FILES` of each mount. `nonce` keeps it from being cached. */
+/**
+ * Has a step for each mount that reports `cache-mount INDEX FINGERPRINT BYTES FILES`. `nonce` keeps it from being
+ * cached.
+ */
 export function measuringDockerfile(mounts: readonly CacheMount[], nonce: string): string {
   const script = `cd /mount; echo "${reportMark} $0 $(${fingerprint}) $(${measureFiles})"`;
   const stages = mounts.map(
@@ -68,8 +78,8 @@ export function measuringDockerfile(mounts: readonly CacheMount[], nonce: string
 }
 
 /**
- * A step that puts saved content into its mount, and reports `cache-mount BYTES FILES`. What is there comes from a step
- * that began too early, and was ended.
+ * Has a step that copies saved content into its mount, and reports `cache-mount BYTES FILES`. It empties the mount
+ * first: a build's step that began too early, and was ended, may have left files.
  */
 export function restoringDockerfile(saved: SavedContent, nonce: string): string {
   const script = `${box} find /mount -mindepth 1 -maxdepth 1 -exec ${box} rm -rf {} +; ${box} cp -a /saved/. /mount/; cd /saved; echo "${reportMark} $(${measureFiles})"`;
@@ -77,20 +87,24 @@ export function restoringDockerfile(saved: SavedContent, nonce: string): string 
   return `${savedStage("saved", saved)}FROM scratch\n${containerStep(flags, script, nonce)}\n`;
 }
 
-/** The step that holds the list of what is saved, whose text it gets as a secret: those are no part of its definition. */
+/**
+ * The step that holds the list of what is saved. It gets the text as a secret, as secrets are not part of a step's
+ * definition.
+ */
 function indexStep(place: string): string {
   const script = `if [ -e /run/secrets/${indexSecret} ]; then ${box} cp /run/secrets/${indexSecret} /index; else ${box} touch /index; fi`;
   return `FROM scratch AS ${indexStage}\n${containerStep([`--mount=type=secret,id=${indexSecret}`], script, place)}\n`;
 }
 
-/** @param place tells the list of one cache from that of another */
+/** @param place keeps the lists of different caches apart */
 export function indexDockerfile(place: string): string {
   return `${indexStep(place)}FROM scratch\nCOPY --from=${indexStage} /index /index\n`;
 }
 
 /**
- * Copies the mounts whose keys are new, takes up the content of those that aren't, and writes the list. The stages
- * between, a file each, keep content that a cache has from being fetched only to be saved again.
+ * Copies the content of mounts with new keys, and writes the list. The steps of known keys are found in the
+ * imported cache, so their content is kept without copying it again. Each `ready` stage between copies only a
+ * single file. Content that the cache already has is then not fetched just to be saved again.
  */
 export function savingDockerfile(contents: readonly SavedContent[], place: string): string {
   const stages = contents.map(

@@ -12,11 +12,11 @@ import { LineSplitter } from "../progress/lines.ts";
 import { formatSeconds } from "../progress/text.ts";
 import { reportMark } from "./transfer-dockerfile.ts";
 
-/** How a daemon is asked for a transfer. */
+/** The daemon of a transfer, and how to reach it. */
 export interface TransferContext {
   readonly step: StepContext;
   readonly engine: Engine;
-  /** Credentials are in files and variables of it. */
+  /** buildctl's environment. Its files and variables have the credentials. */
   readonly env: Environment;
   readonly authTls: readonly AttributePairs[];
   readonly workspace: string;
@@ -24,7 +24,7 @@ export interface TransferContext {
   readonly tools: string;
   readonly platform: string;
   readonly namespace: string;
-  /** Milliseconds without a sign of life after which a transfer is given up. */
+  /** Milliseconds. A transfer that reports nothing new for so long is given up. */
   readonly silence: number;
 }
 
@@ -32,26 +32,26 @@ export interface Transfer {
   readonly dockerfile: string;
   readonly imports?: readonly AttributePairs[];
   readonly exports?: readonly AttributePairs[];
-  /** A stage whose steps are run even if they are cached. */
+  /** A stage whose steps are run again even if they are cached. */
   readonly anew?: string;
   readonly secret?: { readonly id: string; readonly text: string };
-  /** The folder that gets the result's files. */
+  /** The folder for the result's files. */
   readonly output?: string;
 }
 
-/** A transfer that failed, in BuildKit's words. */
+/** A transfer failed. The message is BuildKit's. */
 export class TransferError extends Error {}
 
 export interface Transferred {
-  /** What the steps reported: the words of each line after the mark. */
+  /** The lines that the steps reported, each as its words after the mark. */
   readonly reports: readonly (readonly string[])[];
-  /** Whether there was a cache to be looked in. */
+  /** Whether BuildKit found a cache to import. */
   readonly isImported: boolean;
 }
 
 /**
- * Solves a Dockerfile of ours.
- * @throws TransferError when it fails
+ * Solves one of our own Dockerfiles.
+ * @throws TransferError if it fails
  */
 export async function runTransfer(context: TransferContext, transfer: Transfer): Promise<Transferred> {
   const { step, engine, env } = context;
@@ -123,7 +123,7 @@ function transferArguments(
   ];
 }
 
-/** What a transfer's buildctl tells. */
+/** Collects the output of a transfer's buildctl. */
 class Told {
   readonly #lines = new LineSplitter();
   readonly #output = new Map<string, string>();
@@ -133,7 +133,7 @@ class Told {
   unwritten: string | undefined;
   isImported = false;
 
-  /** @returns whether there was news: a fetch that has stopped is told of again and again */
+  /** @returns whether there was anything new: a fetch that has stalled is reported again and again */
   write(bytes: Buffer): boolean {
     let isNews = false;
     for (const line of this.#lines.write(bytes)) {
@@ -156,7 +156,7 @@ class Told {
       if (isImport && error === "" && typeof completed === "string") this.isImported = true;
       if (error === "") continue;
       if (name.startsWith("exporting cache to ")) this.unwritten = shown(error);
-      // A cache that isn't there yet is none; what should have come from it is missed later.
+      // A cache that doesn't exist yet is not an error. Content that should have come from it is missed later.
       else if (!isImport) this.#failure ??= shown(error);
     }
     for (const { vertex, data } of event.logs)

@@ -26,7 +26,10 @@ export function expandVariables(text: string, variables: Variables): string | un
   return isUnknown ? undefined : expanded;
 }
 
-/** The pairs of an `ENV NAME=value …`, or the one of its old form `ENV NAME value`. Values are not expanded. Pure. */
+/**
+ * The pairs of an `ENV NAME=value …`, or the single pair of the old form `ENV NAME value`. Values are not expanded.
+ * Pure.
+ */
 export function readEnv(rest: string): readonly (readonly [string, string])[] {
   const [, name, value] = /^([^\s=]+)\s+(.*)$/s.exec(rest) ?? [];
   if (name !== undefined && value !== undefined) return [[name, unquoted(value)]];

@@ -2,20 +2,20 @@ import { parse, stringify, type TomlTable, type TomlTableWithoutBigInt } from "s
 import { UserError } from "../../host/errors.ts";
 import { unknownConfigKeys } from "./known-config.ts";
 
-/** What our daemon's configuration is made of; the format is buildkitd.toml (BuildKit, docs/buildkitd.toml.md). */
+/** The content of our daemon's configuration. The format is buildkitd.toml (BuildKit, docs/buildkitd.toml.md). */
 export interface DaemonConfig {
   readonly root: string;
   readonly socket: string;
   readonly tracesSocket: string;
   readonly entitlements: readonly string[];
   readonly registries: ReadonlyMap<string, RegistryBlock>;
-  /** What BuildKit runs in the place of runc, if so. */
+  /** The program that BuildKit runs instead of runc, if any. */
   readonly runcShim?: string;
-  /** TOML texts of the author's, with the name of the param each came by. */
+  /** The author's TOML texts, each with the name of its param. */
   readonly extra: readonly { readonly subject: string; readonly text: string }[];
 }
 
-/** One `[registry."host"]` block. Paths name PEM files. */
+/** One `[registry."host"]` block. Paths are those of PEM files. */
 export interface RegistryBlock {
   readonly http?: boolean;
   readonly insecure?: boolean;
@@ -25,9 +25,9 @@ export interface RegistryBlock {
 }
 
 /**
- * The daemon's configuration as TOML: what the step needs, merged with what the author adds. Tables merge; lists
- * that both sides have are joined; a single value that both sides set differently is refused by its name.
- * @throws UserError for text that is no TOML, and for conflicts
+ * The daemon's configuration as TOML: the step's own settings merged with the author's. Tables are merged, and
+ * lists that both have are joined. A single value that both set differently is refused, with its name.
+ * @throws UserError for text that isn't TOML, and for conflicts
  */
 export function daemonConfig(config: DaemonConfig): string {
   const generated: TomlTable = {
@@ -55,7 +55,7 @@ export function daemonConfig(config: DaemonConfig): string {
   );
 }
 
-/** What BuildKit ignores of the author's TOML, a message for each text that has such keys. Pure. */
+/** A message for each of the author's TOML texts that has keys which BuildKit ignores. Pure. */
 export function ignoredConfig({ extra }: Pick<DaemonConfig, "extra">): string[] {
   return extra.flatMap(({ subject, text }) => {
     const unknown = unknownConfigKeys(parseToml(subject, text));
@@ -69,7 +69,8 @@ function parseToml(subject: string, text: string): TomlTable {
   try {
     return parse(text);
   } catch (thrown) {
-    // The parser quotes the text around the fault, which may hold a password: only the place is told.
+    // The parser quotes the text around the fault, which may contain a password. So only the line number is
+    // reported.
     const place = thrown instanceof Error && "line" in thrown ? ` (line ${String(thrown.line)})` : "";
     throw new UserError(`${subject} is not TOML${place}; see BuildKit's buildkitd.toml for what it may hold`);
   }

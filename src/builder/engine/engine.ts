@@ -1,20 +1,26 @@
 import type { Limits } from "./limits.ts";
 
-/** A BuildKit that solves can be sent to: our own daemon, or one that runs elsewhere. */
+/** A BuildKit daemon that can solve: the step's own, or one that runs elsewhere. */
 export interface Engine extends AsyncDisposable {
   /** For the log: `a BuildKit of its own`, `BuildKit at tcp://build.example:1234`. */
   readonly where: string;
-  /** As it says it; undefined before {@link diagnose}, or where it is a build without one. */
+  /**
+   * The version that the daemon reports. Undefined if its build has none, and for a daemon elsewhere before
+   * {@link diagnose}.
+   */
   readonly version: () => string | undefined;
-  /** The global arguments by which buildctl reaches it. */
+  /** buildctl's global arguments for connecting to it. */
   readonly connection: readonly string[];
-  /** What RUN lacks there, and how the daemon runs, as in `in a gVisor sandbox`; undefined for one that runs elsewhere. */
+  /**
+   * What a RUN can use there, and how the daemon runs, such as `in a gVisor sandbox`. Undefined for a daemon
+   * elsewhere.
+   */
   readonly limited: { readonly limits: Limits; readonly where: string } | undefined;
-  /** Folders of this machine that it writes to, if any. */
+  /** The folders on this machine that the daemon writes to. */
   readonly folders: readonly string[];
   /**
-   * Why the daemon can't be used (it died, it doesn't answer, it refuses us, it is too old), if that is so, else
-   * undefined. Answers within seconds.
+   * Returns within seconds why the daemon can't be used: it died, doesn't answer, refuses the connection or is too
+   * old. Returns undefined if it can be used.
    */
   diagnose(): Promise<string | undefined>;
 }

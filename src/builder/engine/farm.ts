@@ -11,26 +11,29 @@ import { type OpenNodes, ranked } from "./nodes.ts";
 import type { EnginePool, Share } from "./pool.ts";
 import { daemonWorkers, type RemoteBuildKit, reachRemoteDaemon } from "./remote-daemon.ts";
 
-/** All daemons behind one name. */
+/** All daemons behind one DNS name. */
 export interface Farm {
   /** `tcp://name:port` */
   readonly remote: RemoteBuildKit;
-  /** A daemon that solves so many builds is passed over while others don't. */
+  /** A daemon that already solves this many builds is used only if no less busy one is available. */
   readonly maxBuilds: number;
 }
 
 /** A daemon of a farm that has answered. */
 export interface FarmDaemon {
   readonly engine: Engine;
-  /** Its worker's id, which is kept with its state: a daemon that comes back with its disk has it again. */
+  /**
+   * The id of its worker, which is stored with the daemon's state. A daemon that restarts with the same disk keeps
+   * it.
+   */
   readonly node: { readonly address: string };
-  /** The first is what its machine runs by itself; others are emulated, or variants of it. */
+  /** The machine's native platform comes first, then its variants and the emulated platforms. */
   readonly platforms: readonly Platform[];
 }
 
 /**
- * Finds out which daemons are behind the name, and what they are.
- * @throws UserError when the name can't be resolved, or no daemon answers
+ * Resolves the name, and asks each daemon behind it for its worker and platforms.
+ * @throws UserError if the name can't be resolved, or no daemon answers
  */
 export async function openFarm(farm: Farm, options: OpenNodes): Promise<EnginePool> {
   const { step, subject } = options;
@@ -59,9 +62,9 @@ export async function openFarm(farm: Farm, options: OpenNodes): Promise<EnginePo
   };
 }
 
-/** Questions at the same time: each is a process of its own. */
+/** How many daemons are asked at the same time. Each question is a process of its own. */
 const atOnce = 8;
-/** Milliseconds. Others of the farm can build while one is slow. */
+/** Milliseconds. It can be short: if one daemon is slow, others of the farm can build. */
 const answerDeadline = 3_000;
 
 async function askAll(farm: Farm, { step, workspace }: OpenNodes) {
@@ -93,7 +96,7 @@ async function askAll(farm: Farm, { step, workspace }: OpenNodes) {
   return { daemons, close: () => held.disposeAsync() };
 }
 
-/** Every address behind the name, and the name that its certificate is checked against. */
+/** Every address behind the name, and the name that the daemons' certificates are checked against. */
 async function resolveAll({ address }: RemoteBuildKit) {
   const { hostname, port } = new URL(address.replace(/^tcp:/, "http:"));
   const serverName = hostname.replace(/^\[|\]$/g, "");
@@ -103,7 +106,7 @@ async function resolveAll({ address }: RemoteBuildKit) {
       `buildkit.address: the name ${serverName} can't be resolved (${reason}): check it, and that this worker's DNS knows it`,
     );
   });
-  // A name server gives them in another order each time.
+  // A name server may return them in a different order each time.
   const addresses = [...new Set(found.map((one) => one.address))].toSorted();
   return addresses.map((ip) => ({
     address: `tcp://${isIPv6(ip) ? `[${ip}]` : ip}:${port || "80"}`,
@@ -111,7 +114,7 @@ async function resolveAll({ address }: RemoteBuildKit) {
   }));
 }
 
-/** Where nobody says what to build for, the machines must be of one kind. */
+/** The platform to build for if the author names none. All machines must then have the same one. */
 function commonPlatform(daemons: readonly FarmDaemon[], { remote }: Farm): Platform {
   const natives = new Map(
     daemons.flatMap(({ platforms: [own] }) =>
@@ -144,13 +147,14 @@ function ableDaemons(
   return emulating;
 }
 
-/** So many daemons that can begin at once are looked for: the second is for when the first dies. */
+/** How many daemons that can start at once are looked for. The second is needed if the first dies. */
 const readyWanted = 2;
 
 /**
- * The order in which daemons are tried: that of the warm caches, but those that solve `maxBuilds` or more come after
- * the others, the least busy first; those that don't tell are last. Asks no more of them than it must.
- * @param builds how many builds a daemon solves at the moment; undefined when it doesn't answer
+ * Orders the daemons as they will be tried. The given order is that of warm caches; daemons that solve `maxBuilds`
+ * or more come after the others, least busy first, and those that don't answer come last. Asks only as many daemons
+ * as needed.
+ * @param builds the number of builds that a daemon is solving; undefined if it doesn't answer
  */
 export async function byBuilds<T>(
   order: readonly T[],
@@ -170,13 +174,13 @@ export async function byBuilds<T>(
       else busy.push({ daemon, count });
     }
   }
-  // toSorted keeps the order of equals.
+  // toSorted is stable.
   const waiting = busy.toSorted((a, b) => (a.count < b.count ? -1 : Number(a.count > b.count)));
   const unasked = order.slice(asked);
   return [...ready, ...unasked, ...waiting.map(({ daemon }) => daemon)];
 }
 
-/** Builds that a daemon solves at this moment, of its own history (`buildctl debug histories`). */
+/** The number of builds that a daemon is solving, from its history (`buildctl debug histories`). */
 async function countBuilds({ engine }: FarmDaemon, step: StepContext): Promise<number | undefined> {
   const format = "{{if and .Record (not .Record.CompletedAt)}}busy{{end}}";
   const question = ["--timeout", "3", "debug", "histories", "--format", format];

@@ -1,7 +1,10 @@
 import type { TomlTable } from "smol-toml";
 import { suggestName } from "../../host/suggest.ts";
 
-/** What a table may hold: keys with values of any kind (`true`), or with tables; `*` is every key. */
+/**
+ * The keys that a table may have: `true` for a value of any kind, else the keys of the tables inside. `*` is any
+ * key.
+ */
 interface KnownTable {
   readonly [key: string]: true | KnownTable;
 }
@@ -32,7 +35,7 @@ const worker: KnownTable = {
   labels: anything,
 };
 
-/** BuildKit 0.34, cmd/buildkitd/config/config.go. It ignores other keys without a word. */
+/** BuildKit 0.34, cmd/buildkitd/config/config.go. BuildKit silently ignores other keys. */
 const known: KnownTable = {
   ...values("debug", "trace", "root", "insecure-entitlements", "proxyNetwork", "provenanceEnvDir"),
   log: values("format", "level"),
@@ -72,8 +75,8 @@ const known: KnownTable = {
 };
 
 /**
- * The keys of a configuration that BuildKit doesn't know and so ignores, each with the one that may be meant. Case
- * doesn't count, as in BuildKit. Pure.
+ * The keys of a configuration that BuildKit doesn't know and so ignores, each with a suggestion if a known key is
+ * similar. Upper and lower case are the same, as in BuildKit. Pure.
  */
 export function unknownConfigKeys(table: TomlTable): string[] {
   return unknownIn(table, known, []);

@@ -3,19 +3,22 @@ import type { Log } from "../../host/log.ts";
 import type { Platform } from "../../image/descriptor.ts";
 import { formatPlatform } from "../../image/platform.ts";
 
-/** What RUN can have of a BuildKit that the step started; what it lacks depends on how that was started. */
+/** What a RUN can use in a BuildKit that the step started. It depends on how that BuildKit was started. */
 export interface Limits {
-  /** Networks that are cut off: `network: none`. */
+  /** Isolated networks: `network: none`. */
   readonly ownNetworks: boolean;
   /** Device nodes, made by mknod(1). */
   readonly deviceNodes: boolean;
-  /** Programs of other architectures, where the worker's kernel has an emulator for them, and 32-bit ones. */
+  /** 32-bit programs, and programs of other architectures for which the worker's kernel has an emulator. */
   readonly foreignPrograms: boolean;
-  /** Whether a full disk shows as ENOSPC, and not as the EIO of a disk that is broken. */
+  /** Whether a full disk is reported as ENOSPC, and not as EIO like a broken disk. */
   readonly tellsFullDisks: boolean;
 }
 
-/** Its kernel has neither networks without the host's nor emulators, and its memory is what the disk holds. */
+/**
+ * gVisor's kernel has no emulators and no networks besides the host's. Files in it are memory that is backed by a
+ * file on the disk, so a full disk shows as EIO.
+ */
 export const gvisorLimits: Limits = {
   ownNetworks: false,
   deviceNodes: true,
@@ -23,22 +26,22 @@ export const gvisorLimits: Limits = {
   tellsFullDisks: false,
 };
 
-/** What of a build its limits may stand in the way of. */
+/** The parts of a build that its daemon's limits can affect. */
 export interface LimitedBuild {
   readonly network: "default" | "none" | "host";
   readonly allow: readonly string[];
   readonly platforms: readonly Platform[];
-  /** The worker's. */
+  /** The worker's own platform. */
   readonly own: Platform;
-  /** Undefined when it lies elsewhere. */
+  /** Undefined if the Dockerfile isn't on this machine. */
   readonly dockerfile: string | undefined;
 }
 
 /**
- * Says before a build what of it can't work: a param that can't be had is refused, and what only stands in the
- * Dockerfile, perhaps in a stage that isn't built, is warned of.
- * @param limited `where` says how BuildKit runs, as in `in a gVisor sandbox`
- * @throws UserError for a param
+ * Reports before a build which parts of it can't work. `network: none` in the params is refused. Other params
+ * only cause warnings, and so does what the Dockerfile uses, as the build may not need that stage.
+ * @param limited `where` is how BuildKit runs, such as `in a gVisor sandbox`
+ * @throws UserError if the params need an isolated network that isn't available
  */
 export function checkEngineLimits(
   limited: { readonly limits: Limits; readonly where: string },

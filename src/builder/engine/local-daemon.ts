@@ -21,7 +21,7 @@ export interface LocalDaemon extends Pick<DaemonConfig, "entitlements" | "regist
   readonly step: StepContext;
   /** A private folder for the socket and the configuration. */
   readonly workspace: string;
-  /** The daemon's state goes into a fresh folder, made under the first of these that can be written. */
+  /** The daemon's state goes into a new folder in the first of these folders that is writable. */
   readonly stateParents: readonly string[];
   readonly env: StepContext["env"];
   readonly sandbox: Sandbox;
@@ -32,12 +32,14 @@ const startDeadline = 60_000;
 const stopDeadline = 5_000;
 
 /**
- * Starts a buildkitd that this step owns, in the first way that this container allows: own state, own socket, own
- * configuration, alone in a PID and a mount namespace. When it ends, however it ends, the kernel ends every process and
- * mount of every RUN with it. It ends with this process: by a parent-death signal, or, where that came before unshare(1)
- * had asked for it, by SIGPIPE at the first line of its log.
- * @throws UserError when nothing that building needs is allowed here, when buildkitd is missing or too old, or when it
- *   ends before it listens
+ * Starts a buildkitd that this step owns, by the first launcher that this container allows. It has its own state,
+ * socket and configuration, and its own PID and mount namespaces. When it ends for any reason, the kernel ends
+ * every process and mount of every RUN with it.
+ *
+ * It also ends when this process ends: by a parent-death signal, or, if this process died before unshare(1) had
+ * asked for that signal, by SIGPIPE at the first line of its log.
+ * @throws UserError if this container allows no launcher, if buildkitd is missing or too old, or if it ends before
+ * it listens
  */
 export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
   const { step, workspace } = options;
@@ -88,7 +90,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     async diagnose() {
       if (daemon.exit() !== undefined) return died();
       if (await answers(socket, step)) return undefined;
-      // A client hears of a daemon's death before its parent does.
+      // A client notices the daemon's death before the daemon's parent does.
       await settlesBefore(daemon.exited, AbortSignal.any([step.signal, AbortSignal.timeout(stopDeadline)]));
       step.signal.throwIfAborted();
       return daemon.exit() === undefined ? `buildkitd no longer answers${endOfLog()}` : died();
@@ -97,7 +99,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
   };
 }
 
-/** Writes the daemon's configuration, and the program that takes runc's place where that is needed. */
+/** Writes the daemon's configuration, and the program that replaces runc if the launcher needs it. */
 async function writeConfig(
   { workspace, entitlements, registries, extra }: LocalDaemon,
   { launcher, root, socket }: { launcher: Launcher; root: string; socket: string },
@@ -126,7 +128,7 @@ async function answers(socket: string, step: StepContext): Promise<boolean> {
   return (await startChild(step, "buildctl", question, options)).exitCode === 0;
 }
 
-/** unshare(1) ends as its child did, but can't give itself SIGKILL: it fails at that, and says so last of all. */
+/** unshare(1) ends in the same way as its child, but can't send itself SIGKILL. It then prints this line last. */
 const unshareCantFollow = /^\s*unshare: sigprocmask unblock failed.*$/m;
 
 function wayOfDaemonsEnding(exit: ChildExit | undefined, lastWords: string): string {

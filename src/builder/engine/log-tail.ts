@@ -1,10 +1,10 @@
 import { StringDecoder } from "node:string_decoder";
 import { UserError } from "../../host/errors.ts";
 
-/** Keeps the last bytes of a program's log, and watches it for a line. */
+/** Keeps the last characters of a program's log, and waits for a line in it. */
 export class LogTail {
   readonly #limit: number;
-  /** A character may be cut between two pieces. */
+  /** Joins characters whose bytes are split between two writes. */
   readonly #decoder = new StringDecoder("utf8");
   #text = "";
   #watcher: (() => void) | undefined;
@@ -19,7 +19,7 @@ export class LogTail {
     this.#watcher?.();
   }
 
-  /** The last lines, indented, without the stack that BuildKit prints under its last words. */
+  /** The last lines, indented, without the stack trace that BuildKit prints after its error message. */
   tail(lines: number): string {
     return this.#text
       .replaceAll(/^\S.*\n\t\S+\.go:\d+$\n?/gm, "")
@@ -32,8 +32,8 @@ export class LogTail {
   }
 
   /**
-   * Resolves once the log holds `pattern`; rejects when the program stops first (with what `stopped` rejects
-   * with), when the step is aborted, or, with `late`'s words, after `deadline` milliseconds.
+   * Resolves once the log contains `pattern`. Rejects with the error of `stopped` if the program stops first, with
+   * the signal's reason if the step is aborted, and with the message of `late` after `deadline` milliseconds.
    */
   async until(
     pattern: RegExp,

@@ -7,9 +7,9 @@ import type { Engine } from "./engine.ts";
 import type { EnginePool, Share } from "./pool.ts";
 import { daemonWorkers, type RemoteBuildKit, reachRemoteDaemon } from "./remote-daemon.ts";
 
-/** One of several daemons, each of which builds its own platforms. */
+/** One of several daemons, each of which builds for its own platforms. */
 export interface Node extends RemoteBuildKit {
-  /** What its machine runs by itself. */
+  /** The machine's native platforms. */
   readonly platforms: readonly [Platform, ...Platform[]];
 }
 
@@ -18,7 +18,9 @@ export type Nodes = readonly [Node, ...Node[]];
 export interface OpenNodes {
   readonly step: StepContext;
   readonly workspace: string;
-  /** Names what is built, so that equal nodes are always tried in the same order for it. */
+  /**
+   * Identifies what is built. Nodes with the same platform are always tried in the same order for the same subject.
+   */
   readonly subject: string;
 }
 
@@ -27,7 +29,7 @@ interface OpenNode {
   readonly engine: Engine;
 }
 
-/** Prepares the way to each node; none of them is asked anything before it is needed. */
+/** Prepares the connection to each node. No node is contacted before it is needed. */
 export async function openNodes(nodes: Nodes, { step, workspace, subject }: OpenNodes): Promise<EnginePool> {
   const open = async (node: Node, index: number): Promise<OpenNode> => ({
     node,
@@ -58,7 +60,7 @@ export async function openNodes(nodes: Nodes, { step, workspace, subject }: Open
   };
 }
 
-/** The nodes whose machine has the platform; where there is none, those whose daemon can emulate it. */
+/** The nodes whose native platform it is; if there are none, those whose daemon can emulate it. */
 async function ableNodes(
   nodes: readonly OpenNode[],
   platform: Platform,
@@ -76,8 +78,9 @@ async function ableNodes(
 }
 
 /**
- * Rendezvous hashing (Thaler and Ravishankar, 1998): the order of two nodes for one subject never depends on which
- * others there are, so a node that comes or goes costs only its own subjects their warm caches. Pure.
+ * Orders nodes by rendezvous hashing (Thaler and Ravishankar, 1998). The order of two nodes for one subject never
+ * depends on the other nodes, so adding or removing a node only loses the warm caches of that node's own subjects.
+ * Pure.
  */
 export function ranked<T extends { readonly node: Pick<Node, "address"> }>(
   nodes: readonly T[],

@@ -1,29 +1,29 @@
 import type { Platform } from "../../image/descriptor.ts";
 import type { Engine } from "./engine.ts";
 
-/** A share of a solve, and who can do it. */
+/** A part of a solve, and the daemons that can do it. */
 export interface Share {
-  /** Empty for the daemon's own. */
+  /** If empty, the daemon builds for its own platform. */
   readonly platforms: readonly Platform[];
-  /** Best first: the next is tried when one can't be used. */
+  /** Best first. If a daemon can't be used, the next is tried. */
   readonly engines: readonly [Engine, ...Engine[]];
-  /** Whether they are known to answer; otherwise they are asked first. */
+  /** Whether the daemons are known to answer. If not, each is asked first. */
   readonly areProven: boolean;
 }
 
-/** The daemons of a build: one, or several nodes. */
+/** The daemons of a build: one, several nodes, or a farm. */
 export interface EnginePool extends AsyncDisposable {
-  /** As {@link Engine.limited}, of the one that the step started. */
+  /** {@link Engine.limited} of the daemon that the step started. */
   readonly limited: Engine["limited"];
   /**
-   * Who solves what of a target. Several shares are solved at the same time, each by a daemon of its own, and give
-   * one image each.
-   * @throws UserError when no daemon has one of the platforms
+   * Splits the solve of a target between daemons. Several shares are solved at the same time, each by its own
+   * daemon, and each results in one image.
+   * @throws UserError if no daemon has one of the platforms
    */
   share(target: string, platforms: readonly Platform[]): Promise<readonly [Share, ...Share[]]>;
 }
 
-/** A pool of one daemon that is known to answer, which solves all platforms in one. */
+/** A pool of one daemon that is known to answer. It solves all platforms at once. */
 export function poolOf(engine: Engine): EnginePool {
   return {
     limited: engine.limited,

@@ -6,9 +6,9 @@ import { buildkitFloor, oldRunc, oldVersion, versionIn } from "./version.ts";
 const versionDeadline = 5_000;
 
 /**
- * Asks the programs that a daemon of our own is made of for their versions, which costs no time beside a daemon that
+ * Asks the programs of our own daemon for their versions. This takes no extra time, as it runs while the daemon
  * starts.
- * @returns buildkitd's version where it has one, and what is wrong with one of them, if so
+ * @returns buildkitd's version, if it has one, and what is wrong with a program's version, if anything
  */
 export async function checkProgramVersions(
   env: Environment,
@@ -24,7 +24,7 @@ export async function checkProgramVersions(
   const oldDaemon = oldVersion(buildkitd ?? "");
   if (oldDaemon !== undefined)
     return { version, problem: `buildkitd ${oldDaemon}: use the resource's own image, or install it` };
-  // buildkitd takes the first that it finds, in this order.
+  // buildkitd uses the first that it finds: buildkit-runc, then runc.
   const isBuildkits = buildkitsRunc !== "";
   const tooOld = oldRunc((isBuildkits ? buildkitsRunc : runc) ?? "");
   if (tooOld === undefined) return { version, problem: undefined };
@@ -32,5 +32,5 @@ export async function checkProgramVersions(
   return { version, problem };
 }
 
-/** For errors about a program that isn't there. */
+/** Advice for errors about a missing program. */
 export const whatToInstall = `Use the resource's own image, or install BuildKit ${buildkitFloor} or newer`;

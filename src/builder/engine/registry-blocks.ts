@@ -4,7 +4,7 @@ import type { RegistryBlock } from "./daemon-config.ts";
 
 type HostFiles = Pick<RegistryFiles, "hosts">;
 
-/** By host, the blocks of a daemon's configuration (BuildKit, docs/buildkitd.toml.md). Pure. */
+/** The `[registry]` blocks of a daemon's configuration, by host (BuildKit, docs/buildkitd.toml.md). Pure. */
 export function registryBlocks({ hosts }: RegistryAccess, files: HostFiles): Map<string, RegistryBlock> {
   return new Map(
     Array.from(hosts, ([host, access]) => [host, registryBlock(access, files.hosts.get(host) ?? {})]),
@@ -13,8 +13,8 @@ export function registryBlocks({ hosts }: RegistryAccess, files: HostFiles): Map
 
 function registryBlock(access: HostAccess, { ca, cert, key }: PemFiles): RegistryBlock {
   return {
-    // Both together make BuildKit try https without checking, then plain http. Left to itself, it would speak
-    // plain http to any registry on loopback, whatever CA is given.
+    // With both set, BuildKit tries https without verifying the certificate, then plain http. With neither set, it
+    // would use plain http for any registry on loopback, even if a CA is given.
     ...(access.insecure === true ? { http: true, insecure: true } : { http: false }),
     ...(ca === undefined ? {} : { ca: [ca] }),
     ...(cert === undefined || key === undefined ? {} : { keypair: [{ cert, key }] }),
@@ -26,8 +26,8 @@ function registryBlock(access: HostAccess, { ca, cert, key }: PemFiles): Registr
 export type AuthTlsContext = readonly (readonly [string, string])[];
 
 /**
- * For buildctl, which fetches tokens itself (`--registry-auth-tlscontext`): a host without anything of its own has
- * none. Pure.
+ * The TLS settings for buildctl, which fetches tokens itself (`--registry-auth-tlscontext`). Hosts without settings
+ * of their own are left out. Pure.
  */
 export function authTlsContexts({ hosts }: RegistryAccess, files: HostFiles): AuthTlsContext[] {
   const contexts = Array.from(hosts, ([host, access]): AuthTlsContext => {

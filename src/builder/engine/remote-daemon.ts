@@ -11,7 +11,7 @@ import { oldVersion, versionIn } from "./version.ts";
 
 /** A BuildKit that somebody else runs. */
 export interface RemoteBuildKit {
-  /** As buildctl takes it: `tcp://host:port`, `unix:///path`, `docker-container://name`, `kube-pod://…`, `ssh://…`. */
+  /** In buildctl's form: `tcp://host:port`, `unix:///path`, `docker-container://name`, `kube-pod://…`, `ssh://…`. */
   readonly address: string;
   /** PEM texts. */
   readonly tls?: {
@@ -22,7 +22,7 @@ export interface RemoteBuildKit {
   };
 }
 
-/** Prepares the way to a daemon; nothing is asked of it before the first solve. */
+/** Prepares the connection to a daemon, without contacting it. */
 export async function reachRemoteDaemon(
   remote: RemoteBuildKit,
   { step, workspace, name }: { step: StepContext; workspace: string; name: string },
@@ -68,15 +68,15 @@ const Workers = z.array(
   }),
 );
 
-/** What builds in a daemon. */
+/** A worker of a daemon: the part of it that builds. */
 export interface DaemonWorker {
-  /** It is kept with the daemon's state. */
+  /** Stored with the daemon's state. */
   readonly id: string;
-  /** What its machine runs by itself first; then its variants, and what is emulated. */
+  /** The machine's native platform comes first, then its variants and the emulated platforms. */
   readonly platforms: readonly Platform[];
 }
 
-/** The workers of a daemon; none when it doesn't answer within `deadline` milliseconds. */
+/** The workers of a daemon; none if it doesn't answer within `deadline` milliseconds. */
 export async function daemonWorkers(
   { connection }: Engine,
   step: StepContext,
@@ -92,10 +92,10 @@ export async function daemonWorkers(
   return workers.map(({ id, platforms }) => ({ id, platforms: platforms.map(normalPlatform) }));
 }
 
-/** Milliseconds. buildctl itself would wait longer for a peer that takes the connection and says nothing. */
+/** Milliseconds. buildctl itself would wait longer for a peer that accepts the connection and sends nothing. */
 const slowAnswer = 8_000;
 
-/** Asks the daemon for its version; when it doesn't give it within seconds, says so with buildctl's words. */
+/** Asks the daemon for its version. If it doesn't answer within seconds, the problem quotes buildctl's error. */
 async function askDaemon(
   { address, tls }: RemoteBuildKit,
   connection: readonly string[],
@@ -110,7 +110,7 @@ async function askDaemon(
     const old = oldVersion(asked.stdout);
     return { said: asked.stdout, problem: old === undefined ? undefined : `BuildKit at ${address} ${old}` };
   }
-  if (asked.exitCode === 127) return { said: "", problem: undefined }; // buildctl itself is missing, which the solve tells.
+  if (asked.exitCode === 127) return { said: "", problem: undefined }; // buildctl itself is missing, which the solve reports.
   const words = asked.stderr.replaceAll(/\s+/g, " ").trim();
   const said = words || `no answer within ${slowAnswer / 1000} s`;
   const advice = connectionAdvice(address, tls !== undefined, said);
@@ -118,7 +118,7 @@ async function askDaemon(
 }
 
 function connectionAdvice(address: string, withTls: boolean, said: string): string {
-  // A daemon that refuses our certificate, or misses it, hangs up: what is heard of that depends on the moment.
+  // A daemon that rejects our certificate, or gets none, hangs up. Which error we then see depends on the timing.
   if (/certificate|tls|handshake|authority/i.test(said) || (withTls && /broken pipe|reset|EOF/.test(said))) {
     return withTls
       ? "Check buildkit.tls: ca must have signed the daemon's certificate, cert and key must be ones it accepts, server_name must be in its certificate"

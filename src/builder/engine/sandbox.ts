@@ -1,4 +1,2 @@
-/**
- * Whether the step's own BuildKit runs in a sandbox of gVisor's: when nothing else works here, never, or always.
- */
+/** When the step's own BuildKit runs in a gVisor sandbox: if nothing else works here, never, or always. */
 export type Sandbox = "auto" | "none" | "gvisor";

@@ -5,8 +5,8 @@ import type { Environment } from "../../../host/step-context.ts";
 import { inNamespaces } from "./namespaces.ts";
 
 /**
- * How runsc runs here: without privileges it makes no namespaces and no root of its own, so the boundary to the worker
- * is this container, and what gVisor adds is a kernel that may mount. runc isolates each RUN in there.
+ * runsc's flags. Without privileges runsc makes no namespaces and no root filesystem of its own. So the boundary to
+ * the worker is this container, and gVisor only adds a kernel that allows mounts. Inside it runc isolates each RUN.
  */
 const runtimeFlags = [
   "--TESTONLY-unsafe-nonroot=true",
@@ -15,13 +15,14 @@ const runtimeFlags = [
   "--overlay2=none",
   "--allow-suid",
   "--net-raw",
-  // buildkitd's socket is to be met from outside.
+  // buildkitd's socket must be reachable from outside the sandbox.
   "--host-uds=all",
 ];
 
 /**
- * In a privileged container too, the sandbox gets no more rights than a step without privileges has: whoever breaks out
- * of gVisor has no others either, and gVisor doesn't begin what only a privileged one can go through with.
+ * Limits the sandbox to the capabilities of an unprivileged step, even in a privileged container. A program that
+ * breaks out of gVisor then has no others either, and gVisor doesn't attempt what only a fully privileged container
+ * can complete.
  */
 const withoutPrivileges = [
   "setpriv",
@@ -46,9 +47,9 @@ const withoutPrivileges = [
   "--",
 ] as const;
 
-/** What the sandbox of a daemon is made from. */
+/** What a daemon's sandbox is made from. */
 export interface GvisorDaemon {
-  /** A private folder of the step's, where the sandbox's own files go. */
+  /** A private folder of the step, for the sandbox's own files. */
   readonly workspace: string;
   /** BuildKit's state folder. */
   readonly root: string;
@@ -56,13 +57,16 @@ export interface GvisorDaemon {
   readonly command: readonly string[];
 }
 
-/** A command to start, and what to write to its standard input: variables may hold secrets, and no file does. */
+/**
+ * A command, and the text for its standard input. The text holds the environment variables, which may contain
+ * secrets and so are not written to a file.
+ */
 export interface GvisorCommand {
   readonly command: readonly [string, ...string[]];
   readonly input: string;
 }
 
-/** Writes the sandbox's bundle (OCI runtime-spec). It is part of the workspace, and goes with it. */
+/** Writes the sandbox's bundle (OCI runtime-spec). It is part of the workspace, and is removed with it. */
 export async function prepareSandbox(daemon: GvisorDaemon): Promise<GvisorCommand> {
   const bundle = join(daemon.workspace, "sandbox");
   const state = join(daemon.workspace, "sandbox-state");
@@ -85,8 +89,8 @@ export async function prepareSandbox(daemon: GvisorDaemon): Promise<GvisorComman
 }
 
 /**
- * Why the sandbox itself didn't start, from the last words of the log; undefined when it did, and what failed is the
- * daemon in it.
+ * Finds in the end of the log why the sandbox itself didn't start. Undefined if it started, and the daemon in it
+ * failed.
  */
 export function sandboxRefusal(lastWords: string): string | undefined {
   if (/failed to execute runsc/.test(lastWords))
@@ -96,7 +100,7 @@ export function sandboxRefusal(lastWords: string): string | undefined {
   return /waiting for sandbox to start: EOF/.test(words) ? "this container doesn't allow ptrace(2)" : words;
 }
 
-/** The variables as a shell reads them; it can't have others. */
+/** The environment variables as shell commands. Names that a shell doesn't allow are left out. */
 function exports(env: Environment): string {
   const lines = Object.entries(env).flatMap(([name, value]) =>
     value === undefined || !/^[A-Za-z_]\w*$/.test(name)
@@ -127,12 +131,12 @@ function sandboxConfig({ root, command, env }: GvisorDaemon): unknown {
       { destination: "/dev/pts", type: "devpts", source: "devpts" },
       { destination: "/run", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755"] },
       { destination: "/sys", type: "sysfs", source: "sysfs" },
-      // runc looks for one, and limits nothing by it.
+      // runc requires a cgroup filesystem, but sets no limits in it.
       { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["rw"] },
       { destination: root, type: "bind", source: root, options: ["rbind", "rw"] },
     ],
-    // The state folder is a tmpfs of gVisor's with a file of that folder behind it: it has all attributes and device
-    // nodes, and takes room on the disk instead of in memory.
+    // The state folder is a gVisor tmpfs that is backed by a file in that folder. It supports all attributes and
+    // device nodes, and uses the disk instead of memory.
     annotations: Object.fromEntries(
       Object.entries({ source: root, type: "tmpfs", share: "container", options: "rw" }).map(
         ([key, value]) => [`dev.gvisor.spec.mount.state.${key}`, value],
@@ -142,7 +146,7 @@ function sandboxConfig({ root, command, env }: GvisorDaemon): unknown {
   };
 }
 
-/** Those of gVisor's kernel, which are none of the worker's (capabilities(7)). */
+/** Capabilities inside gVisor's kernel (capabilities(7)). They give no rights on the worker. */
 const capabilities = [
   "AUDIT_CONTROL",
   "AUDIT_READ",

@@ -7,31 +7,31 @@ import type { Launcher } from "./launcher.ts";
 import { inNamespaces, withCgroups } from "./namespaces.ts";
 import { inUserNamespace, writeIdMaps } from "./user-namespace.ts";
 
-/** A process that the kernel holds in a call for the disk ends late; after an abort there is less time. */
+/** Milliseconds. A process that is blocked in a disk operation ends late. After an abort there is less time. */
 const killDeadline = 30_000;
 
 export interface DaemonLaunch {
   readonly step: Pick<StepContext, "kill" | "late" | "log">;
   readonly launcher: Launcher;
-  /** A private folder of the step's. */
+  /** A private folder of the step. */
   readonly workspace: string;
   /** BuildKit's state folder. */
   readonly root: string;
-  /** The daemon's own variables. */
+  /** The daemon's environment variables. */
   readonly env: StepContext["env"];
   readonly command: readonly [string, ...string[]];
-  /** Gets what the daemon writes to its standard error. */
+  /** Called with what the daemon writes to its standard error. */
   readonly write: (bytes: Buffer) => void;
 }
 
-/** A started daemon; disposing ends it with all its processes and mounts, and waits for that. */
+/** A started daemon. Disposing ends it with all its processes and mounts, and waits until they have ended. */
 export interface LaunchedDaemon extends AsyncDisposable {
-  /** How it came to its end, once that is so. */
+  /** How it ended; undefined while it runs. */
   readonly exit: () => ChildExit | undefined;
   readonly exited: Promise<unknown>;
 }
 
-/** Starts the daemon. A program that isn't there ends with status 127. */
+/** Starts the daemon. If the program doesn't exist, it ends with status 127. */
 export async function launchDaemon(launch: DaemonLaunch): Promise<LaunchedDaemon> {
   const { step, launcher, env, write } = launch;
   const {
@@ -45,7 +45,7 @@ export async function launchDaemon(launch: DaemonLaunch): Promise<LaunchedDaemon
     buffer: false,
     reject: false,
     env: launcher.kind === "gvisor" ? withoutSecrets(env) : env,
-    // A process group of its own, to be ended as one.
+    // A process group of its own, so that one signal ends all of it.
     detached: true,
   });
   let exit: ChildExit | undefined;
@@ -55,7 +55,7 @@ export async function launchDaemon(launch: DaemonLaunch): Promise<LaunchedDaemon
   child.stderr.on("data", write);
   if (launcher.kind === "user-namespace") await writeIdMaps(child);
   else {
-    // One that ends at once tells why by itself.
+    // A process that ends at once prints the reason itself.
     child.stdin.on("error", () => {}).end(input);
     child.stdout.resume();
   }
@@ -79,15 +79,18 @@ async function commandOf(
   };
 }
 
-/** The sandbox hands its own variables to nobody, and needs to find programs alone. */
+/**
+ * runsc doesn't pass its own environment to the daemon, and only needs to find programs and folders. So it gets no
+ * variables that may hold secrets.
+ */
 function withoutSecrets({ PATH, HOME, TMPDIR }: StepContext["env"]): StepContext["env"] {
   return { PATH, HOME, TMPDIR };
 }
 
 /**
- * Ends the daemon and waits until nothing of it is left. In a PID namespace its first process is buildkitd: when it is
- * gone the kernel has ended all others in there (pid_namespaces(7)), and then unshare(1) ends. runsc's processes are
- * sent SIGKILL by the kernel when their parent dies.
+ * Ends the daemon and waits until nothing of it is left. buildkitd is the first process of its PID namespace. When
+ * it ends, the kernel ends all other processes in there (pid_namespaces(7)), and then unshare(1) ends. The kernel
+ * sends SIGKILL to runsc's processes when their parent dies.
  */
 async function stop({
   step,
@@ -99,8 +102,8 @@ async function stop({
   readonly exited: Promise<unknown>;
 }): Promise<void> {
   if (pid === undefined) return;
-  // Nothing of its state is used again, so nothing has to be closed in order. Where there is no first process yet, the
-  // group's signal also ends the one that unshare(1) may make at this very moment, and which nobody would wait for.
+  // SIGKILL is safe, as the state isn't used again. If there is no first process yet, the whole group gets the
+  // signal: unshare(1) may be making its child at this moment, and nothing would wait for that child.
   const first = launcher.kind === "gvisor" ? undefined : await firstChild(pid);
   signalProcess(step, first ?? -pid, "SIGKILL");
   const limit = AbortSignal.any([step.late, AbortSignal.timeout(killDeadline)]);

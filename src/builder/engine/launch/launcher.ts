@@ -7,25 +7,25 @@ import { probeNamespaces } from "./probe.ts";
 /**
  * How buildkitd is started, which depends on what this container allows.
  *
- * - `direct`: in namespaces that this process may make.
- * - `user-namespace`: the same, inside a new user namespace, whose root may.
- * - `gvisor`: in a sandbox of gVisor's, whose kernel allows what this container's doesn't.
+ * - `direct`: in new namespaces, which this process is allowed to make.
+ * - `user-namespace`: the same inside a new user namespace, whose root is allowed to make them.
+ * - `gvisor`: in a gVisor sandbox, whose kernel allows what this container doesn't.
  */
 export type Launcher =
   | { readonly kind: "direct" | "user-namespace"; readonly needs: Needs; readonly limits: Limits }
   | { readonly kind: "gvisor"; readonly limits: Limits };
 
-/** Why a launcher can't be used, to be told when none can. */
+/** Why a launcher can't be used. It is reported if none can. */
 export interface Refusal {
   readonly kind: Launcher["kind"];
   readonly reason: string;
 }
 
 /**
- * Finds out by trying, in milliseconds, what this container allows. gVisor isn't tried: where it is what remains, its
- * start shows whether it works.
- * @returns with the launcher, why those before it can't be used; `launcher` is undefined when `sandbox` forbids what
- *   would remain
+ * Finds out what this container allows by trying it, which takes milliseconds. gVisor isn't tried: if it is the
+ * only launcher left, its start shows whether it works.
+ * @returns the launcher, and why the ones before it can't be used; `launcher` is undefined if `sandbox` forbids the
+ * only one left
  */
 export async function chooseLauncher(
   step: StepContext,
@@ -41,7 +41,8 @@ export async function chooseLauncher(
         continue;
       }
       const launcher = { kind, ...found };
-      // A privileged step in fuse-only mode may mount, but no more; in a user namespace it may all that a RUN can want.
+      // A privileged step in fuse-only mode is allowed to mount, but no more. In a user namespace it has all rights
+      // that a RUN may need.
       if (found.limits.ownNetworks) return { launcher, refusals };
       limited ??= launcher;
     }

@@ -1,14 +1,14 @@
 import { UserError } from "../../../host/errors.ts";
 import type { Launcher, Refusal } from "./launcher.ts";
 
-/** For the log, after "a BuildKit of its own". */
+/** How BuildKit runs, for the log, after "a BuildKit of its own". */
 export const launcherNames: Readonly<Record<Launcher["kind"], string>> = {
   direct: "with this container's privileges",
   "user-namespace": "in a user namespace",
   gvisor: "in a gVisor sandbox",
 };
 
-/** The error when BuildKit can't be started in this container: what was tried, and every way out. */
+/** The error if BuildKit can't be started in this container. It names what was tried, and every way out. */
 export function noLauncher(refusals: readonly Refusal[]): UserError {
   const tried = refusals.map(({ kind, reason }) => `${launcherNames[kind]}: ${reason}`).join("; ");
   return new UserError(

@@ -4,13 +4,13 @@ import type { Limits } from "../limits.ts";
 import { inNamespaces, type Needs } from "./namespaces.ts";
 import { inUserNamespace, writeIdMaps } from "./user-namespace.ts";
 
-/** Milliseconds. What is asked for takes a few. */
+/** Milliseconds. The probe itself takes a few. */
 const deadline = 10_000;
 
 /**
- * Asks the kernel for what buildkitd and runc do first: namespaces and mounts; then for a host name. A seccomp profile
- * that refuses the host name refuses keyctl(2) too. Prints what there isn't: `network` is for CAP_NET_ADMIN (12 in
- * capabilities(7)), without which runc can't set up a network of its own.
+ * Tries what buildkitd and runc do first, namespaces and mounts, and then the setting of a host name. A seccomp
+ * profile that refuses the host name refuses keyctl(2) too. Prints a word for each missing feature. `network` means
+ * that CAP_NET_ADMIN (12 in capabilities(7)) is missing, without which runc can't set up a network.
  */
 const script = `mount -t tmpfs tmpfs /tmp || exit 1
 mknod /tmp/null c 1 3 2>/dev/null || echo devices
@@ -19,7 +19,7 @@ unshare --uts hostname probe 2>/dev/null || echo shim
 caps=$(sed -n 's/^CapEff:[[:space:]]*/0x/p' /proc/self/status)
 [ $((caps >> 12 & 1)) = 1 ] || echo network`;
 
-/** Tries the namespaces and mounts, in this user namespace or a new one. */
+/** Tries namespaces and mounts, in this user namespace or in a new one. */
 export async function probeNamespaces(
   step: StepContext,
   kind: "direct" | "user-namespace",

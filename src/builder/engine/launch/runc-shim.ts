@@ -1,7 +1,7 @@
 /**
- * A program in the place of runc, for containers that may neither set a host name nor make a session keyring: it takes
- * the host name out of the bundle's config.json and tells `runc run` to leave the keyring. A text that holds the field's
- * name has its quotes escaped in JSON, so the pattern meets the field alone.
+ * A program that replaces runc in containers that may neither set a host name nor make a session keyring. It
+ * removes the host name from the bundle's config.json, and passes `--no-new-keyring` to `runc run`. The pattern can
+ * only match the field itself: JSON escapes the quotes of a text that contains the field's name.
  */
 export const runcShim = `#!/bin/sh
 set -eu

@@ -4,9 +4,9 @@ import type { Readable, Writable } from "node:stream";
 import { errorCode, messageOf } from "../../../host/errors.ts";
 
 /**
- * The command that runs another as root of a new user namespace. Its first process says on its standard output that it
- * is there, and waits for the maps of its ids, which only a process outside can write: see {@link writeIdMaps}. Then it
- * becomes the command, with an empty standard input.
+ * The command that runs another as root of a new user namespace. Its first process prints a line when it is ready,
+ * and waits until its id maps are written, which only a process outside can do: see {@link writeIdMaps}. Then it
+ * executes the command, with an empty standard input.
  */
 export function inUserNamespace(command: readonly string[]): readonly [string, ...string[]] {
   const script = `echo ready && read -r problem && [ "$problem" = none ] || { echo "$problem" >&2; exit 1; }
@@ -14,7 +14,7 @@ exec "$@" </dev/null`;
   return ["unshare", "--user", "--", "sh", "-c", script, "sh", ...command];
 }
 
-/** The process that such a command started, with pipes at its standard input and output. */
+/** The process of a command by {@link inUserNamespace}, with pipes at its standard input and output. */
 interface Waiting {
   readonly pid?: number | undefined;
   readonly stdin: Writable;
@@ -22,12 +22,12 @@ interface Waiting {
 }
 
 /**
- * Gives the new namespace every user and group id that this one has, under the same numbers (user_namespaces(7): one
- * write for a map, and no line of it may span two of the parent's). A failure is told to the waiting process, which
- * prints it and ends with status 1.
+ * Gives the new namespace every user and group id of this one, under the same numbers. user_namespaces(7): a map is
+ * written by a single write, and no line of it may span two lines of the parent's map. If it fails, the waiting
+ * process is sent the error, prints it and ends with status 1.
  */
 export async function writeIdMaps({ pid, stdin, stdout }: Waiting): Promise<void> {
-  // One that ends before it was ready tells why by itself.
+  // A process that ends before it was ready prints the reason itself.
   stdin.on("error", () => {});
   await Promise.race([once(stdout, "data"), once(stdout, "end")]).catch(() => {});
   stdout.resume();
@@ -44,7 +44,7 @@ export async function writeIdMaps({ pid, stdin, stdout }: Waiting): Promise<void
   stdin.end(`${problem}\n`);
 }
 
-/** Of a map's lines `inside outside count`, those of the map that keeps every number. */
+/** Turns a map's lines `inside outside count` into a map that keeps every number. */
 function sameIds(map: string): string {
   const lines = map.trim().split("\n");
   return lines

@@ -141,6 +141,7 @@ const getNames: Names = {
   format: "write unpack_rootfs: true or output_oci: true; image.tar is delivered without either",
   image: "write image_tar: false to leave the image out",
   oci: "write output_oci: true",
+  platforms: "a get delivers one of them: platform: linux/arm64",
   rootfs: "write unpack_rootfs: true",
   save: "remove it: image.tar is always delivered",
   skip: "write skip_download: true",

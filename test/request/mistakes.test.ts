@@ -201,7 +201,10 @@ const gets: Rows = [
   ],
   [{ rootfs: true }, 'params: there is no "rootfs"; write unpack_rootfs: true'],
   [{ unpack_rootfs: "true" }, "params.unpack_rootfs: expected a boolean, found a string; remove the quotes"],
-  [{ platforms: ["linux/arm64"] }, 'params: there is no "platforms"; it belongs in the put\'s params'],
+  [
+    { platforms: ["linux/arm64"] },
+    'params: there is no "platforms"; a get delivers one of them: platform: linux/arm64',
+  ],
   [
     { platform: { architecture: "arm64" } },
     "params.platform: expected a string, found a map; write it as one text: linux/arm64",

@@ -42,7 +42,7 @@ const refused: readonly Refused[] = [
     what: "a param of a get that is one of a put",
     executable: "in",
     stdin: { source: nowhere, version: noSuchVersion, params: { platforms: ["linux/arm64"] } },
-    message: /there is no "platforms"; did you mean "platform"\?/,
+    message: /there is no "platforms"; a get delivers one of them: platform: linux\/arm64/,
   },
   {
     what: "both forms of one param",

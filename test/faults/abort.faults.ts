@@ -153,14 +153,17 @@ test("no child holds stdout or stderr after a put or a get has ended", async () 
   assert.doesNotMatch(await readFile("/proc/self/mounts", "utf8"), /oci-build-state-/);
 });
 
-test("aborted at a RUN, or while it delivers, a task leaves nothing in its folder", async (context) => {
+test("aborted at a RUN, or while it delivers, a task leaves nothing in its output", async (context) => {
   await using site = await makeNoisySite();
+  // Concourse makes a task's outputs before it begins.
+  const output = join(site.inputs, "image");
+  await mkdir(output);
   const moments = [
     {
       what: /running/,
       dockerfile: `FROM scratch\nCOPY busybox /\nRUN ["/busybox", "sh", "-c", "echo running; /busybox sleep 600"]\n`,
     },
-    { what: "image", dockerfile: noisy },
+    { what: "files of the output", dockerfile: noisy },
   ];
   for (const { what, dockerfile } of moments) {
     await writeFile(join(site.inputs, "app/Dockerfile"), dockerfile);
@@ -168,9 +171,10 @@ test("aborted at a RUN, or while it delivers, a task leaves nothing in its folde
     const env = { CONTEXT: "app", UNPACK_ROOTFS: "true", [mark]: "1" };
     const started = await startResource("build", { cwd: site.inputs, env });
     if (what instanceof RegExp) await started.wrote(what);
-    else await until(() => existsSync(join(site.inputs, what)), what);
+    else await until(async () => (await readdir(output)).length > 0, what);
     await abort(started, mark, context);
-    assert.deepEqual(await readdir(site.inputs), ["app"]);
+    assert.deepEqual(await readdir(output), []);
+    assert.deepEqual((await readdir(site.inputs)).toSorted(), ["app", "image"]);
   }
 });
 

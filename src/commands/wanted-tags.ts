@@ -31,6 +31,7 @@ export async function wantedTags(
     tagsFromFiles: await tagsFromFiles(params, inputs),
     prefix: params.tagPrefix ?? "",
     version: await wantedVersion(params, inputs),
+    versionParam: params.versionFile === undefined ? "params.version" : "version_file",
     variant: params.variant ?? source.variant,
     bumpAliases: params.bumpAliases,
     isReserved,

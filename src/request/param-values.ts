@@ -2,7 +2,7 @@ import { z } from "zod";
 import { parsePlatform, platformPattern } from "../image/platform.ts";
 import { parseRepository } from "../image/reference.ts";
 import { type TargetName, targetNamePattern } from "../image/target-name.ts";
-import { flag, nonEmpty, text } from "./scalars.ts";
+import { exactText, flag, nonEmpty, text } from "./scalars.ts";
 
 export const secretSource = z.union(
   [z.strictObject({ file: nonEmpty }), z.strictObject({ text }), z.strictObject({ env: nonEmpty })],
@@ -94,9 +94,12 @@ export const compression = z
 
 /** Additional targets, each with its own tags. */
 export const additionalTargets = z
-  .union([z.array(targetName), z.record(targetName, z.strictObject({ tags: z.array(text).default([]) }))], {
-    error: "expected a list of stages, or a map of stages: {test: {tags: [test-1]}}",
-  })
+  .union(
+    [z.array(targetName), z.record(targetName, z.strictObject({ tags: z.array(exactText).default([]) }))],
+    {
+      error: "expected a list of stages, or a map of stages: {test: {tags: [test-1]}}",
+    },
+  )
   .transform((given): ReadonlyMap<TargetName, readonly string[]> => {
     if (Array.isArray(given)) return new Map(given.map((name) => [name, []]));
     return new Map(Object.entries(given).map(([name, { tags }]) => [name as TargetName, tags]));

@@ -23,6 +23,7 @@ import {
   argName,
   argNamePattern,
   bytes,
+  exactText,
   flag,
   id,
   idPattern,
@@ -195,7 +196,7 @@ export const putParams = {
   allow: {
     schema: z.array(z.enum(["network.host", "security.insecure", "device"])).default([]),
     upper: [],
-    doc: "Entitlements that the Dockerfile may use.",
+    doc: "Entitlements that the Dockerfile may use: `network.host`, `security.insecure`, `device`.",
   },
   annotations: {
     schema: z.record(annotationName, text).default({}),
@@ -209,7 +210,7 @@ export const putParams = {
       })
       .default(false),
     upper: [],
-    doc: "Attach a provenance attestation. The image becomes an index, which some consumers can't read.",
+    doc: "Attach a provenance attestation: `min` (or `true`), or `max`. The image becomes an index, which some consumers can't read.",
   },
   sbom: {
     schema: z
@@ -242,7 +243,7 @@ export const putParams = {
     doc: "`plain`: every step that BuildKit does, by its number, as `buildctl --progress=plain` shows them.",
   },
   tags: {
-    schema: z.array(text).default([]),
+    schema: z.array(exactText).default([]),
     upper: [],
     doc: "Tags that point at the image in the repository.",
   },
@@ -257,9 +258,9 @@ export const putParams = {
     doc: "Put in front of `version`, of its numbered aliases and of the tags of a `tags_file` without a prefix of its own: `v`.",
   },
   version: {
-    schema: text.optional(),
+    schema: exactText.optional(),
     upper: [],
-    doc: "Semantic version to tag the image with: `1.2.3`.",
+    doc: 'Semantic version to tag the image with: `1.2.3`. `"1.2"` is tagged `1.2.0`, and `v1.2.3` without its `v`.',
   },
   version_file: {
     schema: nonEmpty.optional(),
@@ -269,7 +270,7 @@ export const putParams = {
   also: {
     schema: z.array(repositoryName).default([]),
     upper: [],
-    doc: "More repositories to push the image to, with the same tags: `[registry.example/other/app]`. Their credentials are those of `registries`.",
+    doc: "More repositories to push the image to, with the same tags: `[registry.example/other/app]`. On the same host they use the credentials of `repository`, elsewhere those of `registries`.",
   },
   bump_aliases: {
     schema: flag.default(false),

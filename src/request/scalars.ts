@@ -5,6 +5,13 @@ export const text = z
   .union([z.string(), z.number(), z.boolean()], { error: "expected a string" })
   .transform(String);
 
+/** As {@link text}, for values whose digits count: YAML reads 1.10 as the number 1.1. */
+export const exactText = z
+  .union([z.string(), z.int(), z.boolean()], {
+    error: "expected a string; put a number with a point in quotes, because YAML reads 1.10 as 1.1",
+  })
+  .transform(String);
+
 /** Names of build args, which are written before a `=` in an argument. */
 export const argNamePattern = "(?!(true|false)$)[^=\\s]+$";
 export const argName = z.string().regex(new RegExp(`^${argNamePattern}`), {

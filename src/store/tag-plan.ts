@@ -11,6 +11,8 @@ export interface TagWishes {
   readonly prefix: string;
   /** A semantic version. */
   readonly version: string | undefined;
+  /** The param that the version came by, for messages; `params.version` if left out. */
+  readonly versionParam?: "params.version" | "version_file";
   /** Put behind the version and its aliases: `1.2.3-alpine`. */
   readonly variant: string | undefined;
   readonly bumpAliases: boolean;
@@ -37,7 +39,8 @@ interface Version {
  */
 export function planTags(wishes: TagWishes): TagPlan {
   const { prefix, variant, isReserved } = wishes;
-  const version = wishes.version === undefined ? undefined : parseVersion(wishes.version);
+  const { versionParam = "params.version" } = wishes;
+  const version = wishes.version === undefined ? undefined : parseVersion(wishes.version, versionParam);
   if (wishes.bumpAliases && version === undefined)
     throw new UserError("params.bump_aliases moves the aliases of a version: give params.version as well");
   if (variant !== undefined) parseTag(variant, "variant");
@@ -46,9 +49,7 @@ export function planTags(wishes: TagWishes): TagPlan {
   const tags = [
     ...wishes.tags.map((tag) => authorsTag(tag, "params.tags", isReserved)),
     ...wishes.tagsFromFiles.map((tag) => authorsTag(tag, "params.tags_file", isReserved)),
-    ...(version === undefined
-      ? []
-      : [authorsTag(named(formatVersion(version)), "params.version", isReserved)]),
+    ...(version === undefined ? [] : [authorsTag(named(formatVersion(version)), versionParam, isReserved)]),
   ];
   const bumps = wishes.bumpAliases && version !== undefined && version.prerelease === undefined;
   return {
@@ -108,11 +109,11 @@ function readVersion(text: string): Version | undefined {
   return { numbers: [Number(major), Number(minor), Number(patch)], prerelease };
 }
 
-function parseVersion(text: string): Version {
+function parseVersion(text: string, subject: string): Version {
   const trimmed = text.trim();
   if (trimmed.includes("+")) {
     throw new UserError(
-      `params.version: ${JSON.stringify(trimmed)} has build metadata (+…), which no tag can hold: leave it out`,
+      `${subject}: ${JSON.stringify(trimmed)} has build metadata (+…), which no tag can hold: leave it out`,
     );
   }
   const version = readVersion(trimmed);
@@ -121,7 +122,7 @@ function parseVersion(text: string): Version {
     ? "; if this is a file's path, load the file by a load_var step and write its ((.:name)) here"
     : "";
   throw new UserError(
-    `params.version: ${JSON.stringify(trimmed)} is no semantic version; expected one such as 1.2.3 or 1.2.3-rc.1 (semver.org)${fromFile}`,
+    `${subject}: ${JSON.stringify(trimmed)} is no semantic version; expected one such as 1.2.3 or 1.2.3-rc.1 (semver.org)${fromFile}`,
   );
 }
 

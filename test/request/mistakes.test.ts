@@ -58,6 +58,10 @@ const puts: Rows = [
   ],
   [{ version: "version/number" }, "params.version: …"],
   [{ version: "" }, "params.version: …"],
+  [
+    { version: 1.1 },
+    "params.version: expected a string; put a number with a point in quotes, because YAML reads 1.10 as 1.1, found a number",
+  ],
   [{ bump_aliases: true }, "params.bump_aliases …"],
   [{ "build-args": { A: 1 } }, 'params: there is no param "build-args"; did you mean "build_args"?'],
   [{ args: { A: 1 } }, 'params: there is no param "args"; write build_args'],

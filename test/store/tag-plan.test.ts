@@ -98,6 +98,11 @@ const refused: readonly (readonly [string, Partial<TagWishes>, RegExp])[] = [
   ["a tag of 129 characters", { tagsFromFiles: ["a".repeat(129)] }, /params\.tags_file: .* is no tag/],
   ["a prefix that makes no tag", { tagsFromFiles: ["-a"] }, /params\.tags_file: "-a" is no tag/],
   ["a variant with a blank", { variant: "a b", version: "1.0.0" }, /variant: "a b" is no tag/],
+  [
+    "a version of a file that is two",
+    { version: "1.4.0 1.5.0", versionParam: "version_file" },
+    /^version_file: "1\.4\.0 1\.5\.0" is no semantic version/,
+  ],
   ["a version that is a word", { version: "latest" }, /params\.version: "latest" is no semantic version/],
   [
     "a version with leading zeros",

@@ -34,6 +34,7 @@ export function stagesOf({ dockerfile }: BuildDescription): readonly string[] {
 
 /** The stages, as the end of an error message. */
 export function stageList(build: BuildDescription): string {
+  if (build.dockerfile === undefined) return "look for its name in the Dockerfile of the git repository";
   const stages = stagesOf(build);
   return stages.length > 0
     ? `the Dockerfile's stages: ${stages.join(", ")}`

@@ -126,5 +126,9 @@ async function goneFrom(
     );
   }
   const builds = names.filter(isBuildName).length;
-  return missingBuild(version, `directory ${directory} (it holds ${builds} other builds)`, keep);
+  return missingBuild(
+    version,
+    `directory ${directory} (it holds ${builds} other ${builds === 1 ? "build" : "builds"})`,
+    keep,
+  );
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -13,12 +14,14 @@ import {
   assertProcessesHoldNone,
   canary,
   keyCanary,
+  Looks,
   watchProcesses,
 } from "../support/runs/canaries.ts";
 import { shell } from "../support/runs/put-and-get.ts";
 import { type StartedRun, startResource, versionOf } from "../support/runs/resource.ts";
 import { smallPut, startSmallPut } from "../support/runs/small-put.ts";
 import { toolEnvironment } from "../support/runs/test-step.ts";
+import { until } from "../support/runs/wait-until.ts";
 import { startBuildkitd } from "../support/servers/buildkit.ts";
 import { createAuthority } from "../support/servers/certificates.ts";
 import { makeRepository, startGitServer } from "../support/servers/git-server.ts";
@@ -64,11 +67,15 @@ async function startBucket(asked: (headers: IncomingHttpHeaders) => void) {
 }
 
 /** A repository and other files, served to `robot` with the password. */
-async function serveRepository(folder: string, password: string) {
+async function serveRepository(folder: string, password: string, looks?: Looks) {
   await mkdir(join(folder, "served/team.git"), { recursive: true });
   await writeFile(join(folder, "served/team.git/file"), "from git\n");
   await makeRepository(join(folder, "served/team.git"));
-  const server = await startGitServer(join(folder, "served"), { user: "robot", password });
+  const server = await startGitServer(
+    join(folder, "served"),
+    { user: "robot", password },
+    () => looks?.atAll() ?? Promise.resolve(),
+  );
   const start = `http://robot:${encodeURIComponent(password)}@${server.host}`;
   return {
     contexts: { repository: `${start}/team.git/.git#main`, web: `${start}/some/file` },
@@ -77,8 +84,8 @@ async function serveRepository(folder: string, password: string) {
 }
 
 /** Watches a put's processes to its end, which is an abort if it shall end so. */
-async function watchTo(outcome: keyof typeof steps, started: StartedRun) {
-  const watched = watchProcesses(started);
+async function watchTo(outcome: keyof typeof steps, started: StartedRun, looks?: Looks) {
+  const watched = watchProcesses(started, looks);
   if (outcome === "abort") {
     await started.wrote(/\] running/);
     started.kill("SIGTERM");
@@ -209,7 +216,9 @@ for (const outcome of ["success", "failure", "abort"] as const) {
     const text = canary("the secret text");
     const file = canary("the secret file");
     const proxy = canary("the proxy's password");
-    await using web = await serveRepository(folder.path, url.text);
+    // git is there for a moment only: it gets its answers when it has been seen.
+    const looks = new Looks();
+    await using web = await serveRepository(folder.path, url.text, looks);
     const inputs = await makeInputs(folder.path, file.text);
     const [access, secret, session] = s3.map(({ core }) => core);
     const nowhere = "http://127.0.0.1:9/";
@@ -253,7 +262,7 @@ for (const outcome of ["success", "failure", "abort"] as const) {
         AWS_SECRET_ACCESS_KEY: "of-the-worker",
       },
     });
-    const { run, seen } = await watchTo(outcome, started);
+    const { run, seen } = await watchTo(outcome, started, looks);
     assert.deepEqual(run.leftovers, []);
     // BuildKit hands the header of a git URL to git as an argument, and git to what it starts: SECURITY.md names it.
     const ofGit = seen.filter(({ environment }) => environment.includes("GIT_CONFIG_NOSYSTEM="));
@@ -325,9 +334,11 @@ test("no error shows a proxy's password, a cloud's key or what a credential help
     aws_session_token: session.core,
   };
   await using folder = await createPrivateFolder("test-secrets");
+  // It fails when it has been seen.
+  const [begun, seenByUs] = ["begun", "seen"].map((name) => join(folder.path, name));
   await writeFile(
     join(folder.path, "docker-credential-ecr-login"),
-    "#!/bin/sh\ncat >/dev/null; sleep 0.3; echo no identity; exit 1\n",
+    `#!/bin/sh\ncat >/dev/null; : >${begun}; until [ -e ${seenByUs} ]; do sleep 0.05; done; echo no identity; exit 1\n`,
     { mode: 0o755 },
   );
   const path = `${folder.path}:${toolEnvironment()["PATH"]}`;
@@ -335,8 +346,15 @@ test("no error shows a proxy's password, a cloud's key or what a credential help
     { from: source, program: /main\.ts out/ },
     { from: cloud, program: /docker-credential-ecr-login get/ },
   ]) {
+    const looks = new Looks();
     const started = await startSmallPut({ source: from, env: { ...env, PATH: path } });
-    const { run, seen } = await watchProcesses(started);
+    const watched = watchProcesses(started, looks);
+    if (from === cloud) {
+      await until(() => existsSync(String(begun)), "the credential helper has begun");
+      await looks.atAll();
+      await writeFile(String(seenByUs), "");
+    }
+    const { run, seen } = await watched;
     assert.equal(run.status, 1, run.output);
     assertHoldsNone("stdout and stderr", run.output, [proxy, key, session, helped]);
     assert.ok(

@@ -83,12 +83,33 @@ export interface SeenProcess {
   readonly isFirst: boolean;
 }
 
+/** Tells how often processes were looked at, so that one that would be gone too soon can be kept until it was seen. */
+export class Looks {
+  #made = 0;
+  #waiting: { readonly at: number; readonly go: () => void }[] = [];
+
+  /** All processes have been looked at. */
+  made(): void {
+    this.#made++;
+    for (const { at, go } of this.#waiting) if (at <= this.#made) go();
+    this.#waiting = this.#waiting.filter(({ at }) => at > this.#made);
+  }
+
+  /** Waits until each process that runs now has been looked at: the look under way may have passed it already. */
+  async atAll(): Promise<void> {
+    const { promise, resolve: go } = Promise.withResolvers<void>();
+    this.#waiting.push({ at: this.#made + 2, go });
+    await promise;
+  }
+}
+
 /**
  * Looks at every process that descends from a run, RUN's and git's in a daemon of its own among them, for as long as
  * the run takes.
  */
 export async function watchProcesses(
   started: StartedRun,
+  looks = new Looks(),
 ): Promise<{ readonly run: Run; readonly seen: readonly SeenProcess[] }> {
   const seen = new Map<string, SeenProcess>();
   const family = new Set([started.pid]);
@@ -112,6 +133,7 @@ export async function watchProcesses(
   const watching = (async () => {
     while (!ended.signal.aborted) {
       await look();
+      looks.made();
       await nextTurn();
     }
   })();

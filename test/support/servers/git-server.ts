@@ -24,10 +24,12 @@ export async function makeRepository(folder: string): Promise<void> {
 /**
  * Serves the repositories of a folder by http, by git's own CGI program (git-http-backend(1)), to who shows the user and
  * the password. What is no repository is answered with its path as text.
+ * @param beforeAnswer is awaited before each answer of a repository: git, which asks, is there for that long
  */
 export async function startGitServer(
   folder: string,
   login: { readonly user: string; readonly password: string },
+  beforeAnswer: () => Promise<void> = async () => {},
 ): Promise<GitServer> {
   const wanted = `Basic ${Buffer.from(`${login.user}:${login.password}`).toString("base64")}`;
   const shown: string[] = [];
@@ -38,7 +40,8 @@ export async function startGitServer(
       response.writeHead(401, { "www-authenticate": 'Basic realm="git"' }).end();
       return;
     }
-    if (request.url?.includes(".git/") === true) void runBackend(folder, request, response);
+    if (request.url?.includes(".git/") === true)
+      void beforeAnswer().then(() => runBackend(folder, request, response));
     else response.end(`${request.url}\n`);
   });
   server.listen(0, "127.0.0.1");

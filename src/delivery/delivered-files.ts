@@ -3,8 +3,6 @@ import type { Blobs } from "../image/blobs.ts";
 import { formatReference, formatRepository } from "../image/reference.ts";
 import { imageLabels, imageMetadata } from "./metadata.ts";
 import type { DecidedTarget } from "./target-content.ts";
-import { writeImage } from "./write-image.ts";
-import { writeRootfs } from "./write-rootfs.ts";
 
 /** A file or folder of a target's delivery. */
 interface DeliveredFile {
@@ -23,8 +21,8 @@ interface DeliveredFile {
 
 /** Everything that a target's delivery can contain, in the order in which it is written. */
 export const deliveredFiles: readonly DeliveredFile[] = [
-  { name: "image.tar", write: (target, path) => writeImage(target, "image.tar", path) },
-  { name: "image", write: (target, path) => writeImage(target, "image", path) },
+  imageFile("image.tar"),
+  imageFile("image"),
   textFile("digest", ({ digest }) => digest),
   textFile(
     "reference",
@@ -43,6 +41,7 @@ export const deliveredFiles: readonly DeliveredFile[] = [
   {
     name: "rootfs",
     async write(...rootfs) {
+      const { writeRootfs } = await import("./write-rootfs.ts");
       await writeRootfs(...rootfs);
       return undefined;
     },
@@ -51,6 +50,17 @@ export const deliveredFiles: readonly DeliveredFile[] = [
 
 /** The names of {@link deliveredFiles}. The folders of additional targets are beside them. */
 export const deliveredNames: readonly string[] = deliveredFiles.map(({ name }) => name);
+
+/** The image itself. What writes it is only loaded for that: a put needs nothing but the names of this table. */
+function imageFile(name: "image.tar" | "image"): DeliveredFile {
+  return {
+    name,
+    async write(target, path) {
+      const { writeImage } = await import("./write-image.ts");
+      return writeImage(target, name, path);
+    },
+  };
+}
 
 /** A file without a newline at its end, like those of the registry-image resource. */
 function textFile(name: string, text: (target: DecidedTarget) => string | undefined): DeliveredFile {

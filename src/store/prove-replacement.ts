@@ -3,7 +3,6 @@ import type { StepContext } from "../host/step-context.ts";
 import type { BuildVersion } from "../image/build-version.ts";
 import type { Digest } from "../image/digest.ts";
 import type { ImageTree } from "../image/image-tree.ts";
-import { proveLayers } from "../rootfs/prove-layers.ts";
 import type { Stage, Store } from "./store.ts";
 
 export interface Replacement {
@@ -30,6 +29,8 @@ export async function proveReplacement(replacement: Replacement): Promise<void> 
     .flatMap(({ images }) => images)
     .filter(({ descriptor }) => !stored.has(descriptor.digest));
   const images = [...new Map(added.map((image) => [image.descriptor.digest, image])).values()];
+  // Few puts replace a build, and the others need not load what decompresses layers.
+  const { proveLayers } = await import("../rootfs/prove-layers.ts");
   await proveLayers(stage.blobs, images, step).catch((thrown: unknown) => {
     if (!(thrown instanceof UserError)) throw thrown;
     throw new UserError(

@@ -113,7 +113,8 @@ for (const [kind, sandbox, way] of ways) {
       join(app, "Dockerfile"),
       "FROM busybox\nRUN id -u > /user && chown 3000000000:7 /user\nRUN date +%N > /made\n",
     );
-    await mkdir(join(container.build, "put/cache"));
+    // Concourse makes a task's caches and outputs.
+    for (const name of ["cache", "image"]) await mkdir(join(container.build, "put", name));
     await container.own(container.build);
     const source = sourceOf(`app-${crypto.randomUUID()}`, sandbox);
     const put = await putIn(container, source, { registry_mirrors: [hub.url] });
@@ -132,7 +133,7 @@ for (const [kind, sandbox, way] of ways) {
     for (const cached of [0, 2]) {
       const task = await container.exec(["build"], { cwd: "/tmp/build/put", env });
       assert.equal(task.exitCode, 0, task.stderr);
-      assert.match(task.stderr, new RegExp(`, ${cached} of 3 cached`));
+      assert.match(task.stderr, new RegExp(`, ${cached} of 2 cached`));
       made.push((await container.exec(["cat", "/tmp/build/put/image/rootfs/made"])).stdout);
     }
     assert.equal(made[0], made[1]);

@@ -53,7 +53,7 @@ function imageFields({ top, images, indexes }: ImageTree): Readonly<Record<strin
       platform: formatPlatform(image.platform),
       config: configDigestOf(image),
       layers: String(layers.length),
-      size: formatBytes(layers.reduce((total, { size }) => total + size, 0)),
+      size: formatBytes(sum(layers.map(({ size }) => size))),
     };
   });
   const perPlatform = (field: "config" | "layers" | "size") =>

@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { type Header, pack } from "tar-stream";
 import { writeDurably } from "../host/atomic-write.ts";
+import { sum } from "../host/sum.ts";
 import type { Blobs } from "../image/blobs.ts";
 import { compressionOfMediaType } from "../image/compression/formats.ts";
 import { storedGzip, storedGzipSize } from "../image/compression/stored-gzip.ts";
@@ -38,7 +39,7 @@ export interface ImageTar {
  */
 export async function writeImageTar({ file, ...archive }: ImageTar): Promise<Blobs> {
   const { manifest } = archive.image;
-  const size = [manifest.config, ...manifest.layers].reduce((sum, blob) => sum + blob.size, 0);
+  const size = sum([manifest.config, ...manifest.layers].map((blob) => blob.size));
   const layers = new Map<Digest, number>();
   await writeDurably(
     file,

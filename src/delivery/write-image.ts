@@ -1,6 +1,7 @@
 import { formatBytes } from "../host/format.ts";
 import { reportProgress } from "../host/progress.ts";
 import type { StepContext } from "../host/step-context.ts";
+import { sum } from "../host/sum.ts";
 import type { Blobs } from "../image/blobs.ts";
 import type { ImageTree } from "../image/image-tree.ts";
 import { layoutBlobs } from "../image/layout.ts";
@@ -54,7 +55,7 @@ async function reported<T>(
   const layers = new Map(
     images.flatMap(({ manifest }) => manifest.layers).map((each) => [each.digest, each]),
   );
-  const total = [...layers.values()].reduce((sum, { size }) => sum + size, 0);
+  const total = sum([...layers.values()].map(({ size }) => size));
   let done = 0;
   using progress = reportProgress(
     log,

@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { besideOf, flushFolder, writeFlushed, writeFlushedBytes } from "../host/atomic-write.ts";
 import { writeProblem } from "../host/disk-errors.ts";
 import { mapAtOnce } from "../host/map-at-once.ts";
+import { sum } from "../host/sum.ts";
 import type { Blobs } from "./blobs.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { ImageTree } from "./image-tree.ts";
@@ -63,7 +64,7 @@ export async function writeLayout(layout: LayoutToWrite): Promise<void> {
     await rename(beside, folder);
     await flushFolder(dirname(folder));
   } catch (error) {
-    const size = all.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
+    const size = sum(all.map(({ descriptor }) => descriptor.size));
     const problem = await writeProblem(error, folder, size);
     await rm(beside, { recursive: true, force: true });
     throw problem;

@@ -3,6 +3,7 @@ import { writeProblem } from "../host/disk-errors.ts";
 import { UserError } from "../host/errors.ts";
 import { removeFolder } from "../host/remove-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
+import { sum } from "../host/sum.ts";
 import { findDecompressors } from "../image/compression/decompressors.ts";
 import type { Layer } from "./layer/layer.ts";
 import { reportUnpacking } from "./progress.ts";
@@ -38,7 +39,7 @@ export async function unpackRootfs(
   await chmod(destination, 0o755);
   using progress = reportUnpacking(layers.length, step.log);
   try {
-    const size = layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
+    const size = sum(layers.map(({ descriptor }) => descriptor.size));
     const options = { layers, destination, step, progress, decompressors };
     await (size <= smallImage ? unpackHere(options) : unpackInThreads(options));
     progress.done();

@@ -29,6 +29,7 @@ export async function proveReplacement(replacement: Replacement): Promise<void> 
     .flatMap(({ images }) => images)
     .filter(({ descriptor }) => !stored.has(descriptor.digest));
   const images = [...new Map(added.map((image) => [image.descriptor.digest, image])).values()];
+  if (images.length === 0) return;
   // Few puts replace a build, and the others need not load what decompresses layers.
   const { proveLayers } = await import("../rootfs/prove-layers.ts");
   await proveLayers(stage.blobs, images, step).catch((thrown: unknown) => {

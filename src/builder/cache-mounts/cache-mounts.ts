@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { formatBytes } from "../../host/format.ts";
 import { createPrivateFolder } from "../../host/private-folder.ts";
+import { sum } from "../../host/sum.ts";
 import type { CacheLocation } from "../plan/layer-cache.ts";
 import { type CacheMount, mountKey } from "./find-mounts.ts";
 import { mountsPlace, replaceContent } from "./place.ts";
@@ -184,7 +185,7 @@ async function save(
     }),
   );
   const fresh = kept.filter(isNew);
-  return { saved: fresh.length, bytes: fresh.reduce((sum, { bytes }) => sum + bytes, 0) };
+  return { saved: fresh.length, bytes: sum(fresh.map(({ bytes }) => bytes)) };
 }
 
 function newKey(): string {

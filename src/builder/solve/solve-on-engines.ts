@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { UserError } from "../../host/errors.ts";
+import { sum } from "../../host/sum.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import { retryPolicy } from "../../registry/retry-policy.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -124,13 +125,10 @@ async function solveOnce(
  */
 function joinSummaries(summaries: readonly SolveSummary[]): SolveSummary {
   const total = Math.max(...summaries.map(({ steps }) => steps.run + steps.cached));
-  const run = Math.min(
-    total,
-    summaries.reduce((sum, { steps }) => sum + steps.run, 0),
-  );
+  const run = Math.min(total, sum(summaries.map(({ steps }) => steps.run)));
   return {
     steps: { run, cached: total - run },
     warnings: summaries.flatMap(({ warnings }) => warnings),
-    seconds: summaries.reduce((sum, { seconds }) => sum + seconds, 0),
+    seconds: sum(summaries.map(({ seconds }) => seconds)),
   };
 }

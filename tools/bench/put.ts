@@ -2,11 +2,12 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { startBuildkitd } from "../../test/support/servers/buildkit.ts";
-import type { Bundle } from "./bundle.ts";
+import { type Bundle, peerBundle, peerCommit } from "./bundle.ts";
 import { compare, type Result, timed } from "./measure.ts";
 
-/** A put whose every step is cached, against bare `buildctl build` of the same on the same daemon. */
-export async function benchPut({ main, env }: Bundle, rounds: number): Promise<Result> {
+/** A put whose every step is cached, against bare `buildctl build` of the same on the same daemon, and against {@link peerCommit}. */
+export async function benchPut(bundle: Bundle, rounds: number): Promise<Result> {
+  await using peer = await peerBundle(peerCommit);
   await using folder = await createPrivateFolder("bench-put");
   await using daemon = await startBuildkitd();
   const app = join(folder.path, "put/app");
@@ -18,8 +19,10 @@ export async function benchPut({ main, env }: Bundle, rounds: number): Promise<R
   const exported = join(folder.path, "exported");
   const locals = ["--local", `context=${app}`, "--local", `dockerfile=${app}`];
   const output = ["--output", `type=oci,tar=false,dest=${exported}`];
+  const put = ({ main, env }: Bundle) =>
+    timed("node", [main, "out", join(folder.path, "put")], { input, env });
   return await compare("put with nothing to do", rounds, [
-    { name: "put", run: () => timed("node", [main, "out", join(folder.path, "put")], { input, env }) },
+    { name: "put", run: () => put(bundle) },
     {
       name: "buildctl",
       run: async () => {
@@ -34,5 +37,6 @@ export async function benchPut({ main, env }: Bundle, rounds: number): Promise<R
         ]);
       },
     },
+    { name: peerCommit, run: () => put(peer) },
   ]);
 }

@@ -95,7 +95,7 @@ export const cacheField = z
   })
   .default(false)
   .describe(
-    "Layer cache that all workers share. `true`: the tag `buildcache` of the repository; or `{ref, mode, export, mounts}`, or BuildKit's types `s3`, `azblob`, `gha` and `local` with their fields; or a list of these. `mounts: true` keeps the content of `RUN --mount=type=cache` there too.",
+    "Layer cache that all workers share. `true`: the tag `buildcache` of the repository. Or `{ref, mode, export, mounts}`, or BuildKit's types `s3`, `azblob`, `gha` and `local` with their fields, or a list of these. `mounts: true` keeps the content of `RUN --mount=type=cache` there too (docs/caching.md).",
   );
 
 type Location = z.output<typeof location>;

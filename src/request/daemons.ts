@@ -45,7 +45,7 @@ const buildkit = z.strictObject({
     .positive()
     .optional()
     .describe(
-      "With `resolve: all`, a daemon that runs so many builds is passed over while others don't. Default: 4.",
+      "With `resolve: all`, a daemon that runs this many builds is skipped while others run fewer. Default: 4.",
     ),
 });
 
@@ -64,16 +64,18 @@ export const sandbox = z.enum(["auto", "none", "gvisor"]).default("auto");
 export const daemonFields = {
   buildkit: buildkit
     .optional()
-    .describe("A BuildKit that runs elsewhere; without it the step starts its own."),
+    .describe(
+      "A BuildKit that runs elsewhere: `{address, tls, resolve, max_builds}`. Default: the step starts its own.",
+    ),
   nodes: z
     .array(node)
     .min(1, { error: "expected at least one node" })
     .optional()
     .describe(
-      "Several BuildKits, each with the `platforms` of its machine: each platform is built where it is native, all at the same time. Of nodes of equal platforms another takes over when one doesn't answer.",
+      "Several BuildKits, each with the `platforms` of its machine. Each platform is built where it is native, all at the same time. If a node doesn't answer, another with the same platform takes over.",
     ),
   sandbox: sandbox.describe(
-    "Where the step's own BuildKit runs: `auto` takes gVisor's sandbox only in a container that allows nothing else, `none` never takes it, `gvisor` always does, to put a kernel between a Dockerfile and the worker's. See docs/without-privileges.md.",
+    "Where the step's own BuildKit runs: `auto` uses a gVisor sandbox only if the container allows nothing else, `none` never uses one, `gvisor` always does, to put another kernel between a Dockerfile and the worker's (docs/without-privileges.md).",
   ),
   buildkit_config: nonEmpty
     .optional()

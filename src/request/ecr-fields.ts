@@ -13,7 +13,7 @@ export const ecrFields = {
     .string()
     .regex(/^[a-z]{2}(-[a-z]+)+-\d+$/, { error: "expected a region such as eu-west-1" })
     .optional()
-    .describe("Region of the repository in Amazon ECR, which docker-credential-ecr-login then logs in to."),
+    .describe("Region of the repository in Amazon ECR. docker-credential-ecr-login then logs in."),
   aws_access_key_id: singleWord.optional().describe("AWS access key. Default: the worker's own identity."),
   aws_secret_access_key: singleWord.optional().describe("Secret of the access key."),
   aws_session_token: singleWord.optional().describe("Session token of temporary access keys."),

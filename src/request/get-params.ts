@@ -13,7 +13,7 @@ export const getFields = {
   skip_download: flag
     .default(false)
     .describe(
-      "Deliver only `digest`, `reference`, `repository` and `tag`, for one request; for the get that follows a put when no step needs the image.",
+      "Deliver only `digest`, `reference`, `repository` and `tag`, in one request. For the get that follows a put when no step needs the image.",
     ),
   platform: z
     .string()
@@ -22,8 +22,8 @@ export const getFields = {
     })
     .transform((name) => parsePlatform(name, "params.platform"))
     .optional()
-    .describe("The one image of several to deliver, such as `linux/arm64`."),
-  image_tar: flag.default(true).describe("`false`: deliver no image itself, only the other files."),
+    .describe("Deliver only the image of this platform, such as `linux/arm64`."),
+  image_tar: flag.default(true).describe("`false`: don't deliver the image itself, only the other files."),
 };
 
 export const GetParams = z.strictObject(getFields).transform((given) => ({

@@ -60,7 +60,7 @@ export const putParams = {
   context: {
     schema: nonEmpty.default("."),
     upper: [whole("CONTEXT")],
-    doc: "Folder with the build context, or a git URL. A Dockerfile that comes from there can read a login in the URL, as the secret `GIT_AUTH_HEADER.host`.",
+    doc: "Folder with the build context, or a git URL. Default: the put's folder. A Dockerfile that comes from a git URL can read the login in it, as the secret `GIT_AUTH_HEADER.host` (docs/secrets.md).",
   },
   dockerfile: {
     schema: nonEmpty.optional(),
@@ -80,7 +80,7 @@ export const putParams = {
   build_args_file: {
     schema: nonEmpty.optional(),
     upper: [whole("BUILD_ARGS_FILE")],
-    doc: "File with one `name=value` a line, or a YAML map when its name ends in `.yml`, `.yaml` or `.json`, or a JSON object. `build_args` win.",
+    doc: "File with one `name=value` a line, a YAML map if its name ends in `.yml`, `.yaml` or `.json`, or a JSON object (docs/build-args.md). `build_args` win.",
   },
   labels: {
     schema: z.record(labelName, text).default({}),
@@ -95,12 +95,12 @@ export const putParams = {
   git_labels: {
     schema: flag.default(false),
     upper: [],
-    doc: "Label the image with `org.opencontainers.image.revision`, `.source` and `.created` of the git checkout that the context lies in, and with `.version` where `version` is given. `labels` win.",
+    doc: "Label the image with `org.opencontainers.image.revision`, `.source` and `.created` of the git checkout that the context lies in, and with `.version` if `version` is given. `labels` win.",
   },
   expand: {
     schema: flag.default(false),
     upper: [],
-    doc: "Put Concourse's variables (`$BUILD_ID`, `$BUILD_NAME` …) into the values of `build_args`, `labels` and `annotations`.",
+    doc: "Replace Concourse's variables (`$BUILD_ID`, `$BUILD_NAME` …) in the values of `build_args`, `labels` and `annotations` (docs/build-args.md lists them).",
   },
   target: {
     schema: nonEmpty.optional(),
@@ -115,22 +115,22 @@ export const putParams = {
   additional_targets: {
     schema: additionalTargets.prefault([]),
     upper: [whole("ADDITIONAL_TARGETS", commaList(targetNamePattern))],
-    doc: "More build stages to build at the same time; each is delivered into a folder of its name. A list, or a map with tags of their own: `{test: {tags: [test-1]}}`.",
+    doc: "More build stages to build at the same time, each delivered into a folder of its name. A list, or a map that gives them tags: `{test: {tags: [test-1]}}`.",
   },
   image_args: {
     schema: z.record(argName, nonEmpty).default({}),
     upper: [prefix("IMAGE_ARG_", something, argNamePattern), wholeMap("IMAGE_ARGS")],
-    doc: "Build arg name → path of an image (docker save tar, OCI layout, or the folder of a get) that `FROM $name` then uses.",
+    doc: "Images of the inputs for `FROM $name`, by build arg: path of an archive of `docker save`, of an OCI layout, or of the folder of a get (docs/base-images.md).",
   },
   contexts: {
     schema: z.record(contextName, nonEmpty).default({}),
     upper: [],
-    doc: "Named contexts: folder, image layout, `docker-image://` reference or git URL.",
+    doc: "What names in FROM and `COPY --from` stand for: a folder, an image of the inputs, a `docker-image://` reference or a git URL (docs/base-images.md).",
   },
   platforms: {
     schema: z.array(platform).prefault([]),
     upper: [whole("IMAGE_PLATFORM", commaList(platformPattern))],
-    doc: "Platforms to build for. Several give an OCI layout.",
+    doc: "Platforms to build for. Several give an index, delivered as an OCI layout (docs/platforms.md).",
   },
   secrets: {
     schema: z.record(id, secretSource).default({}),
@@ -138,12 +138,12 @@ export const putParams = {
       prefix("BUILDKIT_SECRETTEXT_", { read: (given) => ({ text: given }) }, idPattern),
       prefix("BUILDKIT_SECRET_", { ...something, read: (given) => ({ file: given }) }, idPattern),
     ],
-    doc: "Secrets for `RUN --mount=type=secret`, by id: `{file: path}`, `{text: …}` or `{env: NAME}`. An id may be `.npmrc` or `GIT_AUTH_TOKEN.host:8443`.",
+    doc: "Secrets for `RUN --mount=type=secret`, by id: `{file: path}`, `{text: …}` or `{env: NAME}`. An id may be `.npmrc` or `GIT_AUTH_TOKEN.host:8443` (docs/secrets.md).",
   },
   ssh: {
     schema: z.record(id, ssh).default({}),
     upper: [whole("BUILDKIT_SSH", sshPairs)],
-    doc: "Keys for `RUN --mount=type=ssh`, by id: path of a private key, or the key itself; or a list of them.",
+    doc: "Private keys for `RUN --mount=type=ssh`, by id: a path, the key itself, or a list of these (docs/secrets.md).",
   },
   add_hosts: {
     schema: z.record(hostName, ipAddresses).default({}),
@@ -163,7 +163,7 @@ export const putParams = {
   unpack_rootfs: {
     schema: flag.default(false),
     upper: [whole("UNPACK_ROOTFS", boolean)],
-    doc: "Deliver `rootfs/` and `metadata.json`, for a task's `image:`.",
+    doc: "Also deliver `rootfs/` and `metadata.json`, for a task's `image:`.",
   },
   output_oci: {
     schema: flag.default(false),
@@ -179,7 +179,11 @@ export const putParams = {
     upper: [],
     doc: "Don't use cached results: for all steps, or those of the listed stages.",
   },
-  pull: { schema: flag.default(false), upper: [], doc: "Ask the registry for base images anew." },
+  pull: {
+    schema: flag.default(false),
+    upper: [],
+    doc: "Ask the registry for base images again, even if BuildKit knows their tags.",
+  },
   network: {
     schema: z.enum(["default", "none", "host"]).default("default"),
     upper: [],
@@ -219,7 +223,7 @@ export const putParams = {
       })
       .default(false),
     upper: [],
-    doc: "Attach an SBOM attestation.",
+    doc: "Attach an SBOM attestation: `true`, or `{generator: image}` to choose the scanner.",
   },
   compression: {
     schema: compression.optional(),
@@ -229,7 +233,7 @@ export const putParams = {
   source_date_epoch: {
     schema: epoch.optional(),
     upper: [],
-    doc: "Seconds since 1970 that all times in the image are limited to.",
+    doc: "Seconds since 1970: no time in the image is later.",
   },
   reproducible: { schema: flag.default(false), upper: [], doc: "The same as `source_date_epoch: 0`." },
   fail_on_warnings: {
@@ -240,27 +244,27 @@ export const putParams = {
   progress: {
     schema: z.enum(["steps", "plain"]).default("steps"),
     upper: [],
-    doc: "`plain`: every step that BuildKit does, by its number, as `buildctl --progress=plain` shows them.",
+    doc: "`plain`: log everything that BuildKit does, as `buildctl --progress=plain` shows it.",
   },
   tags: {
     schema: z.array(exactText).default([]),
     upper: [],
-    doc: "Tags that point at the image in the repository.",
+    doc: "Tags to point at the image. No other tag moves: `[latest]`.",
   },
   tags_file: {
     schema: tagsFiles.prefault([]),
     upper: [],
-    doc: "File with more tags, separated by white space; or a list of files with prefixes of their own: `[{file: info/tags, prefix: v}]`.",
+    doc: "File with more tags, separated by white space. Or a list of files, each with its own prefix: `[{file: info/tags, prefix: v}]`.",
   },
   tag_prefix: {
     schema: text.optional(),
     upper: [],
-    doc: "Put in front of `version`, of its numbered aliases and of the tags of a `tags_file` without a prefix of its own: `v`.",
+    doc: "Prefix of `version`, of its numbered aliases, and of the tags of a `tags_file` without its own prefix: `v`.",
   },
   version: {
     schema: exactText.optional(),
     upper: [],
-    doc: 'Semantic version to tag the image with: `1.2.3`. `"1.2"` is tagged `1.2.0`, and `v1.2.3` without its `v`.',
+    doc: 'Semantic version to tag the image with: `1.2.3`. `"1.2"` becomes the tag `1.2.0`, and `v1.2.3` loses its `v`.',
   },
   version_file: {
     schema: nonEmpty.optional(),
@@ -275,12 +279,12 @@ export const putParams = {
   bump_aliases: {
     schema: flag.default(false),
     upper: [],
-    doc: "Also tag `1.2`, `1` and `latest` where `version` is the newest of the repository's tags; not for a prerelease.",
+    doc: "Also tag `1.2`, `1` and `latest`, each if `version` is the newest that it stands for among the repository's tags. Not for a prerelease.",
   },
   variant: {
     schema: text.optional(),
     upper: [],
-    doc: "Put behind `version` and its aliases: `1.2.3-alpine`, `1.2-alpine`, `1-alpine`, `alpine`. Default: the source's.",
+    doc: "Suffix of `version` and its aliases: `1.2.3-alpine`, `1.2-alpine`, `1-alpine`, `alpine`. Default: the source's.",
   },
 } as const satisfies Record<string, ParamRow>;
 

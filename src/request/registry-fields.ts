@@ -46,8 +46,10 @@ export const registryFields = {
   registries: z
     .record(z.string(), hostFields)
     .default({})
-    .describe("By host: the same fields for other registries (FROM, mirrors), and `mirrors` of that host."),
-  registry_mirrors: mirrors.describe("Mirrors of docker.io."),
+    .describe(
+      "Other registries by host (for FROM, mirrors, caches): the same fields, client certificates, and `mirrors` of that host (docs/registries.md).",
+    ),
+  registry_mirrors: mirrors.describe("Mirrors of docker.io, asked in this order before it."),
 };
 type RegistryFields = z.output<ReturnType<typeof z.strictObject<typeof registryFields>>>;
 

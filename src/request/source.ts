@@ -18,36 +18,34 @@ export const sourceFields = {
     .regex(/^\//, { error: "expected an absolute path" })
     .optional()
     .describe(
-      "Folder that keeps the builds, instead of a repository. For one worker, and for tries; not on NFS, where folders can't be locked.",
+      "Folder that keeps the builds, instead of a repository. For experiments on one worker. Not on NFS, where folders can't be locked.",
     ),
   keep: z
     .strictObject({
-      builds: z.number().int().positive().optional().describe("Keep the newest so many."),
-      days: z.number().positive().optional().describe("Keep those not older than so many days."),
+      builds: z.number().int().positive().optional().describe("How many of the newest builds stay."),
+      days: z.number().positive().optional().describe("Builds that are at most this many days old stay."),
     })
     .optional()
     .describe(
-      "Which builds stay when a new one is stored: `{builds, days}`, of the same `variant`; by default all. A version whose build was removed can't be fetched any more, by a pin or a re-run neither.",
+      "Which builds of the same `variant` stay when a new one is stored: `{builds, days}`. Default: all. A version whose build was removed can't be fetched any more, not even by a pin or a re-run.",
     ),
   variant: text.optional().describe("Default of a put's `variant`."),
   versions: z
     .enum(["image", "put"])
     .default("image")
     .describe(
-      "What a new version is: `image`, a build that gives another image; `put`, every put, so that reverts trigger jobs too (docs/versions.md).",
+      "What makes a new version: `image`, a put that gives another image; or `put`, every put, so that reverts trigger jobs too (docs/versions.md).",
     ),
   ...registryFields,
   timeouts: z
     .strictObject({
       stall: seconds
         .optional()
-        .describe("A transfer that brings next to nothing for so long is begun again. Default: 30."),
-      retry: seconds
-        .optional()
-        .describe("What fails for a reason that may pass is retried for so long. Default: 120."),
+        .describe("A transfer that brings almost nothing for this long is started again. Default: 30."),
+      retry: seconds.optional().describe("Failures that may pass are retried for this long. Default: 120."),
     })
     .default({})
-    .describe("Seconds that a registry is waited for: `{stall, retry}`."),
+    .describe("Seconds to wait for a registry: `{stall, retry}` (docs/registries.md)."),
   ...ecrFields,
   ...daemonFields,
   cache: cacheField,

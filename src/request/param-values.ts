@@ -2,6 +2,7 @@ import { z } from "zod";
 import { parsePlatform, platformPattern } from "../image/platform.ts";
 import { parseRepository } from "../image/reference.ts";
 import { type TargetName, targetNamePattern } from "../image/target-name.ts";
+import { optionNamePattern, whyNotOption } from "./option-names.ts";
 import { exactText, flag, nonEmpty, text } from "./scalars.ts";
 
 export const secretSource = z.union(
@@ -91,6 +92,11 @@ export const compression = z
       ? { type: given, level: undefined, force: false }
       : { type: given.type, level: given.level, force: given.force ?? false },
   );
+
+/** The name of an option of BuildKit's frontend that no param sets. */
+export const optionName = z.string().regex(new RegExp(`^${optionNamePattern}`), {
+  error: ({ input }) => whyNotOption(String(input)),
+});
 
 /** Additional targets, each with its own tags. */
 export const additionalTargets = z

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { platformPattern } from "../image/platform.ts";
 import { targetNamePattern } from "../image/target-name.ts";
+import { optionNamePattern } from "./option-names.ts";
 import {
   additionalTargets,
   annotationName,
@@ -11,6 +12,7 @@ import {
   hostName,
   imageName,
   ipAddresses,
+  optionName,
   platform,
   repositoryName,
   secretSource,
@@ -241,6 +243,11 @@ export const putParams = {
     upper: [],
     doc: "Fail when BuildKit's checks warn about the Dockerfile.",
   },
+  options: {
+    schema: z.record(optionName, text).default({}),
+    upper: [prefix("BUILDKIT_OPTION_", plain, optionNamePattern), wholeMap("BUILDKIT_OPTIONS")],
+    doc: "Options of BuildKit's Dockerfile frontend that have no param here, by name: `{hostname: build}`.",
+  },
   progress: {
     schema: z.enum(["steps", "plain"]).default("steps"),
     upper: [],
@@ -351,6 +358,7 @@ export const PutParams = z.strictObject(shape).transform((given, { issues }) => 
     compression: given.compression,
     sourceDateEpoch: given.source_date_epoch ?? (given.reproducible ? 0 : undefined),
     failOnWarnings: given.fail_on_warnings,
+    frontendOptions: given.options,
     progress: given.progress,
     tags: given.tags,
     tagsFiles: given.tags_file,

@@ -114,7 +114,10 @@ function describe(issue: z.core.$ZodIssue, about: Subject): Fault[] {
     return meant.flatMap((each) => describe({ ...each, path: [...path, ...each.path] }, about));
   const found = valueAt(about.root, path);
   const hints = [remedy(issue, found), ...strangers(found, path, about)].filter((hint) => hint !== undefined);
-  const message = `${place}: ${[`${whatIsWrong(issue)}, ${whatIsFound(found)}`, ...hints].join("; ")}`;
+  // A name has the fault, so what it holds doesn't matter.
+  const wrong =
+    issue.code === "invalid_key" ? whatIsWrong(issue) : `${whatIsWrong(issue)}, ${whatIsFound(found)}`;
+  const message = `${place}: ${[wrong, ...hints].join("; ")}`;
   const kind = issue.code === "invalid_key" ? "name" : issue.code === "invalid_union" ? "choice" : "value";
   return [{ path, message, kind }];
 }

@@ -68,6 +68,17 @@ const puts: Rows = [
   [{ build_args: ["A=1"] }, "params.build_args: expected a map, found a list"],
   [{ build_args: { A: null } }, "params.build_args.A: expected a string, found nothing (null)"],
   [{ build_args: { A: { b: 1 } } }, "params.build_args.A: expected a string, found a map"],
+  [
+    { options: { target: "app" } },
+    "params.options.target: options can't set it; write target, or additional_targets",
+  ],
+  [{ options: { "label:team": "web" } }, "params.options.label:team: options can't set it; write labels"],
+  [
+    { options: { "a b": "c" } },
+    'params.options.a b: expected the name of a frontend option, without "=" and blanks, as in hostname',
+  ],
+  [{ BUILDKIT_OPTIONS: "requestid=frontend.lint" }, "params.options.requestid: options can't set it; …"],
+  [{ memory: "1g" }, 'params: there is no param "memory"; write options: {memory: …'],
   [{ labels: { team: null } }, "params.labels.team: expected a string, found nothing (null)"],
   [
     { platform: "linux/arm64" },

@@ -109,16 +109,22 @@ test("targets are built at the same time, and run what they share once", async (
   assert.equal(metadataOf(await put(), "steps"), "0 run, 7 cached");
 });
 
-test("network, shm_size and ulimits reach RUN", async () => {
+test("network, shm_size, ulimits and options of the frontend reach RUN", async () => {
   await using site = await makeSite(
-    "RUN (ls /sys/class/net; df -k /dev/shm | tail -n 1; ulimit -n) > /result\n",
+    "RUN (ls /sys/class/net; df -k /dev/shm | tail -n 1; ulimit -n; hostname) > /result\n",
   );
-  const run = await site.put({ network: "none", shm_size: "32m", ulimits: { nofile: "123:456" } });
+  const run = await site.put({
+    network: "none",
+    shm_size: "32m",
+    ulimits: { nofile: "123:456" },
+    options: { hostname: "shop" },
+  });
   const said = await result(await site.get(run));
   assert.match(said, /^lo$/m);
   assert.doesNotMatch(said, /^eth/m);
   assert.match(said, /\b32768\b/);
   assert.match(said, /^123$/m);
+  assert.match(said, /^shop$/m);
 });
 
 test("an entitlement that the Dockerfile needs is refused unless it is allowed", async () => {

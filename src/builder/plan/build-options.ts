@@ -54,6 +54,8 @@ export interface BuildOptions {
   /** Seconds since the epoch; also rewrites the times in layers. */
   readonly sourceDateEpoch: number | undefined;
   readonly failOnWarnings: boolean;
+  /** More options of the frontend, by name. None of them is set by another field. */
+  readonly frontendOptions: Strings;
   readonly progress: "steps" | "plain";
 }
 

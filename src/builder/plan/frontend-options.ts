@@ -23,7 +23,12 @@ export function frontendOptions(
   inputs: Inputs,
   images: readonly LocalImage[],
 ): FrontendOptions {
-  return [...sources(inputs, images), ...settings(options), ...checks(options, inputs)];
+  return [
+    ...sources(inputs, images),
+    ...settings(options),
+    ...checks(options, inputs),
+    ...Object.entries(options.frontendOptions),
+  ];
 }
 
 function settings(options: BuildOptions): FrontendOptions {

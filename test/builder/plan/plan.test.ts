@@ -41,6 +41,7 @@ const options: BuildOptions = {
   compression: undefined,
   sourceDateEpoch: undefined,
   failOnWarnings: false,
+  frontendOptions: {},
   expand: false,
   progress: "steps",
 };

@@ -12,6 +12,7 @@ import { UserError } from "../../../src/host/errors.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { withMirrors } from "../../../src/registry/mirrors.ts";
 import type { OutRequest } from "../../../src/request/out-request.ts";
+import { optionName } from "../../../src/request/param-values.ts";
 import type { PutParams } from "../../../src/request/put-params.ts";
 import type { Source } from "../../../src/request/source.ts";
 import { csvFields, parseBuildctlArguments } from "./buildctl-arguments.ts";
@@ -137,6 +138,13 @@ function assertOptions(
   assert.deepEqual(args, own);
   assert.deepEqual(withPrefix("label:"), params.labels);
   assert.equal(given.get("target"), target);
+  for (const [name, value] of Object.entries(params.frontendOptions)) assert.equal(given.get(name), value);
+  const byParams = [...given.keys()].filter((name) => !Object.hasOwn(params.frontendOptions, name));
+  assert.deepEqual(
+    byParams.filter((name) => optionName.safeParse(name).success),
+    [],
+    "options could set what a param sets",
+  );
   const hosts = Object.entries(params.addHosts).flatMap(([host, list]) => list.map((ip) => `${host}=${ip}`));
   assert.deepEqual(listOf(given.get("add-hosts")), hosts);
   assert.deepEqual(

@@ -79,7 +79,12 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
       }),
     (signal) => store.prepare(signal),
     (signal) =>
-      responsiveCaches(run.cache, { access: run.access, stall: timeouts.stall, step: { ...step, signal } }),
+      responsiveCaches(run.cache, {
+        access: run.access,
+        stall: timeouts.stall,
+        step: { ...step, signal },
+        namespace: options.buildArgs["BUILDKIT_CACHE_MOUNT_NS"] ?? "",
+      }),
   ]);
   warnOfArgs(options, inputs, step);
   const { limited } = builder.pool;

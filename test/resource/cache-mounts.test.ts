@@ -214,3 +214,22 @@ test("a step that comes before its mount is restored is begun anew, and content 
   assert.match(stuck.stderr, /warning: .*cache mount.*: no sign of life for 2\.0 s/);
   assert.deepEqual((await result(await site.get(stuck))).trim().split("\n"), ["3"]);
 });
+
+test("if a registry never answers for the tag of cache mounts, the build doesn't wait for them and uses its layers", async () => {
+  await using registry = await startRegistry();
+  await using proxy = await startFaultProxy(registry.url);
+  const store = { repository: `${proxy.host}/team/app`, insecure: true, cache: { mounts: true } };
+  await using site = await makeSite(counting("--mount=type=cache,target=/m"), store);
+  await site.put({ build_args: { round: "1" } });
+  proxy.inject({ when: ({ path }) => path.includes("/manifests/buildcache.mounts"), happens: () => {} });
+  const put = (args: object) => site.put({ build_args: { round: "1", ...args } }, { timeouts: { stall: 1 } });
+  const again = await put({});
+  assert.match(metadataOf(again, "steps") ?? "", /^0 run/);
+  for (const run of [again, await put({ BUILDKIT_CACHE_MOUNT_NS: "team" })]) {
+    assert.match(
+      run.stderr,
+      /warning: saved cache mounts \S+:buildcache\.mounts\S* not used: HEAD \S+: no answer within 1 s/,
+    );
+    assert.doesNotMatch(run.stderr, /layer cache .*not used/);
+  }
+});

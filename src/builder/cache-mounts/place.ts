@@ -2,6 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { exchangeNames, lockFolder } from "../../host/folder-lock.ts";
+import type { Reference } from "../../image/reference.ts";
 import { type AttributePairs, besideAttributes, type CacheLocation } from "../plan/layer-cache.ts";
 
 /** Where a layer cache keeps the content of cache mounts: beside its layers. */
@@ -27,6 +28,15 @@ export function mountsPlace(location: CacheLocation, namespace: string): CacheMo
     exports,
     directory,
   };
+}
+
+/** The image under which a registry keeps the mounts of a namespace. Undefined if a location doesn't keep them. */
+export function mountsReference(
+  { reference, mounts }: CacheLocation,
+  namespace: string,
+): Reference | undefined {
+  if (reference === undefined || (mounts?.restore !== true && mounts?.save !== true)) return undefined;
+  return { ...reference, tag: `${reference.tag}${mountsName(namespace)}` };
 }
 
 /** Begins with a dot, as the name of a target never does. */

@@ -1,4 +1,4 @@
-import { copyFile, cp, mkdir, readFile, realpath, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, realpath, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
@@ -14,8 +14,8 @@ import { compare, type Result, timed } from "./measure.ts";
 export const mountKinds = ["npm", "go", "apt"] as const;
 export type MountKind = (typeof mountKinds)[number];
 
-/** After `FROM` a Debian with Go and npm: what is built when a source file has changed. */
-const dockerfiles: Readonly<Record<MountKind, string>> = {
+/** After `FROM` a Debian with the tools of that kind: what is built when a source file has changed. */
+export const dockerfiles: Readonly<Record<MountKind, string>> = {
   npm: `WORKDIR /app
 COPY . .
 RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts --prefer-offline --no-audit --no-fund
@@ -45,7 +45,7 @@ export async function benchCacheMounts(
   await using folder = await createPrivateFolder("bench-mounts");
   await using registry = await startRegistry();
   const base = `${registry.host}/base`;
-  await makeBase(folder.path, { base, debian: `${registry.host}/debian` });
+  await makeBase(folder.path, { kind, base, debian: `${registry.host}/debian` });
   const app = join(folder.path, "put/app");
   await mkdir(app, { recursive: true });
   await writeFile(join(app, "Dockerfile"), `FROM ${base}\n${dockerfiles[kind]}`);
@@ -70,43 +70,56 @@ export async function benchCacheMounts(
   return await compare(`second build, a source file changed: ${kind}`, rounds, [ours, peer]);
 }
 
-/** Pushes a Debian with the Go, Node.js and npm of this machine, and their settings. */
-async function makeBase(folder: string, { base, debian }: { base: string; debian: string }): Promise<void> {
+/** Pushes a Debian with what the kind needs of this machine: Go, or Node.js and npm, and their settings. */
+export async function makeBase(
+  folder: string,
+  { kind, base, debian }: { kind: MountKind; base: string; debian: string },
+): Promise<void> {
   await pushLayout(await debianLayout(), debian);
   await using daemon = await startBuildkitd();
   const context = join(folder, "base");
-  const { stdout: goroot } = await execa("go", ["env", "GOROOT"]);
-  const { stdout: proxy } = await execa("go", ["env", "GOPROXY"]);
-  const npm = dirname(dirname(await realpath((await execa("which", ["npm"])).stdout)));
-  await mkdir(join(context, "npm"), { recursive: true });
-  await cp(goroot, join(context, "go"), { recursive: true, verbatimSymlinks: true });
-  await cp(npm, join(context, "npm"), { recursive: true, verbatimSymlinks: true });
-  await copyFile(join(checkout, "node_modules/node/bin/node"), join(context, "node"));
-  await writeFile(join(context, "ca.crt"), await readFile("/etc/ssl/certs/ca-certificates.crt"));
-  await writeFile(join(context, "npmrc"), await npmSettings());
+  await mkdir(context, { recursive: true });
+  await copyFile("/etc/ssl/certs/ca-certificates.crt", join(context, "ca.crt"));
+  const instructions = await makeTools[kind](context);
   await writeFile(
     join(context, "Dockerfile"),
-    `FROM ${debian}
-COPY go /usr/local/go
-COPY npm /usr/local/lib/npm
-COPY node /usr/local/bin/node
-COPY ca.crt /etc/ssl/certs/ca-certificates.crt
-COPY npmrc /root/.npmrc
-RUN printf '#!/bin/sh\\nexec node /usr/local/lib/npm/bin/npm-cli.js "$@"\\n' > /usr/local/bin/npm && chmod +x /usr/local/bin/npm
-ENV PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin GOPROXY=${proxy} GOFLAGS=-mod=mod GONOSUMDB=* GOTOOLCHAIN=local \\
-    NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
-`,
+    `FROM ${debian}\nCOPY ca.crt /etc/ssl/certs/ca-certificates.crt\n${instructions}`,
   );
   const locals = [`--local=context=${context}`, `--local=dockerfile=${context}`];
   const output = `--output=type=image,name=${base},push=true,registry.insecure=true`;
   await execa(
     "buildctl",
     ["--addr", daemon.address, "build", "--frontend=dockerfile.v0", ...locals, output],
-    {
-      env: toolEnvironment(),
-    },
+    { env: toolEnvironment() },
   );
 }
+
+/** Copies a kind's tools into the context of its base image, and answers the instructions that add them. */
+const makeTools: Readonly<Record<MountKind, (context: string) => Promise<string>>> = {
+  async npm(context) {
+    const npm = dirname(dirname(await realpath((await execa("which", ["npm"])).stdout)));
+    await cp(npm, join(context, "npm"), { recursive: true, verbatimSymlinks: true });
+    await copyFile(join(checkout, "node_modules/node/bin/node"), join(context, "node"));
+    await writeFile(join(context, "npmrc"), await npmSettings());
+    return `COPY npm /usr/local/lib/npm
+COPY node /usr/local/bin/node
+COPY npmrc /root/.npmrc
+RUN printf '#!/bin/sh\\nexec node /usr/local/lib/npm/bin/npm-cli.js "$@"\\n' > /usr/local/bin/npm && chmod +x /usr/local/bin/npm
+ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+`;
+  },
+  async go(context) {
+    const { stdout: goroot } = await execa("go", ["env", "GOROOT"]);
+    const { stdout: proxy } = await execa("go", ["env", "GOPROXY"]);
+    await cp(goroot, join(context, "go"), { recursive: true, verbatimSymlinks: true });
+    return `COPY go /usr/local/go
+ENV PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin GOPROXY=${proxy} GOFLAGS=-mod=mod GONOSUMDB=* GOTOOLCHAIN=local
+`;
+  },
+  async apt() {
+    return "";
+  },
+};
 
 async function npmSettings(): Promise<string> {
   const { stdout } = await execa("npm", ["config", "get", "registry"]);

@@ -11,11 +11,12 @@ import { createPrivateFolder } from "../host/private-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { readTree } from "../image/image-tree.ts";
 import { withUsualNames } from "../request/task-names.ts";
-import { readTaskParams, readTaskSandbox, withoutTaskParams } from "../request/task-params.ts";
+import { readTaskParams, readTaskVariables, withoutTaskParams } from "../request/task-params.ts";
 import { taskWords } from "../request/task-words.ts";
 import { openDirectoryStore } from "../store/directory/directory-store.ts";
+import { callFrontend } from "./call-frontend.ts";
 import type { Invocation } from "./invocation.ts";
-import { runBuild } from "./run-build.ts";
+import { type OpenBuild, runBuild } from "./run-build.ts";
 import { taskAccess } from "./task-access.ts";
 
 /** The main target's folder. */
@@ -49,6 +50,20 @@ async function buildTask(started: StepContext): Promise<void> {
   const step = { ...started, env: withoutTaskParams(started.env) };
   const inputs: InputFolder = { path: step.cwd, kind: "task" };
   checkTargetNames(params.additionalTargets, taskFolders, "ADDITIONAL_TARGETS");
+  const { sandbox, call } = readTaskVariables(started.env);
+  const opened: OpenBuild = {
+    step,
+    options: params,
+    folder: inputs,
+    access: await taskAccess(started.env, inputs),
+    daemons: { kind: "own", sandbox },
+    cache: noLayerCache,
+    buildkitConfig: undefined,
+  };
+  if (call !== "build") {
+    await callFrontend(call, opened);
+    return;
+  }
   await using held = new AsyncDisposableStack();
   const { path: folder } = held.use(await createPrivateFolder("task"));
   const store = held.use(openDirectoryStore({ directory: folder }));
@@ -57,13 +72,8 @@ async function buildTask(started: StepContext): Promise<void> {
   const kept = (await isFolder(join(step.cwd, "cache"))) ? join(step.cwd, keptFolder) : undefined;
   const { stage, results } = held.use(
     await runBuild({
-      step,
-      options: params,
-      folder: inputs,
-      access: await taskAccess(started.env, inputs),
-      daemons: { kind: "own", sandbox: readTaskSandbox(started.env) },
+      ...opened,
       cache: kept === undefined ? noLayerCache : folderCache(kept),
-      buildkitConfig: undefined,
       cacheFolder: kept,
       store,
       isExported: (target) => outputs.has(target === "" ? mainOutput : target),

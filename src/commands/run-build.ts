@@ -1,4 +1,4 @@
-import { type Daemons, openBuilder } from "../builder/builder.ts";
+import { type BuilderOptions, type Daemons, openBuilder } from "../builder/builder.ts";
 import { openCacheMounts } from "../builder/cache-mounts/open-mounts.ts";
 import { checkEngineLimits } from "../builder/engine/limits.ts";
 import type { InputFolder } from "../builder/inputs/input-folder.ts";
@@ -27,7 +27,8 @@ import { warnOfArgs } from "./build-arg-warnings.ts";
 import { expandBuildVariables } from "./build-variables.ts";
 import { responsiveCaches } from "./responsive-caches.ts";
 
-export interface RunBuild {
+/** What a build and questions about its Dockerfile need. */
+export interface OpenBuild {
   readonly step: StepContext;
   readonly options: BuildOptions;
   readonly folder: InputFolder;
@@ -36,6 +37,9 @@ export interface RunBuild {
   readonly cache: LayerCache;
   /** TOML from the source, for the step's own daemon. */
   readonly buildkitConfig: string | undefined;
+}
+
+export interface RunBuild extends OpenBuild {
   /** The folder in which {@link cache} is kept from one run to the next. It may be inside the inputs' folder. */
   readonly cacheFolder: string | undefined;
   readonly store: Store;
@@ -65,7 +69,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   // The daemon takes a moment to start. Meanwhile the inputs are read and the store is prepared.
   const timeouts = { ...defaultTimeouts, ...run.timeouts };
   const [builder, inputs, , cache] = await concurrently(step.signal, [
-    async (signal) => tools.use(await openBuilder(builderOptions(run, { ...step, signal }))),
+    async (signal) => tools.use(await openBuilder(builderOptions(run, store.where, { ...step, signal }))),
     (signal) =>
       resolveInputs({
         options,
@@ -151,7 +155,10 @@ function checkDaemonOptions({ options, daemons, access, step }: RunBuild): void 
  * By default the step's own daemon builds for the worker's platform. The default of a daemon elsewhere is not known
  * here.
  */
-function buildPlatforms(given: readonly Platform[], { daemons, step }: RunBuild): BuildPlatforms {
+export function buildPlatforms(
+  given: readonly Platform[],
+  { daemons, step }: Pick<OpenBuild, "daemons" | "step">,
+): BuildPlatforms {
   const own = daemons.kind === "own" ? hostPlatform(step.arch) : undefined;
   return { targets: given.length === 0 && own !== undefined ? [own] : given, own };
 }
@@ -162,7 +169,8 @@ function withPlatforms({ options, daemons }: RunBuild): BuildOptions {
   return { ...options, platforms: [daemons.nodes[0].platforms[0]] };
 }
 
-function builderOptions(run: RunBuild, step: StepContext): Parameters<typeof openBuilder>[0] {
+/** @param subject what is built, see {@link BuilderOptions} */
+export function builderOptions(run: OpenBuild, subject: string, step: StepContext): BuilderOptions {
   const { options } = run;
   const texts = { buildkit_config: run.buildkitConfig, buildkit_extra_config: options.buildkitExtraConfig };
   return {
@@ -170,10 +178,10 @@ function builderOptions(run: RunBuild, step: StepContext): Parameters<typeof ope
     access: { ...run.access, hosts: withMirrors(run.access.hosts, "docker.io", options.registryMirrors) },
     daemons: run.daemons,
     cache: run.cache,
-    subject: run.store.where,
+    subject,
     entitlements: options.allow,
-    daemonConfig: Object.entries(texts).flatMap(([subject, text]) =>
-      text === undefined ? [] : [{ subject, text }],
+    daemonConfig: Object.entries(texts).flatMap(([param, text]) =>
+      text === undefined ? [] : [{ subject: param, text }],
     ),
   };
 }

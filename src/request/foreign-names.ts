@@ -6,6 +6,8 @@ const pushesItself =
   "this resource pushes what it builds; for an image that is built elsewhere use the registry-image resource";
 const noFollowing =
   "a check finds nothing in the registry, since versions come from puts; to follow tags use the registry-image resource";
+const onlyTask =
+  "a put has to build, because Concourse wants a version from it; run the image as a task with CALL: check, outline or targets";
 const registriesAccess = "write registries: {host: {username: …, password: …}}";
 
 /**
@@ -30,6 +32,8 @@ const putNames: Names = {
   cache_repo: cacheInSource,
   cache_tag: cacheInSource,
   cache_to: cacheInSource,
+  call: onlyTask,
+  check: onlyTask,
   cgroup_parent: "write options: {cgroup-parent: …}",
   cpu_period: "write options: {cpuperiod: …}",
   cpu_quota: "write options: {cpuquota: …}",
@@ -48,6 +52,7 @@ const putNames: Names = {
   iidfile: "remove it: the get delivers the file digest",
   image: `remove it: ${pushesItself}`,
   import_file: `remove it: ${pushesItself}`,
+  lint: onlyTask,
   load: `remove it: ${pushesItself}`,
   load_base: "write image_args: {base: folder}, and FROM $base in the Dockerfile",
   load_bases: "write image_args: {base: folder}, and FROM $base in the Dockerfile",
@@ -59,11 +64,13 @@ const putNames: Names = {
   metadata_file: "remove it: the get delivers digest, repository and labels.json",
   no_cache_filter: "write no_cache: [stage]",
   opt: "write options: {name: value}",
+  outline: onlyTask,
   output: "remove it: a put always pushes; what its get delivers is said by output_oci and unpack_rootfs",
   outputs: "remove it: a put always pushes; what its get delivers is said by output_oci and unpack_rootfs",
   path: "write context: the folder to build",
   platform:
     "write platforms: [linux/amd64]; for the one that the get delivers, get_params: {platform: linux/amd64}",
+  print: onlyTask,
   pull_repository: `remove it: ${pushesItself}`,
   pull_tag: `remove it: ${pushesItself}`,
   push: "remove it: a put always pushes",

@@ -240,7 +240,7 @@ export const putParams = {
   reproducible: { schema: flag.default(false), upper: [], doc: "The same as `source_date_epoch: 0`." },
   fail_on_warnings: {
     schema: flag.default(false),
-    upper: [],
+    upper: [whole("FAIL_ON_WARNINGS", boolean)],
     doc: "Fail when BuildKit's checks warn about the Dockerfile.",
   },
   options: {

@@ -26,14 +26,34 @@ export function readTaskParams(env: Readonly<Record<string, string | undefined>>
   }
 }
 
-const TaskVariables = z.looseObject({ SANDBOX: sandbox });
+/** What a task can ask about a Dockerfile instead of building it. */
+const frontendCalls = ["check", "outline", "targets"] as const;
+export type FrontendCall = (typeof frontendCalls)[number];
+
+/** Variables that a task reads, and for which a put has no params. */
+export const taskVariables = {
+  CALL: z
+    .enum(["build", ...frontendCalls])
+    .default("build")
+    .describe(
+      "`check`: only run BuildKit's checks on the Dockerfile; `outline`: only list what it takes; `targets`: only list its stages.",
+    ),
+  SANDBOX: sandbox.describe("As `sandbox` of a resource's source."),
+};
+
+const TaskVariables = z.looseObject(taskVariables);
 
 /**
- * How the step's own BuildKit runs. A task has no source, so it reads this from the variable `SANDBOX`.
- * @throws UserError for a value that it can't have
+ * Reads how the step's own BuildKit runs, which a resource has in its source, and what the task is to do.
+ * @throws UserError for a value that a variable can't have
  */
-export function readTaskSandbox(env: Readonly<Record<string, string | undefined>>): z.output<typeof sandbox> {
-  return readAs(TaskVariables, { SANDBOX: env["SANDBOX"] || undefined }, "params").SANDBOX;
+export function readTaskVariables(env: Readonly<Record<string, string | undefined>>): {
+  readonly sandbox: z.output<typeof sandbox>;
+  readonly call: "build" | FrontendCall;
+} {
+  const given = { SANDBOX: env["SANDBOX"] || undefined, CALL: env["CALL"] || undefined };
+  const { SANDBOX, CALL } = readAs(TaskVariables, given, "params");
+  return { sandbox: SANDBOX, call: CALL };
 }
 
 /**

@@ -78,6 +78,11 @@ const puts: Rows = [
     'params.options.a b: expected the name of a frontend option, without "=" and blanks, as in hostname',
   ],
   [{ BUILDKIT_OPTIONS: "requestid=frontend.lint" }, "params.options.requestid: options can't set it; …"],
+  [
+    { call: "check" },
+    'params: there is no param "call"; a put has to build, because Concourse wants a version from it; run the image as a task with CALL: check, outline or targets',
+  ],
+  [{ CALL: "outline" }, 'params: there is no param "CALL"; a put has to build …'],
   [{ memory: "1g" }, 'params: there is no param "memory"; write options: {memory: …'],
   [{ labels: { team: null } }, "params.labels.team: expected a string, found nothing (null)"],
   [

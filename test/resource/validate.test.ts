@@ -158,6 +158,11 @@ test("a task with our image is held against its environment, with the step's par
   assert.match(misspelt ?? "", /the task doesn't read DOCKER_FILE; did you mean DOCKERFILE\?/);
   const [sandbox] = await faultsOf(task("{ SANDBOX: docker }"));
   assert.match(sandbox ?? "", /^8:17: job build, task build: (params\.)?SANDBOX: expected/);
+  const [call] = await faultsOf(task("{ CALL: lint }"));
+  assert.match(
+    call ?? "",
+    /^8:17: job build, task build: (params\.)?CALL: expected build, check, outline, targets/,
+  );
   const [registries] = await faultsOf(task("{ REGISTRIES: '{registry.example: {user: x}}' }"));
   assert.match(registries ?? "", /REGISTRIES.registry\.example: there is no "user"/);
   const other = await validate(task("{ UNPACK_ROOTFS: perhaps }").replace("path: build", "path: sh"));

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { getFields } from "../../src/request/get-params.ts";
 import { putParams } from "../../src/request/put-params.ts";
 import { sourceFields } from "../../src/request/source.ts";
+import { taskVariables } from "../../src/request/task-params.ts";
 import type { Syntax } from "../../src/request/task-syntax.ts";
 import { pipelineSchema } from "./pipeline-schema.ts";
 
@@ -75,7 +76,15 @@ function putSchema(): JsonSchema {
 /** A task's params: everything else in them is a variable of its environment. */
 function taskSchema(): JsonSchema {
   const { wholes, prefixes } = upperForms();
-  return { type: "object", properties: wholes, patternProperties: prefixes };
+  // An empty variable counts as not given.
+  const variables = Object.entries(
+    fieldsSchema(taskVariables)["properties"] as Record<string, JsonSchema>,
+  ).map(([name, schema]) => [name, { ...schema, enum: [...(schema["enum"] as string[]), "", null] }]);
+  return {
+    type: "object",
+    properties: { ...wholes, ...Object.fromEntries(variables) },
+    patternProperties: prefixes,
+  };
 }
 
 function mapRows(

@@ -53,12 +53,37 @@ export function findMounts(find: FindMounts): FoundMounts {
   return { mounts: [...mounts.values()], leftOut: [...leftOut], isPrivate };
 }
 
+/** A cache mount as the Dockerfile has it. */
+export interface ListedMount {
+  /** The target, unless the Dockerfile gives an id. */
+  readonly id: string;
+  readonly target: string;
+  readonly sharing: string;
+}
+
+/** Lists all cache mounts of the stages that a build needs, in the Dockerfile's order. Pure. */
+export function listMounts(find: FindMounts): readonly ListedMount[] {
+  const instructions = readInstructions(find.dockerfile);
+  const listed = new Map<string, ListedMount>();
+  for (const platform of find.platforms) {
+    const stages = readStages(instructions, find, platform);
+    const needed = neededStages(stages, find.targets);
+    for (const { id, target, sharing = "shared" } of stages.flatMap((stage) =>
+      needed.has(stage) ? stage.mounts : [],
+    ))
+      listed.set(JSON.stringify([id, target, sharing]), { id, target, sharing });
+  }
+  return [...listed.values()];
+}
+
 /** Identifies a mount among those of the same namespace. */
 export function mountKey({ id, ownership }: CacheMount): string {
   return ownership === "" ? id : `${id},${ownership}`;
 }
 
 interface FoundMount {
+  readonly id: string;
+  readonly target: string;
   readonly mount?: CacheMount;
   readonly problem?: string;
   readonly sharing?: string | undefined;
@@ -166,17 +191,18 @@ function readMount(fields: ReadonlyMap<string, string | undefined>): FoundMount 
   const target = fields.get("target") ?? "";
   const isUnclear = fields.has("id") && fields.get("id") === undefined;
   const id = isUnclear ? "" : fields.get("id") || cleaned(target);
+  const shown = { id: id || target, target, sharing: fields.get("sharing")?.toLowerCase() };
   if (fields.has("from") || fields.has("source"))
-    return { problem: `${id} (it begins with the content of something else: from or source)` };
-  if (!plainId.test(id)) return { problem: `${JSON.stringify(id || target)} (its name)` };
+    return { ...shown, problem: `${id} (it begins with the content of something else: from or source)` };
+  if (!plainId.test(id)) return { ...shown, problem: `${JSON.stringify(id || target)} (its name)` };
   const ownership: string[] = [];
   for (const [name, pattern] of numbers) {
     if (!fields.has(name)) continue;
     const value = fields.get(name) ?? "";
-    if (!pattern.test(value)) return { problem: `${id} (its ${name})` };
+    if (!pattern.test(value)) return { ...shown, problem: `${id} (its ${name})` };
     ownership.push(`${name}=${value}`);
   }
-  return { mount: { id, ownership: ownership.join(",") }, sharing: fields.get("sharing")?.toLowerCase() };
+  return { ...shown, mount: { id, ownership: ownership.join(",") } };
 }
 
 const numbers = [

@@ -11,6 +11,7 @@ import { BuildStep, isTime, parseVertexName, type StepName } from "./step.ts";
 import { createStepsPrinter } from "./steps-printer.ts";
 import { timingLines } from "./summary.ts";
 import { isClientLog } from "./text.ts";
+import { formatFinding } from "./warning-text.ts";
 
 export interface ProgressBoardOptions {
   readonly log: Log;
@@ -210,8 +211,7 @@ class Board {
   /** Logs a warning and returns its text, unless it was logged before. */
   #warning({ short, url, range }: Warning): string[] {
     const file = this.#build.dockerfile?.name ?? "Dockerfile";
-    const finding = short.replace(/ \(line \d+\)$/, "");
-    const text = maskCredentials(`${range ? `${file}:${range}` : file}: ${finding}${url && ` (${url})`}`);
+    const text = formatFinding({ file, line: range, text: short.replace(/ \(line \d+\)$/, ""), url });
     if (this.#warnings.has(text)) return [];
     this.#warnings.add(text);
     this.#log.warn(text);

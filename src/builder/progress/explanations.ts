@@ -9,6 +9,10 @@ interface Explanation {
   readonly say: (reason: string, found: RegExpExecArray, build: BuildDescription) => string;
 }
 
+/** If the frontend that a Dockerfile names can't be asked about it. */
+export const noCalls =
+  'the frontend that the Dockerfile\'s "# syntax=" line (or the build arg BUILDKIT_SYNTAX) names answers no such question about a Dockerfile: name docker/dockerfile:1.8 or newer, remove the line (BuildKit has a frontend of its own), or run the task without CALL';
+
 const explanations: readonly Explanation[] = [
   {
     sign: /^exit code: 137$/,
@@ -46,6 +50,10 @@ const explanations: readonly Explanation[] = [
     sign: /unsupported context source oci-layout for /,
     say: (reason) =>
       `${reason}; the frontend that the Dockerfile's "# syntax=" line names can't read images of the inputs: name docker/dockerfile:1.5 or newer, or remove the line (BuildKit has one of its own)`,
+  },
+  {
+    sign: /unsupported (?:request frontend\.\w+|frontend capability \S*\.subrequests)\b/,
+    say: () => noCalls,
   },
   {
     // A file to which this program has written the author's key.

@@ -28,6 +28,8 @@ export interface BuildctlOutcome {
   readonly summary: SolveSummary;
   /** Whether the run was ended because a step had begun too early (see {@link StepHold}). */
   readonly isHeld?: boolean;
+  /** What buildctl wrote to stdout: the frontend's answer, if it was asked about the Dockerfile. */
+  readonly answer: string;
   /**
    * The descriptor of what was exported (undefined if nothing was to be exported). Or the failure, in the words of
    * the failing step and of BuildKit.
@@ -43,8 +45,9 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
   const signal = AbortSignal.any([step.signal, watch.signal, held.signal]);
   const args = [...engine.connection, ...buildctlArguments(run)];
   const child = startChild({ env, signal }, "buildctl", args, {
-    stdout: "ignore",
-    buffer: false,
+    buffer: { stdout: true, stderr: false },
+    maxBuffer: answerLimit,
+    stripFinalNewline: false,
     reject: false,
   });
   child.stderr.on("data", (bytes: Buffer) => {
@@ -56,18 +59,21 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
     if (run.hold.isHeld(running)) held.abort();
   });
   const ended = await child;
-  const { exitCode } = ended;
+  const { exitCode, stdout: answer } = ended;
   const summary = progress.end();
   step.signal.throwIfAborted();
-  if (exitCode === 0) return { summary, result: { descriptor: await resultOf(run) } };
-  if (held.signal.aborted) return { summary, isHeld: true, result: { failure: "held back" } };
-  if (watch.signal.aborted) return { summary, result: { failure: String(watch.signal.reason) } };
+  if (exitCode === 0) return { summary, answer, result: { descriptor: await resultOf(run) } };
+  if (held.signal.aborted) return { summary, answer, isHeld: true, result: { failure: "held back" } };
+  if (watch.signal.aborted) return { summary, answer, result: { failure: String(watch.signal.reason) } };
   if (exitCode === 127) throw new UserError(`buildctl is not on PATH. ${whatToInstall}`);
   if (ended.code === "E2BIG") throw new UserError(argumentsTooLarge(args));
   const failure = summary.failure ?? `buildctl ${describeExit(ended)}`;
   const words = [failure, await diskTrouble(failure, run)].filter(Boolean).join("\n");
-  return { summary, result: { failure: words } };
+  return { summary, answer, result: { failure: words } };
 }
+
+/** Characters of an answer on stdout. That about a Dockerfile has some hundreds. */
+const answerLimit = 16 * 1024 * 1024;
 
 /** Bytes of one argument (execve(2), MAX_ARG_STRLEN, minus the NUL at its end). */
 const argumentLimit = 128 * 1024 - 1;

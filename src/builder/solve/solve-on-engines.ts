@@ -87,8 +87,8 @@ async function solveOn(
     { caches: { importCaches: imports, exportCaches: exports }, cache: builder.cache, log },
   );
   const pushed = await pushingAgain(solve, { policy: retryPolicy(timeouts), log, signal });
-  const { result } = await writingLostCacheAgain(pushed, solve, log);
-  return { summary: joinSummaries(summaries), result };
+  const { answer, result } = await writingLostCacheAgain(pushed, solve, log);
+  return { summary: joinSummaries(summaries), answer, result };
 }
 
 async function solveOnce(
@@ -115,8 +115,8 @@ async function solveOnce(
   const outcome = await runBuildctl(run, follow());
   if (outcome.isHeld !== true) return outcome;
   await request.hold?.released;
-  const { summary, result } = await runBuildctl({ ...run, hold: undefined }, follow());
-  return { summary: joinSummaries([outcome.summary, summary]), result };
+  const again = await runBuildctl({ ...run, hold: undefined }, follow());
+  return { ...again, summary: joinSummaries([outcome.summary, again.summary]) };
 }
 
 /**

@@ -5,7 +5,7 @@ import { jsonKindOf } from "../faults.ts";
 import { type PutParams, taskForms } from "../put-params.ts";
 import { readGetParams, readPutParams, readSource } from "../read-parts.ts";
 import { readRegistries } from "../registry-fields.ts";
-import { readTaskParams, readTaskSandbox } from "../task-params.ts";
+import { readTaskParams, readTaskVariables, taskVariables } from "../task-params.ts";
 import { registriesVariable } from "../task-registries.ts";
 import { findForm } from "../task-syntax.ts";
 import { type Entry, type Located, type Position, plainValue, readYaml } from "./document.ts";
@@ -116,7 +116,7 @@ function read(
     case "task": {
       const env = asEnvironment(value);
       checkParams(readTaskParams(env), { kind });
-      readTaskSandbox(env);
+      readTaskVariables(env);
       readRegistriesOf(env);
     }
   }
@@ -134,7 +134,11 @@ function readRegistriesOf({ [registriesVariable]: text = "" }: Readonly<Record<s
 }
 
 /** Variables that a task reads besides its params. */
-const otherVariables: readonly string[] = [registriesVariable, "SANDBOX", "DOCKER_CONFIG"];
+const otherVariables: readonly string[] = [
+  registriesVariable,
+  ...Object.keys(taskVariables),
+  "DOCKER_CONFIG",
+];
 
 /** A task's params as they appear in its environment: texts as they are, other values as JSON. */
 function asEnvironment(params: Readonly<Record<string, unknown>>): Record<string, string> {

@@ -269,6 +269,14 @@ test("a bad pattern of an ignore file is told with file and line", () => {
 
 const others: readonly (readonly [string, RegExp])[] = [
   [
+    "unsupported frontend capability moby.buildkit.frontend.subrequests: Unimplemented: unsupported frontend capability moby.buildkit.frontend.subrequests",
+    /^the frontend .*"# syntax=" line .* answers no such question .*: name docker\/dockerfile:1\.8 or newer/,
+  ],
+  [
+    "unsupported request frontend.lint: unsupported request frontend.lint",
+    /^the frontend .*"# syntax=" line .* answers no such question/,
+  ],
+  [
     "rpc error: code = Unknown desc = invalid includepatterns: [[a-]: syntax error in pattern",
     /^"\[a-" in a COPY or ADD is not a pattern/,
   ],

@@ -17,8 +17,8 @@ const descriptor = {
   digest: digestOf(Buffer.from("manifest")),
   size: 1,
 };
-const built: BuildctlOutcome = { summary, result: { descriptor } };
-const failed = (failure: string): BuildctlOutcome => ({ summary, result: { failure } });
+const built: BuildctlOutcome = { summary, answer: "", result: { descriptor } };
+const failed = (failure: string): BuildctlOutcome => ({ summary, answer: "", result: { failure } });
 
 const unread = failed("failed to compute cache key: failed to copy: httpReadSeeker: failed open: not found");
 const unwritten = failed("failed to configure s3 cache exporter: bucket ($AWS_BUCKET) not set for s3 cache");

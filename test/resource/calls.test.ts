@@ -1,0 +1,150 @@
+import assert from "node:assert/strict";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { pushLayout, writeLayout } from "../support/images/image-writer.ts";
+import { assertFailedCleanly, type Run, runResource } from "../support/runs/resource.ts";
+import { startRegistry } from "../support/servers/registry.ts";
+
+/** Runs a task with a Dockerfile and these variables. It has one output, in which nothing may be found afterwards. */
+async function call(dockerfile: string, env: Readonly<Record<string, string>>): Promise<Run> {
+  await using folder = await createPrivateFolder("test-calls");
+  await mkdir(join(folder.path, "app"));
+  await writeFile(join(folder.path, "app/Dockerfile"), dockerfile);
+  const run = await runResource("build", {
+    cwd: folder.path,
+    env: { CONTEXT: "app", NO_COLOR: "1", ...env },
+  });
+  assert.deepEqual(await readdir(join(folder.path, "image")), [], "something was delivered");
+  assert.deepEqual((await readdir(folder.path)).toSorted(), ["app", "image"]);
+  return run;
+}
+
+/** Asserts that a call has succeeded, and answers its log. */
+function logOf(run: Run): string {
+  assert.equal(run.status, 0, run.output);
+  assert.equal(run.stdout, "");
+  assert.deepEqual(run.leftovers, []);
+  return run.stderr;
+}
+
+/** Its RUN would fail, if it were run. */
+const faulty = `FROM scratch AS base
+RUN ["/no-such-program"]
+FROM base AS Unused
+MAINTAINER a@b.example
+FROM base AS last
+CMD start it
+`;
+
+test("CALL: check runs the checks alone, on all stages, and names rule, file and line", async () => {
+  const log = logOf(await call(faulty, { CALL: "check" }));
+  const warnings = log.split("\n").filter((line) => line.startsWith("warning: "));
+  const places = warnings.flatMap(
+    (line) => /^warning: (\S+:\d+: \w+): .+ \(https:\S+\)$/.exec(line)?.[1] ?? [],
+  );
+  assert.deepEqual(places.toSorted(), [
+    "app/Dockerfile:3: StageNameCasing",
+    "app/Dockerfile:4: MaintainerDeprecated",
+    "app/Dockerfile:6: JSONArgsRecommended",
+  ]);
+  assert.match(log, /^checked: 3 warnings$/m);
+  assert.doesNotMatch(log, /no-such-program|built in/);
+});
+
+test("CALL: check fails for warnings only if they count as errors, and heeds what the Dockerfile skips", async () => {
+  const strict = await call(faulty, { CALL: "check", FAIL_ON_WARNINGS: "true", TARGET: "last" });
+  assertFailedCleanly(
+    strict,
+    /^warning: app\/Dockerfile:6: JSONArgsRecommended: [\s\S]*^error: .*lint violation/m,
+  );
+  const directive = "# check=skip=StageNameCasing,MaintainerDeprecated,JSONArgsRecommended\n";
+  const log = logOf(await call(directive + faulty, { CALL: "check", FAIL_ON_WARNINGS: "true" }));
+  assert.match(log, /^checked: no warnings$/m);
+});
+
+test("CALL: check fails for a Dockerfile that can't be built, in a stage that no target needs too", async () => {
+  const unused = "FROM 127.0.0.1:1/nowhere:1 AS unused\nFROM scratch AS last\nCOPY a /\n";
+  assertFailedCleanly(
+    await call(unused, { CALL: "check" }),
+    /image 127\.0\.0\.1:1\/nowhere:1 can't be pulled/,
+  );
+  assert.match(logOf(await call(unused, { CALL: "check", TARGET: "last" })), /^checked: no warnings$/m);
+});
+
+test("CALL: outline lists targets, args, secrets, SSH keys and cache mounts, and heeds no warning", async () => {
+  const dockerfile = `# check=error=true
+FROM scratch AS Base
+# VERSION of the program
+ARG VERSION=1.0
+ARG EXTRA
+RUN --mount=type=secret,id=npmrc,required=true --mount=type=secret,id=token echo $VERSION $EXTRA
+RUN --mount=type=ssh,id=git --mount=type=cache,id=npm-$VERSION,target=/root/.npm true
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked true
+FROM scratch AS other
+# last is what runs
+FROM base AS last
+`;
+  const log = logOf(await call(dockerfile, { CALL: "outline", BUILD_ARG_EXTRA: "more" }));
+  const tables = `
+TARGET           DESCRIPTION
+base
+other
+last (default)   is what runs
+
+TARGET:      last
+DESCRIPTION: is what runs
+
+BUILD ARG   VALUE   DESCRIPTION
+VERSION     1.0     of the program
+EXTRA       more
+
+SECRET   REQUIRED
+npmrc    true
+token
+
+SSH   REQUIRED
+git
+
+CACHE MOUNT      TARGET           SHARING
+npm-1.0          /root/.npm       shared
+/var/cache/apt   /var/cache/apt   locked
+`;
+  // Secrets of one instruction are in no certain order.
+  const sorted = log.replace("token\nnpmrc    true\n", "npmrc    true\ntoken\n");
+  assert.ok(`\n${sorted}`.endsWith(tables), log);
+  const other = logOf(await call(dockerfile, { CALL: "outline", TARGET: "other" }));
+  assert.match(other, /\n\nTARGET: other\n$/);
+  const nothing = logOf(await call("FROM scratch\nCOPY Dockerfile /\n", { CALL: "outline" }));
+  assert.match(nothing, /^\(without a name\) \(default\)\n\nthe default target takes no build args/m);
+});
+
+test("CALL: targets lists the stages alone", async () => {
+  assert.match(
+    logOf(await call(faulty, { CALL: "targets" })),
+    /^TARGET +DESCRIPTION\nbase\nunused\nlast \(default\)\n$/m,
+  );
+});
+
+test("a frontend that can only build is named as the cause, with what to do", async () => {
+  await using folder = await createPrivateFolder("test-calls");
+  await using registry = await startRegistry();
+  const layout = await writeLayout(join(folder.path, "layout"));
+  await pushLayout(layout.folder, `${registry.host}/frontend:1`);
+  const dockerfile = `# syntax=${registry.host}/frontend:1\nFROM scratch\nCOPY Dockerfile /\n`;
+  for (const name of ["check", "outline", "targets"]) {
+    const run = await call(dockerfile, { CALL: name });
+    assertFailedCleanly(
+      run,
+      /"# syntax=" line .* answers no such question .*: name docker\/dockerfile:1\.8 or newer/,
+    );
+  }
+});
+
+test("a call that there isn't is refused", async () => {
+  assertFailedCleanly(
+    await call(faulty, { CALL: "lint" }),
+    /^error: CALL: expected build, check, outline, targets/m,
+  );
+});

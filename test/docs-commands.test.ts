@@ -119,29 +119,59 @@ for (const block of blocks.filter(({ language }) => language === "sh")) {
   });
 }
 
-test("what is typed elsewhere, and the scripts of tasks, are well-formed", async () => {
-  const texts = blocks
-    .filter(({ language }) => language === "console")
-    .map(({ where, text }) => ({ where, text: text.replaceAll(/^\$ /gm, "") }));
-  for (const { where, language, text } of blocks) {
-    if (language !== "yaml") continue;
-    for (const script of scriptsIn(parse(text))) texts.push({ where, text: script });
-  }
-  assert.ok(texts.length >= 3);
-  for (const { where, text } of texts) {
-    const { exitCode, stderr } = await execa("sh", ["-n"], { input: text, reject: false });
+test("what is typed on another machine is well-formed", async () => {
+  const sessions = blocks.filter(({ language }) => language === "console");
+  assert.ok(sessions.length >= 1);
+  for (const { where, text } of sessions) {
+    const commands = text.replaceAll(/^\$ /gm, "");
+    const { exitCode, stderr } = await execa("sh", ["-n"], { input: commands, reject: false });
     assert.equal(exitCode, 0, `${where}: ${stderr}`);
   }
 });
 
-/** The scripts that steps hand to a shell: `args: [-euc, …]`. */
-function scriptsIn(value: unknown): string[] {
-  if (Array.isArray(value)) {
-    const [first, second] = value as unknown[];
-    if (typeof first === "string" && /^-\w*c$/.test(first) && typeof second === "string") return [second];
-    return value.flatMap(scriptsIn);
+const reference = `registry.example.com/shop/web@sha256:${"a".repeat(64)}`;
+
+test("the scripts of tasks hand an image's reference to the program that they are about", async () => {
+  const configs = blocks
+    .filter(({ language }) => language === "yaml")
+    .flatMap(({ where, text }) => scriptsIn(parse(text)).map((task) => ({ where, ...task })));
+  assert.ok(configs.length >= 3);
+  for (const { where, params, args } of configs) {
+    await using folder = await createPrivateFolder("test-script");
+    await mkdir(join(folder.path, "web"));
+    await writeFile(join(folder.path, "web/reference"), reference);
+    await writeFile(join(folder.path, "web/repository"), "registry.example.com/shop/web");
+    const shown = join(folder.path, "shown");
+    for (const name of ["cosign", "kubectl", "notation"])
+      await writeFile(join(folder.path, name), `#!/bin/sh\necho "$@" >> '${shown}'\n`, { mode: 0o755 });
+    const PATH = `${folder.path}:${toolEnvironment()["PATH"] ?? ""}`;
+    const env = { ...params, PATH, HOME: folder.path };
+    const { exitCode, all } = await execa("sh", args, {
+      cwd: folder.path,
+      env,
+      extendEnv: false,
+      all: true,
+      reject: false,
+    });
+    assert.equal(exitCode, 0, `${where}: ${all}`);
+    assert.ok((await readFile(shown, "utf8")).trimEnd().endsWith(reference), where);
   }
-  return typeof value === "object" && value !== null ? Object.values(value).flatMap(scriptsIn) : [];
+});
+
+interface Script {
+  readonly args: readonly string[];
+  readonly params: Readonly<Record<string, string>>;
+}
+
+/** The configs of tasks that hand a script to a shell: `run: {path: sh, args: [-euc, …]}`. */
+function scriptsIn(value: unknown): Script[] {
+  if (typeof value !== "object" || value === null) return [];
+  const { run, params = {} } = value as {
+    run?: { path?: string; args?: string[] };
+    params?: Script["params"];
+  };
+  if (run?.path === "sh") return [{ args: run.args ?? [], params }];
+  return Object.values(value).flatMap(scriptsIn);
 }
 
 test("every npm script that a page names is there", () => {

@@ -1,13 +1,17 @@
 # shellcheck shell=sh
 # What check, in, out, build and validate share. Each has found itself through symlinks and says so in $self.
 
-# Megabytes that a thread's new objects fill before those in use are moved on. Node's 16 are for each of the threads of
-# an unpacking, and let the heap of a large root filesystem grow by twice what it holds; with 1 it takes no longer.
-young=--max-semi-space-size=1
-
 # launch COMMAND [ARGUMENT...]: becomes the program, so that Concourse's SIGTERM reaches it.
 launch() {
   here=${self%/*}
+  # Megabytes that a thread's new objects fill before those in use are moved on. An unpacking has several threads, and
+  # with Node's 16 the heap of a large root filesystem grows by twice what it holds; with 1 it takes no longer. The
+  # others are short, and would spend a tenth of their time on moving objects.
+  case $1 in
+    in | build) young=1 ;;
+    *) young=16 ;;
+  esac
+  young=--max-semi-space-size=$young
   if [ -f "$here/dist/main.mjs" ]; then
     # The resource's image: the bundle lies beside the launchers, Node and the tools are on PATH.
     NODE_COMPILE_CACHE=$here/cache exec node "$young" "$here/dist/main.mjs" "$@"

@@ -1,4 +1,3 @@
-import { UserError } from "../host/errors.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
 import type { RegistryAccess } from "../registry/access.ts";
@@ -86,8 +85,8 @@ async function openPool(
   if (daemons.kind === "farm") return openFarm(daemons.farm, { step, workspace, subject });
   if (daemons.kind === "remote") {
     const engine = await reachRemoteDaemon(daemons.remote, { step, workspace, name: "remote" });
-    const problem = await engine.diagnose();
-    if (problem !== undefined) throw new UserError(problem);
+    // The answer is awaited by whoever solves.
+    engine.accepts().catch(() => {});
     return poolOf(engine);
   }
   const cacheEnv = await cacheEnvironment(cache, workspace);

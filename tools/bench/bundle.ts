@@ -7,7 +7,10 @@ import { checkout } from "../../test/support/runs/test-step.ts";
 /** The program as the resource's image has it: the arguments of `node` that run it, and its environment. */
 export interface Bundle {
   readonly main: string;
+  /** For a get. */
   readonly env: Readonly<Record<string, string>>;
+  /** For a put. */
+  readonly putEnv: Readonly<Record<string, string>>;
 }
 
 /** The commit whose times later ones are held against: the one before the work on the whole put and its get. */
@@ -29,16 +32,17 @@ export async function peerBundle(commit: string): Promise<Bundle & AsyncDisposab
   await symlink(join(checkout, "node_modules"), join(tree, "node_modules"));
   const bundle = await bundleOf(tree, join(folder.path, "compile-cache"));
   const owned = made.move();
-  return { ...bundle, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  // Its launcher started all commands alike.
+  return { ...bundle, putEnv: bundle.env, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function bundleOf(tree: string, cache: string): Promise<Bundle> {
   await execa("node", [join(tree, "tools/build.ts")]);
+  const env = { NODE_COMPILE_CACHE: cache };
+  // As assets/launch.sh.
   return {
     main: join(tree, "dist/main.mjs"),
-    env: {
-      NODE_COMPILE_CACHE: cache,
-      NODE_OPTIONS: "--max-semi-space-size=1", // As assets/launch.sh.
-    },
+    env: { ...env, NODE_OPTIONS: "--max-semi-space-size=1" },
+    putEnv: { ...env, NODE_OPTIONS: "--max-semi-space-size=16" },
   };
 }

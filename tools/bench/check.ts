@@ -4,7 +4,7 @@ import type { Bundle } from "./bundle.ts";
 import { compare, type Result, timed } from "./measure.ts";
 
 /** Start-up: a check from the bundle and one from the checkout, against Node doing nothing at all. */
-export function benchCheck({ main, env }: Bundle, rounds: number): Promise<Result> {
+export function benchCheck({ main, putEnv: env }: Bundle, rounds: number): Promise<Result> {
   const input = JSON.stringify({ source: { repository: "registry.example/app" }, version: null });
   return compare("check", rounds, [
     { name: "check, bundled", run: () => timed("node", [main, "check"], { input, env }) },

@@ -18,7 +18,7 @@ COPY --from=work /result /
 `;
 
 /** A build for two platforms with work in RUN, one step at a time on each machine: two nodes against one. */
-export async function benchNodes({ main, env }: Bundle, rounds: number): Promise<Result> {
+export async function benchNodes({ main, putEnv: env }: Bundle, rounds: number): Promise<Result> {
   await using folder = await createPrivateFolder("bench-nodes");
   // A machine that is busy with one step, as most are with a compiler.
   const config = "[worker.oci]\nmax-parallelism = 1\n";

@@ -48,7 +48,7 @@ async function openPlace(kind: StoreKind, folder: string): Promise<Place> {
  * `buildctl build` that pushes or writes a layout, and `skopeo copy` of that, through the same daemon and registry.
  */
 export async function benchStore(
-  { main, env }: Bundle,
+  { main, env, putEnv }: Bundle,
   { kind, rounds }: { readonly kind: StoreKind; readonly rounds: number },
 ): Promise<Result> {
   await using folder = await createPrivateFolder("bench-store");
@@ -81,7 +81,10 @@ export async function benchStore(
         await renew();
         await rm(to, { recursive: true, force: true });
         const request = JSON.stringify({ source, params: { context: "app" } });
-        const put = await timed("node", [main, "out", join(folder.path, "put")], { input: request, env });
+        const put = await timed("node", [main, "out", join(folder.path, "put")], {
+          input: request,
+          env: putEnv,
+        });
         const { version } = JSON.parse(put.stdout) as { version: unknown };
         const input = JSON.stringify({ source, version });
         return inTurn(put, await timed("node", [main, "in", to], { input, env }));

@@ -39,11 +39,14 @@ export async function askFrontend(
 ): Promise<string> {
   const [share] = await builder.pool.share(solve.target, solve.platforms);
   const [engine] = share.engines;
+  const problem = await engine.accepts();
+  if (problem !== undefined) throw new UserError(problem);
   const board = createProgressBoard({ log: withoutWarnings(step.log), style: "steps", build: described });
   const { answer, result } = await runBuildctl(
     {
       step,
       engine,
+      ready: Promise.resolve(),
       env: buildctlEnvironment(step, builder.registries, noLayerCache),
       solve: { ...solve, options: new Map([...solve.options, ["requestid", request]]) },
       exporter: undefined,

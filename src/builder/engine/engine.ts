@@ -5,8 +5,8 @@ export interface Engine extends AsyncDisposable {
   /** For the log: `a BuildKit of its own`, `BuildKit at tcp://build.example:1234`. */
   readonly where: string;
   /**
-   * The version that the daemon reports. Undefined if its build has none, and for a daemon elsewhere before
-   * {@link diagnose}.
+   * The version that the daemon reports. Undefined if its build has none, and for a daemon elsewhere before it has
+   * answered.
    */
   readonly version: () => string | undefined;
   /** buildctl's global arguments for connecting to it. */
@@ -18,6 +18,8 @@ export interface Engine extends AsyncDisposable {
   readonly limited: { readonly limits: Limits; readonly where: string } | undefined;
   /** The folders on this machine that the daemon writes to. */
   readonly folders: readonly string[];
+  /** As {@link diagnose}, but asks the daemon once only: later calls return the first answer. */
+  accepts(): Promise<string | undefined>;
   /**
    * Returns within seconds why the daemon can't be used: it died, doesn't answer, refuses the connection or is too
    * old. Returns undefined if it can be used.

@@ -51,7 +51,7 @@ export async function openFarm(farm: Farm, options: OpenNodes): Promise<EnginePo
           );
           if (first === undefined) throw new Error("an order has lost its daemons");
           const engines = [first.engine, ...next.map(({ engine }) => engine)] as const;
-          return { platforms: platforms.length > 0 ? [platform] : [], engines, areProven: false };
+          return { platforms: platforms.length > 0 ? [platform] : [], engines };
         }),
       );
       const [first, ...others] = shares;

@@ -87,6 +87,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     connection: ["--addr", `unix://${socket}`],
     limited: { limits: launcher.limits, where: launcherNames[launcher.kind] },
     folders: [root],
+    accepts: async () => undefined,
     async diagnose() {
       if (daemon.exit() !== undefined) return died();
       if (await answers(socket, step)) return undefined;

@@ -48,7 +48,7 @@ export async function openNodes(nodes: Nodes, { step, workspace, subject }: Open
           const [best, ...next] = ranked(able, `${subject}\0${target}`);
           if (best === undefined) throw lacking(platform, nodes);
           const engines = [best.engine, ...next.map(({ engine }) => engine)] as const;
-          return { platforms: [platform], engines, areProven: false };
+          return { platforms: [platform], engines };
         }),
       );
       if (share === undefined) throw new Error("there is always a platform");

@@ -7,8 +7,6 @@ export interface Share {
   readonly platforms: readonly Platform[];
   /** Best first. If a daemon can't be used, the next is tried. */
   readonly engines: readonly [Engine, ...Engine[]];
-  /** Whether the daemons are known to answer. If not, each is asked first. */
-  readonly areProven: boolean;
 }
 
 /** The daemons of a build: one, several nodes, or a farm. */
@@ -23,11 +21,11 @@ export interface EnginePool extends AsyncDisposable {
   share(target: string, platforms: readonly Platform[]): Promise<readonly [Share, ...Share[]]>;
 }
 
-/** A pool of one daemon that is known to answer. It solves all platforms at once. */
+/** A pool of one daemon. It solves all platforms at once. */
 export function poolOf(engine: Engine): EnginePool {
   return {
     limited: engine.limited,
-    share: async (_target, platforms) => [{ platforms, engines: [engine], areProven: true }],
+    share: async (_target, platforms) => [{ platforms, engines: [engine] }],
     [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
   };
 }

@@ -29,17 +29,23 @@ export async function reachRemoteDaemon(
 ): Promise<Engine> {
   const connection = ["--addr", remote.address, ...(await tlsArguments(remote, join(workspace, name)))];
   let version: string | undefined;
+  let accepted: Promise<string | undefined> | undefined;
+  const diagnose = async () => {
+    const { problem, said } = await askDaemon(remote, connection, step);
+    version = versionIn(said) ?? version;
+    return problem;
+  };
   return {
     where: `BuildKit at ${remote.address}`,
     version: () => version,
     connection,
     limited: undefined,
     folders: [],
-    diagnose: async () => {
-      const { problem, said } = await askDaemon(remote, connection, step);
-      version = versionIn(said) ?? version;
-      return problem;
+    accepts: () => {
+      accepted ??= diagnose();
+      return accepted;
     },
+    diagnose,
     [Symbol.asyncDispose]: async () => {},
   };
 }

@@ -17,6 +17,8 @@ import { type StallLimits, watchForStalls } from "./stall-watchdog.ts";
 export interface BuildctlRun extends SolveRun {
   readonly step: StepContext;
   readonly engine: Engine;
+  /** Resolves when the daemon is known to be usable. buildctl takes as long to start, so it's started before. */
+  readonly ready: Promise<void>;
   /** buildctl's variables. They contain credentials, or name files with credentials. */
   readonly env: Environment;
   readonly silence: StallLimits;
@@ -37,18 +39,30 @@ export interface BuildctlOutcome {
   readonly result: { readonly descriptor: Descriptor | undefined } | { readonly failure: string };
 }
 
-/** Runs `buildctl build`, and follows its progress until it ends. */
+/**
+ * Runs `buildctl build`, and follows its progress until it ends. If `ready` is rejected, buildctl is ended and the
+ * same error thrown.
+ */
 export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Promise<BuildctlOutcome> {
   const { step, engine, env, silence } = run;
   using watch = watchForStalls({ engine, progress, silence, log: step.log });
   const held = new AbortController();
-  const signal = AbortSignal.any([step.signal, watch.signal, held.signal]);
+  const refused = new AbortController();
+  const signal = AbortSignal.any([step.signal, watch.signal, held.signal, refused.signal]);
   const args = [...engine.connection, ...buildctlArguments(run)];
   const child = startChild({ env, signal }, "buildctl", args, {
     buffer: { stdout: true, stderr: false },
     maxBuffer: answerLimit,
     stripFinalNewline: false,
     reject: false,
+  });
+  // Nothing of the build is shown before it is known that the daemon may build.
+  child.stderr.pause();
+  await run.ready.catch(async (thrown: unknown) => {
+    refused.abort();
+    child.stderr.resume();
+    await child;
+    throw thrown;
   });
   child.stderr.on("data", (bytes: Buffer) => {
     watch.heard();
@@ -58,6 +72,7 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
     run.hold.isRunning(running);
     if (run.hold.isHeld(running)) held.abort();
   });
+  child.stderr.resume();
   const ended = await child;
   const { exitCode, stdout: answer } = ended;
   const summary = progress.end();

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { UserError } from "../../host/errors.ts";
+import type { Log } from "../../host/log.ts";
 import { sum } from "../../host/sum.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import { retryPolicy } from "../../registry/retry-policy.ts";
@@ -44,15 +45,19 @@ export async function solveOnEngines(
   const problems: string[] = [];
   let failures = 0;
   for (const engine of engines) {
-    const problem = part.share.areProven ? undefined : await engine.diagnose();
-    if (problem !== undefined) {
-      problems.push(problem);
-      if (engine !== engines.at(-1)) step.log.warn(`${problem}; passing it over`);
+    const ready = acceptedBy(engine, what, step.log);
+    // Whoever runs buildctl awaits it.
+    ready.catch(() => {});
+    const solved = await solveOn(engine, request, { ...part, ready }, board).catch((thrown: unknown) => {
+      if (thrown instanceof UnusableEngine) return thrown;
+      throw thrown;
+    });
+    if (solved instanceof UnusableEngine) {
+      problems.push(solved.message);
+      if (engine !== engines.at(-1)) step.log.warn(`${solved.message}; passing it over`);
       continue;
     }
-    const version = engine.version();
-    step.log.line(`building${what} with ${engine.where}${version === undefined ? "" : ` (${version})`}`);
-    const { summary, result } = await solveOn(engine, request, part, board);
+    const { summary, result } = solved;
     if ("descriptor" in result) return { ...result, summary };
     const died = await engine.diagnose();
     if (died === undefined) throw new UserError(result.failure);
@@ -64,6 +69,23 @@ export async function solveOnEngines(
   throw new UserError(problems.join("\n"));
 }
 
+/** A daemon that can't build. The message says why. */
+class UnusableEngine extends Error {}
+
+/**
+ * Waits until the daemon has answered, and logs that it builds.
+ * @throws UnusableEngine
+ */
+async function acceptedBy(engine: Engine, what: string, log: Log): Promise<void> {
+  const problem = await engine.accepts();
+  if (problem !== undefined) throw new UnusableEngine(problem);
+  const version = engine.version();
+  log.line(`building${what} with ${engine.where}${version === undefined ? "" : ` (${version})`}`);
+}
+
+/** A solve on one daemon. */
+type ReadySolve = EngineSolve & Pick<BuildctlRun, "ready">;
+
 /**
  * Solves on one daemon, and recovers from failures that aren't the author's fault: a broken cache, a push that may
  * succeed later.
@@ -71,7 +93,7 @@ export async function solveOnEngines(
 async function solveOn(
   engine: Engine,
   request: SolveRequest,
-  part: EngineSolve,
+  part: ReadySolve,
   board: ProgressBoard,
 ): Promise<BuildctlOutcome> {
   const { step, builder, timeouts } = request;
@@ -94,14 +116,15 @@ async function solveOn(
 async function solveOnce(
   engine: Engine,
   request: SolveRequest,
-  { part, board, caches }: { part: EngineSolve; board: ProgressBoard; caches: UsedCaches },
+  { part, board, caches }: { part: ReadySolve; board: ProgressBoard; caches: UsedCaches },
 ): Promise<BuildctlOutcome> {
   const { step, builder, timeouts } = request;
-  const { solve, names } = part;
+  const { solve, names, ready } = part;
   const run: BuildctlRun = {
     ...caches,
     step,
     engine,
+    ready,
     env: buildctlEnvironment(step, builder.registries, builder.cache),
     solve,
     exporter: await request.exporter(part.scope.target),

@@ -40,7 +40,12 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 }
 
 function line(cells: readonly string[]): string {
-  return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |\n`;
+  return `| ${cells.map((cell) => withLinks(cell.replaceAll("|", "\\|"))).join(" | ")} |\n`;
+}
+
+/** Pages become links: an editor shows the text of the schemas as it is, where a path says more. */
+function withLinks(cell: string): string {
+  return cell.replaceAll(/\bdocs\/([a-z-]+)\.md\b/g, "[$1]($&)");
 }
 
 function code(text: string): string {

@@ -30,7 +30,7 @@ test("a version older than the floor is told; a newer one and a build without a 
 });
 
 test("a runc with known escapes is told by its version, and another runtime is none of our business", () => {
-  for (const version of ["1.0.0-rc95", "1.1.15", "1.1.5+ds1", "1.2.7", "1.3.2", "1.3.0-rc.1"])
+  for (const version of ["1.0.0-rc95", "1.1.15", "1.1.5+ds1", "1.2.7", "1.3.2", "1.3.0-rc.1", "1.4.0-rc.2"])
     assert.match(
       oldRunc(`runc version ${version}\nspec: 1.0.2\n`) ?? "",
       /^is version .*CVE-2025-31133/,
@@ -40,6 +40,7 @@ test("a runc with known escapes is told by its version, and another runtime is n
     "runc version 1.2.8",
     "runc version 1.2.10+ds",
     "runc version 1.3.3",
+    "runc version 1.4.0-rc.3",
     "runc version 1.5.2",
     "crun version 1.8",
     "",

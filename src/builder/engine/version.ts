@@ -6,10 +6,12 @@ export const buildkitFloor = "0.31.2";
 
 /**
  * The oldest safe version of a release series (its first two numbers), for series that got fixes of their own. In
- * older versions a malicious container can break out (CVE-2025-31133, -52565, -52881). 1.2.8 and 1.3.3 fixed that.
+ * older versions a malicious container can break out (CVE-2025-31133, -52565, -52881). 1.2.8, 1.3.3 and 1.4.0-rc.3 fixed
+ * that.
  */
 const runcFloors: Readonly<Record<string, string>> = { "1.2": "1.2.8" };
 const runcFloor = "1.3.3";
+const oldRuncCandidate = /^1\.4\.0-rc\.[12]\b/;
 
 /**
  * Checks the output of `buildctl debug info` or `buildkitd --version`.
@@ -31,8 +33,8 @@ export function oldRunc(said: string): string | undefined {
   const [, shown, version] = /^runc version ((\d+\.\d+\.\d+)\S*)/m.exec(said) ?? [];
   if (shown === undefined || version === undefined) return undefined;
   const floor = runcFloors[version.split(".", 2).join(".")] ?? runcFloor;
-  if (!isOlder(version, floor)) return undefined;
-  return `is version ${shown}, and up to 1.2.7 and 1.3.2 a RUN can break out of its container (CVE-2025-31133, CVE-2025-52565, CVE-2025-52881). A distribution may have mended an older version, but its number doesn't tell`;
+  if (!isOlder(version, floor) && !oldRuncCandidate.test(shown)) return undefined;
+  return `is version ${shown}, and up to 1.2.7, 1.3.2 and 1.4.0-rc.2 a RUN can break out of its container (CVE-2025-31133, CVE-2025-52565, CVE-2025-52881). A distribution may have mended an older version, but its number doesn't tell`;
 }
 
 /** The version in the output of `buildctl debug info` or `buildkitd --version`; undefined for a build without one. */

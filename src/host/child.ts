@@ -42,7 +42,8 @@ export interface ChildExit {
 /** Describes how a child ended, in words that follow its name in an error. */
 export function describeExit({ exitCode, signal }: ChildExit): string {
   if (signal === undefined) return `ended with status ${exitCode}`;
-  if (signal === "SIGKILL") return "was killed (SIGKILL), as a rule for want of memory on this worker";
+  if (signal === "SIGKILL")
+    return "was killed (SIGKILL), as a rule because the step or its worker is out of memory";
   return `was ended by ${signal}`;
 }
 

@@ -48,7 +48,7 @@ test("a daemon that says it listens, and doesn't answer, is given up within a mi
   assert.ok(run.milliseconds < 75_000, `${run.milliseconds} ms`);
 });
 
-test("a daemon that is killed in the middle, as for want of memory, is named with that", async () => {
+test("a daemon that is killed in the middle, as if out of memory, is named with that", async () => {
   await using site = await makeSite("RUN echo running; busybox sleep 600\n");
   const mark = newMark();
   const put = await site.startPut({}, {}, { env: { [mark]: "1" } });
@@ -71,13 +71,16 @@ test("a daemon that freezes in the middle is given up, with that", async () => {
   await gone(mark);
 });
 
-test("a buildctl that is killed in the middle, as for want of memory, is named with that", async () => {
+test("a buildctl that is killed in the middle, as if out of memory, is named with that", async () => {
   await using site = await makeSite("RUN echo running; busybox sleep 600\n");
   const mark = newMark();
   const put = await site.startPut({}, {}, { env: { [mark]: "1" } });
   await put.wrote(/\] running/);
   await killProcesses(mark, /^buildctl\0/);
-  assertFailedCleanly(await put.result, /buildctl was killed \(SIGKILL\), as a rule for want of memory/);
+  assertFailedCleanly(
+    await put.result,
+    /buildctl was killed \(SIGKILL\), as a rule because the step or its worker is out of memory/,
+  );
   await gone(mark);
 });
 

@@ -61,7 +61,8 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     const words = log.tail(20).replace(unshareCantFollow, "");
     return words.trim() === "" ? "" : `; the end of its log:\n${words}`;
   };
-  const died = () => `buildkitd ${wayOfDaemonsEnding(daemon.exit(), log.tail(1))}${endOfLog()}`;
+  const died = () =>
+    `buildkitd ${wayOfDaemonsEnding(launcher.kind, daemon.exit(), log.tail(1))}${endOfLog()}`;
   const asking = new AbortController();
   const programs = checkProgramVersions(env, asking.signal);
   started.defer(async () => {
@@ -132,8 +133,13 @@ async function answers(socket: string, step: StepContext): Promise<boolean> {
 /** unshare(1) ends in the same way as its child, but can't send itself SIGKILL. It then prints this line last. */
 const unshareCantFollow = /^\s*unshare: sigprocmask unblock failed.*$/m;
 
-function wayOfDaemonsEnding(exit: ChildExit | undefined, lastWords: string): string {
-  return describeExit(unshareCantFollow.test(lastWords) ? { signal: "SIGKILL" } : (exit ?? {}));
+/** runsc's status when its sandbox was ended by SIGKILL: 128 and the signal's number. */
+const killedSandbox = 137;
+
+function wayOfDaemonsEnding(kind: Launcher["kind"], exit: ChildExit | undefined, lastWords: string): string {
+  const isKilled =
+    unshareCantFollow.test(lastWords) || (kind === "gvisor" && exit?.exitCode === killedSandbox);
+  return describeExit(isKilled ? { signal: "SIGKILL" } : (exit ?? {}));
 }
 
 function missing(said: string): string {

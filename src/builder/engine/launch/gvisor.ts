@@ -47,6 +47,12 @@ const withoutPrivileges = [
   "--",
 ] as const;
 
+/**
+ * Makes the sandbox what the kernel ends first when the step is out of memory (proc_pid_oom_score_adj(5)). Its
+ * programs' memory belongs to several of its processes, so that each looks small, and ending one frees nothing.
+ */
+const endedFirst = ["choom", "-n", "1000", "--"] as const;
+
 /** What a daemon's sandbox is made from. */
 export interface GvisorDaemon {
   /** A private folder of the step, for the sandbox's own files. */
@@ -75,6 +81,7 @@ export async function prepareSandbox(daemon: GvisorDaemon): Promise<GvisorComman
   await writeSmallFile(join(bundle, "config.json"), JSON.stringify(sandboxConfig(daemon)), { mode: 0o600 });
   return {
     command: [
+      ...endedFirst,
       ...withoutPrivileges,
       "runsc",
       ...runtimeFlags,
@@ -97,7 +104,9 @@ export function sandboxRefusal(lastWords: string): string | undefined {
     return "runsc is not on PATH; the resource's own image has it";
   const [, words] = /^\s*(?:running|starting|creating) container: (.*)$/m.exec(lastWords) ?? [];
   if (words === undefined) return undefined;
-  return /waiting for sandbox to start: EOF/.test(words) ? "this container doesn't allow ptrace(2)" : words;
+  return /waiting for sandbox to start: EOF/.test(words)
+    ? "this container doesn't allow ptrace(2), or the worker's kernel.yama.ptrace_scope is 2 or 3"
+    : words;
 }
 
 /** The environment variables as shell commands. Names that a shell doesn't allow are left out. */

@@ -1,4 +1,4 @@
-import type { Limits } from "./limits.ts";
+import type { LimitedEngine } from "./limits.ts";
 
 /** A BuildKit daemon that can solve: the step's own, or one that runs elsewhere. */
 export interface Engine extends AsyncDisposable {
@@ -15,7 +15,7 @@ export interface Engine extends AsyncDisposable {
    * What a RUN can use there, and how the daemon runs, such as `in a gVisor sandbox`. Undefined for a daemon
    * elsewhere.
    */
-  readonly limited: { readonly limits: Limits; readonly where: string } | undefined;
+  readonly limited: LimitedEngine | undefined;
   /** The folders on this machine that the daemon writes to. */
   readonly folders: readonly string[];
   /** As {@link diagnose}, but asks the daemon once only: later calls return the first answer. */

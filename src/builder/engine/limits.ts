@@ -9,6 +9,8 @@ export interface Limits {
   readonly ownNetworks: boolean;
   /** Device nodes, made by mknod(1). */
   readonly deviceNodes: boolean;
+  /** Raw sockets, as ping(1) uses them, and listening on ports below 1024. */
+  readonly networkRights: boolean;
   /** 32-bit programs, and programs of other architectures for which the worker's kernel has an emulator. */
   readonly foreignPrograms: boolean;
   /** Whether a full disk is reported as ENOSPC, and not as EIO like a broken disk. */
@@ -22,9 +24,19 @@ export interface Limits {
 export const gvisorLimits: Limits = {
   ownNetworks: false,
   deviceNodes: true,
+  networkRights: true,
   foreignPrograms: false,
   tellsFullDisks: false,
 };
+
+/** How a BuildKit that the step started runs, and what a RUN can't use in it. */
+export interface LimitedEngine {
+  readonly limits: Limits;
+  /** How it runs, such as `in a gVisor sandbox`. */
+  readonly where: string;
+}
+
+const hint = "docs/without-privileges.md says where it works";
 
 /** The parts of a build that its daemon's limits can affect. */
 export interface LimitedBuild {
@@ -40,36 +52,49 @@ export interface LimitedBuild {
 /**
  * Reports before a build which parts of it can't work. `network: none` in the params is refused. Other params
  * only cause warnings, and so does what the Dockerfile uses, as the build may not need that stage.
- * @param limited `where` is how BuildKit runs, such as `in a gVisor sandbox`
  * @throws UserError if the params need an isolated network that isn't available
  */
 export function checkEngineLimits(
-  limited: { readonly limits: Limits; readonly where: string },
+  { limits, where }: LimitedEngine,
   build: LimitedBuild,
   log: Pick<Log, "warn">,
 ): void {
-  const { limits, where } = limited;
-  const { network, allow, platforms, own, dockerfile = "" } = build;
-  const hint = "docs/without-privileges.md says where it works";
+  const { network, allow, platforms, own } = build;
+  const dockerfile = (build.dockerfile ?? "").replace(/^[ \t]*#.*$/gm, "");
   if (!limits.ownNetworks) {
     if (network === "none")
       throw new UserError(
-        `params: network: none can't be had here, as BuildKit runs ${where}: leave it out, or set "privileged: true" on the resource type (or the task); ${hint}`,
+        `params: network: none isn't possible here, because BuildKit runs ${where}: leave it out, or set "privileged: true" on the resource type (or the task); ${hint}`,
       );
     if (/^[ \t]*RUN[ \t].*--network=none\b/im.test(dockerfile))
-      log.warn(`the Dockerfile's RUN --network=none fails here, as BuildKit runs ${where}; ${hint}`);
+      log.warn(`the Dockerfile's RUN --network=none fails here, because BuildKit runs ${where}; ${hint}`);
   }
   if (!limits.deviceNodes && /\bmknod\b(?!.*[ \t]p\b)/.test(dockerfile))
-    log.warn(`the Dockerfile's mknod can make no device here, as BuildKit runs ${where}; ${hint}`);
+    log.warn(`the Dockerfile's mknod can't make a device here, because BuildKit runs ${where}; ${hint}`);
   if (allow.includes("security.insecure") && !(limits.deviceNodes && limits.ownNetworks))
     log.warn(
-      `allow: security.insecure gives a RUN what BuildKit has here, as it runs ${where}: no rights on the worker; ${hint}`,
+      `allow: security.insecure gives a RUN no rights on the worker here, because BuildKit itself has none: it runs ${where}; ${hint}`,
     );
   const foreign = platforms.filter(
     ({ os, architecture }) => os !== own.os || architecture !== own.architecture,
   );
   if (!limits.foreignPrograms && foreign.length > 0)
     log.warn(
-      `${foreign.map(formatPlatform).join(", ")}: a RUN for it fails here, as BuildKit runs ${where}, where nothing is emulated; ${hint}`,
+      `${foreign.map(formatPlatform).join(", ")}: a RUN for it fails here, because BuildKit runs ${where}, where nothing is emulated; ${hint}`,
     );
+}
+
+/**
+ * The limit that may be behind a step's failure, of those that can't be known before. Undefined if none is. Pure.
+ * @param failure the end of the step's output, and BuildKit's words
+ */
+export function limitBehind({ limits, where }: LimitedEngine, failure: string): string | undefined {
+  if (!limits.foreignPrograms && /exec format error/i.test(failure))
+    return `because BuildKit runs ${where}, 32-bit programs and those of other architectures don't run here; ${hint}`;
+  // iputils' ping names the type of the socket a line before it says why.
+  if (!limits.networkRights && /(raw socket|SOCK_RAW)[\s\S]*operation not permitted/i.test(failure))
+    return `because BuildKit runs ${where}, ping and other programs that need raw sockets don't work here; ${hint}`;
+  if (!limits.deviceNodes && /\bmknod\b.*operation not permitted/i.test(failure))
+    return `because BuildKit runs ${where}, no device node can be made here; ${hint}`;
+  return undefined;
 }

@@ -7,6 +7,7 @@ import { UserError } from "../../host/errors.ts";
 import type { Environment, StepContext } from "../../host/step-context.ts";
 import { Descriptor } from "../../image/descriptor.ts";
 import type { Engine } from "../engine/engine.ts";
+import { limitBehind } from "../engine/limits.ts";
 import { whatToInstall } from "../engine/program-versions.ts";
 import { buildctlArguments, type SolveRun } from "../plan/buildctl-arguments.ts";
 import type { FollowedSolve, SolveSummary } from "../progress/followed-solve.ts";
@@ -83,7 +84,8 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
   if (exitCode === 127) throw new UserError(`buildctl is not on PATH. ${whatToInstall}`);
   if (ended.code === "E2BIG") throw new UserError(argumentsTooLarge(args));
   const failure = summary.failure ?? `buildctl ${describeExit(ended)}`;
-  const words = [failure, await diskTrouble(failure, run)].filter(Boolean).join("\n");
+  const limit = engine.limited === undefined ? undefined : limitBehind(engine.limited, failure);
+  const words = [failure, limit, await diskTrouble(failure, run)].filter(Boolean).join("\n");
   return { summary, answer, result: { failure: words } };
 }
 
@@ -107,15 +109,15 @@ function argumentsTooLarge(args: readonly string[]): string {
  * all disks that this step writes to are checked.
  */
 async function diskTrouble(failure: string, run: BuildctlRun): Promise<string | undefined> {
-  const hides =
-    run.engine.limited?.limits.tellsFullDisks === false && /(I\/O|input\/output) error/i.test(failure);
-  if (!hides && !/no space left on device/i.test(failure)) return undefined;
+  // Some programs report a full disk as a broken one, and in gVisor all do.
+  const isVague = /(I\/O|input\/output) error/i.test(failure);
+  if (!isVague && !/no space left on device/i.test(failure)) return undefined;
   const store = run.exporter?.kind === "layout" ? [run.exporter.folder] : [];
   const folders = [...store, ...run.engine.folders, dirname(run.metadataFile)];
   const [, named = ""] = /(\/[^\s:"]+): no space left on device/i.exec(failure) ?? [];
   // A disk that the error names is reported even if it has space again.
   const full = await fullDisks(folders, (folder) => named !== "" && named.startsWith(folder));
-  if (full !== undefined || !hides) return full;
+  if (full !== undefined || !isVague || run.engine.limited?.limits.tellsFullDisks !== false) return full;
   return `${run.engine.limited?.where}, an I/O error may mean that the disk of ${run.engine.folders.join(", ")} was full`;
 }
 

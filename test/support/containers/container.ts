@@ -46,6 +46,8 @@ export interface ContainerOptions {
   readonly isBare?: boolean;
   /** Makes `/scratch` a disk of its own, of this size: `60m`. */
   readonly scratchSize?: string;
+  /** Bytes that all its processes may use together. */
+  readonly memoryLimit?: number;
 }
 
 /** As Concourse's own init, it only collects what ended. */
@@ -80,7 +82,7 @@ export async function startContainer(
     { from: at("scratch"), to: "/scratch" },
     ...(options.binds ?? []),
   ];
-  const config = ociConfig(kind, { rootfs: at("rootfs"), binds, init });
+  const config = ociConfig(kind, { rootfs: at("rootfs"), binds, init, memoryLimit: options.memoryLimit });
   await writeFile(at("config.json"), JSON.stringify(config));
   const id = `step-${crypto.randomUUID()}`;
   const runc = ["--root", at("runc")];

@@ -30,10 +30,19 @@ const grantable = new Set(
     .map((name) => name.toUpperCase()),
 );
 
+export interface ContainerShape {
+  readonly rootfs: string;
+  readonly binds: readonly Bind[];
+  /** The command of its first process. */
+  readonly init: readonly string[];
+  /** Bytes that all its processes may use together, as a task's `container_limits` sets. */
+  readonly memoryLimit: number | undefined;
+}
+
 /** A container of this kind as an OCI runtime takes it (runtime-spec, config.md); names and numbers are Concourse's. */
 export function ociConfig(
   kind: ContainerKind,
-  { rootfs, binds, init }: { rootfs: string; binds: readonly Bind[]; init: readonly string[] },
+  { rootfs, binds, init, memoryLimit }: ContainerShape,
 ): Readonly<Record<string, unknown>> {
   const rights = rightsOf[kind];
   const namespaces = [
@@ -58,7 +67,10 @@ export function ociConfig(
     linux: {
       namespaces: namespaces.map((type) => ({ type })),
       ...(rights.isMapped ? { uidMappings: ids, gidMappings: ids } : {}),
-      resources: { devices: deviceRules(rights) },
+      resources: {
+        devices: deviceRules(rights),
+        ...(memoryLimit === undefined ? {} : { memory: { limit: memoryLimit, swap: memoryLimit } }),
+      },
       devices:
         rights.fuse === "node"
           ? [{ path: "/dev/fuse", type: "c", major: 10, minor: 229, fileMode: 0o666 }]
@@ -157,7 +169,7 @@ const allow = (names: readonly string[], ...args: readonly unknown[]) => ({
 
 const isEqual = (value: number) => ({ index: 0, value, op: "SCMP_CMP_EQ" });
 
-function seccomp({ allowed, clone, setns }: NonNullable<Rights["systemCalls"]>): unknown {
+function seccomp({ allowed, clone, setns, denysClone3 }: NonNullable<Rights["systemCalls"]>): unknown {
   return {
     defaultAction: "SCMP_ACT_ERRNO",
     architectures: ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
@@ -168,9 +180,7 @@ function seccomp({ allowed, clone, setns }: NonNullable<Rights["systemCalls"]>):
         ? []
         : [allow(["clone"], { index: 0, value: namespaceFlags, valueTwo: 0, op: "SCMP_CMP_MASKED_EQ" })]),
       ...(setns ? [allow(["setns"], { index: 1, value: newMountNamespace, op: "SCMP_CMP_EQ" })] : []),
-      ...(allowed.includes("clone3")
-        ? []
-        : [{ names: ["clone3"], action: "SCMP_ACT_ERRNO", errnoRet: enosys }]),
+      ...(denysClone3 ? [{ names: ["clone3"], action: "SCMP_ACT_ERRNO", errnoRet: enosys }] : []),
     ],
   };
 }

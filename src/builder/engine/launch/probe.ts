@@ -39,6 +39,8 @@ export async function probeNamespaces(
     limits: {
       ownNetworks: !missing.has("network"),
       deviceNodes: !missing.has("devices"),
+      // The network belongs to the namespace around the new one.
+      networkRights: kind === "direct",
       foreignPrograms: true,
       tellsFullDisks: true,
     },

@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  checkEngineLimits,
+  gvisorLimits,
+  type LimitedBuild,
+  type LimitedEngine,
+  type Limits,
+  limitBehind,
+} from "../../../src/builder/engine/limits.ts";
+
+const gvisor: LimitedEngine = { limits: gvisorLimits, where: "in a gVisor sandbox" };
+const namespace: LimitedEngine = {
+  limits: {
+    ownNetworks: true,
+    deviceNodes: false,
+    networkRights: false,
+    foreignPrograms: true,
+    tellsFullDisks: true,
+  } satisfies Limits,
+  where: "in a user namespace",
+};
+const own = { os: "linux", architecture: "amd64" };
+
+function warnings(engine: LimitedEngine, build: Partial<LimitedBuild>): string[] {
+  const told: string[] = [];
+  checkEngineLimits(
+    engine,
+    { network: "default", allow: [], platforms: [], own, dockerfile: undefined, ...build },
+    { warn: (text) => told.push(text) },
+  );
+  return told;
+}
+
+test("a Dockerfile's commands are warned of, and its comments and FIFOs are not", () => {
+  const fifos = "FROM base\n# RUN --network=none mknod /device c 1 3\n  # mknod\nRUN mknod /pipe p\n";
+  for (const engine of [gvisor, namespace]) assert.deepEqual(warnings(engine, { dockerfile: fifos }), []);
+  assert.match(
+    warnings(namespace, { dockerfile: "FROM base\nRUN mknod /d b 8 0" })[0] ?? "",
+    /mknod can't make a device/,
+  );
+  assert.match(
+    warnings(gvisor, { dockerfile: "FROM base\nrun --network=none true" })[0] ?? "",
+    /RUN --network=none fails/,
+  );
+});
+
+test("a platform is warned of only where a RUN for it can't run", () => {
+  assert.deepEqual(warnings(gvisor, { platforms: [own] }), []);
+  assert.match(
+    warnings(gvisor, { platforms: [own, { os: "linux", architecture: "386" }] })[0] ?? "",
+    /^linux\/386: a RUN for it fails here/,
+  );
+  assert.deepEqual(warnings(namespace, { platforms: [{ os: "linux", architecture: "386" }] }), []);
+});
+
+test("a step that failed by a limit of how BuildKit runs is answered with it, and no other step", () => {
+  const said = {
+    "/bin/sh: /tool: Exec format error\nexit code: 126": [gvisor, /32-bit programs/],
+    "exec /tool: exec format error\nexit code: 255": [gvisor, /32-bit programs/],
+    "ping: can't create raw socket: Operation not permitted\nexit code: 1": [namespace, /raw sockets/],
+    "ping: socktype: SOCK_RAW\nping: socket: Operation not permitted\nexit code: 2": [
+      namespace,
+      /raw sockets/,
+    ],
+    "mknod: /device: Operation not permitted\nexit code: 1": [namespace, /no device node/],
+  } as const;
+  for (const [failure, [engine, expected]] of Object.entries(said)) {
+    assert.match(limitBehind(engine, failure) ?? "", expected, failure);
+    assert.equal(limitBehind(engine === gvisor ? namespace : gvisor, failure), undefined, failure);
+  }
+  for (const engine of [gvisor, namespace])
+    assert.equal(limitBehind(engine, "make: *** [all] Error 2\nexit code: 2"), undefined);
+});

@@ -3,7 +3,7 @@ import { makeBundle } from "./bundle.ts";
 import { benchCacheMounts, mountKinds } from "./cache-mounts.ts";
 import { benchCheck } from "./check.ts";
 import { compressions, imageNames } from "./images.ts";
-import { benchLauncher, launcherKinds, launcherWorks } from "./launchers.ts";
+import { benchLaunchers, launcherWorks } from "./launchers.ts";
 import type { Result } from "./measure.ts";
 import { benchNodes } from "./nodes.ts";
 import { benchPut } from "./put.ts";
@@ -26,7 +26,7 @@ const { values } = parseArgs({
 interface Bench {
   readonly name: string;
   readonly rounds: number;
-  readonly run: (rounds: number) => Promise<Result>;
+  readonly run: (rounds: number) => Promise<Result | readonly Result[]>;
 }
 
 const bundle = await makeBundle();
@@ -43,13 +43,11 @@ const benches: readonly Bench[] = [
     rounds: 3,
     run: (rounds: number) => benchCacheMounts(bundle, kind, rounds),
   })),
-  ...launcherKinds.flatMap((kind) =>
-    launcherWorks.map((work) => ({
-      name: `launcher ${kind} ${work}`,
-      rounds: 5,
-      run: (rounds: number) => benchLauncher(kind, { work, rounds }),
-    })),
-  ),
+  ...launcherWorks.map((work) => ({
+    name: `launcher ${work}`,
+    rounds: 5,
+    run: (rounds: number) => benchLaunchers(work, rounds),
+  })),
   { name: "nodes", rounds: 5, run: (rounds) => benchNodes(bundle, rounds) },
   ...imageNames.flatMap((image) =>
     compressions.map((compression) => ({
@@ -62,9 +60,9 @@ const benches: readonly Bench[] = [
 
 const results: Result[] = [];
 for (const { rounds, run } of benches.filter(({ name }) => name.includes(values.only))) {
-  const result = await run(values.rounds === undefined ? rounds : Number(values.rounds));
-  results.push(result);
-  if (!values.json) show(result);
+  const found = [await run(values.rounds === undefined ? rounds : Number(values.rounds))].flat();
+  results.push(...found);
+  if (!values.json) for (const result of found) show(result);
 }
 if (values.json) console.log(JSON.stringify(results, undefined, 2));
 

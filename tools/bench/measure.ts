@@ -79,7 +79,24 @@ export async function compare(
   rounds: number,
   [ours, ...peers]: readonly [Contender, ...Contender[]],
 ): Promise<Result> {
-  const costs = new Map<Contender, Cost[]>([ours, ...peers].map((contender) => [contender, []]));
+  const costs = await inRounds(rounds, [ours, ...peers]);
+  return resultOf(work, costs, ours, peers);
+}
+
+/** The same for several of ours, each against the same peer. */
+export async function compareEach(
+  work: string,
+  rounds: number,
+  contenders: { readonly ours: readonly Contender[]; readonly peer: Contender },
+): Promise<Result[]> {
+  const costs = await inRounds(rounds, [...contenders.ours, contenders.peer]);
+  return contenders.ours.map((each) => resultOf(`${work}, ${each.name}`, costs, each, [contenders.peer]));
+}
+
+type Costs = ReadonlyMap<Contender, readonly Cost[]>;
+
+async function inRounds(rounds: number, contenders: readonly Contender[]): Promise<Costs> {
+  const costs = new Map<Contender, Cost[]>(contenders.map((contender) => [contender, []]));
   for (let round = -1; round < rounds; round++) {
     for (const [contender, taken] of costs) {
       if (isInterrupted) throw new Error("interrupted");
@@ -88,6 +105,10 @@ export async function compare(
       if (round >= 0) taken.push(cost);
     }
   }
+  return costs;
+}
+
+function resultOf(work: string, costs: Costs, ours: Contender, peers: readonly Contender[]): Result {
   const own = costs.get(ours) ?? [];
   const ratios = peers.map((peer) => {
     const theirs = costs.get(peer) ?? [];

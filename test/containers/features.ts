@@ -1,9 +1,13 @@
+/** Debian's image with its package lists, which take longer to fetch than a package. */
+export const listedDockerfile = "FROM debian:bookworm-slim\nRUN apt-get update\n";
+
 /**
- * A Dockerfile with what builds do to files and users, on Debian's image: every step ends with what it leaves being the
- * same whenever and wherever it runs, but for times. It wants a secret `word` and an ssh agent.
+ * A Dockerfile with what builds do to files and users, on an image by {@link listedDockerfile}: every step ends
+ * with what it leaves being the same whenever and wherever it runs, but for times. It wants a secret `word` and an
+ * ssh agent.
  */
-export const featureDockerfile = `FROM debian:bookworm-slim
-RUN apt-get update && apt-get install -y --no-install-recommends libcap2-bin && \\
+export const featureDockerfile = (base: string) => `FROM ${base}
+RUN apt-get install -y --no-install-recommends libcap2-bin && \\
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/ldconfig /var/log/*
 RUN useradd -m -u 4000 alice && rm -f /etc/*- /var/log/*
 RUN su alice -c 'id -u > /home/alice/id' && setpriv --reuid 4000 --regid 4000 --clear-groups touch /tmp/by-setpriv

@@ -8,7 +8,8 @@ import concourse from "./concourse.json" with { type: "json" };
  * - `unprivileged-on-fuse-only`: any other step of such a worker.
  * - `operator-profile`: a step without privileges, on a worker with the seccomp profile of docs/without-privileges.md.
  * - `unprivileged`: a step without privileges; `unprivileged-before-8` on a worker before Concourse 8.0.
- * - `guardian`, `guardian-unprivileged`: steps of a worker with the guardian runtime, which mounts no cgroups.
+ * - `guardian`, `guardian-unprivileged`: steps of a worker with the guardian runtime, which mounts no cgroups, and
+ *   has a profile of its own.
  */
 export type ContainerKind =
   | "full"
@@ -38,6 +39,11 @@ interface SystemCalls {
   readonly clone: "all" | "processes";
   /** setns for mount namespaces alone. */
   readonly setns: boolean;
+  /**
+   * Whether the profile itself says that clone3 doesn't exist, as programs expect that may not use it. Without that,
+   * runc says so of every system call that is newer than the newest of the profile.
+   */
+  readonly denysClone3: boolean;
 }
 
 /** What the operator's profile of docs/without-privileges.md adds to Concourse's own. */
@@ -51,13 +57,18 @@ export const operatorsCalls = [
   "sethostname",
 ] as const;
 
-const { base, fuse, unprivilegedCaps, fuseOnlyCaps, privilegedCaps } = concourse;
+const { base, guardianLacks, fuse, unprivilegedCaps, fuseOnlyCaps, privilegedCaps } = concourse;
 
 const without = (names: readonly string[], ...less: readonly string[]): string[] =>
   names.filter((name) => !less.includes(name));
 
-const plain: SystemCalls = { allowed: base, clone: "processes", setns: false };
-const ofFuseOnly: SystemCalls = { allowed: [...base, ...fuse], clone: "all", setns: true };
+const plain: SystemCalls = { allowed: base, clone: "processes", setns: false, denysClone3: true };
+const ofFuseOnly: SystemCalls = {
+  allowed: [...base, ...fuse],
+  clone: "all",
+  setns: true,
+  denysClone3: false,
+};
 
 const unprivileged: Rights = {
   capabilities: unprivilegedCaps,
@@ -84,16 +95,26 @@ export const rightsOf: Readonly<Record<ContainerKind, Rights>> = {
       allowed: without([...base, ...fuse], "keyctl", "sethostname"),
       clone: "all",
       setns: false,
+      denysClone3: false,
     },
     fuse: "bind",
   },
   "unprivileged-on-fuse-only": { ...unprivileged, systemCalls: ofFuseOnly },
   "operator-profile": {
     ...unprivileged,
-    systemCalls: { allowed: [...base, ...operatorsCalls], clone: "all", setns: false },
+    systemCalls: { allowed: [...base, ...operatorsCalls], clone: "all", setns: false, denysClone3: true },
   },
   unprivileged,
   "unprivileged-before-8": { ...unprivileged, systemCalls: { ...plain, allowed: without(base, "ptrace") } },
   guardian: { ...full, cgroups: "none" },
-  "guardian-unprivileged": { ...unprivileged, cgroups: "none" },
+  "guardian-unprivileged": {
+    ...unprivileged,
+    systemCalls: {
+      allowed: without(base, ...guardianLacks),
+      clone: "processes",
+      setns: false,
+      denysClone3: false,
+    },
+    cgroups: "none",
+  },
 };

@@ -69,5 +69,5 @@ test("puts and tasks of many pages were run", () => {
 });
 
 function isRun({ language, text }: Block): boolean {
-  return language === "dockerfile" || /^ *(- )?(put|params|build_args|run): /m.test(text);
+  return language === "dockerfile" || /^ *(- )?(put|get|task|params|get_params|build_args):\s/m.test(text);
 }

@@ -7,7 +7,7 @@ import type { FollowedSolve } from "./followed-solve.ts";
 import { LineSplitter } from "./lines.ts";
 import { createPlainPrinter } from "./plain-printer.ts";
 import type { StepPrinter } from "./printer.ts";
-import { BuildStep, isTime, parseVertexName, type StepName } from "./step.ts";
+import { BuildStep, isTime, parseVertexName, platformIn, type StepName } from "./step.ts";
 import { createStepsPrinter } from "./steps-printer.ts";
 import { timingLines } from "./summary.ts";
 import { isClientLog } from "./text.ts";
@@ -127,7 +127,7 @@ class Board {
 
   #vertex(vertex: Vertex, { solve, steps, ended }: Following): BuildStep {
     const key = `${solve.daemon} ${vertex.digest}`;
-    const step = this.#steps.get(key) ?? new BuildStep(parseVertexName(vertex.name, solve.platform));
+    const step = this.#steps.get(key) ?? newStep(vertex, solve.platform, steps);
     this.#steps.set(key, step);
     steps.set(vertex.digest, step);
     step.note(vertex);
@@ -217,6 +217,22 @@ class Board {
     this.#log.warn(text);
     return [text];
   }
+}
+
+/**
+ * BuildKit doesn't name the platform of steps in a stage FROM scratch. It is that of the steps whose results they use,
+ * if these are all for one platform.
+ */
+function newStep(
+  { name, inputs }: Vertex,
+  platform: string | undefined,
+  steps: Following["steps"],
+): BuildStep {
+  const used = new Set((inputs ?? []).flatMap((digest) => steps.get(digest)?.platform ?? []));
+  const [only] = used.size === 1 ? used : [];
+  const plain = parseVertexName(name, platform);
+  const isNamed = !plain.isInstruction || platformIn(plain) !== undefined;
+  return new BuildStep(isNamed ? plain : parseVertexName(name, only), only);
 }
 
 /** FROM is not counted: it runs nothing, and pulls are reported separately. */

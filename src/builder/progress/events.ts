@@ -4,6 +4,8 @@ import { z } from "zod";
 const Vertex = z.looseObject({
   digest: z.string(),
   name: z.string().default(""),
+  /** Digests of the steps whose results it uses. */
+  inputs: z.array(z.string()).nullish(),
   started: z.string().nullish(),
   completed: z.string().nullish(),
   cached: z.boolean().default(false),

@@ -40,6 +40,21 @@ export function parseVertexName(name: string, platform?: string): StepName {
   };
 }
 
+/**
+ * The platform that a step's place names: `linux/arm64` in `linux/arm64 build 2/4`. BuildKit writes `linux/amd64->arm64`
+ * for a stage that runs on one platform and builds for another; this is the latter.
+ */
+export function platformIn({ place }: StepName): string | undefined {
+  const [word = ""] = place.split(" ");
+  const [own = "", target] = word.split("->");
+  if (!/^[a-z0-9]+(\([^)]*\))?\/[a-z0-9_-]+/.test(own)) return undefined;
+  if (target === undefined) return own;
+  const [os = "", architecture] = own.split("/");
+  if (/^v\d/.test(target)) return `${os}/${architecture}/${target}`;
+  // Another operating system is named too.
+  return /^(linux|windows|darwin|freebsd|wasi)\//.test(target) ? target : `${os}/${target}`;
+}
+
 /** Cuts a text that is too long for a line of the log. */
 export function shorten(text: string, length = titleLength): string {
   return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
@@ -48,6 +63,8 @@ export function shorten(text: string, length = titleLength): string {
 /** The state of a step. It is kept for all solves of a build, which share steps by their digest. */
 export class BuildStep {
   readonly name: StepName;
+  /** The platform that it is for, if the build has several. */
+  readonly platform: string | undefined;
   readonly output = new OutputLines();
   /** Bytes of output taken so far, from whichever solve reported them first. */
   taken = 0;
@@ -66,8 +83,10 @@ export class BuildStep {
   readonly #spans = new Map<string, { readonly from: number; readonly to: number | undefined }>();
   readonly #parts = new Map<string, PartialWork>();
 
-  constructor(name: StepName) {
+  /** @param platform of the steps whose results it uses */
+  constructor(name: StepName, platform?: string) {
     this.name = name;
+    this.platform = platformIn(name) ?? platform;
   }
 
   keep(line: string): void {

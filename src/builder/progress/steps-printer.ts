@@ -19,8 +19,10 @@ export function createStepsPrinter(log: Log): StepPrinter {
   };
   const title = (step: BuildStep) => `${place(step, "title")} ${step.name.text}`;
   const cached = (step: BuildStep): void => {
-    if (step.announced) log.line(`${place(step, "quiet")} was cached`);
-    else if (!shown.has(title(step))) log.line(`${title(step)}, cached`);
+    // FROM runs nothing, so nobody waits to hear how it ended.
+    const isAwaited = !step.name.text.startsWith("FROM ");
+    if (!step.announced && !shown.has(title(step))) log.line(`${title(step)}, cached`);
+    if (step.announced && isAwaited) log.line(`${place(step, "quiet")} was cached`);
     shown.add(title(step));
     const fetched = step.fetched();
     if (fetched === 0 || step.took() < noticeable) return;

@@ -110,6 +110,51 @@ test("a step that is found in a cache after it has begun is told to be cached", 
   assert.equal(logged(), "[build 2/2] RUN make\n[build 2/2] was cached\n");
 });
 
+test("a FROM that is found in a cache after it has begun says no more", () => {
+  const { board, logged } = boardOf();
+  const solve = board.follow({ daemon });
+  const from = "[1/2] FROM docker.io/library/debian:12@sha256:47ca";
+  tell(solve, { vertexes: [vertex(from, { started: at(0) })] });
+  tell(solve, { vertexes: [vertex(from, { started: at(0), completed: at(1), cached: true })] });
+  assert.equal(logged(), `${from}\n`);
+});
+
+test("steps of a stage FROM scratch carry the name of the platform that they are for, if there is one", () => {
+  const { board, logged } = boardOf();
+  const solve = board.follow({ daemon });
+  const done = { started: at(0), completed: at(0) };
+  const step = (digest: string, name: string, inputs: readonly string[] = []) => ({
+    digest,
+    name,
+    inputs,
+    ...done,
+  });
+  tell(solve, {
+    vertexes: [
+      step("c", "[internal] load build context"),
+      step("a", "[linux/amd64 build 2/2] RUN one"),
+      step("b", "[linux/amd64->arm64 build 2/2] RUN two"),
+      step("a1", "[stage-1 1/2] COPY --from=build /x /", ["a"]),
+      step("b1", "[stage-1 1/2] COPY --from=build /x /", ["b"]),
+      step("a2", "[stage-1 2/2] COPY y /", ["a1", "c"]),
+      step("n", "[empty 1/1] COPY y /", ["c"]),
+      step("m", "[mixed 1/1] COPY z /", ["a", "b"]),
+    ],
+  });
+  assert.deepEqual(
+    logged()
+      .split("\n")
+      .filter((line) => /COPY/.test(line)),
+    [
+      "[linux/amd64 stage-1 1/2] COPY --from=build /x /",
+      "[linux/arm64 stage-1 1/2] COPY --from=build /x /",
+      "[linux/amd64 stage-1 2/2] COPY y /",
+      "[empty 1/1] COPY y /",
+      "[mixed 1/1] COPY z /",
+    ],
+  );
+});
+
 test("a base image's bytes and time are told when it takes over a second", () => {
   const { board, logged } = boardOf();
   const solve = board.follow({ daemon });

@@ -58,6 +58,30 @@ jobs:
   );
 });
 
+test("what the defaults of the resource type may give is not missing in a source, and both are checked", async () => {
+  await using server = await startLanguageServer();
+  const text = `${modeline}resource_types:
+  - name: oci-build
+    type: registry-image
+    source: {}
+    defaults:
+      repository: registry.example.com/web
+      usrname: me # wrong
+resources:
+  - { name: one, type: oci-build }
+  - { name: two, type: oci-build, source: { insecure: true } }
+  - name: three
+    type: oci-build
+    source:
+      insecur: true # wrong
+`;
+  const found = await server.diagnose("examples/defaults.yml", text);
+  assert.deepEqual(
+    found.map(({ line }) => line),
+    wrongLines(text),
+  );
+});
+
 const start = `${modeline}resource_types: [{ name: oci-build, type: registry-image, source: {} }]\n`;
 
 test("an editor completes the names of fields and params, and values that are known", async () => {

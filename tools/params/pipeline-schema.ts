@@ -47,12 +47,24 @@ const hooks = ["on_success", "on_failure", "on_abort", "on_error", "ensure"];
 /** A whole pipeline: what is ours is checked, everything else is left alone. */
 export function pipelineSchema(parts: PartSchemas): JsonSchema {
   const isOurs = { anyOf: [declares("resource_types", ownType), declares("resources", ownResource)] };
-  const resources = listOf(when(ownResource, { properties: { source: ref("source") } }));
+  const resources = (source: string) => ({
+    properties: { resources: listOf(when(ownResource, { properties: { source: ref(source) } })) },
+  });
+  const types = listOf(when(ownType, { properties: { defaults: ref("defaults") } }));
+  const jobs = listOf(planOf("step"));
   return {
     type: "object",
     ...when(
       isOurs,
-      { properties: { resources, jobs: listOf(planOf("step")) } },
+      {
+        properties: { resource_types: types, jobs },
+        // The defaults may have what the source lacks.
+        ...when(
+          declares("resource_types", { allOf: [ownType, { required: ["defaults"] }] }),
+          resources("defaults"),
+          resources("source"),
+        ),
+      },
       // Without a resource of ours only tasks can be.
       { properties: { jobs: listOf(planOf("taskStep")) } },
     ),
@@ -61,6 +73,8 @@ export function pipelineSchema(parts: PartSchemas): JsonSchema {
       step: stepSchema("step", [ownTask, ownPut, ownGet]),
       taskStep: stepSchema("taskStep", [ownTask]),
       ...Object.fromEntries(Object.entries(parts).map(([name, schema]) => [name, orVariable(schema)])),
+      source: orVariable({ allOf: [ref("defaults")], oneOf: parts.source["oneOf"] }),
+      defaults: orVariable(without(parts.source, "oneOf")),
     },
   };
 }
@@ -129,6 +143,10 @@ const ownTask = when(
 function when(condition: JsonSchema, fits: JsonSchema, otherwise?: JsonSchema): JsonSchema {
   const outcomes = [["if", condition], ["then", fits], ...(otherwise ? [["else", otherwise]] : [])];
   return Object.fromEntries(outcomes) as JsonSchema;
+}
+
+function without(schema: JsonSchema, keyword: string): JsonSchema {
+  return Object.fromEntries(Object.entries(schema).filter(([name]) => name !== keyword));
 }
 
 function ref(name: string): JsonSchema {

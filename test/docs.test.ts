@@ -28,7 +28,8 @@ test("every block of YAML is one that a pipeline may have, for the program and f
     const checked = checkPipeline(JSON.stringify(pipeline), {
       file: where,
       types: [],
-      checkParams: () => {},
+      rules: { ofSource: [], ofPut: () => [], ofTask: { ofParams: [], ofHosts: [] } },
+      advice: { ofSource: [], ofPut: () => [], ofTask: { ofParams: [], ofHosts: [] } },
     });
     for (const kind of Object.keys(counts) as (keyof typeof counts)[]) counts[kind] += checked.counts[kind];
     faults.push(...checked.faults.map(({ message }) => `${where}: ${message}`));

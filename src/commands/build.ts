@@ -5,17 +5,18 @@ import { noLayerCache } from "../builder/plan/layer-cache.ts";
 import { dropForeignCache, folderCache } from "../builder/task-cache.ts";
 import { type DeliverTarget, deliverAll } from "../delivery/deliver.ts";
 import { decideTarget } from "../delivery/target-content.ts";
-import { checkTargetNames, taskFolders } from "../delivery/target-names.ts";
 import { UserError } from "../host/errors.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { readTree } from "../image/image-tree.ts";
 import { withUsualNames } from "../request/task-names.ts";
-import { readTaskParams, readTaskVariables, withoutTaskParams } from "../request/task-params.ts";
+import { readTask, withoutTaskParams } from "../request/task-params.ts";
+import { type ParseYaml, registriesVariable } from "../request/task-registries.ts";
 import { taskWords } from "../request/task-words.ts";
 import { openDirectoryStore } from "../store/directory/directory-store.ts";
 import { callFrontend } from "./call-frontend.ts";
 import type { Invocation } from "./invocation.ts";
+import { taskRules } from "./put-rules.ts";
 import { type OpenBuild, runBuild } from "./run-build.ts";
 import { taskAccess } from "./task-access.ts";
 
@@ -46,16 +47,17 @@ export async function build({ step }: Invocation): Promise<undefined> {
 }
 
 async function buildTask(started: StepContext): Promise<void> {
-  const params = readTaskParams(started.env);
+  const { params, hosts, sandbox, call } = readTask(started.env, {
+    ...taskRules,
+    parseYaml: await yamlParser(started),
+  });
   const step = { ...started, env: withoutTaskParams(started.env) };
   const inputs: InputFolder = { path: step.cwd, kind: "task" };
-  checkTargetNames(params.additionalTargets, taskFolders, "ADDITIONAL_TARGETS");
-  const { sandbox, call } = readTaskVariables(started.env);
   const opened: OpenBuild = {
     step,
     options: params,
     folder: inputs,
-    access: await taskAccess(started.env, inputs),
+    access: await taskAccess(started.env, { folder: inputs, hosts }),
     daemons: { kind: "own", sandbox },
     cache: noLayerCache,
     buildkitConfig: undefined,
@@ -101,6 +103,13 @@ async function buildTask(started: StepContext): Promise<void> {
     targets.push({ ...decided, folder: join(step.cwd, output) });
   }
   await deliverAll(targets);
+}
+
+/** A parser of YAML. It is loaded only for a task that needs it. */
+async function yamlParser({ env }: StepContext): Promise<ParseYaml> {
+  if ((env[registriesVariable] ?? "") === "") return () => undefined;
+  const { parse } = await import("yaml");
+  return (text) => parse(text, { prettyErrors: false });
 }
 
 /**

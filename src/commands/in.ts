@@ -17,6 +17,7 @@ import { formatReference, formatRepository } from "../image/reference.ts";
 import { type InRequest, readInRequest } from "../request/in-request.ts";
 import type { MetadataField, PutRecord } from "../store/build.ts";
 import type { Store, StoredBuild } from "../store/store.ts";
+import { accessRules } from "./access-rules.ts";
 import type { Invocation } from "./invocation.ts";
 import { openStore } from "./open-store.ts";
 
@@ -30,7 +31,7 @@ export async function get({ step, args, readInput }: Invocation): Promise<{
   readonly version: VersionFields;
   readonly metadata: readonly MetadataField[];
 }> {
-  const request = readInRequest(await readInput());
+  const request = readInRequest(await readInput(), accessRules);
   const { source, version, params } = request;
   const [folder] = args;
   if (folder === undefined) throw new UserError("expected the folder to deliver into as the first argument");

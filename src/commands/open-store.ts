@@ -1,6 +1,5 @@
 import type { StepContext } from "../host/step-context.ts";
 import type { Repository } from "../image/reference.ts";
-import { checkCertificates } from "../registry/check-certificates.ts";
 import type { Source } from "../request/source.ts";
 import type { Store } from "../store/store.ts";
 
@@ -14,7 +13,6 @@ export async function openStore(
   step: StepContext,
   also: readonly Repository[] = [],
 ): Promise<Store> {
-  checkCertificates(source.registryAccess);
   const { store, registryAccess: access, timeouts } = source;
   if (store.kind === "directory") {
     const { openDirectoryStore } = await import("../store/directory/directory-store.ts");

@@ -1,6 +1,4 @@
 import type { InputFolder } from "../builder/inputs/input-folder.ts";
-import { deliveredNames } from "../delivery/delivered-files.ts";
-import { checkTargetNames } from "../delivery/target-names.ts";
 import { UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { type BuildVersion, formatBuildVersion, type VersionFields } from "../image/build-version.ts";
@@ -14,6 +12,7 @@ import type { Invocation } from "./invocation.ts";
 import { layerLines } from "./layer-lines.ts";
 import { openStore } from "./open-store.ts";
 import { putMetadata } from "./put-metadata.ts";
+import { putRules } from "./put-rules.ts";
 import { runBuild } from "./run-build.ts";
 import { wantedTags } from "./wanted-tags.ts";
 
@@ -25,12 +24,11 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
   readonly version: VersionFields;
   readonly metadata: readonly MetadataField[];
 }> {
-  const { source, params } = readOutRequest(await readInput());
+  const { source, params } = readOutRequest(await readInput(), putRules);
   const [folder] = args;
   if (folder === undefined)
     throw new UserError("expected the folder of the put's inputs as the first argument");
   const inputs: InputFolder = { path: folder, kind: "put" };
-  checkTargetNames(params.additionalTargets, deliveredNames, "params.additional_targets");
   const plan = await wantedTags(source, params, inputs);
   await using store = await openStore(source, step, params.also);
   await using built = await runBuild({

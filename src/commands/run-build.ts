@@ -12,7 +12,6 @@ import { describeBuild } from "../builder/solve/describe-build.ts";
 import { type SolveResult, solveAll } from "../builder/solve/solve-all.ts";
 import { dropUnused } from "../builder/task-cache.ts";
 import { concurrently } from "../host/concurrently.ts";
-import { UserError } from "../host/errors.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
 import type { Platform } from "../image/descriptor.ts";
@@ -62,7 +61,7 @@ export interface RanBuild extends AsyncDisposable {
 export async function runBuild(run: RunBuild): Promise<RanBuild> {
   const { step, store } = run;
   const options = expandBuildVariables(withPlatforms(run), step);
-  checkDaemonOptions(run);
+  warnOfUnusedOptions(run);
   await using held = new AsyncDisposableStack();
   await using tools = new AsyncDisposableStack();
   const { path: workspace } = tools.use(await createPrivateFolder("inputs"));
@@ -131,15 +130,10 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   return { stage, results, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** Checks options that a daemon elsewhere can't follow: it has its own configuration, which no step can change. */
-function checkDaemonOptions({ options, daemons, access, step }: RunBuild): void {
+/** Warns of options that a daemon elsewhere can't follow: it has its own configuration, which no step can change. */
+function warnOfUnusedOptions({ options, daemons, access, step }: RunBuild): void {
   if (daemons.kind === "own") return;
   const elsewhere = daemons.kind === "nodes" ? "nodes" : "buildkit";
-  if (options.buildkitExtraConfig !== undefined) {
-    throw new UserError(
-      `params: buildkit_extra_config configures the step's own buildkitd, but the source's ${elsewhere} names another: remove one of the two`,
-    );
-  }
   const mirrored = [...access.hosts].flatMap(([name, { mirrors }]) => (mirrors === undefined ? [] : [name]));
   const idle = [
     ...(mirrored.length > 0 ? [`mirrors of ${mirrored.join(", ")}`] : []),

@@ -4,15 +4,16 @@ import { type InputFolder, readInputText } from "../builder/inputs/input-folder.
 import type { Environment } from "../host/step-context.ts";
 import type { RegistryAccess } from "../registry/access.ts";
 import { parseDockerConfig } from "../registry/docker-config.ts";
-import { readTaskRegistries, registriesVariable } from "../request/task-registries.ts";
 
 /**
- * A task's registry settings: those of its variable `REGISTRIES`, and the Docker client's configuration. The latter
+ * A task's registry settings: the hosts of its variable `REGISTRIES`, and the Docker client's configuration. The latter
  * is in the folder that `DOCKER_CONFIG` names, relative to the task's folder, or else in `~/.docker`.
  * @throws UserError if a configuration is missing or can't be read
  */
-export async function taskAccess(env: Environment, folder: InputFolder): Promise<RegistryAccess> {
-  const hosts = await readTaskRegistries(env[registriesVariable] ?? "");
+export async function taskAccess(
+  env: Environment,
+  { folder, hosts }: { readonly folder: InputFolder } & Pick<RegistryAccess, "hosts">,
+): Promise<RegistryAccess> {
   const dockerConfig = await clientConfig(env, folder);
   return { hosts, ...(dockerConfig === undefined ? {} : { dockerConfig }) };
 }

@@ -1,35 +1,52 @@
 import { readFile } from "node:fs/promises";
 import { posix } from "node:path";
-import { deliveredNames } from "../delivery/delivered-files.ts";
-import { checkTargetNames, taskFolders } from "../delivery/target-names.ts";
 import { messageOf, UserError } from "../host/errors.ts";
 import { styled } from "../host/log.ts";
-import { type Fault, RequestError } from "../request/faults.ts";
-import { type CheckedPipeline, type CheckedUse, checkPipeline } from "../request/pipeline/check-pipeline.ts";
+import { type CheckedPipeline, checkPipeline } from "../request/pipeline/check-pipeline.ts";
 import type { PutParams } from "../request/put-params.ts";
-import { checkTargetTags, planTags } from "../store/tag-plan.ts";
+import type { PutRequest } from "../request/read-parts.ts";
+import type { PlacedMessage, Rule } from "../request/rules.ts";
 import type { Invocation } from "./invocation.ts";
+import { putRules, taskRules } from "./put-rules.ts";
 
 /**
- * `validate [--type NAME]… [FILE]…`: reads pipelines as the resource's own steps do, and reports each fault with
+ * `validate [--type NAME]… [FILE]…` or `validate --help`: reads pipelines as the resource's own steps do, and reports each fault with
  * file and line. Without a file, or for `-`, the pipeline is read from stdin.
  * @throws UserError if there is any fault, or if a pipeline doesn't use this resource or its task
  */
 export async function validate({ step, args, readInput }: Invocation): Promise<undefined> {
+  if (args.some((arg) => arg === "--help" || arg === "-h")) {
+    step.log.line(help);
+    return undefined;
+  }
   const { files, types } = readArguments(args);
   let faults = 0;
   for (const file of files) {
     const text = file === "-" ? await readInput() : await readPipeline(file);
-    const checked = checkPipeline(text, { file, types, checkParams });
+    const checked = checkPipeline(text, { file, types, rules, advice });
     if (Object.values(checked.counts).every((count) => count === 0)) throw new UserError(nothingFound(file));
     for (const { line, column, message } of checked.faults)
       step.log.line(`${file}:${line}:${column}: ${styled(step.log, "bad", "error:")} ${message}`);
+    for (const { line, column, message } of checked.warnings)
+      step.log.line(`${file}:${line}:${column}: ${styled(step.log, "warning", "warning:")} ${message}`);
     if (checked.faults.length === 0) step.log.line(`${file}: ${summaryOf(checked)}: no faults`);
     faults += checked.faults.length;
   }
   if (faults > 0) throw new UserError(faults === 1 ? "1 fault found" : `${faults} faults found`);
   return undefined;
 }
+
+const help = `usage: validate [--type NAME]... [FILE]...
+
+Checks pipelines for what the oci-build resource and its task would refuse: the source of each resource of this type,
+each put and get of it, and each task that runs in its image. Without a file, or for -, the pipeline is read from stdin.
+
+  --type NAME  a resource type that is this resource, if neither its name (oci-build, oci-build-...) nor its image
+               (.../oci-build-resource) shows it; may be given several times
+  --help       shows this text
+
+Each fault is shown as FILE:LINE:COLUMN: error: ..., and what has no effect as a warning. ((vars)) may stand for any
+value. The exit status is 0 if there are no faults, and 1 if there are some.`;
 
 function readArguments(args: readonly string[]): {
   readonly files: readonly string[];
@@ -45,7 +62,7 @@ function readArguments(args: readonly string[]): {
       types.push(name);
     } else if (arg.startsWith("-") && arg !== "-") {
       throw new UserError(
-        `validate: there is no option ${JSON.stringify(arg)}; expected [--type NAME] pipeline.yml`,
+        `validate: there is no option ${JSON.stringify(arg)}; expected [--type NAME] pipeline.yml; see validate --help`,
       );
     } else files.push(arg);
   }
@@ -64,41 +81,54 @@ function nothingFound(file: string): string {
   return `${file}: nothing in it is for this resource. It looks for resource types that are called oci-build, or whose image's repository ends with oci-build-resource, and for tasks with that image; add --type NAME for a resource type that shows neither`;
 }
 
-/** Makes the checks that a step makes after reading its params. @throws UserError */
-function checkParams(params: PutParams, use: CheckedUse): void {
-  if (use.kind === "task") {
-    checkTargetNames(params.additionalTargets, taskFolders, "ADDITIONAL_TARGETS");
-    return;
-  }
-  checkTargetNames(params.additionalTargets, deliveredNames, "params.additional_targets");
-  const { tags } = planTags({
-    tags: params.tags,
-    tagsFromFiles: [],
-    prefix: params.tagPrefix ?? "",
-    version: params.version,
-    variant: params.variant,
-    bumpAliases: params.bumpAliases && params.versionFile === undefined,
-    isReserved: () => false,
-  });
-  checkTargetTags(tags, params.targetTags, () => false);
-  const faults = use.inputs === undefined ? [] : missingInputs(params, use.inputs);
-  if (faults.length > 0) throw new RequestError(faults);
+/** The rules that the steps check, and those about what only a pipeline shows. */
+const rules = {
+  ofSource: putRules.ofSource,
+  ofPut: (inputs: readonly string[] | undefined) => [
+    ...putRules.ofPut,
+    ...(inputs === undefined ? [] : inputRules(inputs)),
+  ],
+  ofTask: taskRules,
+};
+
+/** What has no effect, and so causes a warning. */
+const advice = {
+  ofSource: [],
+  ofPut: () => [],
+  ofTask: { ofParams: [], ofHosts: [] },
+};
+
+/** Every path in a put's params has to begin with one of the inputs that the put lists. */
+function inputRules(inputs: readonly string[]): readonly Rule<PutRequest>[] {
+  const fields = [
+    "context",
+    "dockerfile",
+    "build_args_file",
+    "labels_file",
+    "target_file",
+    "version_file",
+  ].concat(["image_args", "contexts", "secrets", "ssh", "tags_file"]);
+  return fields.map((field) => ({
+    of: field === "dockerfile" ? ["dockerfile", "context"] : [field],
+    faults: ({ params }) => pathsIn(params, field).flatMap((given) => missingInput(given, inputs, params)),
+  }));
 }
 
-/** The paths in a put's params that don't begin with one of its inputs. */
-function missingInputs(params: PutParams, inputs: readonly string[]): Fault[] {
-  return pathsIn(params).flatMap(([path, text]) => {
-    const [first = ""] = posix.normalize(text).split("/");
-    if (first === "." || inputs.includes(first) || isRemote(text)) return [];
-    const place = ["params", ...path].join(".");
-    // A Dockerfile's path is relative to the put's folder, not to the context.
-    const hint =
-      path[0] === "dockerfile" && params.context !== "."
-        ? `write ${posix.join(params.context, text)}`
-        : `write inputs: [${[...inputs, first].join(", ")}], or another path`;
-    const message = `${place}: ${JSON.stringify(first)} is not among the put's inputs; ${hint}`;
-    return [{ path, message, kind: "value" }];
-  });
+/** The message about a path that doesn't begin with one of the put's inputs. */
+function missingInput(
+  { path, text }: GivenPath,
+  inputs: readonly string[],
+  { context }: PutParams,
+): PlacedMessage[] {
+  const [first = ""] = posix.normalize(text).split("/");
+  if (first === "." || inputs.includes(first) || isRemote(text)) return [];
+  const place = ["params", ...path].join(".");
+  // A Dockerfile's path is relative to the put's folder, not to the context.
+  const hint =
+    path[0] === "dockerfile" && context !== "."
+      ? `write ${posix.join(context, text)}`
+      : `write inputs: [${[...inputs, first].join(", ")}], or another path`;
+  return [{ path, message: `${place}: ${JSON.stringify(first)} is not among the put's inputs; ${hint}` }];
 }
 
 /** Whether it is a URL, or an address in the form of git and ssh. */
@@ -106,29 +136,52 @@ function isRemote(text: string): boolean {
   return /^([a-z][a-z0-9+.-]*:\/\/|[^/]+@[^/]+:|github\.com\/)/i.test(text) || text.startsWith("oci-layout:");
 }
 
-/** Every path in the params that is relative to the put's folder, with the param that has it. */
-function pathsIn(params: PutParams): (readonly [path: readonly string[], text: string])[] {
-  const files = {
-    context: params.context,
-    // If the context is a repository, the path is inside that.
-    dockerfile: isRemote(params.context) ? undefined : params.dockerfile,
-    build_args_file: params.buildArgsFile,
-    labels_file: params.labelsFile,
-    target_file: params.targetFile,
-    version_file: params.versionFile,
-  };
-  const one = Object.entries(files).flatMap(([name, text]) =>
-    text === undefined ? [] : [[[name], text] as const],
-  );
-  const maps = { image_args: params.imageArgs, contexts: params.contexts };
-  const each = Object.entries(maps).flatMap(([name, map]) =>
-    Object.entries(map).map(([key, text]) => [[name, key], text] as const),
-  );
-  const secrets = Object.entries(params.secrets).flatMap(([id, secret]) =>
-    "file" in secret ? [[["secrets", id], secret.file] as const] : [],
-  );
-  const tags = params.tagsFiles.map(({ file }) => [["tags_file"], file] as const);
-  return [...one, ...each, ...tags, ...secrets];
+interface GivenPath {
+  readonly path: readonly string[];
+  /** Relative to the put's folder. */
+  readonly text: string;
+}
+
+/** The paths that a param gives. */
+function pathsIn(params: PutParams, field: string): readonly GivenPath[] {
+  const one = (text: string | undefined) => (text === undefined ? [] : [{ path: [field], text }]);
+  const each = (entries: readonly (readonly [string, string])[]) =>
+    entries.map(([key, text]) => ({ path: [field, key], text }));
+  switch (field) {
+    case "context":
+      return one(params.context);
+    case "dockerfile":
+      // If the context is a repository, the path is inside that.
+      return isRemote(params.context) ? [] : one(params.dockerfile);
+    case "build_args_file":
+      return one(params.buildArgsFile);
+    case "labels_file":
+      return one(params.labelsFile);
+    case "target_file":
+      return one(params.targetFile);
+    case "version_file":
+      return one(params.versionFile);
+    case "image_args":
+      return each(Object.entries(params.imageArgs));
+    case "contexts":
+      return each(Object.entries(params.contexts));
+    case "tags_file":
+      return params.tagsFiles.flatMap(({ file }) => one(file));
+    case "secrets":
+      return each(
+        Object.entries(params.secrets).flatMap(([id, secret]) =>
+          "file" in secret ? [[id, secret.file] as const] : [],
+        ),
+      );
+    case "ssh":
+      return each(
+        Object.entries(params.ssh).flatMap(([id, keys]) =>
+          keys.flatMap((key) => ("path" in key ? [[id, key.path] as const] : [])),
+        ),
+      );
+    default:
+      throw new Error(`${field} gives no paths`);
+  }
 }
 
 function summaryOf({ counts }: CheckedPipeline): string {

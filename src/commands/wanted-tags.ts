@@ -2,7 +2,6 @@ import { type InputFolder, readInputText } from "../builder/inputs/input-folder.
 import { type CacheScope, cacheTagsIn } from "../builder/plan/layer-cache.ts";
 import { UserError } from "../host/errors.ts";
 import { formatPlatform } from "../image/platform.ts";
-import { formatRepository } from "../image/reference.ts";
 import type { PutParams } from "../request/put-params.ts";
 import type { Source } from "../request/source.ts";
 import { checkTargetTags, planTags, type TagPlan } from "../store/tag-plan.ts";
@@ -38,13 +37,6 @@ export async function wantedTags(
   });
   const check = (main: readonly string[]) => checkTargetTags(main, params.targetTags, isReserved);
   check(plan.tags);
-  if (source.store.kind === "directory") {
-    const hasTags = plan.tags.length + [...params.targetTags.values()].flat().length > 0;
-    if (hasTags || params.also.length > 0)
-      throw new UserError(
-        `params: ${hasTags ? "tags need a registry" : "also names repositories of registries"}: name source.repository instead of source.directory, or leave them out`,
-      );
-  }
   return { ...plan, check };
 }
 
@@ -64,24 +56,19 @@ async function wantedVersion(
   inputs: InputFolder,
 ): Promise<string | undefined> {
   if (versionFile === undefined) return version;
-  if (version !== undefined)
-    throw new UserError("params: version and version_file are both given: remove one of the two");
   const text = (await readInputText(inputs, versionFile, "version_file")).trim();
   if (text === "") throw new UserError(`version_file: ${JSON.stringify(versionFile)} holds no version`);
   return text;
 }
 
 /** Returns whether a tag is one of the layer cache's, in any repository that the put tags. */
-function reservedTags({ store, cache, daemons }: Source, params: PutParams): (tag: string) => boolean {
+export function reservedTags({ store, cache, daemons }: Source, params: PutParams): (tag: string) => boolean {
   if (store.kind === "directory") return () => false;
   const nodes = daemons.kind === "nodes" ? daemons.nodes.flatMap(({ platforms }) => platforms) : [];
   const platforms = [undefined, ...[...params.platforms, ...nodes].map(formatPlatform)];
   const scopes = ["", ...params.additionalTargets].flatMap((target) =>
     platforms.map((platform): CacheScope => ({ target, platform })),
   );
-  const own = formatRepository(store.repository);
-  if (params.also.some((other) => formatRepository(other) === own))
-    throw new UserError(`params.also: ${own} is the source's own repository: remove it`);
   const tagged = [store.repository, ...params.also].map((each) => cacheTagsIn(cache, each, scopes));
   return (tag) => tagged.some((isCacheTag) => isCacheTag(tag));
 }

@@ -1,31 +1,40 @@
 import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { messageOf, UserError } from "../host/errors.ts";
-import type { RegistryAccess } from "./access.ts";
+
+/** PEM texts as a source gives them. */
+export interface GivenCertificates {
+  /** Certificates of authorities. */
+  readonly ca?: string | undefined;
+  /** The client's own certificate, and its key. */
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+}
 
 /**
- * Checks the certificates and keys in a source before they are used. TLS libraries silently skip those that they
- * can't parse, and then fail for lack of them.
+ * Checks certificates and keys before they are used. TLS libraries silently skip those that they can't parse, and then
+ * fail for lack of them.
+ * @param subject the place in the request that has these fields
+ * @param names the fields' names there
  * @throws UserError naming the field
  */
-export function checkCertificates({ caCerts, hosts }: RegistryAccess): void {
-  checkPem(caCerts, "source.ca_certs");
-  for (const [host, access] of hosts) {
-    const subject = `source.registries.${host}`;
-    if (access.caCerts !== caCerts) checkPem(access.caCerts, `${subject}.ca_certs`);
-    const { clientCert: cert, clientKey: key } = access;
-    checkPem(cert, `${subject}.client_cert`);
-    if ((cert === undefined) !== (key === undefined))
-      throw new UserError(`${subject}: expected client_cert and client_key together`);
-    if (cert === undefined || key === undefined) continue;
-    try {
-      createSecureContext({ cert, key });
-    } catch (thrown) {
-      // OpenSSL's message names the fault, and doesn't quote the key.
-      throw new UserError(
-        `${subject}: client_key is no PEM key, or none of client_cert (${messageOf(thrown)})`,
-      );
-    }
+export function checkCertificates(
+  { ca, cert, key }: GivenCertificates,
+  subject: string,
+  names: Readonly<Record<keyof GivenCertificates, string>>,
+): void {
+  checkPem(ca, `${subject}.${names.ca}`);
+  checkPem(cert, `${subject}.${names.cert}`);
+  if ((cert === undefined) !== (key === undefined))
+    throw new UserError(`${subject}: expected ${names.cert} and ${names.key} together`);
+  if (cert === undefined || key === undefined) return;
+  try {
+    createSecureContext({ cert, key });
+  } catch (thrown) {
+    // OpenSSL's message names the fault, and doesn't quote the key.
+    throw new UserError(
+      `${subject}: ${names.key} is not a PEM key, or not the key of ${names.cert} (${messageOf(thrown)})`,
+    );
   }
 }
 

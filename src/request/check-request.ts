@@ -1,7 +1,8 @@
 import { z } from "zod";
+import { RequestError } from "./faults.ts";
 import { adviseOn } from "./foreign-names.ts";
 import { readAs, readObject } from "./read-json.ts";
-import { Source } from "./source.ts";
+import { readSourcePartly, type Source } from "./source.ts";
 import { readBuildVersion } from "./version.ts";
 
 const CheckRequest = z.strictObject({
@@ -19,7 +20,8 @@ export interface CheckRequest {
 /** @throws UserError if the request isn't JSON, the source has faults, or the version isn't one of this resource */
 export function readCheckRequest(text: string): CheckRequest {
   const request = readAs(CheckRequest, readObject(text), "request");
-  const source = readAs(Source, request.source, "source", { advise: adviseOn("source") });
+  const { value: source, faults } = readSourcePartly(request.source, adviseOn("source"));
+  if (source === undefined || faults.length > 0) throw new RequestError(faults);
   const version = request.version ?? null;
   if (version !== null) readBuildVersion(version);
   return { source, version };

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { parsePlatform } from "../image/platform.ts";
+import { placed, type Rule, thrownBy } from "./rules.ts";
 import { nonEmpty, pem, present } from "./scalars.ts";
 
 const tls = z.strictObject({
@@ -84,31 +85,62 @@ export const daemonFields = {
 
 type DaemonFields = z.output<ReturnType<typeof z.strictObject<typeof daemonFields>>>;
 
+/** What goes together in the fields that say where to build. */
+export const daemonRules: readonly Rule<DaemonFields>[] = [
+  {
+    of: ["nodes", "buildkit"],
+    faults: ({ buildkit: one, nodes }) =>
+      one !== undefined && nodes !== undefined
+        ? "source: buildkit names one daemon, nodes several: remove one of the two"
+        : undefined,
+  },
+  {
+    of: ["buildkit_config", "buildkit", "nodes"],
+    faults: (given) =>
+      given.buildkit_config !== undefined && isElsewhere(given)
+        ? `source: buildkit_config configures the step's own buildkitd, but ${fieldOf(given)} names another: remove one of the two`
+        : undefined,
+  },
+  {
+    of: ["sandbox", "buildkit", "nodes"],
+    faults: (given) =>
+      given.sandbox !== "auto" && isElsewhere(given)
+        ? `source: sandbox says how the step's own BuildKit runs, but ${fieldOf(given)} names another: remove one of the two`
+        : undefined,
+  },
+  {
+    of: ["buildkit"],
+    faults: thrownBy(({ buildkit: one }) => (one === undefined ? undefined : readBuildKit(one))),
+  },
+  {
+    of: ["nodes"],
+    faults: ({ nodes = [] }) => {
+      const wrong = placed("nodes", nodes.entries(), (each, index) => toNode(each, Number(index)));
+      if (wrong.length > 0) return wrong;
+      const addresses = nodes.map(({ address }) => address);
+      const twice = addresses.findIndex((address, index) => addresses.indexOf(address) !== index);
+      if (twice === -1) return undefined;
+      return [{ path: ["nodes", twice], message: `source.nodes: ${addresses[twice]} is there twice` }];
+    },
+  },
+];
+
+function isElsewhere({ buildkit: one, nodes }: DaemonFields): boolean {
+  return (one ?? nodes) !== undefined;
+}
+
+function fieldOf({ buildkit: one }: DaemonFields): string {
+  return one === undefined ? "nodes" : "buildkit";
+}
+
 /**
- * Where to build, and how the daemon that the step starts is sandboxed.
- * @throws UserError for fields that exclude each other
+ * Where to build, and how the daemon that the step starts is sandboxed. The fields keep {@link daemonRules}.
+ * @throws UserError for an address or platform that can't be used
  */
 export function readDaemons(given: DaemonFields) {
-  const elsewhere = given.buildkit === undefined ? "nodes" : "buildkit";
-  if (given.buildkit !== undefined && given.nodes !== undefined) {
-    throw new UserError("source: buildkit names one daemon, nodes several: remove one of the two");
-  }
-  if ((given.buildkit ?? given.nodes) !== undefined && given.buildkit_config !== undefined) {
-    throw new UserError(
-      `source: buildkit_config configures the step's own buildkitd, but ${elsewhere} names another: remove one of the two`,
-    );
-  }
-  if ((given.buildkit ?? given.nodes) !== undefined && given.sandbox !== "auto") {
-    throw new UserError(
-      `source: sandbox says how the step's own BuildKit runs, but ${elsewhere} names another: remove one of the two`,
-    );
-  }
   if (given.buildkit !== undefined) return readBuildKit(given.buildkit);
   const [first, ...others] = (given.nodes ?? []).map(toNode);
   if (first === undefined) return { kind: "own", sandbox: given.sandbox } as const;
-  const addresses = [first, ...others].map((known) => known.address);
-  const twice = addresses.find((known, index) => addresses.indexOf(known) !== index);
-  if (twice !== undefined) throw new UserError(`source.nodes: ${twice} is there twice`);
   return { kind: "nodes", nodes: [first, ...others] as const } as const;
 }
 
@@ -117,12 +149,14 @@ function readBuildKit({ resolve, max_builds: maxBuilds, ...given }: z.output<typ
   if (resolve === "all") {
     if (!/^tcp:\/\/(\[[0-9a-fA-F:.]+\]|[^\s/:@]+):\d{1,5}$/.test(remote.address))
       throw new UserError(
-        `source.buildkit: resolve: all wants an address of the form tcp://name:port, found ${remote.address}`,
+        `source.buildkit: with "resolve: all" the address has to be tcp://name:port; found ${remote.address}`,
       );
     return { kind: "farm", farm: { remote, maxBuilds: maxBuilds ?? 4 } } as const;
   }
   if (maxBuilds !== undefined)
-    throw new UserError("source.buildkit: max_builds counts with resolve: all: add that, or remove it");
+    throw new UserError(
+      'source.buildkit: max_builds only has an effect with "resolve: all": add that, or remove max_builds',
+    );
   return { kind: "remote", remote } as const;
 }
 

@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { UserError } from "../host/errors.ts";
 import { parseRepository, type Repository } from "../image/reference.ts";
 import type { AwsAccess } from "../registry/access.ts";
 import { ecrRepository } from "../registry/ecr-repository.ts";
+import type { Rule } from "./rules.ts";
 import { present, singleWord } from "./scalars.ts";
 
 const accountWords = { error: "expected the twelve digits of an account" };
@@ -30,41 +30,87 @@ type EcrFields = z.output<ReturnType<typeof z.strictObject<typeof ecrFields>>> &
   readonly username?: string | undefined;
 };
 
+/** What goes together in the fields for Amazon ECR. */
+export const ecrRules: readonly Rule<EcrFields>[] = [
+  {
+    of: [...Object.keys(ecrFields).filter((name) => name !== "aws_region"), "aws_region"],
+    wants: true,
+    faults: (given) => {
+      const [stray] = Object.entries(given).find(
+        ([name, value]) =>
+          name.startsWith("aws_") && value !== undefined && !(Array.isArray(value) && value.length === 0),
+      ) ?? [undefined];
+      if (given.aws_region !== undefined || stray === undefined) return undefined;
+      return [
+        {
+          path: [stray],
+          message: `source: ${stray} is given without aws_region, which says that this is Amazon ECR`,
+        },
+      ];
+    },
+  },
+  {
+    of: ["aws_region", "repository"],
+    wants: true,
+    faults: ({ aws_region: region, repository }) =>
+      region !== undefined && repository === undefined
+        ? "source: aws_region is given without a repository"
+        : undefined,
+  },
+  {
+    of: ["username", "aws_region"],
+    faults: ({ aws_region: region, username }) =>
+      region !== undefined && username !== undefined
+        ? "source: username and aws_region are two ways to log in: remove one"
+        : undefined,
+  },
+  {
+    of: ["aws_access_key_id", "aws_secret_access_key", "aws_region"],
+    wants: true,
+    faults: ({ aws_region: region, aws_access_key_id: id, aws_secret_access_key: secret }) =>
+      region !== undefined && (id === undefined) !== (secret === undefined)
+        ? "source: expected aws_access_key_id and aws_secret_access_key together"
+        : undefined,
+  },
+  {
+    of: ["aws_role_arn", "aws_role_arns", "aws_region"],
+    faults: ({ aws_region: region, aws_role_arn: role, aws_role_arns: roles }) =>
+      region !== undefined && role !== undefined && roles.length > 0
+        ? "source: aws_role_arn and aws_role_arns are both given: remove one"
+        : undefined,
+  },
+];
+
 /**
- * The full name of the repository, and how to log in to ECR.
- * @throws UserError for fields that don't go together
+ * The full name of the source's repository.
+ * @throws UserError if it is not the name of a repository
+ */
+export function readRepository({
+  repository,
+  aws_region: region,
+  aws_account_id: account,
+}: EcrFields): Repository | undefined {
+  if (repository === undefined) return undefined;
+  return region === undefined
+    ? parseRepository(repository, "source.repository")
+    : ecrRepository(repository, { region, account });
+}
+
+/**
+ * The full name of the repository, and how to log in to ECR. The fields keep {@link ecrRules}.
+ * @throws UserError if it is not the name of a repository
  */
 export function readEcr(given: EcrFields): {
-  repository: Repository | undefined;
-  aws: AwsAccess | undefined;
+  readonly repository: Repository | undefined;
+  readonly aws: AwsAccess | undefined;
 } {
-  const { repository, aws_region: region } = given;
-  if (region === undefined) {
-    const stray = Object.entries(given).find(
-      ([name, value]) =>
-        name.startsWith("aws_") && value !== undefined && !(Array.isArray(value) && value.length === 0),
-    );
-    if (stray !== undefined)
-      throw new UserError(
-        `source: ${stray[0]} is given without aws_region, which says that this is Amazon ECR`,
-      );
-    return {
-      repository: repository === undefined ? undefined : parseRepository(repository, "source.repository"),
-      aws: undefined,
-    };
-  }
-  if (repository === undefined) throw new UserError("source: aws_region is given without a repository");
-  if (given.username !== undefined)
-    throw new UserError("source: username and aws_region are two ways to log in: remove one");
-  if ((given.aws_access_key_id === undefined) !== (given.aws_secret_access_key === undefined))
-    throw new UserError("source: expected aws_access_key_id and aws_secret_access_key together");
-  if (given.aws_role_arn !== undefined && given.aws_role_arns.length > 0)
-    throw new UserError("source: aws_role_arn and aws_role_arns are both given: remove one");
-  const full = ecrRepository(repository, { region, account: given.aws_account_id });
+  const repository = readRepository(given);
+  const { aws_region: region } = given;
+  if (region === undefined || repository === undefined) return { repository, aws: undefined };
   return {
-    repository: full,
+    repository,
     aws: {
-      host: full.host,
+      host: repository.host,
       region,
       roleArns: given.aws_role_arn === undefined ? given.aws_role_arns : [given.aws_role_arn],
       ...present({

@@ -12,6 +12,10 @@ export interface Fault {
    * of the allowed forms, perhaps because of a part of it.
    */
   readonly kind: "name" | "value" | "choice";
+  /** The field that the path's first name sets, if that is another form of it: `context` for `CONTEXT`. */
+  readonly field?: string;
+  /** For a rule about several fields: the names of all that it reads, of which any may be the wrong one. */
+  readonly involves?: { readonly of: readonly string[]; readonly ofSource?: readonly string[] };
 }
 
 /** Number of faults that one message lists. */

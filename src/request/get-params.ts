@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { parsePlatform, platformPattern } from "../image/platform.ts";
-import { flag } from "./scalars.ts";
+import { flag, readBy } from "./scalars.ts";
 
 /** A get's params: field → schema. `unpack_rootfs` and `output_oci` default to what the put recorded. */
 export const getFields = {
@@ -20,7 +20,7 @@ export const getFields = {
     .regex(new RegExp(`^${platformPattern}$`), {
       error: "expected os/architecture[/variant], as in linux/arm64",
     })
-    .transform((name) => parsePlatform(name, "params.platform"))
+    .transform(readBy((name) => parsePlatform(name, "params.platform")))
     .optional()
     .describe("Deliver only the image of this platform, such as `linux/arm64`."),
   image_tar: flag.default(true).describe("`false`: don't deliver the image itself, only the other files."),

@@ -3,6 +3,7 @@ import type { BuildVersion } from "../image/build-version.ts";
 import type { GetParams } from "./get-params.ts";
 import { readAs, readObject } from "./read-json.ts";
 import { readGetParams, readSource } from "./read-parts.ts";
+import type { Rule } from "./rules.ts";
 import type { Source } from "./source.ts";
 import { readBuildVersion } from "./version.ts";
 
@@ -19,11 +20,14 @@ export interface InRequest {
   readonly params: GetParams;
 }
 
-/** @throws UserError if the request isn't JSON, or its source, version or params have faults */
-export function readInRequest(text: string): InRequest {
+/**
+ * @param rules further rules about the source
+ * @throws UserError if the request isn't JSON, or its source, version or params have faults
+ */
+export function readInRequest(text: string, rules: readonly Rule<Source>[] = []): InRequest {
   const request = readAs(InRequest, readObject(text), "request");
   return {
-    source: readSource(request.source),
+    source: readSource(request.source, rules),
     version: readBuildVersion(request.version),
     params: readGetParams(request.params ?? {}),
   };

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { PutParams } from "./put-params.ts";
 import { readAs, readObject } from "./read-json.ts";
-import { readPutParams, readSource } from "./read-parts.ts";
+import { type PutRules, readPut } from "./read-parts.ts";
 import type { Source } from "./source.ts";
 
 const OutRequest = z.strictObject({
@@ -15,11 +15,11 @@ export interface OutRequest {
   readonly params: PutParams;
 }
 
-/** @throws UserError if the request isn't JSON, or its source or params have faults */
-export function readOutRequest(text: string): OutRequest {
-  const request = readAs(OutRequest, readObject(text), "request");
-  return {
-    source: readSource(request.source),
-    params: readPutParams(request.params ?? {}),
-  };
+/**
+ * @param rules further rules about source and params
+ * @throws UserError if the request isn't JSON, or with all faults of its source and its params
+ */
+export function readOutRequest(text: string, rules?: PutRules): OutRequest {
+  const { source, params } = readAs(OutRequest, readObject(text), "request");
+  return readPut({ source, params: params ?? {} }, rules);
 }

@@ -3,7 +3,7 @@ import { parsePlatform, platformPattern } from "../image/platform.ts";
 import { parseRepository } from "../image/reference.ts";
 import { type TargetName, targetNamePattern } from "../image/target-name.ts";
 import { optionNamePattern, whyNotOption } from "./option-names.ts";
-import { exactText, flag, nonEmpty, text } from "./scalars.ts";
+import { exactText, flag, nonEmpty, readBy, text } from "./scalars.ts";
 
 export const secretSource = z.union(
   [z.strictObject({ file: nonEmpty }), z.strictObject({ text }), z.strictObject({ env: nonEmpty })],
@@ -68,7 +68,7 @@ export const platform = z
   .regex(new RegExp(`^${platformPattern}$`), {
     error: "expected os[(version)]/architecture[/variant], as in linux/arm64 and windows(10.0.17763)/amd64",
   })
-  .transform((name) => parsePlatform(name, "params.platforms"));
+  .transform(readBy((name) => parsePlatform(name, "params.platforms")));
 
 /** The last second of the year 9999, the latest time that an image's config can hold. */
 const latest = 253_402_300_799;
@@ -127,4 +127,4 @@ export const repositoryName = z
       error: "expected the name of a repository, as in registry.example/team/app",
     },
   )
-  .transform((name) => parseRepository(name, "params.also"));
+  .transform(readBy((name) => parseRepository(name, "params.also")));

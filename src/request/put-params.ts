@@ -1,7 +1,8 @@
 import { z } from "zod";
-import { UserError } from "../host/errors.ts";
 import { platformPattern } from "../image/platform.ts";
 import { targetNamePattern } from "../image/target-name.ts";
+import type { Fault } from "./faults.ts";
+import type { Advise } from "./foreign-names.ts";
 import { optionNamePattern } from "./option-names.ts";
 import {
   additionalTargets,
@@ -21,6 +22,8 @@ import {
   tagsFiles,
   ulimit,
 } from "./param-values.ts";
+import { type PartlyRead, readPartly } from "./read-json.ts";
+import type { Rule } from "./rules.ts";
 import {
   argName,
   argNamePattern,
@@ -306,21 +309,11 @@ const shape = Object.fromEntries(Object.entries(putParams).map(([name, { schema 
   readonly [K in keyof Rows]: Rows[K]["schema"];
 };
 
-/** A put's params: reads them by their snake_case names, and renames them to what the code uses. */
-export const PutParams = z.strictObject(shape).transform((given, { issues }) => {
-  if (issues.length > 0) return z.NEVER;
-  if (given.reproducible && given.source_date_epoch !== undefined && given.source_date_epoch !== 0) {
-    throw new UserError("params: reproducible means source_date_epoch 0; remove one of the two");
-  }
-  const epochParam = given.reproducible ? "reproducible" : "source_date_epoch";
-  if (
-    given[epochParam] !== undefined &&
-    given[epochParam] !== false &&
-    "SOURCE_DATE_EPOCH" in given.build_args
-  )
-    throw new UserError(
-      `params: ${epochParam} and the build arg SOURCE_DATE_EPOCH both say what times the image has: remove one of the two`,
-    );
+const PutFields = z.strictObject(shape);
+type PutFields = z.output<typeof PutFields>;
+
+/** Renames what was read to what the code uses. */
+function toPutParams(given: PutFields) {
   return {
     context: given.context,
     dockerfile: given.dockerfile,
@@ -369,5 +362,47 @@ export const PutParams = z.strictObject(shape).transform((given, { issues }) => 
     bumpAliases: given.bump_aliases,
     variant: given.variant,
   };
-});
-export type PutParams = z.infer<typeof PutParams>;
+}
+export type PutParams = ReturnType<typeof toPutParams>;
+
+/** Reads a put's params by their snake_case names, as far as they have no faults. */
+export function readPutFields(
+  given: Readonly<Record<string, unknown>>,
+  reading: { readonly found: readonly Fault[]; readonly advise: Advise },
+): PartlyRead<PutParams> {
+  const { value, faults } = readPartly(PutFields, given, "params", { ...reading, rules: fieldRules });
+  return { value: value === undefined ? undefined : toPutParams(value), faults };
+}
+
+function exclusive(one: keyof PutFields, other: keyof PutFields): Rule<PutFields> {
+  return {
+    of: [other, one],
+    faults: (given) =>
+      given[one] !== undefined && given[other] !== undefined
+        ? `${one} and ${other} are both given: remove one`
+        : undefined,
+  };
+}
+
+/** Params that exclude each other. */
+const fieldRules: readonly Rule<PutFields>[] = [
+  exclusive("dockerfile", "dockerfile_inline"),
+  exclusive("target", "target_file"),
+  exclusive("version", "version_file"),
+  {
+    of: ["reproducible", "source_date_epoch"],
+    faults: ({ reproducible, source_date_epoch: given }) =>
+      reproducible && given !== undefined && given !== 0
+        ? "params: reproducible means source_date_epoch 0; remove one of the two"
+        : undefined,
+  },
+  {
+    of: ["build_args", "reproducible", "source_date_epoch"],
+    faults: ({ build_args: args, reproducible, source_date_epoch: given }) => {
+      if (!("SOURCE_DATE_EPOCH" in args) || !(reproducible || given !== undefined)) return undefined;
+      const param = reproducible ? "reproducible" : "source_date_epoch";
+      const message = `params: ${param} and the build arg SOURCE_DATE_EPOCH both say what times the image has: remove one of the two`;
+      return [{ path: ["build_args", "SOURCE_DATE_EPOCH"], message }];
+    },
+  },
+];

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { didYouMean, type Fault, jsonKindOf, RequestError } from "./faults.ts";
+import { faultsBy, type Rule } from "./rules.ts";
 
 /**
  * Parses the JSON object that Concourse wrote to stdin.
@@ -66,15 +67,24 @@ function parse(text: string): unknown {
 }
 
 /** What {@link readAs} needs to know besides the schema. */
-interface Reading {
-  /** Faults that are already known, to be reported with the others. */
+interface Reading<T> {
+  /** Faults that are already known, to be reported with the others. Their fields are not in the value. */
   readonly found?: readonly Fault[];
   /** What to write instead of a name that the schema doesn't know. */
   readonly advise?: (path: readonly PropertyKey[], name: string) => string | undefined;
+  /** Rules about what the schema has read. */
+  readonly rules?: readonly Rule<T>[];
+}
+
+/** What could be read of a value. */
+export interface PartlyRead<T> {
+  /** The fields that have no fault of their own; undefined if not even these can be read. */
+  readonly value: T | undefined;
+  readonly faults: readonly Fault[];
 }
 
 /**
- * Validates a value by a schema.
+ * Validates a value by a schema and rules.
  * @param subject the name of the value: `source`, `params`
  * @throws RequestError with all faults; values are never shown
  */
@@ -82,21 +92,58 @@ export function readAs<S extends z.ZodType>(
   schema: S,
   value: unknown,
   subject: string,
-  { found = [], advise = () => undefined }: Reading = {},
+  reading: Reading<z.output<S> & object> = {},
 ): z.output<S> {
+  const { value: read, faults } = readPartly(schema, value, subject, reading);
+  if (faults.length > 0 || read === undefined) throw new RequestError(faults);
+  return read;
+}
+
+/**
+ * Validates a value by a schema and rules. If fields have faults, the others are read without them, so that the rules
+ * about these can be checked too.
+ * @param subject the name of the value: `source`, `params`
+ */
+export function readPartly<S extends z.ZodType>(
+  schema: S,
+  value: unknown,
+  subject: string,
+  { found = [], advise = () => undefined, rules = [] }: Reading<z.output<S> & object> = {},
+): PartlyRead<z.output<S>> {
   const result = schema.safeParse(value);
   const issues = result.error?.issues ?? [];
   const described = issues.flatMap((issue) => describe(issue, { root: value, subject, schema, advise }));
   const faults = [...found, ...described];
-  if (!result.success || faults.length > 0) throw new RequestError(faults);
-  return result.data;
+  const rest = result.success ? result : schema.safeParse(withoutFaulty(value, described));
+  if (!rest.success) return { value: undefined, faults };
+  const broken = faultsBy(rules, rest.data as z.output<S> & object, unreliable(faults));
+  return { value: rest.data, faults: [...faults, ...broken] };
+}
+
+/** What rules can't rely on beside these faults. */
+export function unreliable(faults: readonly Fault[]): {
+  readonly isFaulty: (field: string) => boolean;
+  readonly hasUnknown: boolean;
+} {
+  const faulty = new Set(
+    faults.flatMap(({ path: [name], field }) =>
+      [name, field].filter((each) => each !== undefined).map(String),
+    ),
+  );
+  return { isFaulty: (field) => faulty.has(field), hasUnknown: faults.some(({ kind }) => kind === "name") };
+}
+
+function withoutFaulty(value: unknown, faults: readonly Fault[]): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+  const { isFaulty } = unreliable(faults);
+  return Object.fromEntries(Object.entries(value).filter(([name]) => !isFaulty(name)));
 }
 
 interface Subject {
   readonly root: unknown;
   readonly subject: string;
   readonly schema: z.ZodType;
-  readonly advise: NonNullable<Reading["advise"]>;
+  readonly advise: (path: readonly PropertyKey[], name: string) => string | undefined;
 }
 
 function describe(issue: z.core.$ZodIssue, about: Subject): Fault[] {
@@ -109,34 +156,57 @@ function describe(issue: z.core.$ZodIssue, about: Subject): Fault[] {
       return { path: [...path, key], message, kind: "name" };
     });
   }
+  if (issue.code === "custom" && issue.params?.["isComplete"] === true)
+    return [{ path, message: issue.message, kind: "value" }];
   const meant = issue.code === "invalid_union" ? formMeant(issue) : undefined;
   if (meant !== undefined)
     return meant.flatMap((each) => describe({ ...each, path: [...path, ...each.path] }, about));
   const found = valueAt(about.root, path);
-  const hints = [remedy(issue, found), ...strangers(found, path, about)].filter((hint) => hint !== undefined);
+  const full = [about.subject, ...path];
+  const hints = [remedy(issue, found, full), ...strangers(found, path, about)].filter(
+    (hint) => hint !== undefined,
+  );
   // A name has the fault, so what it holds doesn't matter.
   const wrong =
-    issue.code === "invalid_key" ? whatIsWrong(issue) : `${whatIsWrong(issue)}, ${whatIsFound(found)}`;
+    issue.code === "invalid_key" ? whatIsWrong(issue) : `${whatIsWrong(issue)}, ${whatIsFound(found, full)}`;
   const message = `${place}: ${[wrong, ...hints].join("; ")}`;
   const kind = issue.code === "invalid_key" ? "name" : issue.code === "invalid_union" ? "choice" : "value";
   return [{ path, message, kind }];
 }
 
-function whatIsFound(found: unknown): string {
+function whatIsFound(found: unknown, path: readonly PropertyKey[]): string {
   if (found === undefined) return "but it is missing";
-  return found === "" ? "found an empty text (is a variable empty?)" : `found ${jsonKindOf(found)}`;
+  if (found === "") return "found an empty text (is a variable empty?)";
+  return `found ${isShown(found, path) ? JSON.stringify(found) : jsonKindOf(found)}`;
+}
+
+/** Fields whose values may be secrets or hold them, or are long. Values of their parts may be secrets too. */
+const unshown =
+  /^(.*pass.*|.*secret.*|.*token.*|.*key.*|.*cert.*|.*config|.*url|.*mirrors|.*context.*|aws_.*|.*_id|ca|ssh|tls|address|username|build_args|labels|annotations|.*inline|image_args|registries|ref)$/i;
+
+/** Characters of the longest value that is shown. */
+const longestShown = 60;
+
+/** Whether a message may show a value. */
+function isShown(value: unknown, path: readonly PropertyKey[]): boolean {
+  if (path.some((name) => typeof name === "string" && unshown.test(name))) return false;
+  if (typeof value === "string") return value.length <= longestShown && !/[\p{Cc}@]/u.test(value);
+  return typeof value === "number" || typeof value === "boolean";
 }
 
 /** How to fix the most frequent mistakes. */
-function remedy(issue: z.core.$ZodIssue, found: unknown): string | undefined {
+function remedy(issue: z.core.$ZodIssue, found: unknown, path: readonly PropertyKey[]): string | undefined {
   if (issue.code !== "invalid_type") return undefined;
-  if (issue.expected === "array" && typeof found === "string" && found !== "")
-    return "a list is written in brackets: [one, two]";
+  if (issue.expected === "array" && typeof found === "string" && found !== "") {
+    const parts = found.split(/[,\s]+/).filter((part) => /^[\w./:-]+$/.test(part));
+    return `a list is written in brackets: ${isShown(found, path) && parts.length > 0 ? `[${parts.join(", ")}]` : "[one, two]"}`;
+  }
   if (issue.expected === "string" && typeof found === "object" && found !== null && "architecture" in found)
     return "write it as one text: linux/arm64";
-  return issue.expected === "boolean" && (found === "true" || found === "false")
-    ? "remove the quotes"
-    : undefined;
+  const isQuoted =
+    (issue.expected === "boolean" && (found === "true" || found === "false")) ||
+    (issue.expected === "number" && typeof found === "string" && /^\d+$/.test(found));
+  return isQuoted ? "remove the quotes" : undefined;
 }
 
 /** Hints at the names in a map that don't exist in any of the allowed forms. */
@@ -168,7 +238,7 @@ function formMeant({ errors }: z.core.$ZodIssueInvalidUnion): readonly z.core.$Z
     });
     return meant === undefined || isOfAnother ? [] : [meant];
   });
-  const [form, ...more] = near;
+  const [form, ...more] = near.length > 0 ? near : errors.filter(isOfItsKind);
   // If the fault is in the value itself rather than in a field of it, the message that lists all forms explains it
   // better.
   return more.length > 0 || form?.every(({ path, code }) => path.length === 0 && code !== "unrecognized_keys")
@@ -176,9 +246,15 @@ function formMeant({ errors }: z.core.$ZodIssueInvalidUnion): readonly z.core.$Z
     : form;
 }
 
+/** Whether the value is of the kind that a form wants, so that the form's issues are about its fields. */
+function isOfItsKind(issues: readonly z.core.$ZodIssue[]): boolean {
+  return issues.every(({ path }) => path.length > 0);
+}
+
 function whatIsWrong(issue: z.core.$ZodIssue): string {
   if (issue.code === "invalid_type") return `expected ${withArticle(issue.expected)}`;
-  if (issue.code === "invalid_value") return `expected ${issue.values.map(String).join(", ")}`;
+  if (issue.code === "invalid_value")
+    return `expected ${issue.values.length > 1 ? "one of " : ""}${issue.values.map(String).join(", ")}`;
   if (issue.code === "too_small")
     return bounded(
       issue,
@@ -200,6 +276,7 @@ function withArticle(expected: string): string {
     array: "a list",
     object: "a map",
     record: "a map",
+    boolean: "true or false",
     int: "a whole number",
   };
   return names[expected] ?? `a ${expected}`;

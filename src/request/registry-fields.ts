@@ -5,6 +5,7 @@ import type { AwsAccess, HostAccess, RegistryAccess } from "../registry/access.t
 import { hostOfServer, parseDockerConfig } from "../registry/docker-config.ts";
 import { withMirrors } from "../registry/mirrors.ts";
 import { readAs, refuseUnusable } from "./read-json.ts";
+import { type PlacedMessage, placed, type Rule, thrownBy } from "./rules.ts";
 import { flag, nonEmpty, pem, present } from "./scalars.ts";
 
 /**
@@ -76,6 +77,29 @@ export function readRegistryAccess(
   );
   const dockerConfig = given.docker_config === undefined ? undefined : readDockerConfig(given.docker_config);
   return { hosts, ...present({ caCerts: given.ca_certs, dockerConfig, aws }) };
+}
+
+/** What goes together in the fields of registries. */
+export const registryRules: readonly Rule<RegistryFields>[] = [
+  { of: ["registries"], faults: ({ registries }) => hostFaults(registries, "source.registries") },
+  {
+    of: ["registry_mirrors"],
+    faults: thrownBy(({ registry_mirrors: names }) => withMirrors(new Map(), "docker.io", names)),
+  },
+  {
+    of: ["docker_config"],
+    faults: thrownBy(({ docker_config: given }) =>
+      given === undefined ? undefined : readDockerConfig(given),
+    ),
+  },
+];
+
+/** What is wrong with the hosts of a map of registries, each placed at its entry. */
+function hostFaults(registries: Registries, subject: string): readonly PlacedMessage[] {
+  return placed("registries", Object.entries(registries), (fields, key) => {
+    const one = { [key]: fields };
+    withOwnMirrors(readHosts(one, subject), one, subject);
+  });
 }
 
 type Registries = RegistryFields["registries"];

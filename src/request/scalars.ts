@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { UserError } from "../host/errors.ts";
 
 /** A YAML scalar that stands for a string: `1` and `true` in a pipeline are taken as text. */
 export const text = z
@@ -65,6 +66,20 @@ export const bytes = z
     return Number.parseInt(given, 10) * 1024 ** "bkmgt".indexOf(unit);
   })
   .refine(Number.isSafeInteger, { error: "expected a size that a machine may have" });
+
+/** A transformation by a function that throws UserError. Its message, which names the field, is the fault's. */
+export function readBy<I, O>(read: (given: I) => O) {
+  return (given: I, context: z.core.ParsePayload<I>): O => {
+    try {
+      return read(given);
+    } catch (thrown) {
+      if (!(thrown instanceof UserError)) throw thrown;
+      const { message } = thrown;
+      context.issues.push({ code: "custom", input: given, message, params: { isComplete: true } });
+      return z.NEVER;
+    }
+  };
+}
 
 /** The fields without those that are undefined. */
 export function present<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {

@@ -2,9 +2,12 @@ import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import type { Repository } from "../image/reference.ts";
 import { cacheField, readLayerCache } from "./cache-fields.ts";
-import { daemonFields, readDaemons } from "./daemons.ts";
-import { ecrFields, readEcr } from "./ecr-fields.ts";
-import { readRegistryAccess, registryFields } from "./registry-fields.ts";
+import { daemonFields, daemonRules, readDaemons } from "./daemons.ts";
+import { ecrFields, ecrRules, readEcr, readRepository } from "./ecr-fields.ts";
+import type { Advise } from "./foreign-names.ts";
+import { type PartlyRead, readPartly } from "./read-json.ts";
+import { readRegistryAccess, registryFields, registryRules } from "./registry-fields.ts";
+import { isRefused, type Rule, thrownBy } from "./rules.ts";
 import { nonEmpty, present, text } from "./scalars.ts";
 
 const seconds = z.number().positive().max(3600);
@@ -51,11 +54,11 @@ export const sourceFields = {
   cache: cacheField,
 };
 
-/** A resource's `source`: reads it, and renames its fields to what the code uses. It must name exactly one store. */
-export const Source = z.strictObject(sourceFields).transform((given, { issues }) => {
-  // A source with faults isn't renamed: its faults are reported.
-  if (issues.length > 0) return z.NEVER;
-  checkStore(given);
+const SourceFields = z.strictObject(sourceFields);
+type SourceFields = z.output<typeof SourceFields>;
+
+/** Names the fields as the code does. @throws UserError for fields that break a rule */
+function toSource(given: SourceFields) {
   const daemons = readDaemons(given);
   const { repository, aws } = readEcr(given);
   const access = readRegistryAccess(given, repository, aws);
@@ -76,9 +79,21 @@ export const Source = z.strictObject(sourceFields).transform((given, { issues })
       hasOwnDaemon: daemons.kind === "own",
     }),
   };
-});
-export type Source = z.infer<typeof Source>;
-type SourceFields = z.output<ReturnType<typeof z.strictObject<typeof sourceFields>>>;
+}
+export type Source = ReturnType<typeof toSource>;
+
+/** Reads a resource's `source` as far as it has no faults. */
+export function readSourcePartly(given: unknown, advise: Advise): PartlyRead<Source> {
+  const { value, faults } = readPartly(SourceFields, given, "source", { advise, rules: sourceRules });
+  if (value === undefined) return { value, faults };
+  try {
+    return { value: toSource(value), faults };
+  } catch (thrown) {
+    // The rules say everything that is wrong, unless a field that they need is wrong itself.
+    if (!(thrown instanceof UserError) || faults.length === 0) throw thrown;
+    return { value: undefined, faults };
+  }
+}
 
 /** Where the builds are kept. */
 export type StorePlace =
@@ -97,34 +112,67 @@ export type StorePlace =
 function storePlace({ directory, keep }: SourceFields, repository: Repository | undefined): StorePlace {
   if (repository !== undefined) return { kind: "registry", repository, keep };
   if (directory !== undefined) return { kind: "directory", directory, keep };
-  throw namesNoStore();
+  throw new UserError(noStore);
 }
 
-function namesNoStore(): UserError {
-  return new UserError(
-    "source: names no store; expected repository (registry.example/app) or directory (/path)",
-  );
-}
+const noStore = "source: names no store; expected repository (registry.example/app) or directory (/path)";
 
 function milliseconds(given: number | undefined): number | undefined {
   return given === undefined ? undefined : given * 1000;
 }
 
-function checkStore({ repository, directory, username, password }: SourceFields): void {
-  if (repository === undefined && directory === undefined) throw namesNoStore();
-  if (repository !== undefined && directory !== undefined) {
-    throw new UserError(
-      "source: repository and directory are both given; a resource has one store: remove one",
-    );
-  }
-  if ((username === undefined) !== (password === undefined)) {
-    throw new UserError(
-      `source: ${username === undefined ? "password" : "username"} is given without ${username === undefined ? "username" : "password"}`,
-    );
-  }
-  if (repository === undefined && username !== undefined) {
-    throw new UserError(
-      "source: username and password are those of the repository's registry; with a directory name the host: registries: {host: {username, password}}",
-    );
-  }
-}
+const storeRules: readonly Rule<SourceFields>[] = [
+  {
+    of: ["repository", "directory"],
+    wants: true,
+    faults: ({ repository, directory }) =>
+      repository === undefined && directory === undefined ? noStore : undefined,
+  },
+  {
+    of: ["directory", "repository"],
+    faults: ({ repository, directory }) =>
+      repository !== undefined && directory !== undefined
+        ? "source: repository and directory are both given; a resource has one store: remove one"
+        : undefined,
+  },
+  {
+    of: ["username", "password"],
+    wants: true,
+    faults: ({ username, password }) => {
+      if ((username === undefined) === (password === undefined)) return undefined;
+      const [there, missing] = username === undefined ? ["password", "username"] : ["username", "password"];
+      return `source: ${there} is given without ${missing}`;
+    },
+  },
+  {
+    of: ["username", "directory", "repository"],
+    wants: true,
+    faults: ({ directory, repository, username }) =>
+      directory !== undefined && repository === undefined && username !== undefined
+        ? "source: username and password are those of the repository's registry; with a directory name the host: registries: {host: {username, password}}"
+        : undefined,
+  },
+];
+
+/** What each of the source's parts refuses when it is read. */
+const sourceRules: readonly Rule<SourceFields>[] = [
+  ...storeRules,
+  ...daemonRules,
+  ...ecrRules,
+  {
+    of: ["repository", "aws_region", "aws_account_id"],
+    faults: thrownBy(readRepository),
+  },
+  ...registryRules,
+  {
+    of: ["cache", "repository", "directory", "aws_region", "aws_account_id", "buildkit", "nodes"],
+    faults: (given) => {
+      // A wrong name is the matter of the rule above.
+      if (isRefused(() => readRepository(given))) return undefined;
+      const repository = readRepository(given);
+      const hasOwnDaemon = given.buildkit === undefined && given.nodes === undefined;
+      readLayerCache(given.cache, { repository, hasOwnDaemon, isInsecure: () => false });
+      return undefined;
+    },
+  },
+];

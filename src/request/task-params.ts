@@ -1,28 +1,78 @@
 import { z } from "zod";
+import { UserError } from "../host/errors.ts";
+import type { HostAccess } from "../registry/access.ts";
 import { sandbox } from "./daemons.ts";
-import { RequestError } from "./faults.ts";
+import { type Fault, RequestError } from "./faults.ts";
 import { type PutParams, taskForms } from "./put-params.ts";
-import { readAs } from "./read-json.ts";
-import { readPutParams } from "./read-parts.ts";
-import { registriesVariable } from "./task-registries.ts";
+import { type PartlyRead, readPartly } from "./read-json.ts";
+import { type PutRequest, paramsPartly } from "./read-parts.ts";
+import { faultsBy, type Rule } from "./rules.ts";
+import { type ParseYaml, readTaskRegistries, registriesVariable } from "./task-registries.ts";
 import { findForm } from "./task-syntax.ts";
 import { taskWords } from "./task-words.ts";
 
+/** What a task is asked for. */
+export interface Task {
+  readonly params: PutParams;
+  /** How to reach registries. */
+  readonly hosts: ReadonlyMap<string, HostAccess>;
+  /** How the step's own BuildKit runs. A task has no source, so it reads this from the variable `SANDBOX`. */
+  readonly sandbox: z.output<typeof sandbox>;
+  /** What the task is to do. */
+  readonly call: "build" | FrontendCall;
+}
+
+/** How a command reads a task. */
+export interface TaskReading {
+  /** Parses the variable `REGISTRIES`. */
+  readonly parseYaml: ParseYaml;
+  /** Rules about the params. */
+  readonly ofParams: readonly Rule<PutRequest>[];
+  /** Rules about the variable `REGISTRIES`. */
+  readonly ofHosts: readonly Rule<Task["hosts"]>[];
+}
+
 /**
- * Reads a task's params from its environment, which holds other variables too: only those with a param's name
- * count. As in the oci-build task, an empty `TARGET` counts as not given, and an empty `BUILD_ARG_x` as an empty
- * build arg.
- * @throws UserError for a value that its param can't have
+ * Reads what a task is asked for from its environment, which holds other variables too: of these only those with a
+ * param's name count. As in the oci-build task, an empty `TARGET` counts as not given, and an empty `BUILD_ARG_x` as an
+ * empty build arg.
+ * @throws UserError with all faults
  */
-export function readTaskParams(env: Readonly<Record<string, string | undefined>>): PutParams {
+export function readTask(
+  env: Readonly<Record<string, string | undefined>>,
+  { parseYaml, ofParams, ofHosts }: TaskReading,
+): Task {
   const given = Object.entries(env).filter(([name, value]) => value !== undefined && isTaskParam(name));
+  const { value: params, faults } = paramsPartly(Object.fromEntries(given), undefined, ofParams);
+  const worded = faults.map((fault) => ({ ...fault, message: taskWords(fault.message, env) }));
+  const hosts = readHosts(env[registriesVariable] ?? "", parseYaml, ofHosts);
+  const others = { SANDBOX: env["SANDBOX"] || undefined, CALL: env["CALL"] || undefined };
+  const variables = readPartly(TaskVariables, others, "params");
+  const ofVariables = variables.faults.map((fault) => ({
+    ...fault,
+    message: fault.message.replace(/^params\./, ""),
+  }));
+  const all = [...worded, ...hosts.faults, ...ofVariables];
+  if (all.length > 0 || params === undefined || hosts.value === undefined || variables.value === undefined)
+    throw new RequestError(all);
+  const { SANDBOX, CALL } = variables.value;
+  return { params, hosts: hosts.value, sandbox: SANDBOX, call: CALL };
+}
+
+/** Reads the variable `REGISTRIES`. Its faults are placed at the variable. */
+function readHosts(
+  text: string,
+  parseYaml: ParseYaml,
+  rules: readonly Rule<Task["hosts"]>[],
+): PartlyRead<Task["hosts"]> {
+  const at = (message: string): Fault => ({ path: [registriesVariable], message, kind: "value" });
   try {
-    return readPutParams(Object.fromEntries(given));
+    const value = readTaskRegistries(text, parseYaml);
+    return { value, faults: faultsBy(rules, value).map(({ message }) => at(message)) };
   } catch (thrown) {
-    if (!(thrown instanceof RequestError)) throw thrown;
-    throw new RequestError(
-      thrown.faults.map((fault) => ({ ...fault, message: taskWords(fault.message, env) })),
-    );
+    if (!(thrown instanceof UserError)) throw thrown;
+    const faults = thrown instanceof RequestError ? thrown.faults : [thrown];
+    return { value: undefined, faults: faults.map(({ message }) => at(message)) };
   }
 }
 
@@ -42,19 +92,6 @@ export const taskVariables = {
 };
 
 const TaskVariables = z.looseObject(taskVariables);
-
-/**
- * Reads how the step's own BuildKit runs, which a resource has in its source, and what the task is to do.
- * @throws UserError for a value that a variable can't have
- */
-export function readTaskVariables(env: Readonly<Record<string, string | undefined>>): {
-  readonly sandbox: z.output<typeof sandbox>;
-  readonly call: "build" | FrontendCall;
-} {
-  const given = { SANDBOX: env["SANDBOX"] || undefined, CALL: env["CALL"] || undefined };
-  const { SANDBOX, CALL } = readAs(TaskVariables, given, "params");
-  return { sandbox: SANDBOX, call: CALL };
-}
 
 /**
  * The environment for programs that a task starts. It lacks the task's params, which hold secrets and which those

@@ -155,12 +155,13 @@ export function fromTaskForms(
       faults.push({ path: [name], message: unknownName(name, forms, advise), kind: "name" });
       continue;
     }
+    const field = found?.param ?? name;
     try {
       const fault = lower(name, value, found, lowered);
-      if (fault !== undefined) faults.push({ path: [name], message: fault, kind: "name" });
+      if (fault !== undefined) faults.push({ path: [name], message: fault, kind: "name", field });
     } catch (thrown) {
       if (!(thrown instanceof UserError)) throw thrown;
-      faults.push({ path: [name], message: thrown.message, kind: "value" });
+      faults.push({ path: [name], message: thrown.message, kind: "value", field });
     }
   }
   const params = Object.fromEntries(Array.from(lowered, ([name, { value }]) => [name, value]));

@@ -41,8 +41,6 @@ export function planTags(wishes: TagWishes): TagPlan {
   const { prefix, variant, isReserved } = wishes;
   const { versionParam = "params.version" } = wishes;
   const version = wishes.version === undefined ? undefined : parseVersion(wishes.version, versionParam);
-  if (wishes.bumpAliases && version === undefined)
-    throw new UserError("params.bump_aliases moves the aliases of a version: give params.version as well");
   if (variant !== undefined) parseTag(variant, "variant");
   const suffix = variant === undefined ? "" : `-${variant}`;
   const named = (numbers: string) => `${prefix}${numbers}${suffix}`;
@@ -131,6 +129,18 @@ function formatVersion({ numbers, prerelease }: Version): string {
 }
 
 /**
+ * The tag that names a version.
+ * @throws UserError if the version or the tag is not valid
+ */
+export function versionTag(
+  given: Pick<TagWishes, "prefix" | "variant" | "versionParam"> & { readonly version: string },
+): string {
+  const { prefix, variant, version, versionParam = "params.version" } = given;
+  const suffix = variant === undefined ? "" : `-${variant}`;
+  return parseTag(`${prefix}${formatVersion(parseVersion(version, versionParam))}${suffix}`, versionParam);
+}
+
+/**
  * Checks the tags of additional targets.
  * @param main the main target's tags
  * @param targetTags tags by the target's name
@@ -155,8 +165,11 @@ export function checkTargetTags(
   }
 }
 
-/** Checks a tag of the author's. It must not be one that the resource writes itself. */
-function authorsTag(tag: string, subject: string, isReserved: TagWishes["isReserved"]): string {
+/**
+ * Checks a tag of the author's. It must not be one that the resource writes itself.
+ * @throws UserError naming `subject`
+ */
+export function authorsTag(tag: string, subject: string, isReserved: TagWishes["isReserved"]): string {
   if (isBuildName(tag))
     throw new UserError(
       `${subject}: ${JSON.stringify(tag)} has the form of the tags that builds are kept under (build- and 64 hex digits): choose another`,

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { findCredentials } from "../../src/registry/credentials.ts";
 import { dockerConfig } from "../../src/registry/docker-config.ts";
-import { Source } from "../../src/request/source.ts";
+import { readSource } from "../../src/request/read-parts.ts";
 import { storeImage } from "../support/images/stored-image.ts";
 import { runResource, versionOf } from "../support/runs/resource.ts";
 import { smallPut } from "../support/runs/small-put.ts";
@@ -39,7 +39,7 @@ for (const name of names) {
       { registries: { [name]: { username: "me", password: "secret" } } },
     ];
     for (const given of sources) {
-      const { registryAccess } = Source.parse({ directory: "/builds", ...given });
+      const { registryAccess } = readSource({ directory: "/builds", ...given });
       const { auths } = dockerConfig(registryAccess) as { auths: Record<string, unknown> };
       assert.deepEqual(auths[clientsName], { auth });
       for (const host of ["docker.io", "registry-1.docker.io"]) {
@@ -57,7 +57,7 @@ for (const name of names) {
     );
     await chmod(program, 0o755);
     const given = { docker_config: { credHelpers: { [name]: "fake" } } };
-    const { registryAccess } = Source.parse({ directory: "/builds", ...given });
+    const { registryAccess } = readSource({ directory: "/builds", ...given });
     const env = { ...step.env, PATH: `${folder.path}:${step.env["PATH"]}` };
     assert.deepEqual(await findCredentials(registryAccess, "docker.io", { ...step, env }), password);
   });

@@ -1,14 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { putRules } from "../../src/commands/put-rules.ts";
 import { UserError } from "../../src/host/errors.ts";
-import { readCheckRequest } from "../../src/request/check-request.ts";
 import { adviseOn } from "../../src/request/foreign-names.ts";
 import { getFields } from "../../src/request/get-params.ts";
 import { readInRequest } from "../../src/request/in-request.ts";
 import { readOutRequest } from "../../src/request/out-request.ts";
 import { putParams } from "../../src/request/put-params.ts";
 import { sourceFields } from "../../src/request/source.ts";
-import { planTags } from "../../src/store/tag-plan.ts";
 
 const repository = "registry.example/web";
 const version = { digest: `sha256:${"a".repeat(64)}` };
@@ -46,7 +45,7 @@ const puts: Rows = [
   [{ tag: "latest" }, 'params: there is no param "tag"; tags is a list: write tags: [latest]'],
   [
     { tags: "latest" },
-    "params.tags: expected a list, found a string; a list is written in brackets: [one, two]",
+    'params.tags: expected a list, found "latest"; a list is written in brackets: [latest]',
   ],
   [{ tag_file: "repo/version" }, 'params: there is no param "tag_file"; write tags_file'],
   [{ tag_as_latest: true }, 'params: there is no param "tag_as_latest"; write tags: [latest]'],
@@ -60,7 +59,7 @@ const puts: Rows = [
   [{ version: "" }, "params.version: …"],
   [
     { version: 1.1 },
-    "params.version: expected a string; put a number with a point in quotes, because YAML reads 1.10 as 1.1, found a number",
+    "params.version: expected a string; put a number with a point in quotes, because YAML reads 1.10 as 1.1, found 1.1",
   ],
   [{ bump_aliases: true }, "params.bump_aliases …"],
   [{ "build-args": { A: 1 } }, 'params: there is no param "build-args"; did you mean "build_args"?'],
@@ -91,13 +90,16 @@ const puts: Rows = [
   ],
   [
     { platforms: "linux/amd64" },
-    "params.platforms: expected a list, found a string; a list is written in brackets: [one, two]",
+    'params.platforms: expected a list, found "linux/amd64"; a list is written in brackets: [linux/amd64]',
   ],
   [
     { platforms: "linux/amd64,linux/arm64" },
-    "params.platforms: expected a list, found a string; a list is written in brackets: [one, two]",
+    'params.platforms: expected a list, found "linux/amd64,linux/arm64"; a list is written in brackets: [linux/amd64, linux/arm64]',
   ],
-  [{ unpack_rootfs: "true" }, "params.unpack_rootfs: expected a boolean, found a string; remove the quotes"],
+  [
+    { unpack_rootfs: "true" },
+    'params.unpack_rootfs: expected true or false, found "true"; remove the quotes',
+  ],
   [{ unpack: true }, 'params: there is no param "unpack"; write unpack_rootfs: true'],
   [{ rootfs: true }, 'params: there is no param "rootfs"; write unpack_rootfs: true'],
   [{ skip_download: true }, 'params: there is no param "skip_download"; it belongs in the put\'s get_params'],
@@ -118,7 +120,17 @@ const puts: Rows = [
     { ssh: { default: { file: "x" } } },
     'params.ssh.default: expected the path of a private key, the key itself, {path: …} or {key: …}, or a list of these, found a map; there is no "file", write path',
   ],
-  [{ compression: { type: "gz" } }, "params.compression: expected …"],
+  [
+    { compression: { type: "gz" } },
+    'params.compression.type: expected one of gzip, zstd, estargz, uncompressed, found "gz"',
+  ],
+  [
+    { compression: { level: "3" } },
+    [
+      "params.compression.type: expected one of gzip, zstd, estargz, uncompressed, but it is missing",
+      'params.compression.level: expected a number, found "3"; remove the quotes',
+    ].join("\n"),
+  ],
   [{ compression: "gz" }, "params.compression: expected …"],
   [{ context: ["repo"] }, "params.context: expected a string, found a list"],
   [
@@ -134,13 +146,64 @@ const puts: Rows = [
     { repository: "registry.example/app" },
     'params: there is no param "repository"; it belongs in the resource\'s source',
   ],
-  [{ network: "bridge" }, "params.network: expected …"],
-  [{ shm_size: "64 MiB" }, "params.shm_size: expected …"],
+  [{ network: "bridge" }, 'params.network: expected one of default, none, host, found "bridge"'],
+  [
+    { shm_size: "64 MiB" },
+    'params.shm_size: expected a number of bytes, or a size such as 64m or 1g, found "64 MiB"',
+  ],
+  // What may be a secret is not shown.
+  [
+    { secrets: { token: "x" }, ssh: 3, build_args: "A=x", labels: "x" },
+    [
+      "params.build_args: expected a map, found a string",
+      "params.labels: expected a map, found a string",
+      "params.secrets.token: expected one of {file: path}, {text: the secret}, {env: NAME}, found a string",
+      "params.ssh: expected a map, found a number",
+    ].join("\n"),
+  ],
   [
     { squash: true },
     'params: there is no param "squash"; remove it: BuildKit can\'t; copy the result into a last stage FROM scratch',
   ],
   [{ ulimits: { nofile: "1024-2048" } }, "params.ulimits.nofile: expected …"],
+  [{ target: "a", target_file: "b" }, "target and target_file are both given: remove one"],
+  [{ version: "1.0.0", version_file: "b" }, "version and version_file are both given: remove one"],
+  [
+    { dockerfile: "a", dockerfile_inline: "FROM scratch" },
+    "dockerfile and dockerfile_inline are both given: remove one",
+  ],
+  [{ tags: [`build-${"a".repeat(64)}`] }, 'params.tags: "build-aaaa …'],
+  [{ tags: ["buildcache"] }, 'params.tags: "buildcache" is a tag of the layer cache …'],
+  [{ also: ["registry.example/web"] }, "params.also: registry.example/web is the source's own repository …"],
+  [{ also: ["registry.example/a@x"] }, "params.also: …"],
+  [{ contexts: { "a/B": "." } }, "contexts.a/B: …"],
+  [{ contexts: { base: "hg://x" } }, "contexts.base: BuildKit fetches nothing by hg:// …"],
+  [
+    { contexts: { alpine: "a", "alpine:latest": "b" } },
+    'contexts: "alpine" and "alpine:latest" are one name: remove one',
+  ],
+  [{ context: "https://git.example/page" }, 'context: "https://git.example/page" is not a git URL …'],
+  [{ ssh: { default: { key: "secret" } } }, "params.ssh.default: the key can't be used: it is not …"],
+  [
+    { ssh: { default: { key: "ssh-ed25519 AAAA" } } },
+    "params.ssh.default: the key can't be used: it is a public key …",
+  ],
+  [{ buildkit_extra_config: "a = " }, "buildkit_extra_config is not TOML (line 1) …"],
+  [{ buildkit_extra_config: 'root = "/x"' }, "buildkit_extra_config sets root …"],
+  [{ network: "host" }, 'params.network: "host" also needs "allow: [network.host]"'],
+  [{ additional_targets: ["image"] }, "params.additional_targets: the folder of …"],
+  [
+    { contxt: "repo", target: "a", target_file: "b", tags: ["a/b", "ok"], also: [repository] },
+    [
+      'params: there is no param "contxt"; did you mean "context"?',
+      "target and target_file are both given: remove one",
+      'params.tags: "a/b" is no tag; expected up to 128 letters, digits, "_", "." and "-", not beginning with "." or "-"',
+      "params.also: registry.example/web is the source's own repository: remove it",
+    ].join("\n"),
+  ],
+  // A misspelt version is not told to be missing as well.
+  [{ bump_aliases: true, versoin: "1" }, 'params: there is no param "versoin"; did you mean "version"?'],
+  [{ bump_aliases: true, version: ["1"] }, "params.version: expected a string …"],
 ];
 const sources: Rows = [
   [{ repository: "https://registry.example/web" }, "source.repository: an image …"],
@@ -158,7 +221,7 @@ const sources: Rows = [
     { username: "", password: "x" },
     "source.username: expected a string with something in it, found an empty text (is a variable empty?)",
   ],
-  [{ insecure: "true" }, "source.insecure: expected a boolean, found a string; remove the quotes"],
+  [{ insecure: "true" }, 'source.insecure: expected true or false, found "true"; remove the quotes'],
   [
     { insecure_registries: ["registry.example"] },
     'source: there is no "insecure_registries"; write insecure: true, or registries: {host: {insecure: true}} for other registries than the repository\'s',
@@ -196,7 +259,7 @@ const sources: Rows = [
     'source: there is no "semver_constraint"; a check finds nothing in the registry, since versions come from puts; to follow tags use the registry-image resource',
   ],
   [{ context: "repo" }, 'source: there is no "context"; it belongs in the put\'s params'],
-  [{ buildkit: "tcp://buildkit.example:1234" }, "source.buildkit: expected a map, found a string"],
+  [{ buildkit: "tcp://buildkit.example:1234" }, "source.buildkit: expected a map, found …"],
   [{ buildkit: { address: "buildkit.example:1234" } }, "source.buildkit.address: expected an address …"],
   [
     { buildkit: { host: "tcp://buildkit.example:1234" } },
@@ -210,7 +273,31 @@ const sources: Rows = [
     'source.registries.base.example: there is no "user"; write username',
   ],
   [{ registries: ["base.example"] }, "source.registries: expected a map, found a list"],
-  [{ timeouts: { stall: "30s" } }, "source.timeouts.stall: expected a number, found a string"],
+  [{ timeouts: { stall: "30s" } }, 'source.timeouts.stall: expected a number, found "30s"'],
+  [
+    { ca_certs: "x" },
+    "source.ca_certs: expected PEM certificates (-----BEGIN CERTIFICATE----- …), found none",
+  ],
+  [
+    { registries: { "base.example": { ca_certs: ["x"] } } },
+    "source.registries.base.example.ca_certs: expected PEM certificates …",
+  ],
+  [
+    { registries: { "base.example": { client_key: "x" }, "b.example": { username: "x" } } },
+    "source.registries.b.example: expected username and password together",
+  ],
+  [
+    { buildkit: { address: "tcp://buildkit.example:1234", tls: { ca: "x" } } },
+    "source.buildkit.tls.ca: expected PEM certificates …",
+  ],
+  [{ buildkit_config: "[worker" }, "buildkit_config is not TOML (line 1) …"],
+  [
+    { insecur: true, username: "web", buildkit: { address: "unix:///x" }, buildkit_config: "debug = true" },
+    [
+      'source: there is no "insecur"; did you mean "insecure"?',
+      "source: buildkit_config configures the step's own buildkitd, but buildkit names another: remove one of the two",
+    ].join("\n"),
+  ],
   [{ aws_access_key_id: "x" }, "source: aws_access_key_id is given without aws_region …"],
 ];
 const gets: Rows = [
@@ -220,7 +307,10 @@ const gets: Rows = [
     'params: there is no "format"; write unpack_rootfs: true or output_oci: true; image.tar is delivered without either',
   ],
   [{ rootfs: true }, 'params: there is no "rootfs"; write unpack_rootfs: true'],
-  [{ unpack_rootfs: "true" }, "params.unpack_rootfs: expected a boolean, found a string; remove the quotes"],
+  [
+    { unpack_rootfs: "true" },
+    'params.unpack_rootfs: expected true or false, found "true"; remove the quotes',
+  ],
   [
     { platforms: ["linux/arm64"] },
     'params: there is no "platforms"; a get delivers one of them: platform: linux/arm64',
@@ -248,12 +338,11 @@ function answerTo(read: () => unknown): string {
 
 const answers = {
   source: (fields: unknown) =>
-    answerTo(() => readCheckRequest(JSON.stringify({ source: { repository, ...(fields as object) } }))),
+    answerTo(() =>
+      readOutRequest(JSON.stringify({ source: { repository, ...(fields as object) }, params: {} }), putRules),
+    ),
   put: (params: unknown) =>
-    answerTo(() => {
-      const read = readOutRequest(JSON.stringify({ source: { repository }, params })).params;
-      planTags({ ...read, tagsFromFiles: [], prefix: read.tagPrefix ?? "", isReserved: () => false });
-    }),
+    answerTo(() => readOutRequest(JSON.stringify({ source: { repository, cache: true }, params }), putRules)),
   get: (params: unknown) =>
     answerTo(() => readInRequest(JSON.stringify({ source: { repository }, version, params }))),
 };

@@ -56,7 +56,7 @@ const refused: readonly (readonly [string, string, RegExp])[] = [
   [
     "CONTEXT",
     "https://me:hunter2@git.example/a",
-    /is no git URL: a git repository over https ends in "\.git"/,
+    /is not a git URL: a git repository over https ends in "\.git"/,
   ],
   ["CONTEXT", "svn://me:hunter2@svn.example/a", /CONTEXT: BuildKit fetches nothing by svn:\/\//],
   ["DOCKERFILE", "../../../../etc", /DOCKERFILE: .* is a folder; expected a file/],

@@ -141,7 +141,7 @@ test("certificates and keys that are none are told by their field, before anythi
     [{ registries: { "a.example": { client_cert: cert } } }, /client_cert and client_key together/],
     [
       { registries: { "a.example": { client_cert: cert, client_key: strange } } },
-      /source\.registries\.a\.example: client_key is no PEM key, or none of client_cert/,
+      /source\.registries\.a\.example: client_key is not a PEM key, or not the key of client_cert/,
     ],
   ];
   for (const [fields, message] of cases) {

@@ -85,7 +85,7 @@ test("what a put, a task or a source refuses only after reading it is told too",
   const [tags] = await faultsOf(
     step("{ put: web, params: { context: ., tags: [a/b], shm_size: 010, progress: plain } }"),
   );
-  assert.match(tags ?? "", /^8:39: job build, put web: params\.tags/);
+  assert.match(tags ?? "", /^8:46: job build, put web: params\.tags/);
   const [target] = await faultsOf(step("{ put: web, params: { additional_targets: [image] } }"));
   assert.match(target ?? "", /params\.additional_targets: the folder of "image"/);
   const [version] = await faultsOf(step("{ put: web, params: { version: one } }"));
@@ -165,6 +165,19 @@ test("a task with our image is held against its environment, with the step's par
   );
   const [registries] = await faultsOf(task("{ REGISTRIES: '{registry.example: {user: x}}' }"));
   assert.match(registries ?? "", /REGISTRIES.registry\.example: there is no "user"/);
+  const [certificate] = await faultsOf(task("{ REGISTRIES: '{registry.example: {ca_certs: x}}' }"));
+  assert.match(certificate ?? "", /REGISTRIES\.registry\.example\.ca_certs: expected PEM certificates/);
+  const together =
+    "{ TARGET: a, TARGET_FILE: b, ADDITIONAL_TARGETS: cache, SANDBOX: docker, REGISTRIES: '[' }";
+  assert.deepEqual(
+    (await faultsOf(task(together))).map((fault) => fault.replace(/^\d+:\d+: job build, task build: /, "")),
+    [
+      "TARGET and TARGET_FILE are both given: remove one",
+      'ADDITIONAL_TARGETS: the folder of "cache" would take the place of the task\'s layer cache; give the stage another name',
+      'SANDBOX: expected one of auto, none, gvisor, found "docker"',
+      "REGISTRIES: expected YAML or JSON, such as {registry.example: {username: …, password: …}}",
+    ],
+  );
   const other = await validate(task("{ UNPACK_ROOTFS: perhaps }").replace("path: build", "path: sh"));
   assertFailedCleanly(other, /nothing in it is for this resource/);
 });
@@ -239,6 +252,65 @@ jobs:
     (await faultsOf(pipeline)).map((fault) => fault.replace(/: (params|source).*/, "")),
     ["3:3: job build, put web", "8:53: resource web", "17:7: job build, put web"],
   );
+});
+
+test("what a put refuses for several params or for its source is told too, all at once and as out tells it", async () => {
+  const source = {
+    repository: "registry.example/web",
+    cache: true,
+    ca_certs: "none",
+    buildkit_config: "debug = ",
+    registries: { "base.example": { client_cert: "x" } },
+  };
+  const params = {
+    target: "a",
+    target_file: "repo/target",
+    version: "1.0.0",
+    version_file: "repo/version",
+    tags: ["ok", "buildcache", `build-${"a".repeat(64)}`],
+    also: ["registry.example/web"],
+    contexts: { one: "hg://x", "a/B": "repo" },
+    ssh: { default: { key: "secret" } },
+    buildkit_extra_config: "debug = ",
+    network: "host",
+  };
+  const pipeline = (given: object, step: object) =>
+    JSON.stringify({
+      resource_types: [{ name: "oci-build", type: "registry-image", source: {} }],
+      resources: [{ name: "web", type: "oci-build", source: given }],
+      jobs: [{ name: "build", plan: [{ put: "web", params: step }] }],
+    });
+  const faults = (await faultsOf(pipeline(source, params))).map((fault) =>
+    fault.replace(/^\d+:\d+: (resource web|job build, put web): /, ""),
+  );
+  assert.equal(faults.length, 13, faults.join("\n"));
+  const run = await runResource("out", { stdin: { source, params }, args: ["/nonexistent"], env });
+  assertFailedCleanly(run, /both given/);
+  assert.deepEqual(run.stderr.replace("error: ", "").trimEnd().split("\n").toSorted(), faults.toSorted());
+  // Variables are unknown, and so is what depends on them.
+  const unknown = pipeline(
+    { repository: "((registry))/web", cache: true, ca_certs: "((ca))", buildkit_config: "((toml))" },
+    {
+      target: "((target))",
+      target_file: "repo/target",
+      version: "((version))",
+      version_file: "repo/version",
+      tags: ["((tag))", "v((number))"],
+      also: ["registry.example/web"],
+      ssh: { default: { key: "((key))" } },
+      buildkit_extra_config: "((.:toml))",
+      network: "((network))",
+    },
+  );
+  const taken = await validate(unknown);
+  assert.equal(taken.status, 0, taken.output);
+});
+
+test("--help says what validate checks, and how", async () => {
+  const run = await validate("", ["--help"]);
+  assert.equal(run.status, 0, run.output);
+  assert.equal(run.stdout, "");
+  assert.match(run.stderr, /^usage: validate \[--type NAME\]/);
 });
 
 test("names that YAML takes for booleans are told as they were written", async () => {

@@ -110,7 +110,6 @@ const refused: readonly (readonly [string, Partial<TagWishes>, RegExp])[] = [
     /params\.version: "1\.02\.3" is no semantic version/,
   ],
   ["build metadata", { version: "1.2.3+4" }, /params\.version: "1\.2\.3\+4" has build metadata/],
-  ["aliases without a version", { bumpAliases: true }, /bump_aliases .* give params\.version/],
   [
     "a tag that builds are kept under",
     { tags: [`build-${"0".repeat(64)}`] },

@@ -1,5 +1,6 @@
 import { UserError } from "../../host/errors.ts";
 import { parseReference } from "../../image/reference.ts";
+import type { BuildOptions } from "../plan/build-options.ts";
 
 /**
  * A context that BuildKit fetches. Its URL must not hold a secret, because it is shown in arguments, step names and
@@ -76,6 +77,44 @@ export function readRemoteContext(text: string, subject: string): RemoteContext 
         `${subject}: BuildKit fetches nothing by ${scheme}://; expected a path of the inputs, or a git URL (https://….git, ssh://, git@host:…)`,
       );
   }
+}
+
+/**
+ * Reads a build's context. Returns undefined if it is a path.
+ * @throws UserError as {@link readRemoteContext}, and for a URL that isn't a git repository's
+ */
+export function readContextUrl(text: string): RemoteContext | undefined {
+  const remote = readRemoteContext(text, "context");
+  if (remote === undefined || remote.kind === "git") return remote;
+  throw new UserError(
+    `context: ${JSON.stringify(remote.url.replace(/[?#].*$/, ""))} is not a git URL: a git repository over https ends in ".git"; expected a folder of the inputs or a git URL`,
+  );
+}
+
+/**
+ * The logins in the URLs of a build's contexts, by the id of the secret that BuildKit reads them from. BuildKit takes
+ * only one login for each host. Pure.
+ * @throws UserError if two contexts have different logins for a host, or if the author's secrets already have one
+ */
+export function contextLogins({
+  context,
+  contexts,
+  secrets,
+}: Pick<BuildOptions, "context" | "contexts" | "secrets">): ReadonlyMap<string, string> {
+  const texts = new Map<string, string>();
+  const remotes = [
+    readContextUrl(context),
+    ...Object.entries(contexts).map(([name, text]) => readRemoteContext(text, `contexts.${name}`)),
+  ];
+  for (const { id, text } of remotes.flatMap((remote) => remote?.login ?? [])) {
+    const isSecret = Object.hasOwn(secrets, id);
+    if (isSecret || (texts.get(id) ?? text) !== text)
+      throw new UserError(
+        `context: a URL has a user and a password, and ${isSecret ? `secrets.${id} is another` : "another context has another"} for the same host: remove one`,
+      );
+    texts.set(id, text);
+  }
+  return texts;
 }
 
 function webContext(scheme: "http" | "https", rest: string, subject: string): RemoteContext {

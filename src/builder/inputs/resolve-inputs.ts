@@ -11,7 +11,8 @@ import { type InputFolder, readInputFile, readInputText, resolveInput } from "./
 import type { ContextInput, DockerfileInput, Inputs, LayoutInput, NamedContext } from "./inputs.ts";
 import { adviseOnDockerfile } from "./missing-dockerfile.ts";
 import type { PairsFile } from "./pairs-file.ts";
-import { type Login, readRemoteContext } from "./remote-context.ts";
+import { contextLogins, readContextUrl, readRemoteContext } from "./remote-context.ts";
+import { sshKeyFault } from "./ssh-key.ts";
 import { type BuildPlatforms, wantedPlatforms } from "./wanted-platforms.ts";
 
 export interface ResolveInputs {
@@ -41,7 +42,7 @@ const dockerfileLimit = 16 * 1024 * 1024;
 export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
   const { options, folder } = request;
   checkContextNames(Object.keys(options.contexts));
-  const { login, ...context } = await findContext(options, folder);
+  const context = await findContext(options, folder);
   const dockerfile = await findDockerfile(request, context);
   const [buildArgs, labels, target, imageArgs, contexts, secrets, ssh] = await Promise.all([
     readPairs(request, "build args"),
@@ -58,7 +59,7 @@ export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
   ]);
   const fromGit = options.gitLabels ? await commitLabels(request, context) : {};
   const gitDockerfile = dockerfile === undefined ? options.dockerfile : undefined;
-  const logins = await writeLogins(request, [login, ...contexts.map((named) => named.login)]);
+  const logins = await writeLogins(request);
   return {
     context,
     dockerfile,
@@ -67,54 +68,27 @@ export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
     labels: { ...fromGit, ...labels },
     target,
     imageArgs,
-    contexts: contexts.map(({ context: named }) => named),
+    contexts,
     secrets: [...secrets, ...logins],
     ssh,
   };
 }
 
-/**
- * Writes logins as secrets. BuildKit takes only one login for each host.
- * @throws UserError if two contexts have different logins for a host, or if the author's secrets already have one
- */
-async function writeLogins(
-  { options, workspace }: ResolveInputs,
-  logins: readonly (Login | undefined)[],
-): Promise<Inputs["secrets"]> {
-  const texts = new Map<string, string>();
-  for (const login of logins) {
-    if (login === undefined) continue;
-    const { id, text } = login;
-    if (Object.hasOwn(options.secrets, id) || (texts.get(id) ?? text) !== text) {
-      const other = Object.hasOwn(options.secrets, id)
-        ? `secrets.${id} is another`
-        : "another context has another";
-      throw new UserError(
-        `context: a URL has a user and a password, and ${other} for the same host: remove one`,
-      );
-    }
-    texts.set(id, text);
-  }
+/** Writes the logins in the contexts' URLs as secrets. */
+function writeLogins({ options, workspace }: ResolveInputs): Promise<Inputs["secrets"]> {
   return Promise.all(
-    Array.from(texts, async ([id, text], index) => ({
+    Array.from(contextLogins(options), async ([id, text], index) => ({
       id,
       file: await privateFile(workspace, `login-${index}`, "value", text),
     })),
   );
 }
 
-async function findContext(
-  options: BuildOptions,
-  folder: InputFolder,
-): Promise<ContextInput & { readonly login?: Login | undefined }> {
-  const remote = readRemoteContext(options.context, "context");
-  if (remote === undefined)
-    return { kind: "folder", path: await resolveInput(folder, options.context, "context", "folder") };
-  const { kind, url, login } = remote;
-  if (kind === "git") return { kind, url, login };
-  throw new UserError(
-    `context: ${JSON.stringify(url.replace(/[?#].*$/, ""))} is no git URL: a git repository over https ends in ".git"; expected a folder of the inputs or a git URL`,
-  );
+async function findContext(options: BuildOptions, folder: InputFolder): Promise<ContextInput> {
+  const remote = readContextUrl(options.context);
+  return remote === undefined
+    ? { kind: "folder", path: await resolveInput(folder, options.context, "context", "folder") }
+    : { kind: "git", url: remote.url };
 }
 
 async function findDockerfile(
@@ -123,9 +97,6 @@ async function findDockerfile(
 ): Promise<DockerfileInput | undefined> {
   const { options, folder, workspace } = request;
   if (options.dockerfileInline !== undefined) {
-    if (options.dockerfile !== undefined) {
-      throw new UserError("dockerfile and dockerfile_inline are both given: remove one");
-    }
     const ignore = await ignoreFile(folder, undefined, excludedFolderOf(context, request));
     return privateDockerfile(workspace, "inline Dockerfile", Buffer.from(options.dockerfileInline), ignore);
   }
@@ -237,7 +208,6 @@ async function readPairs(
 
 async function findTarget(options: BuildOptions, folder: InputFolder): Promise<string | undefined> {
   if (options.targetFile === undefined) return options.target;
-  if (options.target !== undefined) throw new UserError("target and target_file are both given: remove one");
   const text = (await readInputText(folder, options.targetFile, "target_file")).trim();
   if (text === "" || /\s/.test(text)) {
     throw new UserError(
@@ -271,12 +241,11 @@ async function namedContext(
   request: ResolveInputs,
   given: string,
   { value, dockerfile }: { readonly value: string; readonly dockerfile: string | undefined },
-): Promise<{ readonly context: NamedContext; readonly login?: Login | undefined }> {
+): Promise<NamedContext> {
   const subject = `contexts.${given}`;
   const name = namedContextKey(given);
   const remote = readRemoteContext(value, subject);
-  if (remote !== undefined)
-    return { context: { kind: "remote", name, url: remote.url }, login: remote.login };
+  if (remote !== undefined) return { kind: "remote", name, url: remote.url };
   const path = await resolveInput(
     request.folder,
     value.replace(/^oci-layout:\/\//i, ""),
@@ -284,10 +253,10 @@ async function namedContext(
     "file or folder",
   );
   if ((await stat(path)).isDirectory() && !(await holdsImage(path, value)))
-    return { context: { kind: "folder", name, path } };
+    return { kind: "folder", name, path };
   const platforms = wantedPlatforms(dockerfile, name, request.platforms);
   const opened = await openImage(request, { name: subject, path, platforms });
-  return { context: { kind: "layout", name, ...opened } };
+  return { kind: "layout", name, ...opened };
 }
 
 async function holdsImage(folder: string, value: string): Promise<boolean> {
@@ -330,6 +299,8 @@ async function sshKeys(
   const paths = sources.map(async (source, index) => {
     const key =
       "path" in source ? await readInputText(folder, source.path, subject, secretLimit) : source.key;
+    const fault = sshKeyFault(key);
+    if (fault !== undefined) throw new UserError(`${subject}: the key can't be used: ${fault}`);
     const text = key.endsWith("\n") ? key : `${key}\n`;
     return privateFile(workspace, `ssh-${id.replaceAll("/", "|")}-${index}`, "key", text);
   });

@@ -1,16 +1,18 @@
-import { parseDocument } from "yaml";
+import { parse } from "yaml";
 import { UserError } from "../../host/errors.ts";
 import { suggestName } from "../../host/suggest.ts";
-import { jsonKindOf } from "../faults.ts";
-import { type PutParams, taskForms } from "../put-params.ts";
-import { readGetParams, readPutParams, readSource } from "../read-parts.ts";
-import { readRegistries } from "../registry-fields.ts";
-import { readTaskParams, readTaskVariables, taskVariables } from "../task-params.ts";
+import { type Fault, jsonKindOf, RequestError } from "../faults.ts";
+import { taskForms } from "../put-params.ts";
+import type { PartlyRead } from "../read-json.ts";
+import { type PutRequest, paramsPartly, readGetParams, sourcePartly } from "../read-parts.ts";
+import type { Rule } from "../rules.ts";
+import type { Source } from "../source.ts";
+import { readTask, type TaskReading, taskVariables } from "../task-params.ts";
 import { registriesVariable } from "../task-registries.ts";
 import { findForm } from "../task-syntax.ts";
 import { type Entry, type Located, type Position, plainValue, readYaml } from "./document.ts";
 import { findUses, type Use } from "./find-uses.ts";
-import { certainFaults, isVariable } from "./variables.ts";
+import { certainly, isVariable, variableFields } from "./variables.ts";
 
 /** One thing that is wrong in a pipeline. */
 export interface PipelineFault extends Position {
@@ -18,28 +20,32 @@ export interface PipelineFault extends Position {
   readonly message: string;
 }
 
+/** The rules that hold for the uses of this resource. */
+export interface UseRules {
+  readonly ofSource: readonly Rule<Source>[];
+  /** @param inputs those that the put lists, if it does */
+  readonly ofPut: (inputs: readonly string[] | undefined) => readonly Rule<PutRequest>[];
+  readonly ofTask: Pick<TaskReading, "ofParams" | "ofHosts">;
+}
+
 export interface CheckedPipeline {
   /** Number of uses of each kind that were found and checked. */
   readonly counts: Readonly<Record<Use["kind"], number>>;
   /** In the order of the file. */
   readonly faults: readonly PipelineFault[];
+  /** What breaks only {@link PipelineCheck.advice}, in the order of the file. */
+  readonly warnings: readonly PipelineFault[];
 }
-
-/** The step whose params were read. */
-export type CheckedUse =
-  | { readonly kind: "task" }
-  | { readonly kind: "put"; readonly inputs: readonly string[] | undefined };
 
 export interface PipelineCheck {
   /** The file's name, for messages. */
   readonly file: string;
   /** Names of resource types that are ours, besides those recognized by their name or image. */
   readonly types: readonly string[];
-  /**
-   * Further checks of params that have been read.
-   * @throws UserError for params that a put or a task refuses although their schema accepts them
-   */
-  readonly checkParams: (params: PutParams, use: CheckedUse) => void;
+  /** The rules that the resource's commands check. */
+  readonly rules: UseRules;
+  /** Rules that cause only warnings. They are checked where there is no fault. */
+  readonly advice: UseRules;
 }
 
 /**
@@ -49,19 +55,24 @@ export interface PipelineCheck {
 export function checkPipeline(text: string, check: PipelineCheck): CheckedPipeline {
   const uses = findUses(readYaml(text, check.file), check.types);
   const counts = { source: 0, put: 0, get: 0, task: 0 };
-  const faults = new Map<string, PipelineFault>();
+  const faults: PipelineFault[] = [];
+  const warnings: PipelineFault[] = [];
   for (const use of uses) {
     counts[use.kind]++;
-    for (const { line, column, message } of faultsOf(use, check)) {
-      const fault = { line, column, message: `${use.subject}: ${message}` };
-      faults.set(JSON.stringify(fault), fault);
-    }
+    const found = faultsOf(use, check.rules);
+    faults.push(...found);
+    if (found.length === 0) warnings.push(...faultsOf(use, check.advice));
   }
-  const inOrder = [...faults.values()].toSorted((a, b) => a.line - b.line || a.column - b.column);
-  return { counts, faults: inOrder };
+  return { counts, faults: inOrder(faults), warnings: inOrder(warnings) };
 }
 
-function faultsOf(use: Use, { checkParams }: PipelineCheck): PipelineFault[] {
+/** In the order of the file. What an anchor brings to several places is there once. */
+function inOrder(faults: readonly PipelineFault[]): readonly PipelineFault[] {
+  const different = new Map(faults.map((fault) => [JSON.stringify(fault), fault]));
+  return [...different.values()].toSorted((a, b) => a.line - b.line || a.column - b.column);
+}
+
+function faultsOf(use: Use, rules: UseRules): PipelineFault[] {
   const { kind, given } = use;
   const subject = kind === "source" ? "source" : "params";
   const whole = given.filter((part) => !isVariable(part));
@@ -69,21 +80,24 @@ function faultsOf(use: Use, { checkParams }: PipelineCheck): PipelineFault[] {
   if (whole.length < given.length || whole.length === 0) return [];
   const odd = whole.find((part) => part.kind !== "map" && plainValue(part) !== null);
   if (odd !== undefined) {
-    return [{ ...placeIn(odd), message: `${subject}: expected a map, found ${jsonKindOf(plainValue(odd))}` }];
+    const message = `${use.subject}: ${subject}: expected a map, found ${jsonKindOf(plainValue(odd))}`;
+    return [{ ...placeIn(odd), message }];
   }
   const node = merged(whole);
-  const found = certainFaults(
-    node,
-    (value) => read(use, value as Readonly<Record<string, unknown>>, checkParams),
-    (message) => pathIn(node, message, subject),
-  );
+  const { faults: found } = certainly<unknown>(node, reader(use, rules), fieldOf);
   const odds = oddNames(node, subject);
   // At the place of an odd name only its own fault is reported. The other fault would show the name as YAML reads
   // it, and the step doesn't know how it was written.
   const others = found
     .map(({ path, message }) => ({ ...locate(node, path), message }))
     .filter(({ line, column }) => !odds.some((name) => name.line === line && name.column === column));
-  return [...others, ...odds, ...(kind === "task" ? strangersOf(node) : [])];
+  const all = [...others, ...odds, ...(kind === "task" ? strangersOf(node) : [])];
+  return all.map(({ line, column, message }) => ({ line, column, message: `${use.subject}: ${message}` }));
+}
+
+/** The param that a name sets, in either of its forms. */
+function fieldOf(name: string): string {
+  return findForm(name, taskForms)?.param ?? name;
 }
 
 function placeIn({ line, column }: Position): Position {
@@ -97,40 +111,49 @@ function merged(parts: readonly Located[]): Located {
   return { ...placeIn(first), kind: "map", entries: new Map(entries) };
 }
 
-/** @throws UserError with what is wrong */
-function read(
-  { kind, inputs }: Use,
-  value: Readonly<Record<string, unknown>>,
-  checkParams: PipelineCheck["checkParams"],
-): void {
-  switch (kind) {
-    case "source":
-      readSource(value);
-      return;
-    case "get":
-      readGetParams(value);
-      return;
-    case "put":
-      checkParams(readPutParams(value), { kind, inputs });
-      return;
-    case "task": {
-      const env = asEnvironment(value);
-      checkParams(readTaskParams(env), { kind });
-      readTaskVariables(env);
-      readRegistriesOf(env);
-    }
+/** How the resource reads what is given in this place. */
+function reader(
+  { kind, inputs, source = [] }: Use,
+  { ofSource, ofPut, ofTask }: UseRules,
+): (value: unknown) => PartlyRead<unknown> {
+  if (kind === "source") return (value) => sourcePartly(value, ofSource);
+  if (kind === "get") return (value) => thrownFaults(() => readGetParams(value));
+  if (kind === "put") {
+    const { known, unsure } = sourceOf(source);
+    // A rule can't rely on fields of the source that are unknown.
+    const rules = ofPut(inputs).filter(({ ofSource: names = [] }) => !names.some((name) => unsure.has(name)));
+    return (value) => paramsPartly(value as Readonly<Record<string, unknown>>, known, rules);
+  }
+  return (value) => {
+    const env = asEnvironment(value as Readonly<Record<string, unknown>>);
+    return thrownFaults(() => readTask(env, { ...ofTask, parseYaml }));
+  };
+}
+
+/** What is known of a put's source, and its fields that hold variables. */
+function sourceOf(given: readonly Located[]): {
+  readonly known: PartlyRead<Source>;
+  readonly unsure: ReadonlySet<string>;
+} {
+  if (given.length === 0 || given.some((part) => part.kind !== "map"))
+    return { known: { value: undefined, faults: [] }, unsure: new Set() };
+  const node = merged(given);
+  return { known: certainly(node, (value) => sourcePartly(value), fieldOf), unsure: variableFields(node) };
+}
+
+function thrownFaults<T>(read: () => T): PartlyRead<T> {
+  try {
+    return { value: read(), faults: [] };
+  } catch (thrown) {
+    if (!(thrown instanceof UserError)) throw thrown;
+    const faults: readonly Fault[] =
+      thrown instanceof RequestError ? thrown.faults : [{ path: [], message: thrown.message, kind: "value" }];
+    return { value: undefined, faults };
   }
 }
 
-/** Same as `readTaskRegistries`, but synchronous. */
-function readRegistriesOf({ [registriesVariable]: text = "" }: Readonly<Record<string, string>>): void {
-  if (text.trim() === "") return;
-  const document = parseDocument(text);
-  if (document.errors.length > 0)
-    throw new UserError(
-      `${registriesVariable}: expected YAML or JSON, such as {registry.example: {username: …}}`,
-    );
-  readRegistries(document.toJS(), registriesVariable);
+function parseYaml(text: string): unknown {
+  return parse(text, { prettyErrors: false });
 }
 
 /** Variables that a task reads besides its params. */
@@ -176,40 +199,6 @@ function strangersOf(node: Located): PipelineFault[] {
     const hint = forms.length === 0 ? "that is a param of puts alone" : `did you mean ${forms.join(" or ")}?`;
     return [{ ...placeIn(entry.at), message: `params: the task doesn't read ${name}; ${hint}` }];
   });
-}
-
-/** The path that a message begins with: `source.registries.host.example: …`. Names in it may contain dots. */
-function pathIn(node: Located, message: string, subject: string): readonly PropertyKey[] {
-  const path: PropertyKey[] = [];
-  let current: Located | undefined = node;
-  let rest = message.startsWith(subject) ? message.slice(subject.length) : `.${message}`;
-  while (current !== undefined) {
-    const [name, next] = longestPart(current, rest);
-    if (name === undefined) break;
-    path.push(name);
-    rest = rest.slice(
-      typeof name === "number" && rest.startsWith("[") ? `[${name}]`.length : `.${name}`.length,
-    );
-    current = next;
-  }
-  return path;
-}
-
-function longestPart(
-  node: Located,
-  rest: string,
-): readonly [string | number | undefined, Located | undefined] {
-  const parts: readonly (readonly [string | number, Located])[] =
-    node.kind === "map"
-      ? Array.from(node.entries, ([name, entry]) => [name, entry.node] as const)
-      : node.kind === "list"
-        ? [...node.items.entries()]
-        : [];
-  const fits = parts.filter(([name]) => rest.startsWith(`.${name}`) || rest.startsWith(`[${name}]`));
-  const ends = fits.filter(
-    ([name]) => /^($|[.:\s[])/.test(rest.slice(`.${name}`.length)) || rest.startsWith("["),
-  );
-  return ends.toSorted(([a], [b]) => String(b).length - String(a).length)[0] ?? [undefined, undefined];
 }
 
 /**

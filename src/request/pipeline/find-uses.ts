@@ -9,6 +9,8 @@ export interface Use {
   readonly given: readonly Located[];
   /** The inputs that a put lists. Undefined if it gets all of them, or those that Concourse detects in its params. */
   readonly inputs: readonly string[] | undefined;
+  /** For a put: what is given as the source of its resource. */
+  readonly source?: readonly Located[];
 }
 
 /** Names of resource types that are ours, wherever their image comes from. */
@@ -31,7 +33,7 @@ export function findUses(pipeline: Located, more: readonly string[]): readonly U
     const isOurs = typeName.test(name) || isOwnImage(entryOf(type, "source")) || more.includes(name);
     if (isOurs) defaults.set(name, entryOf(type, "defaults"));
   }
-  const resources = new Set<string>();
+  const resources = new Map<string, readonly Located[]>();
   const images = new Set<string>();
   const uses: Use[] = [];
   for (const resource of itemsOf(pipeline, "resources")) {
@@ -42,7 +44,7 @@ export function findUses(pipeline: Located, more: readonly string[]): readonly U
     // Without a source in the pipeline, Concourse passes an empty one.
     const given = [defaults.get(type), source].filter((part) => part !== undefined);
     const all = given.length === 0 ? [{ ...emptyMap, line: resource.line, column: resource.column }] : given;
-    resources.add(name);
+    resources.set(name, all);
     uses.push({ kind: "source", subject: `resource ${name}`, given: all, inputs: undefined });
   }
   for (const job of itemsOf(pipeline, "jobs")) {
@@ -56,8 +58,8 @@ export function findUses(pipeline: Located, more: readonly string[]): readonly U
 const emptyMap = { kind: "map", entries: new Map() } as const;
 
 interface Found {
-  /** Names of the resources of our type. */
-  readonly resources: ReadonlySet<string>;
+  /** What is given as the source of each resource of our type. */
+  readonly resources: ReadonlyMap<string, readonly Located[]>;
   /** Names of the resources that are our image, which a task's `image` may name. */
   readonly images: ReadonlySet<string>;
   readonly uses: Use[];
@@ -89,12 +91,13 @@ function walk(step: Located | undefined, job: string, found: Found): void {
 function collect(step: Located, job: string, { resources, images, uses }: Found): void {
   const params = entryOf(step, "params");
   const [put, get, task] = ["put", "get", "task"].map((kind) => textOf(step, kind));
-  const isOfResource = resources.has(textOf(step, "resource") ?? put ?? get ?? "");
+  const source = resources.get(textOf(step, "resource") ?? put ?? get ?? "");
+  const isOfResource = source !== undefined;
   if (isOfResource && put !== undefined) {
     const at = { line: step.line, column: step.column };
     const subject = `${job}, put ${put}`;
     const given = [params ?? { ...emptyMap, ...at }];
-    uses.push({ kind: "put", subject, given, inputs: listedInputs(step) });
+    uses.push({ kind: "put", subject, given, inputs: listedInputs(step), source });
     const getParams = entryOf(step, "get_params");
     if (getParams !== undefined)
       uses.push({ kind: "get", subject: `${subject}, get_params`, given: [getParams], inputs: undefined });

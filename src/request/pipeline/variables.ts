@@ -1,5 +1,5 @@
-import { UserError } from "../../host/errors.ts";
-import { type Fault, RequestError } from "../faults.ts";
+import type { Fault } from "../faults.ts";
+import type { PartlyRead } from "../read-json.ts";
 import type { Located } from "./document.ts";
 
 /** A variable as Concourse writes it (vars/template.go): `((name))`, `((source:path.field))`. */
@@ -43,51 +43,54 @@ function hasVariable(text: string): boolean {
 }
 
 /**
- * The faults that a value has whatever its variables stand for.
- * @param read reads a value, and throws UserError if it has faults
- * @param pathOf the path that a message is about
+ * What a value is and which faults it has, whatever its variables stand for.
+ * @param read reads a value as far as it has no faults
+ * @param fieldOf the field that a name at the top of the value sets, if it is another form of it
  */
-export function certainFaults(
+export function certainly<T>(
   node: Located,
-  read: (value: unknown) => void,
-  pathOf: (message: string) => Path,
-): readonly Fault[] {
-  const faultsWith = (chosen: ReadonlyMap<string, unknown>): readonly Fault[] => {
-    try {
-      read(filled(node, chosen));
-      return [];
-    } catch (thrown) {
-      if (thrown instanceof RequestError) return thrown.faults;
-      if (!(thrown instanceof UserError)) throw thrown;
-      return [{ path: pathOf(thrown.message), message: thrown.message, kind: "value" }];
-    }
-  };
+  read: (value: unknown) => PartlyRead<T>,
+  fieldOf: (name: string) => string,
+): PartlyRead<T> {
   const unknown = [...variablePlaces(node)];
   const chosen = new Map<string, unknown>();
-  let faults = faultsWith(chosen);
+  let found = read(filled(node, chosen));
   for (const { path, isWhole, text } of unknown) {
-    if (!isWhole || !faults.some((fault) => isAbout(fault, path))) continue;
+    if (!isWhole || !found.faults.some((fault) => mayCause(path, fault, fieldOf))) continue;
     for (const candidate of candidatesOf(wordFor(text))) {
       const tried = new Map([...chosen, [keyOf(path), candidate]]);
-      const left = faultsWith(tried);
-      if (left.some((fault) => isAbout(fault, path))) continue;
+      const next = read(filled(node, tried));
+      if (next.faults.some((fault) => mayCause(path, fault, fieldOf))) continue;
       chosen.set(keyOf(path), candidate);
-      faults = left;
+      found = next;
       break;
     }
   }
-  return faults.filter((fault) => !unknown.some(({ path }) => isAbout(fault, path)));
+  const faults = found.faults.filter((fault) => !unknown.some(({ path }) => mayCause(path, fault, fieldOf)));
+  return { value: found.value, faults };
+}
+
+/** The fields of a value that hold variables. */
+export function variableFields(node: Located): ReadonlySet<string> {
+  return new Set(Array.from(variablePlaces(node), ({ path }) => String(path[0])));
 }
 
 /**
  * Whether a variable at this path may be the cause of a fault. A wrong name is a fault whatever the variable's
  * value is.
  */
-function isAbout(fault: Fault, path: Path): boolean {
-  const startsWith = (long: Path, short: Path) =>
-    short.every((part, index) => String(long[index]) === String(part));
+function mayCause(path: Path, fault: Fault, fieldOf: (name: string) => string): boolean {
   if (fault.kind === "name" && fault.path.length <= path.length) return false;
-  return startsWith(fault.path, path) || (fault.kind === "choice" && startsWith(path, fault.path));
+  const isOfRule = fault.involves !== undefined;
+  const [own, field] = [fieldOf(String(fault.path[0])), fieldOf(String(path[0]))];
+  if (isOfRule && field !== own && fault.involves.of.includes(field)) return true;
+  return (
+    startsWith(fault.path, path) || ((isOfRule || fault.kind === "choice") && startsWith(path, fault.path))
+  );
+}
+
+function startsWith(long: Path, short: Path): boolean {
+  return short.every((part, index) => String(long[index]) === String(part));
 }
 
 function keyOf(path: Path): string {

@@ -1,0 +1,261 @@
+import { daemonConfig } from "../builder/engine/daemon-config.ts";
+import { registryBlocks } from "../builder/engine/registry-blocks.ts";
+import { checkContextNames, namedContextKey } from "../builder/inputs/context-names.ts";
+import { contextLogins, readContextUrl, readRemoteContext } from "../builder/inputs/remote-context.ts";
+import { sshKeyFault } from "../builder/inputs/ssh-key.ts";
+import { deliveredNames } from "../delivery/delivered-files.ts";
+import { checkTargetNames, taskFolders } from "../delivery/target-names.ts";
+import { UserError } from "../host/errors.ts";
+import { formatRepository } from "../image/reference.ts";
+import { checkCertificates } from "../registry/check-certificates.ts";
+import { withMirrors } from "../registry/mirrors.ts";
+import type { PutRequest, PutRules } from "../request/read-parts.ts";
+import { isRefused, placed, type Rule, thrownBy } from "../request/rules.ts";
+import type { Source } from "../request/source.ts";
+import type { TaskReading } from "../request/task-params.ts";
+import { registriesVariable } from "../request/task-registries.ts";
+import { authorsTag, checkTargetTags, versionTag } from "../store/tag-plan.ts";
+import { accessRules, certificateFaults } from "./access-rules.ts";
+import { reservedTags } from "./wanted-tags.ts";
+
+const tlsNames = { ca: "ca", cert: "cert", key: "key" } as const;
+
+/** What a put's source must keep, besides the form of its fields. */
+const sourceRules: readonly Rule<Source>[] = [
+  ...accessRules,
+  {
+    of: ["buildkit"],
+    faults: ({ daemons }) => {
+      const remote =
+        daemons.kind === "remote"
+          ? daemons.remote
+          : daemons.kind === "farm"
+            ? daemons.farm.remote
+            : undefined;
+      if (remote?.tls !== undefined) checkCertificates(remote.tls, "source.buildkit.tls", tlsNames);
+      return undefined;
+    },
+  },
+  {
+    of: ["nodes"],
+    faults: ({ daemons }) =>
+      placed("nodes", daemons.kind === "nodes" ? daemons.nodes.entries() : [], ({ tls = {} }, index) =>
+        checkCertificates(tls, `source.nodes.${String(index)}.tls`, tlsNames),
+      ),
+  },
+  { of: ["buildkit_config"], faults: thrownBy((source) => configOf(source, undefined)) },
+];
+
+/** What the params of a put and of a task must keep. */
+const paramRules: readonly Rule<PutRequest>[] = [
+  {
+    of: ["context"],
+    faults: thrownBy(({ params }) => readContextUrl(params.context)),
+  },
+  {
+    of: ["contexts"],
+    faults: ({ params: { contexts } }) => {
+      const wrong = placed("contexts", Object.entries(contexts), (text, name) => {
+        namedContextKey(String(name));
+        readRemoteContext(text, `contexts.${String(name)}`);
+      });
+      if (wrong.length === 0) checkContextNames(Object.keys(contexts));
+      return wrong;
+    },
+  },
+  {
+    of: ["context", "contexts", "secrets"],
+    faults: ({ params }) => {
+      // A URL that is refused by itself is the matter of the rules above.
+      const others = Object.values(params.contexts);
+      if (isRefused(() => readContextUrl(params.context))) return undefined;
+      if (others.some((text) => isRefused(() => readRemoteContext(text, "")))) return undefined;
+      contextLogins(params);
+      return undefined;
+    },
+  },
+  {
+    of: ["ssh"],
+    faults: ({ params: { ssh } }) =>
+      placed("ssh", Object.entries(ssh), (sources, id) => {
+        for (const source of sources) {
+          const fault = "key" in source ? sshKeyFault(source.key) : undefined;
+          if (fault !== undefined)
+            throw new UserError(`params.ssh.${String(id)}: the key can't be used: ${fault}`);
+        }
+      }),
+  },
+  {
+    of: ["network", "allow"],
+    faults: ({ params: { network, allow } }) =>
+      network === "host" && !allow.includes("network.host")
+        ? 'params.network: "host" also needs "allow: [network.host]"'
+        : undefined,
+  },
+  {
+    of: ["buildkit_extra_config", "allow", "registry_mirrors"],
+    faults: thrownBy(({ params }) => configOf(undefined, params)),
+  },
+];
+
+/** What a put must keep, besides the form of its fields. */
+export const putRules: PutRules = {
+  ofSource: sourceRules,
+  ofPut: [
+    ...paramRules,
+    {
+      of: ["additional_targets"],
+      faults: thrownBy(({ params }) => {
+        checkTargetNames(params.additionalTargets, deliveredNames, "params.additional_targets");
+      }),
+    },
+    {
+      of: ["tags"],
+      faults: ({ params: { tags } }) =>
+        placed("tags", tags.entries(), (tag) => authorsTag(tag, "params.tags", () => false)),
+    },
+    {
+      of: ["tags", "additional_targets", "platforms", "also"],
+      ofSource: ["repository", "cache", "nodes"],
+      faults: ({ params, source }) => {
+        if (source === undefined) return undefined;
+        const isReserved = reservedTags(source, params);
+        const isValid = ([, tag]: readonly [unknown, string]) => isReserved(tag);
+        return placed("tags", [...params.tags.entries()].filter(isValid), (tag) =>
+          authorsTag(tag, "params.tags", isReserved),
+        );
+      },
+    },
+    {
+      of: ["version", "tag_prefix", "variant"],
+      ofSource: ["variant"],
+      faults: thrownBy(tagOfVersion),
+    },
+    {
+      of: ["bump_aliases", "version", "version_file"],
+      wants: true,
+      faults: ({ params: { bumpAliases, version, versionFile } }) =>
+        bumpAliases && version === undefined && versionFile === undefined
+          ? "params.bump_aliases moves the aliases of a version: give version or version_file as well"
+          : undefined,
+    },
+    {
+      of: ["additional_targets", "tags", "version", "tag_prefix", "variant", "platforms", "also"],
+      ofSource: ["repository", "cache", "nodes", "variant"],
+      faults: thrownBy(checkTagsOfTargets),
+    },
+    {
+      of: ["also"],
+      ofSource: ["repository"],
+      faults: ({ params, source }) => {
+        if (source?.store.kind !== "registry") return undefined;
+        const own = formatRepository(source.store.repository);
+        const twice = params.also.findIndex((other) => formatRepository(other) === own);
+        if (twice === -1) return undefined;
+        return [
+          {
+            path: ["also", twice],
+            message: `params.also: ${own} is the source's own repository: remove it`,
+          },
+        ];
+      },
+    },
+    ...(["tags", "tags_file", "version", "version_file", "additional_targets", "also"] as const).map(
+      needsRegistry,
+    ),
+    {
+      of: ["buildkit_extra_config", "allow", "registry_mirrors"],
+      ofSource: ["buildkit_config", "registries", "registry_mirrors", "repository"],
+      faults: ({ params, source }) => {
+        // Texts that can't be used by themselves are the matter of other rules.
+        const alone = () => [configOf(source, undefined), configOf(undefined, params)];
+        if (!isRefused(alone)) configOf(source, params);
+        return undefined;
+      },
+    },
+    {
+      of: ["buildkit_extra_config"],
+      ofSource: ["buildkit", "nodes"],
+      faults: ({ params, source }) => {
+        if (params.buildkitExtraConfig === undefined || source === undefined || source.daemons.kind === "own")
+          return undefined;
+        const elsewhere = source.daemons.kind === "nodes" ? "nodes" : "buildkit";
+        return `params: buildkit_extra_config configures the step's own buildkitd, but the source's ${elsewhere} names another: remove one of the two`;
+      },
+    },
+  ],
+};
+
+/** What the params of a task must keep, besides the form of each. */
+export const taskRules: Pick<TaskReading, "ofParams" | "ofHosts"> = {
+  ofParams: [
+    ...paramRules,
+    {
+      of: ["additional_targets"],
+      faults: thrownBy(({ params }) => {
+        checkTargetNames(params.additionalTargets, taskFolders, "ADDITIONAL_TARGETS");
+      }),
+    },
+  ],
+  ofHosts: [{ of: [registriesVariable], faults: (hosts) => certificateFaults(hosts, registriesVariable) }],
+};
+
+/** The configuration that BuildKit would get, but for paths and for what depends on the container. @throws UserError */
+function configOf(source: Source | undefined, params: PutRequest["params"] | undefined): string {
+  const texts = {
+    buildkit_config: source?.buildkitConfig,
+    buildkit_extra_config: params?.buildkitExtraConfig,
+  };
+  const extra = Object.entries(texts).flatMap(([subject, text]) =>
+    text === undefined ? [] : [{ subject, text }],
+  );
+  if (extra.length === 0) return "";
+  const hosts = withMirrors(
+    source?.registryAccess.hosts ?? new Map(),
+    "docker.io",
+    params?.registryMirrors ?? [],
+  );
+  return daemonConfig({
+    root: "/root-of-the-step",
+    socket: "/socket-of-the-step",
+    tracesSocket: "/traces-of-the-step",
+    entitlements: params?.allow ?? [],
+    registries: registryBlocks({ hosts }, { hosts: new Map() }),
+    extra,
+  });
+}
+
+/** The tag of the version that the params give, if they give one. @throws UserError if it can't be a tag */
+function tagOfVersion({ params, source }: PutRequest): string[] {
+  const { version, tagPrefix: prefix = "", variant = source?.variant } = params;
+  return version === undefined ? [] : [versionTag({ version, prefix, variant })];
+}
+
+function checkTagsOfTargets(request: PutRequest): void {
+  const { params, source } = request;
+  const isReserved = source === undefined ? () => false : reservedTags(source, params);
+  const version = isRefused(() => tagOfVersion(request)) ? [] : tagOfVersion(request);
+  checkTargetTags([...params.tags, ...version], params.targetTags, isReserved);
+}
+
+/** Params that have no meaning for a directory. */
+function needsRegistry(field: string): Rule<PutRequest> {
+  return {
+    of: [field],
+    ofSource: ["directory", "repository"],
+    faults: ({ params, source }) => {
+      if (source?.store.kind !== "directory") return undefined;
+      const given = {
+        tags: params.tags,
+        tags_file: params.tagsFiles,
+        version: params.version ?? [],
+        version_file: params.versionFile ?? [],
+        additional_targets: [...params.targetTags.values()].flat(),
+        also: params.also,
+      }[field];
+      if (given === undefined || given.length === 0) return undefined;
+      const what = field === "also" ? "also names repositories of registries" : "tags need a registry";
+      return `params: ${what}: name source.repository instead of source.directory, or leave ${field === "additional_targets" ? "the targets' tags" : field} out`;
+    },
+  };
+}

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
-import { parsePlatform } from "../image/platform.ts";
+import { parseKnownPlatform } from "../image/platform-names.ts";
 import { placed, type Rule, thrownBy } from "./rules.ts";
 import { nonEmpty, pem, present } from "./scalars.ts";
 
@@ -161,7 +161,9 @@ function readBuildKit({ resolve, max_builds: maxBuilds, ...given }: z.output<typ
 }
 
 function toNode({ platforms, ...remote }: z.output<typeof node>, index: number) {
-  const [first, ...others] = platforms.map((name) => parsePlatform(name, `source.nodes[${index}].platforms`));
+  const [first, ...others] = platforms.map((name) =>
+    parseKnownPlatform(name, `source.nodes[${index}].platforms`),
+  );
   if (first === undefined) throw new Error("the schema wants at least one platform");
   return { ...remoteBuildKit(remote), platforms: [first, ...others] as const };
 }

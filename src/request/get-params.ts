@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { parsePlatform, platformPattern } from "../image/platform.ts";
+import { platformPattern } from "../image/platform.ts";
+import { parseKnownPlatform } from "../image/platform-names.ts";
 import { flag, readBy } from "./scalars.ts";
 
 /** A get's params: field → schema. `unpack_rootfs` and `output_oci` default to what the put recorded. */
@@ -20,7 +21,7 @@ export const getFields = {
     .regex(new RegExp(`^${platformPattern}$`), {
       error: "expected os/architecture[/variant], as in linux/arm64",
     })
-    .transform(readBy((name) => parsePlatform(name, "params.platform")))
+    .transform(readBy((name) => parseKnownPlatform(name, "params.platform")))
     .optional()
     .describe("Deliver only the image of this platform, such as `linux/arm64`."),
   image_tar: flag.default(true).describe("`false`: don't deliver the image itself, only the other files."),

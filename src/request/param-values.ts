@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { parsePlatform, platformPattern } from "../image/platform.ts";
+import { platformPattern } from "../image/platform.ts";
+import { parseKnownPlatform } from "../image/platform-names.ts";
 import { parseRepository } from "../image/reference.ts";
 import { type TargetName, targetNamePattern } from "../image/target-name.ts";
 import { optionNamePattern, whyNotOption } from "./option-names.ts";
@@ -68,7 +69,7 @@ export const platform = z
   .regex(new RegExp(`^${platformPattern}$`), {
     error: "expected os[(version)]/architecture[/variant], as in linux/arm64 and windows(10.0.17763)/amd64",
   })
-  .transform(readBy((name) => parsePlatform(name, "params.platforms")));
+  .transform(readBy((name) => parseKnownPlatform(name, "params.platforms")));
 
 /** The last second of the year 9999, the latest time that an image's config can hold. */
 const latest = 253_402_300_799;

@@ -97,6 +97,18 @@ const puts: Rows = [
     'params.platforms: expected a list, found "linux/amd64,linux/arm64"; a list is written in brackets: [linux/amd64, linux/arm64]',
   ],
   [
+    { platforms: ["linux/amd46", "linux/arm64", "linus/amd64", "linux/arm/v77"] },
+    [
+      'params.platforms: "linux/amd46": there is no architecture "amd46"; did you mean "amd64"?',
+      'params.platforms: "linus/amd64": there is no operating system "linus"; did you mean "linux"?',
+      'params.platforms: "linux/arm/v77": arm has no variant "v77"; expected one such as v6 or v7, or none',
+    ].join("\n"),
+  ],
+  [
+    { IMAGE_PLATFORM: "linux/amd64,linux/ard64" },
+    'params.platforms: "linux/ard64": there is no architecture "ard64"; did you mean "amd64"?',
+  ],
+  [
     { unpack_rootfs: "true" },
     'params.unpack_rootfs: expected true or false, found "true"; remove the quotes',
   ],

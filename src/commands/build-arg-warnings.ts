@@ -45,7 +45,7 @@ function argsOf(dockerfile: string): string[] {
 }
 
 /** Whether another frontend than Docker's reads the file. ARG may mean something else there. */
-function hasOtherSyntax(dockerfile: string): boolean {
+export function hasOtherSyntax(dockerfile: string): boolean {
   const [, image] = /^#\s*syntax\s*=\s*(\S+)/i.exec(dockerfile) ?? [];
   return image !== undefined && !/(^|\/)docker\/dockerfile(-upstream)?(:|@|$)/.test(image);
 }

@@ -4,6 +4,7 @@ import type { StepContext } from "../host/step-context.ts";
 import { type BuildVersion, formatBuildVersion, type VersionFields } from "../image/build-version.ts";
 import { formatReference, type Repository } from "../image/reference.ts";
 import { readOutRequest } from "../request/out-request.ts";
+import { faultsBy } from "../request/rules.ts";
 import type { StorePlace } from "../request/source.ts";
 import type { Build, MetadataField } from "../store/build.ts";
 import { proveReplacement } from "../store/prove-replacement.ts";
@@ -11,6 +12,7 @@ import { type BuiltTargets, contentVersion, readBuiltTargets } from "./built-tar
 import type { Invocation } from "./invocation.ts";
 import { layerLines } from "./layer-lines.ts";
 import { openStore } from "./open-store.ts";
+import { putAdvice, sourceAdvice } from "./put-advice.ts";
 import { putMetadata } from "./put-metadata.ts";
 import { putRules } from "./put-rules.ts";
 import { runBuild } from "./run-build.ts";
@@ -29,6 +31,8 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
   if (folder === undefined)
     throw new UserError("expected the folder of the put's inputs as the first argument");
   const inputs: InputFolder = { path: folder, kind: "put" };
+  const advice = [...faultsBy(sourceAdvice, source), ...faultsBy(putAdvice, { source, params })];
+  for (const { message } of advice) step.log.warn(message);
   const plan = await wantedTags(source, params, inputs);
   await using store = await openStore(source, step, params.also);
   await using built = await runBuild({

@@ -25,6 +25,7 @@ import type { Stage, Store } from "../store/store.ts";
 import { warnOfArgs } from "./build-arg-warnings.ts";
 import { expandBuildVariables } from "./build-variables.ts";
 import { responsiveCaches } from "./responsive-caches.ts";
+import { warnOfUnused } from "./unused-warnings.ts";
 
 /** What a build and questions about its Dockerfile need. */
 export interface OpenBuild {
@@ -90,6 +91,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
       }),
   ]);
   warnOfArgs(options, inputs, step);
+  warnOfUnused(options, inputs, step);
   const { limited } = builder.pool;
   if (limited !== undefined) {
     const own = hostPlatform(step.arch);

@@ -7,6 +7,7 @@ import type { PutParams } from "../request/put-params.ts";
 import type { PutRequest } from "../request/read-parts.ts";
 import type { PlacedMessage, Rule } from "../request/rules.ts";
 import type { Invocation } from "./invocation.ts";
+import { putAdvice, sourceAdvice } from "./put-advice.ts";
 import { putRules, taskRules } from "./put-rules.ts";
 
 /**
@@ -93,8 +94,8 @@ const rules = {
 
 /** What has no effect, and so causes a warning. */
 const advice = {
-  ofSource: [],
-  ofPut: () => [],
+  ofSource: sourceAdvice,
+  ofPut: () => putAdvice,
   ofTask: { ofParams: [], ofHosts: [] },
 };
 

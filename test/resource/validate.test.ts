@@ -306,6 +306,30 @@ test("what a put refuses for several params or for its source is told too, all a
   assert.equal(taken.status, 0, taken.output);
 });
 
+test("what has no effect is warned of, with file and line, and is no fault", async () => {
+  const pipeline = `${web.replace("registry.example/web", "registry.example/web, keep: {}")}jobs:
+- name: build
+  plan:
+  - put: web
+    params: { context: repo, tag_prefix: v, variant: alpine, tags: [one], expand: true }
+  - put: web
+    params: { context: repo, tag_prefix: v, version: ((version)), variant: ((variant)) }
+  - put: web
+    params: { context: repo, tag_prefix: v, version_file: repo/version, variant: alpine }
+`;
+  const run = await validate(pipeline);
+  assert.equal(run.status, 0, run.output);
+  assert.deepEqual(
+    run.stderr
+      .split("\n")
+      .flatMap(
+        (line) => /^-:(\d+):\d+: warning: .*?: (\S+) has no effect/.exec(line)?.slice(1).join(" ") ?? [],
+      ),
+    ["4 source.keep", "9 params.tag_prefix", "9 params.expand"],
+  );
+  assert.match(run.stderr, /^-: 1 resource, 3 puts: no faults$/m);
+});
+
 test("--help says what validate checks, and how", async () => {
   const run = await validate("", ["--help"]);
   assert.equal(run.status, 0, run.output);

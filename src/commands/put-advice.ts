@@ -1,0 +1,62 @@
+import type { PutRequest } from "../request/read-parts.ts";
+import type { Rule } from "../request/rules.ts";
+import type { Source } from "../request/source.ts";
+
+/** Concourse's variables begin so (commands/build-variables.ts). */
+const buildVariable = /\$\{?(BUILD_|ATC_)/;
+
+/** What has no effect in a source. It causes a warning, not an error. */
+export const sourceAdvice: readonly Rule<Source>[] = [
+  {
+    of: ["keep"],
+    faults: ({ store: { keep } }) =>
+      keep !== undefined && keep.builds === undefined && keep.days === undefined
+        ? "source.keep has no effect without builds or days: all builds are kept"
+        : undefined,
+  },
+];
+
+/** What has no effect in a put. It causes a warning, not an error. */
+export const putAdvice: readonly Rule<PutRequest>[] = [
+  {
+    of: ["tag_prefix", "version", "version_file", "tags_file"],
+    wants: true,
+    faults: ({ params: { tagPrefix = "", version, versionFile, tagsFiles } }) => {
+      const isUsed =
+        version !== undefined ||
+        versionFile !== undefined ||
+        tagsFiles.some(({ prefix }) => prefix === undefined);
+      return tagPrefix === "" || isUsed
+        ? undefined
+        : "params.tag_prefix has no effect without version, version_file or a tags_file that has no prefix of its own: tags are used as they are given";
+    },
+  },
+  {
+    of: ["variant", "version", "version_file"],
+    ofSource: ["keep"],
+    wants: true,
+    faults: ({ params: { variant, version, versionFile }, source }) =>
+      variant === undefined ||
+      version !== undefined ||
+      versionFile !== undefined ||
+      source?.store.keep !== undefined
+        ? undefined
+        : "params.variant has no effect without version or version_file: it is a part of the version's tags",
+  },
+  {
+    of: ["compression"],
+    faults: ({ params: { compression } }) =>
+      compression?.type === "uncompressed" && compression.level !== undefined
+        ? "params.compression: level has no effect on uncompressed layers"
+        : undefined,
+  },
+  {
+    of: ["expand", "build_args", "labels", "annotations"],
+    faults: ({ params: { expand, buildArgs, labels, annotations } }) => {
+      const values = [buildArgs, labels, annotations].flatMap((each) => Object.values(each));
+      return !expand || values.some((value) => buildVariable.test(value))
+        ? undefined
+        : "params.expand has no effect: no value of build_args, labels and annotations has a variable of Concourse's, such as $BUILD_ID";
+    },
+  },
+];

@@ -21,7 +21,7 @@ export function warnOfArgs(
         near === undefined
           ? `add "ARG ${name}" to it, or leave it out`
           : `did you mean ${JSON.stringify(near)}?`;
-      log.warn(`${param}.${name}: no ARG of ${dockerfile.shown} takes it; ${hint}`);
+      log.warn(`${param}.${name}: no ARG of ${dockerfile.shown} takes this value; ${hint}`);
     }
   }
 }

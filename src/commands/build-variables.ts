@@ -44,7 +44,7 @@ function expanded(param: string, values: Strings, { env }: Pick<StepContext, "en
       const content = env[variable];
       if (content !== undefined) return content;
       throw new UserError(
-        `${param}.${name}: this build has no ${variable}, as one that belongs to no job or pipeline; take it out of the value`,
+        `${param}.${name}: this build has no ${variable}, because it belongs to no job or pipeline; remove it from the value`,
       );
     }),
   );

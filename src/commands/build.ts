@@ -124,7 +124,7 @@ async function findOutputs(folder: string, targets: readonly string[]): Promise<
     if (stats === undefined) continue;
     if (!stats.isDirectory()) {
       throw new UserError(
-        `${JSON.stringify(name)} in the task's folder is not a folder, so nothing can be delivered into it: expected the output of that name, or nothing`,
+        `${JSON.stringify(name)} in the task's folder is not a folder, so nothing can be delivered into it: expected the folder of the output with that name, or nothing`,
       );
     }
     found.add(name);

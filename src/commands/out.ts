@@ -94,7 +94,7 @@ function warnOfKnownVersion(version: BuildVersion, earlier: Build, { log }: Step
   if (JSON.stringify(formatBuildVersion(earlier.version)) !== JSON.stringify(formatBuildVersion(version)))
     return;
   log.line(
-    "this version was stored before: Concourse keeps it at its place in the resource's history, and no job is triggered by it again. Where every put shall be the newest version, set versions: put in the source (docs/versions.md)",
+    "this version was stored before: Concourse keeps it at its place in the resource's history, and no job is triggered by it again. If every put should be the newest version, set versions: put in the source (docs/versions.md)",
   );
 }
 

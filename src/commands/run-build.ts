@@ -100,7 +100,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   }
   const replaced = replacedFrontend(inputs);
   if (replaced !== undefined)
-    step.log.line(`${replaced} can't read images of the inputs: BuildKit's own frontend takes its place`);
+    step.log.line(`${replaced} can't read images of the inputs: BuildKit's own frontend is used instead`);
   const stage = held.use(await store.stage(step.signal));
   const solves = planBuild(options, inputs);
   await using mounts = await openCacheMounts({
@@ -143,7 +143,7 @@ function warnOfUnusedOptions({ options, daemons, access, step }: RunBuild): void
   ];
   if (idle.length === 0) return;
   step.log.warn(
-    `${idle.join("; ")}: not used, for the BuildKit that the source's ${elsewhere} names asks the mirrors of its own configuration, buildkitd.toml`,
+    `${idle.join("; ")}: not used: the BuildKit that the source's ${elsewhere} names uses the mirrors in its own configuration (buildkitd.toml)`,
   );
 }
 

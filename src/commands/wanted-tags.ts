@@ -45,7 +45,7 @@ async function tagsFromFiles({ tagsFiles, tagPrefix }: PutParams, inputs: InputF
   for (const { file, prefix = tagPrefix ?? "" } of tagsFiles) {
     const text = await readInputText(inputs, file, "tags_file");
     const tags = text.split(/\s+/).filter(Boolean);
-    if (tags.length === 0) throw new UserError(`tags_file: ${JSON.stringify(file)} holds no tag`);
+    if (tags.length === 0) throw new UserError(`tags_file: ${JSON.stringify(file)} contains no tag`);
     found.push(...tags.map((tag) => `${prefix}${tag}`));
   }
   return found;
@@ -57,7 +57,7 @@ async function wantedVersion(
 ): Promise<string | undefined> {
   if (versionFile === undefined) return version;
   const text = (await readInputText(inputs, versionFile, "version_file")).trim();
-  if (text === "") throw new UserError(`version_file: ${JSON.stringify(versionFile)} holds no version`);
+  if (text === "") throw new UserError(`version_file: ${JSON.stringify(versionFile)} contains no version`);
   return text;
 }
 

@@ -26,7 +26,7 @@ export function checkTargetNames(
         `${subject}: the folder of ${shown} would take the place of the ${owner}; give the stage another name`,
       );
     }
-    if (seen.has(name)) throw new UserError(`${subject}: ${shown} is there twice; remove one`);
+    if (seen.has(name)) throw new UserError(`${subject}: ${shown} is given twice; remove one`);
     seen.add(name);
   }
 }

@@ -43,7 +43,7 @@ export interface ChildExit {
 export function describeExit({ exitCode, signal }: ChildExit): string {
   if (signal === undefined) return `ended with status ${exitCode}`;
   if (signal === "SIGKILL")
-    return "was killed (SIGKILL), as a rule because the step or its worker is out of memory";
+    return "was killed (SIGKILL), usually because the step or its worker is out of memory";
   return `was ended by ${signal}`;
 }
 

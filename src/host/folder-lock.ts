@@ -37,7 +37,7 @@ export async function lockFolder(
   if (!locked && errno !== constants.errno.EWOULDBLOCK) {
     await folder.close();
     throw new UserError(
-      `${path}: its disk can't lock folders (flock: ${errnoName(errno)}), which keeps puts and gets from each other's files; use a local disk, or a registry`,
+      `${path}: its disk can't lock folders (flock: ${errnoName(errno)}), so puts and gets could change each other's files; use a local disk, or a registry`,
     );
   }
   // Another folder may have got the name between opening and locking.

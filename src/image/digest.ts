@@ -28,7 +28,7 @@ export function isDigest(text: string): text is Digest {
 export function parseDigest(text: string, subject: string): Digest {
   if (isDigest(text)) return text;
   throw new UserError(
-    `${subject}: ${JSON.stringify(text.slice(0, 100))} is no digest; expected sha256: and 64 lower-case hex digits`,
+    `${subject}: ${JSON.stringify(text.slice(0, 100))} is not a digest; expected sha256: and 64 lower-case hex digits`,
   );
 }
 

@@ -112,7 +112,7 @@ async function openPlain(path: string, subject: string): Promise<FileHandle> {
   const file = await openUnfollowed(path, subject);
   if ((await file.stat()).isFile()) return file;
   await file.close();
-  throw new UserError(`${subject}: is no regular file`);
+  throw new UserError(`${subject}: is not a regular file`);
 }
 
 async function openUnfollowed(path: string, subject: string): Promise<FileHandle> {

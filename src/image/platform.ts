@@ -29,7 +29,7 @@ export function parsePlatform(text: string, subject: string): Platform {
   const wellFormed = parts.length <= 3 && match !== null && parts.slice(1).every((name) => part.test(name));
   if (!wellFormed || architecture === undefined) {
     throw new UserError(
-      `${subject}: ${JSON.stringify(text)} is no platform; expected os/architecture[/variant], for example ${example}`,
+      `${subject}: ${JSON.stringify(text)} is not a platform; expected os/architecture[/variant], for example ${example}`,
     );
   }
   const [, osName = "", osVersion] = match;

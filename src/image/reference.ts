@@ -34,7 +34,7 @@ export function parseReference(text: string, subject: string): Reference {
   const at = text.indexOf("@");
   if (text.indexOf("@", at + 1) !== -1) throw invalidReference(subject, text, 'it has more than one "@"');
   if (text.indexOf("/", at) !== -1 && at !== -1)
-    throw invalidReference(subject, text, "what has a user and a password is no host[:port]");
+    throw invalidReference(subject, text, "what has a user and a password is not host[:port]");
   const beforeDigest = at === -1 ? text : text.slice(0, at);
   const digest = at === -1 ? undefined : parseDigest(text.slice(at + 1), subject);
   const colon = beforeDigest.lastIndexOf(":");
@@ -66,7 +66,7 @@ export function parseRepository(text: string, subject: string): Repository {
 export function parseTag(text: string, subject: string): string {
   if (tagForm.test(text)) return text;
   throw new UserError(
-    `${subject}: ${JSON.stringify(text)} is no tag; expected up to 128 letters, digits, "_", "." and "-", not beginning with "." or "-"`,
+    `${subject}: ${JSON.stringify(text)} is not a tag; expected up to 128 letters, digits, "_", "." and "-", not beginning with "." or "-"`,
   );
 }
 
@@ -122,7 +122,7 @@ function parseHost(host: string, text: string, subject: string): string {
   const port = /:([0-9]+)$/.exec(host)?.[1];
   if (!hostForm.test(host) || (port !== undefined && Number(port) > 65535)) {
     const shown = host.includes("@") ? "what has a user and a password" : JSON.stringify(host);
-    throw invalidReference(subject, text, `${shown} is no host[:port]`);
+    throw invalidReference(subject, text, `${shown} is not host[:port]`);
   }
   return /^(?:index|registry-1)\.docker\.io$/i.test(host) ? "docker.io" : host;
 }
@@ -147,5 +147,5 @@ function checkPath(path: string, text: string, subject: string): void {
 function invalidReference(subject: string, text: string, what: string): UserError {
   // The text isn't shown if it may hold a user and a password.
   const shown = /@(?!sha256:[^@]*$)/.test(text) ? "what stands there" : JSON.stringify(text.slice(0, 300));
-  return new UserError(`${subject}: ${shown} is no image name: ${what}`);
+  return new UserError(`${subject}: ${shown} is not an image name: ${what}`);
 }

@@ -80,7 +80,7 @@ export class Authorization {
     }
     if (credentials.kind !== "password") {
       throw new AttemptFailure(
-        `${host} wants a user name and a password, and none is given for it`,
+        `${host} requires a user name and a password, and none is given for it`,
         "unauthorized",
       );
     }
@@ -97,7 +97,7 @@ export class Authorization {
     const { connections, timeouts } = this.#options;
     const realm = params.get("realm") ?? "";
     if (!URL.canParse(realm)) {
-      throw new AttemptFailure(`${url.host} names no server of tokens that is a URL`, "unauthorized");
+      throw new AttemptFailure(`${url.host} names a token server that is not a URL`, "unauthorized");
     }
     const server = new URL(realm);
     await checkRedirect(url, server, `the token server of ${url.host},`);
@@ -159,7 +159,7 @@ function tokenIn(body: Buffer, asked: string): string {
   } catch {
     // The response isn't shown: it may hold a token.
   }
-  throw new AttemptFailure(`${asked} answers with no token; expected JSON with "token"`, "other");
+  throw new AttemptFailure(`${asked} answers without a token; expected JSON with "token"`, "other");
 }
 
 function secretsOf(credentials: Credentials): string[] {

@@ -41,7 +41,7 @@ export async function* piecesOf(
 }
 
 function stalled(asked: string, stall: number): AttemptFailure {
-  return new AttemptFailure(`${asked}: next to nothing came within ${stall / 1000} s`, "cut", {
+  return new AttemptFailure(`${asked}: almost nothing came within ${stall / 1000} s`, "cut", {
     retryable: true,
   });
 }

@@ -148,7 +148,7 @@ export class RegistryClient implements Disposable {
       if (hops >= redirectLimit)
         throw new AttemptFailure(`${asked}: more than ${redirectLimit} redirects`, "other");
       if (!URL.canParse(location, exchange.url.href))
-        throw new AttemptFailure(`${asked}: redirected to what is no URL`, "other");
+        throw new AttemptFailure(`${asked}: redirected to what is not a URL`, "other");
       const next = new URL(location, exchange.url);
       await checkRedirect(exchange.url, next, `${asked}: the redirect to`);
       exchange = { ...exchange, url: next };

@@ -61,11 +61,11 @@ const faultAdvice: Readonly<Record<RegistryFault, string>> = {
   "not found": "check the name in source.repository",
   unauthorized: "check username and password in the source (or docker_config)",
   forbidden: "this user may not do that: it needs the rights to pull and push there",
-  "plain http": 'the registry speaks plain http: set "insecure: true" in the source',
+  "plain http": 'the registry uses plain http: set "insecure: true" in the source',
   ...certificateAdvice,
-  tls: "no TLS connection with it comes about: check its certificate and what TLS it speaks",
+  tls: "no TLS connection can be made: check its certificate and its TLS versions",
   "client certificate":
-    "it wants a client certificate that it knows: give client_cert and client_key for its host under registries in the source",
+    "it requires a client certificate that it knows: give client_cert and client_key for its host under registries in the source",
   unreachable: "check the host in source.repository, and that this worker can reach it",
   busy: "run the step again later",
   cut: "check the network between this worker and the registry, and any proxy there",
@@ -110,14 +110,14 @@ export function networkFailure(thrown: unknown, asked: string): AttemptFailure {
   }
   const message = messageOf(thrown);
   if (/wrong version number|packet length too long|ERR_SSL_WRONG_VERSION/i.test(`${code} ${message}`)) {
-    return new AttemptFailure(`${asked}: it doesn't speak TLS`, "plain http", { cause: thrown });
+    return new AttemptFailure(`${asked}: it doesn't use TLS`, "plain http", { cause: thrown });
   }
   // RFC 8446 6.2: alerts by which a server rejects the client's certificate.
   const alert =
     /alert (bad|unsupported|revoked|expired|unknown) ?certificate|alert certificate (required|revoked|expired|unknown)/i;
   if (alert.test(message) || code === "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED")
     return new AttemptFailure(
-      `${asked}: the registry refuses this client's certificate, or misses one`,
+      `${asked}: the registry refuses this client's certificate, or requires one`,
       "client certificate",
       { cause: thrown },
     );
@@ -128,6 +128,6 @@ export function networkFailure(thrown: unknown, asked: string): AttemptFailure {
     return new AttemptFailure(`${asked}: ${said}`, kind, { cause: thrown });
   }
   if (code.startsWith("HPE_"))
-    return new AttemptFailure(`${asked}: the answer is no HTTP (${code})`, "other", { cause: thrown });
+    return new AttemptFailure(`${asked}: the answer is not HTTP (${code})`, "other", { cause: thrown });
   return new AttemptFailure(`${asked}: ${message}`, "other", { cause: thrown });
 }

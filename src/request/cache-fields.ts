@@ -137,7 +137,7 @@ export function readLayerCache(given: z.output<typeof cacheField>, context: Cach
     const found = Object.keys(rest).find((key) => key in secrets.daemon);
     if (found !== undefined && !context.hasOwnDaemon) {
       throw new UserError(
-        `source.cache: ${found} can't be handed to a BuildKit elsewhere without showing it to everybody on this machine: give that daemon its own credentials (variables such as ${secrets.daemon[found as keyof typeof secrets.daemon]}), and remove it here`,
+        `source.cache: ${found} can't be given to a BuildKit elsewhere without showing it to everybody on this machine: give that daemon its own credentials (variables such as ${secrets.daemon[found as keyof typeof secrets.daemon]}), and remove it here`,
       );
     }
     const {
@@ -194,7 +194,7 @@ function registryPlace(
   }
   const named: Reference = { tag: undefined, digest: undefined, ...given };
   if (named.digest !== undefined) {
-    throw new UserError("source.cache.ref: a cache is written again and again: expected a tag, no digest");
+    throw new UserError("source.cache.ref: a cache is written again and again: expected a tag, not a digest");
   }
   const reference = { ...named, tag: named.tag ?? "buildcache" };
   const insecure = isInsecure(reference.host) ? { "registry.insecure": "true" } : {};

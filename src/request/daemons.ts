@@ -120,7 +120,7 @@ export const daemonRules: readonly Rule<DaemonFields>[] = [
       const addresses = nodes.map(({ address }) => address);
       const twice = addresses.findIndex((address, index) => addresses.indexOf(address) !== index);
       if (twice === -1) return undefined;
-      return [{ path: ["nodes", twice], message: `source.nodes: ${addresses[twice]} is there twice` }];
+      return [{ path: ["nodes", twice], message: `source.nodes: ${addresses[twice]} is given twice` }];
     },
   },
 ];

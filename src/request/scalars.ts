@@ -27,7 +27,7 @@ export const labelName = z.string().regex(new RegExp(`^${labelNamePattern}`), {
 
 export const flag = z.boolean();
 
-export const nonEmpty = z.string().min(1, { error: "expected a string with something in it" });
+export const nonEmpty = z.string().min(1, { error: "expected a string that is not empty" });
 
 /** A value that is written into an AWS configuration file: one word on one line. */
 export const singleWord = nonEmpty.regex(/^[^\s\p{Cc}]+$/u, { error: "expected text without blanks" });

@@ -115,7 +115,8 @@ function storePlace({ directory, keep }: SourceFields, repository: Repository | 
   throw new UserError(noStore);
 }
 
-const noStore = "source: names no store; expected repository (registry.example/app) or directory (/path)";
+const noStore =
+  "source: expected repository (registry.example/app) or directory (/path), to keep the builds in; found neither";
 
 function milliseconds(given: number | undefined): number | undefined {
   return given === undefined ? undefined : given * 1000;

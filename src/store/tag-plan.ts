@@ -120,7 +120,7 @@ function parseVersion(text: string, subject: string): Version {
     ? "; if this is a file's path, load the file by a load_var step and write its ((.:name)) here"
     : "";
   throw new UserError(
-    `${subject}: ${JSON.stringify(trimmed)} is no semantic version; expected one such as 1.2.3 or 1.2.3-rc.1 (semver.org)${fromFile}`,
+    `${subject}: ${JSON.stringify(trimmed)} is not a semantic version; expected one such as 1.2.3 or 1.2.3-rc.1 (semver.org)${fromFile}`,
   );
 }
 

@@ -79,7 +79,7 @@ test("a buildctl that is killed in the middle, as if out of memory, is named wit
   await killProcesses(mark, /^buildctl\0/);
   assertFailedCleanly(
     await put.result,
-    /buildctl was killed \(SIGKILL\), as a rule because the step or its worker is out of memory/,
+    /buildctl was killed \(SIGKILL\), usually because the step or its worker is out of memory/,
   );
   await gone(mark);
 });

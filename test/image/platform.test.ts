@@ -43,7 +43,7 @@ test("what is no platform is refused with an example", () => {
   for (const text of ["", "linux", "linux/", "/amd64", "linux/arm/v7/x", "linux/a b", "a,b"])
     assert.throws(
       () => parse(text),
-      /^UserError: platform: ".*" is no platform; expected os\/architecture\[\/variant\]/,
+      /^UserError: platform: ".*" is not a platform; expected os\/architecture\[\/variant\]/,
     );
 });
 

@@ -147,7 +147,7 @@ const puts: Rows = [
   [{ context: ["repo"] }, "params.context: expected a string, found a list"],
   [
     { context: "" },
-    "params.context: expected a string with something in it, found an empty text (is a variable empty?)",
+    "params.context: expected a string that is not empty, found an empty text (is a variable empty?)",
   ],
   [{ CONTEXT: "repo", context: "repo" }, "params: CONTEXT and context are two forms of one param …"],
   [{ UNPACK_ROOTFS: "yes" }, "UNPACK_ROOTFS: expected true or false …"],
@@ -209,7 +209,7 @@ const puts: Rows = [
     [
       'params: there is no param "contxt"; did you mean "context"?',
       "target and target_file are both given: remove one",
-      'params.tags: "a/b" is no tag; expected up to 128 letters, digits, "_", "." and "-", not beginning with "." or "-"',
+      'params.tags: "a/b" is not a tag; expected up to 128 letters, digits, "_", "." and "-", not beginning with "." or "-"',
       "params.also: registry.example/web is the source's own repository: remove it",
     ].join("\n"),
   ],
@@ -223,7 +223,7 @@ const sources: Rows = [
   [{ repository: "registry.example/web:1" }, 'source.repository: "registry …'],
   [
     { repository: "" },
-    "source.repository: expected a string with something in it, found an empty text (is a variable empty?)",
+    "source.repository: expected a string that is not empty, found an empty text (is a variable empty?)",
   ],
   [{ tag: "latest" }, 'source: there is no "tag"; tags belong in the put\'s params: tags: [latest]'],
   [{ directory: "/builds" }, "source: repository and directory …"],
@@ -231,7 +231,7 @@ const sources: Rows = [
   [{ username: "web" }, "source: username is given without password …"],
   [
     { username: "", password: "x" },
-    "source.username: expected a string with something in it, found an empty text (is a variable empty?)",
+    "source.username: expected a string that is not empty, found an empty text (is a variable empty?)",
   ],
   [{ insecure: "true" }, 'source.insecure: expected true or false, found "true"; remove the quotes'],
   [

@@ -54,7 +54,7 @@ test("a further repository that can't be written is told before anything is buil
     registries: { [other.host]: { insecure: true } },
   };
   const locked = await smallPut({ source, params: { also: [`${other.host}/copy`] } });
-  assertFailedCleanly(locked, /repository \S+\/copy: .* wants a user name and a password/);
+  assertFailedCleanly(locked, /repository \S+\/copy: .* requires a user name and a password/);
   assert.doesNotMatch(locked.stderr, /built in/);
   const itself = await smallPut({ source, params: { also: [`${own.host}/app`] } });
   assertFailedCleanly(itself, /params\.also: \S+\/app is the source's own repository: remove it/);

@@ -211,7 +211,7 @@ test("a step that comes before its mount is restored is begun anew, and content 
   assert.match(metadataOf(run, "steps") ?? "", /^1 run/);
   proxy.inject({ when: await asksMounts(), happens: () => {} });
   const stuck = await site.put({ build_args: { round: "3" } }, { timeouts: { stall: 2 } });
-  assert.match(stuck.stderr, /warning: .*cache mount.*: no sign of life for 2\.0 s/);
+  assert.match(stuck.stderr, /warning: .*cache mount.*: no answer for 2\.0 s/);
   assert.deepEqual((await result(await site.get(stuck))).trim().split("\n"), ["3"]);
 });
 

@@ -120,7 +120,7 @@ test("a cache that stops taking what is written is done without, and that is sai
     { registries, cache: { ref: `${proxy.host}/cache` }, timeouts: { stall: 0.3 } },
   );
   assert.equal(metadataOf(run, "steps"), "4 run, 0 cached");
-  assert.match(run.stderr, /warning: exporting cache to registry: nothing has come of it for 3\.\d s/);
+  assert.match(run.stderr, /warning: exporting cache to registry: it has made no progress for 3\.\d s/);
 });
 
 test("caches that can't even be begun with cost no build", async () => {

@@ -82,7 +82,7 @@ test("every address behind a name is a daemon: an image keeps its own, whatever 
   assert.ok(others.includes(builtAt(moved) ?? ""));
   assert.match(
     moved.stderr,
-    new RegExp(`warning: BuildKit at tcp://${own}:\\d+ doesn't answer; passing it over`),
+    new RegExp(`warning: BuildKit at tcp://${own}:\\d+ doesn't answer; trying another`),
   );
 });
 
@@ -134,7 +134,7 @@ test("names that lead nowhere, certificates for another name and daemons that ar
   const other = { ...buildkit, address: `tcp://other.example:${port}` };
   assertFailedCleanly(
     await site.put({}, { buildkit: other }, where),
-    /none of the 1 addresses behind tcp:\/\/other\.example.*certificate is valid for/,
+    /none of the 1 addresses of tcp:\/\/other\.example.*certificate is valid for/,
   );
   assertFailedCleanly(
     await site.put({}, { buildkit: { address: "unix:///x", resolve: "all" } }),

@@ -169,7 +169,7 @@ const refused: readonly Refused[] = [
     stdin: param("platforms", ["--x"]),
     message: /expected os\[\(version\)\]\/architecture/,
   },
-  { what: "a cache like a flag", stdin: field("cache", { ref: "--x" }), message: /is no image name/ },
+  { what: "a cache like a flag", stdin: field("cache", { ref: "--x" }), message: /is not an image name/ },
   {
     what: "an address that ssh or docker would take for an option",
     stdin: field("buildkit", { address: "docker-container://-x" }),
@@ -189,7 +189,7 @@ const refused: readonly Refused[] = [
     what: "a password in the repository",
     stdin: `{"source":{"repository":"user:${password}@registry.example/app"}}`,
     message:
-      /source\.repository: what stands there is no image name: what has a user and a password is no host/,
+      /source\.repository: what stands there is not an image name: what has a user and a password is no host/,
   },
   ...(["endpoint_url", "account_url"] as const).map((name) => ({
     what: `a password in a cache's ${name}`,

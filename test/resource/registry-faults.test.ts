@@ -253,7 +253,7 @@ const rows: readonly Row[] = [
   {
     what: "a server that stalls in the middle of a blob",
     faults: () => [{ when: layer, times: 1, happens: breaksAfter(1_000_000, "stall") }],
-    said: /next to nothing came within 1 s; retrying/,
+    said: /almost nothing came within 1 s; retrying/,
     within: 6_000,
   },
   {
@@ -270,7 +270,7 @@ const rows: readonly Row[] = [
         },
       },
     ],
-    refused: /next to nothing came within 1 s; .* \(tried for \d s\)/,
+    refused: /almost nothing came within 1 s; .* \(tried for \d s\)/,
     within: 10_000,
   },
   {

@@ -97,7 +97,7 @@ test("several files give tags with prefixes of their own, and one gives the vers
     params: { version_file: "version/number" },
     files: { "version/number": "\n" },
   });
-  assertFailedCleanly(empty, /version_file: "version\/number" holds no version/);
+  assertFailedCleanly(empty, /version_file: "version\/number" contains no version/);
 });
 
 test("tags that the resource writes for itself are refused by whatever param they come, and their likes are not", async () => {
@@ -138,9 +138,9 @@ test("what is no tag is refused before anything is built", async () => {
   await using registry = await startRegistry();
   const source = { repository: `${registry.host}/app`, insecure: true };
   const wrong = await smallPut({ source, params: { tags: ["feature/one"] } });
-  assertFailedCleanly(wrong, /params\.tags: "feature\/one" is no tag; expected up to 128 letters, digits/);
+  assertFailedCleanly(wrong, /params\.tags: "feature\/one" is not a tag; expected up to 128 letters, digits/);
   const empty = await smallPut({ source, params: { tags_file: "info/tags" }, files: { "info/tags": "\n" } });
-  assertFailedCleanly(empty, /tags_file: "info\/tags" holds no tag/);
+  assertFailedCleanly(empty, /tags_file: "info\/tags" contains no tag/);
   const missing = await smallPut({ source, params: { tags_file: "info/tags" } });
   assertFailedCleanly(missing, /tags_file: artifact "info" is not among the put's inputs/);
   const directory = await smallPut({ source: { directory: "/nowhere" }, params: { version: "1.0.0" } });

@@ -89,7 +89,7 @@ test("files of args and labels are read with a byte order mark, and refused as U
   await writeFile(join(site.inputs, "wide"), Buffer.from("\uFEFFFIRST=one\n", "utf16le"));
   assertFailedCleanly(
     await site.put({ build_args_file: "wide" }),
-    /build_args_file: "wide" is no text: it is UTF-16; save it as UTF-8/,
+    /build_args_file: "wide" is not a text file: it is UTF-16; save it as UTF-8/,
   );
   await writeFile(join(site.inputs, "shell"), "export FIRST=one\n");
   assertFailedCleanly(await site.put({ build_args_file: "shell" }), /shell line 1: .* without "export"/);
@@ -276,7 +276,7 @@ test("a build arg that no ARG takes is warned of, with the nearest ARG", async (
   const run = await site.put({ build_args, build_args_file: "args" });
   const warnings = run.stderr.split("\n").filter((line) => line.startsWith("warning:"));
   assert.deepEqual(warnings, [
-    'warning: build_args.VERSON: no ARG of app/Dockerfile takes it; did you mean "VERSION"?',
-    'warning: build_args.UNRELATED: no ARG of app/Dockerfile takes it; add "ARG UNRELATED" to it, or leave it out',
+    'warning: build_args.VERSON: no ARG of app/Dockerfile takes this value; did you mean "VERSION"?',
+    'warning: build_args.UNRELATED: no ARG of app/Dockerfile takes this value; add "ARG UNRELATED" to it, or leave it out',
   ]);
 });

@@ -209,7 +209,10 @@ test("a tag for two targets, or one that isn't the author's to give, is refused 
       { additional_targets: { test: { tags: [name] } } },
       /has the form of the tags that builds are kept under/,
     ],
-    [{ additional_targets: { test: { tags: ["a b"] } } }, /additional_targets\.test\.tags: "a b" is no tag/],
+    [
+      { additional_targets: { test: { tags: ["a b"] } } },
+      /additional_targets\.test\.tags: "a b" is not a tag/,
+    ],
   ] as const)
     assertFailedCleanly(await put(params), message);
 });

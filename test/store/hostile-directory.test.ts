@@ -154,7 +154,7 @@ const rows: readonly Row[] = [
       await rm(join(folder, "index.json"));
       await execa("mkfifo", [join(folder, "index.json")]);
     },
-    message: /index\.json: is no regular file/,
+    message: /index\.json: is not a regular file/,
   },
   {
     what: "an index.json without the build's annotations",
@@ -278,7 +278,7 @@ const rows: readonly Row[] = [
       await rm(blob);
       await execa("mkfifo", [blob]);
     },
-    message: /is no regular file/,
+    message: /is not a regular file/,
   },
   {
     what: "a layer that is longer than its descriptor says",

@@ -92,22 +92,22 @@ test("tags come as they are, those of a file with the prefix, each once", () => 
 });
 
 const refused: readonly (readonly [string, Partial<TagWishes>, RegExp])[] = [
-  ["a tag with a slash", { tags: ["a/b"] }, /params\.tags: "a\/b" is no tag; expected up to 128 letters/],
-  ["a tag that begins with a dot", { tags: [".a"] }, /params\.tags: "\.a" is no tag/],
-  ["an empty tag", { tags: [""] }, /params\.tags: "" is no tag/],
-  ["a tag of 129 characters", { tagsFromFiles: ["a".repeat(129)] }, /params\.tags_file: .* is no tag/],
-  ["a prefix that makes no tag", { tagsFromFiles: ["-a"] }, /params\.tags_file: "-a" is no tag/],
-  ["a variant with a blank", { variant: "a b", version: "1.0.0" }, /variant: "a b" is no tag/],
+  ["a tag with a slash", { tags: ["a/b"] }, /params\.tags: "a\/b" is not a tag; expected up to 128 letters/],
+  ["a tag that begins with a dot", { tags: [".a"] }, /params\.tags: "\.a" is not a tag/],
+  ["an empty tag", { tags: [""] }, /params\.tags: "" is not a tag/],
+  ["a tag of 129 characters", { tagsFromFiles: ["a".repeat(129)] }, /params\.tags_file: .* is not a tag/],
+  ["a prefix that makes no tag", { tagsFromFiles: ["-a"] }, /params\.tags_file: "-a" is not a tag/],
+  ["a variant with a blank", { variant: "a b", version: "1.0.0" }, /variant: "a b" is not a tag/],
   [
     "a version of a file that is two",
     { version: "1.4.0 1.5.0", versionParam: "version_file" },
-    /^version_file: "1\.4\.0 1\.5\.0" is no semantic version/,
+    /^version_file: "1\.4\.0 1\.5\.0" is not a semantic version/,
   ],
-  ["a version that is a word", { version: "latest" }, /params\.version: "latest" is no semantic version/],
+  ["a version that is a word", { version: "latest" }, /params\.version: "latest" is not a semantic version/],
   [
     "a version with leading zeros",
     { version: "1.02.3" },
-    /params\.version: "1\.02\.3" is no semantic version/,
+    /params\.version: "1\.02\.3" is not a semantic version/,
   ],
   ["build metadata", { version: "1.2.3+4" }, /params\.version: "1\.2\.3\+4" has build metadata/],
   [

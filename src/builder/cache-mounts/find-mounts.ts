@@ -193,7 +193,7 @@ function readMount(fields: ReadonlyMap<string, string | undefined>): FoundMount 
   const id = isUnclear ? "" : fields.get("id") || cleaned(target);
   const shown = { id: id || target, target, sharing: fields.get("sharing")?.toLowerCase() };
   if (fields.has("from") || fields.has("source"))
-    return { ...shown, problem: `${id} (it begins with the content of something else: from or source)` };
+    return { ...shown, problem: `${id} (its content begins with that of something else: from or source)` };
   if (!plainId.test(id)) return { ...shown, problem: `${JSON.stringify(id || target)} (its name)` };
   const ownership: string[] = [];
   for (const [name, pattern] of numbers) {

@@ -57,11 +57,13 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
   );
   if (locations.length === 0) return undefined;
   if (!open.isOwn) {
-    step.log.line("cache mounts: left to the BuildKit elsewhere, which keeps its own");
+    step.log.line("cache mounts: not kept by this put: the BuildKit elsewhere keeps its own");
     return undefined;
   }
   if (open.dockerfile === undefined) {
-    step.log.line("cache mounts: not kept, as the Dockerfile is in a repository and can't be looked at here");
+    step.log.line(
+      "cache mounts: not kept, because the Dockerfile is in a git repository, where it can't be read here",
+    );
     return undefined;
   }
   const { options } = solves[0];
@@ -82,7 +84,7 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
   const tools = await makeTools(builder.workspace, step);
   if (tools === undefined) {
     step.log.warn(
-      "cache mounts not kept: there is no busybox on PATH to copy them with; install a static one (Debian's busybox-static)",
+      "cache mounts not kept: there is no busybox on PATH to copy them with; install a static one (Debian's package busybox-static)",
     );
     return undefined;
   }

@@ -78,7 +78,7 @@ export async function runTransfer(context: TransferContext, transfer: Transfer):
   const ended = await child.finally(() => clearTimeout(timer));
   step.signal.throwIfAborted();
   if (silent.signal.aborted)
-    throw new TransferError(`no sign of life for ${formatSeconds(context.silence / 1000)}`);
+    throw new TransferError(`no answer for ${formatSeconds(context.silence / 1000)}`);
   if (ended.exitCode !== 0) throw new TransferError(told.failure ?? `buildctl ${describeExit(ended)}`);
   if (told.unwritten !== undefined) throw new TransferError(told.unwritten);
   return { reports: told.reports(), isImported: told.isImported };

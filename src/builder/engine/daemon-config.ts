@@ -61,7 +61,7 @@ export function ignoredConfig({ extra }: Pick<DaemonConfig, "extra">): string[] 
     const unknown = unknownConfigKeys(parseToml(subject, text));
     return unknown.length === 0
       ? []
-      : [`${subject}: BuildKit knows no ${unknown.join(", ")}, and ignores it`];
+      : [`${subject}: BuildKit doesn't know ${unknown.join(", ")}, and ignores it`];
   });
 }
 
@@ -87,7 +87,7 @@ function merge(ours: TomlTable, theirs: TomlTable, subject: string, path: readon
       merged[key] = [...new Set([...existing, ...value])];
     else if (existing !== value) {
       throw new UserError(
-        `${subject} sets ${at.join(".")}, which the step itself has set (by its own needs or another param): remove it from one of the two`,
+        `${subject} sets ${at.join(".")}, which the step itself sets (because it needs it, or because of another param): remove it from one of the two`,
       );
     }
   }

@@ -89,10 +89,10 @@ async function askAll(farm: Farm, { step, workspace }: OpenNodes) {
   if (daemons.length === 0) {
     const words = await silent[0]?.engine.diagnose();
     throw new UserError(
-      `none of the ${silent.length} addresses behind ${farm.remote.address} can be used: ${words ?? "none answers in time"}`,
+      `none of the ${silent.length} addresses of ${farm.remote.address} can be used: ${words ?? "none answered in time"}`,
     );
   }
-  for (const { engine } of silent) step.log.warn(`${engine.where} doesn't answer; passing it over`);
+  for (const { engine } of silent) step.log.warn(`${engine.where} doesn't answer; trying another`);
   return { daemons, close: () => held.disposeAsync() };
 }
 

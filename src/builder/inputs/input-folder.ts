@@ -17,9 +17,9 @@ type Expected = "file" | "folder" | "file or folder";
 
 /** System errors for a path that can't be followed (path_resolution(7)). */
 const unusable: ReadonlyMap<string, string> = new Map([
-  ["ELOOP", "is a loop of symlinks"],
+  ["ELOOP", "is a symlink that leads back to itself"],
   ["ENAMETOOLONG", "is longer than a path can be"],
-  ["EACCES", "leads through a folder that this step may not enter"],
+  ["EACCES", "is in a folder that this step may not enter"],
 ]);
 
 /**
@@ -34,7 +34,7 @@ export async function resolveInput(
   expected: Expected,
 ): Promise<string> {
   const shown = JSON.stringify(path);
-  if (path === "" || path.includes("\0")) throw new UserError(`${subject}: ${shown} is no path`);
+  if (path === "" || path.includes("\0")) throw new UserError(`${subject}: ${shown} is not a path`);
   const root = await realpath(folder.path).catch((thrown: unknown) => {
     if (errorCode(thrown) !== "ENOENT") throw thrown;
     throw new UserError(`the ${folder.kind}'s folder ${folder.path} isn't there`);
@@ -89,7 +89,7 @@ export async function readInputText(
     const why = isUtf16
       ? "it is UTF-16; save it as UTF-8"
       : `it ${bytes.includes(0) ? "holds a NUL character" : "is not UTF-8"}`;
-    throw new UserError(`${subject}: ${JSON.stringify(path)} is no text: ${why}`);
+    throw new UserError(`${subject}: ${JSON.stringify(path)} is not a text file: ${why}`);
   }
   // Windows editors put a byte order mark before the text.
   return bytes.toString("utf8").replace(/^\uFEFF/, "");

@@ -57,7 +57,7 @@ async function yamlPairs(text: string, file: PairsFile): Promise<ReadonlyMap<str
   for (const { name, value, line } of parsed.pairs) {
     if (isLine.test(name)) throw notYaml(file, line);
     checkName(name, line, file);
-    if (pairs.has(name)) throw refusedLine(file, line, `${name} is there twice: remove one`);
+    if (pairs.has(name)) throw refusedLine(file, line, `${name} is given twice: remove one`);
     pairs.set(name, value);
   }
   return pairs;

@@ -122,7 +122,7 @@ function webContext(scheme: "http" | "https", rest: string, subject: string): Re
   const at = authority.lastIndexOf("@");
   const host = authority.slice(at + 1);
   const url = `${scheme}://${host}${path}`;
-  if (!URL.canParse(url) || /\s/.test(url)) throw new UserError(`${subject}: is no URL`);
+  if (!URL.canParse(url) || /\s/.test(url)) throw new UserError(`${subject}: is not a URL`);
   const kind = new URL(url).pathname.endsWith(".git") ? "git" : "http";
   checkQuery(kind, url, subject);
   if (at === -1) return { kind, url, login: undefined };
@@ -145,7 +145,7 @@ function decoded(part: string, subject: string): string {
     return decodeURIComponent(part);
   } catch {
     throw new UserError(
-      `${subject}: the URL's user or password has a "%" that is no escape; write it as %25`,
+      `${subject}: the URL's user or password has a "%" that begins no escape sequence; write it as %25`,
     );
   }
 }

@@ -276,7 +276,7 @@ async function resolveSecret(
     return { id, file };
   }
   const text = "text" in source ? source.text : request.env[source.env];
-  if (text === undefined) throw new UserError(`${subject}: the step's environment holds no such variable`);
+  if (text === undefined) throw new UserError(`${subject}: the step's environment has no such variable`);
   const size = Buffer.byteLength(text);
   if (size > secretLimit) throw secretTooLarge(subject, size);
   return { id, file: await privateFile(request.workspace, `secret-${index}`, "value", text) };

@@ -48,7 +48,7 @@ export function explainPattern(reason: string, { context }: BuildDescription): s
     (line) => !line.startsWith("#") && isBadPattern(line.replace(/^!\s*/, ""), line),
   );
   if (at === -1) return `${file.name}: ${reason}`;
-  return `${file.name}, line ${at + 1}: ${JSON.stringify(lines[at])} is not a pattern (${reason}): a "[" needs its "]", a "!" a pattern behind it; a backslash takes a character's meaning away`;
+  return `${file.name}, line ${at + 1}: ${JSON.stringify(lines[at])} is not a pattern (${reason}): a "[" needs a "]", and a "!" a pattern after it; to use a special character literally, put a backslash before it`;
 }
 
 /**

@@ -17,7 +17,7 @@ const explanations: readonly Explanation[] = [
   {
     sign: /^exit code: 137$/,
     say: (reason) =>
-      `${reason}; 137 means it was killed (SIGKILL), as a rule because the worker is out of memory`,
+      `${reason}; 137 means it was killed (SIGKILL), usually because the worker is out of memory`,
   },
   {
     sign: /^exit code: 127$/,
@@ -44,7 +44,7 @@ const explanations: readonly Explanation[] = [
   {
     sign: /server gave HTTP response to HTTPS client/,
     say: (reason) =>
-      `${reason}; that registry speaks plain http: set "insecure: true" for its host under "registries" in the source`,
+      `${reason}; that registry uses plain http: set "insecure: true" for its host under "registries" in the source`,
   },
   {
     sign: /unsupported context source oci-layout for /,
@@ -65,17 +65,17 @@ const explanations: readonly Explanation[] = [
   },
   {
     sign: /^no SSH key "([^"]*)" forwarded from the client$/,
-    say: (_, [, id]) => `the step wants an SSH key that isn't given: add "ssh: {${id || "default"}: …}"`,
+    say: (_, [, id]) => `the step needs an SSH key that isn't given: add "ssh: {${id || "default"}: …}"`,
   },
   {
     sign: /^secret (\S+): not found$/,
     say: (_, [, id]) =>
-      `the step wants a secret that isn't given: add "secrets: {${id}: {text: …}}" (or file, or env)`,
+      `the step needs a secret that isn't given: add "secrets: {${id}: {text: …}}" (or file, or env)`,
   },
   {
     sign: /invalid includepatterns: \[(.*)\]: syntax error in pattern$/,
     say: (_, [, pattern]) =>
-      `${JSON.stringify(pattern)} in a COPY or ADD is not a pattern: a "[" needs its "]"; put a backslash before one that is meant as it stands`,
+      `${JSON.stringify(pattern)} in a COPY or ADD is not a pattern: a "[" needs a "]"; to use a "[" literally, put a backslash before it`,
   },
   {
     sign: /\b(network\.host|security\.insecure|device)\b.* is not allowed/,

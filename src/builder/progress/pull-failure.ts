@@ -18,7 +18,7 @@ export function explainPull(
   const stage = missingStage(name, build);
   const said = why.replace(/ \(did you mean \S+\?\)$/, "");
   const fault = faultOf(said, reference, build);
-  if (stage !== undefined) return `${stage}. It is no image either: ${fault}`;
+  if (stage !== undefined) return `${stage}. There is no such image either: ${fault}`;
   return `${subjectOf(reference, build, step)} can't be pulled: ${fault}`;
 }
 
@@ -102,7 +102,7 @@ function faultOf(why: string, reference: string, build: BuildDescription): strin
       ? `${server} refuses it to the user given for ${host} (${said}): check username and password, that this user may pull it, and that the image exists`
       : `${server} refuses it (${said}): check that the image exists; if it is private, give username and password for ${host} under "registries" in the source`;
   if (/server gave HTTP response to HTTPS client/.test(why))
-    return `${server} speaks plain http (${said}): set "insecure: true" for ${asked ?? host} under "registries" in the source`;
+    return `${server} uses plain http (${said}): set "insecure: true" for ${asked ?? host} under "registries" in the source`;
   const certificate = certificateFaultIn(why);
   if (certificate !== undefined) return `${server}: ${said}; ${certificateAdvice[certificate]}`;
   if (/no such host|server misbehaving/.test(why))

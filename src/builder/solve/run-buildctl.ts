@@ -97,7 +97,7 @@ const argumentLimit = 128 * 1024 - 1;
 
 function argumentsTooLarge(args: readonly string[]): string {
   const one = args.find((arg) => Buffer.byteLength(arg) > argumentLimit);
-  const advice = "give what is so large as a file of the context, or of a named one";
+  const advice = "put what is so large into a file of the context or of a named context";
   if (one === undefined)
     return `build args, labels and annotations are together larger than the system lets arguments be: ${advice}`;
   const [, name = "an argument"] = /^([^=]*)=/.exec(one) ?? [];

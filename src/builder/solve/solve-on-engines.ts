@@ -54,7 +54,7 @@ export async function solveOnEngines(
     });
     if (solved instanceof UnusableEngine) {
       problems.push(solved.message);
-      if (engine !== engines.at(-1)) step.log.warn(`${solved.message}; passing it over`);
+      if (engine !== engines.at(-1)) step.log.warn(`${solved.message}; trying another`);
       continue;
     }
     const { summary, result } = solved;

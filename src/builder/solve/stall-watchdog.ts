@@ -53,14 +53,14 @@ export function watchForStalls({ engine, progress, silence, log }: WatchedSolve)
     const running = progress.running();
     const written = running.find(({ text }) => exportingCache.test(text));
     if (written !== undefined && silent >= silence.cache) {
-      stop.abort(`${written.text}: nothing has come of it for ${formatSeconds(silent / 1000)}`);
+      stop.abort(`${written.text}: it has made no progress for ${formatSeconds(silent / 1000)}`);
       return;
     }
     if (silent >= told) {
       told *= 2;
       const names = running.map(({ place, text }) => (place === "" ? text : `[${place}] ${text}`));
       const at = names.length === 0 ? "waiting for BuildKit" : `at ${names.join("; ")}`;
-      log.line(`nothing new for ${formatSeconds(silent / 1000)}: still ${at}`);
+      log.line(`no progress for ${formatSeconds(silent / 1000)}: still ${at}`);
     }
     if (performance.now() - Math.max(heard, asked) >= silence.daemon && !isAsking) void askDaemon();
   };

@@ -48,10 +48,12 @@ class ArchiveMembers {
     const path = cleanName(utf8Of(entry.path));
     this.count++;
     if (this.count > memberLimit) {
-      throw new UserError(`${this.#where}: the archive has over ${memberLimit} members; this is no image`);
+      throw new UserError(
+        `${this.#where}: the archive has over ${memberLimit} members; this is not an image`,
+      );
     }
     if (this.#byName.has(path) && ["manifest.json", "index.json", "oci-layout"].includes(path)) {
-      throw new UserError(`${this.#where}: the archive has ${path} twice; write it anew`);
+      throw new UserError(`${this.#where}: the archive has ${path} twice; write it again`);
     }
     const member = memberOf(entry, path, range);
     this.#byName.set(path, member);
@@ -72,7 +74,7 @@ class ArchiveMembers {
       const member = this.#byName.get(current);
       if (member === undefined) return undefined;
       if (member.kind === "file") return member.range;
-      if (member.kind === "other") throw new UserError(`${subject} is no file of the archive`);
+      if (member.kind === "other") throw new UserError(`${subject} is not a file in the archive`);
       if (seen.has(current)) throw new UserError(`${subject} is a link that leads back to itself`);
       seen.add(current);
       current = member.target;
@@ -122,7 +124,7 @@ async function scan({ name, path, signal, log }: ImageArchive, members: ArchiveM
       const range = { path, start: position + blockSize, size: entry.size, isWholeFile: false };
       if (range.start + entry.size > size && entry.runs === undefined) {
         const at = { offset: entry.offset, member: entry.path };
-        throw new TarError("the archive is cut short in its content", at);
+        throw new TarError("the archive is incomplete: it ends in its content", at);
       }
       members.add(entry, range);
     },

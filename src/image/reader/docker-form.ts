@@ -75,7 +75,7 @@ async function onlyEntry(files: ImageFiles): Promise<DockerManifest> {
   if (images.every((image) => contentOf(image) === contentOf(only))) return only;
   const tags = images.flatMap(({ RepoTags }) => RepoTags ?? []);
   throw new UserError(
-    `${subject}: lists ${images.length} images (${tags.slice(0, 5).join(", ")}); save the one you need alone`,
+    `${subject}: lists ${images.length} images (${tags.slice(0, 5).join(", ")}); save only the one you need`,
   );
 }
 
@@ -114,5 +114,5 @@ export function checkFormsAgree(
   where: string,
 ): void {
   if (images.some((image) => configDigestOf(image) === configDigest)) return;
-  throw new UserError(`${where}: its manifest.json and its index.json name different images; write it anew`);
+  throw new UserError(`${where}: its manifest.json and its index.json name different images; write it again`);
 }

@@ -33,7 +33,8 @@ function realPathOf(path: string, subject: string): string | undefined {
   } catch (cause) {
     const code = errorCode(cause) ?? "";
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    if (code === "ELOOP") throw new UserError(`${subject} is a loop of symbolic links`, { cause });
+    if (code === "ELOOP")
+      throw new UserError(`${subject} is a symbolic link that leads back to itself`, { cause });
     throw cause;
   }
 }

@@ -135,11 +135,11 @@ function checkPlatforms(
     }
     if (isIndex) {
       throw new UserError(
-        `${name}: the image is for ${there}, and the build for ${formatPlatform(wanted)}; give an image for that platform`,
+        `${name}: the image is for ${there}, but the build is for ${formatPlatform(wanted)}; give an image for that platform`,
       );
     }
     log.warn(
-      `${name}: the image is for ${there}, and the build for ${formatPlatform(wanted)}: its files can be used, but its programs only run under emulation`,
+      `${name}: the image is for ${there}, but the build is for ${formatPlatform(wanted)}: its files can be used, but its programs only run under emulation`,
     );
   }
 }

@@ -61,14 +61,14 @@ export class PrivateLayout {
     const { digest, size } = descriptor;
     if (range.size !== size) {
       throw new UserError(
-        `${name}: layer ${digest} has ${range.size} bytes; its manifest says ${size}: it was damaged`,
+        `${name}: layer ${digest} has ${range.size} bytes; its manifest says ${size}: it is damaged`,
       );
     }
     // BuildKit checks the digest of what it reads.
     if (range.isWholeFile) return this.#link(range.path, digest);
     const found = await this.#copy(range);
     if (found === digest) return;
-    throw new UserError(`${name}: blob ${digest} has digest ${found}: it was damaged`);
+    throw new UserError(`${name}: blob ${digest} has digest ${found}: it is damaged`);
   }
 
   /**
@@ -82,7 +82,7 @@ export class PrivateLayout {
     const digest = range.isWholeFile ? await this.#digestOf(range) : await this.#copy(range);
     const plain = compression === "none" ? digest : await this.#plainDigest(range, compression);
     if (plain !== diffId) {
-      throw new UserError(`${name}: a layer has diff ID ${plain}, its config says ${diffId}: it was damaged`);
+      throw new UserError(`${name}: a layer has diff ID ${plain}, its config says ${diffId}: it is damaged`);
     }
     if (range.isWholeFile) await this.#link(range.path, digest);
     return { mediaType: layerMediaType(compression), digest, size: range.size };
@@ -141,7 +141,7 @@ export class PrivateLayout {
       for await (const piece of decompress(compression, this.#pieces(range, "checked"))) hash.update(piece);
     } catch (thrown) {
       if (!(thrown instanceof UndecompressableError)) throw thrown;
-      throw new UserError(`${name}: a layer can't be decompressed (${thrown.message}): it was damaged`);
+      throw new UserError(`${name}: a layer can't be decompressed (${thrown.message}): it is damaged`);
     }
     return `sha256:${hash.digest("hex")}` as Digest;
   }

@@ -85,7 +85,7 @@ function checkSum(block: Buffer, sum: number): void {
     const inField = at >= checksumAt && at < checksumAt + checksumLength;
     if (!inField && (block[at] as number) >= 0x80) signed -= 256;
   }
-  if (expected !== signed) throw new FieldError("this is no tar header (its checksum is wrong)");
+  if (expected !== signed) throw new FieldError("this is not a tar header (its checksum is wrong)");
 }
 
 function formatOf(block: Buffer): TarFormat {

@@ -30,7 +30,7 @@ export function octal(block: Buffer, start: number, end: number, what: string): 
   for (; at < last; at++) {
     const digit = block[at] as number;
     if (digit === 0) break; // A C string ends here, whatever follows.
-    if (digit < zero || digit > seven) throw new FieldError(`${what} is no octal number`);
+    if (digit < zero || digit > seven) throw new FieldError(`${what} is not an octal number`);
     value = value * 8 + (digit - zero);
   }
   return value;
@@ -56,7 +56,7 @@ const decimalForm = /^[+-]?[0-9]+$/;
 
 /** A decimal number as PAX records and sparse maps write them, with an optional sign. */
 export function decimal(text: string, what: string): number {
-  if (!decimalForm.test(text)) throw new FieldError(`${what} is no decimal number`);
+  if (!decimalForm.test(text)) throw new FieldError(`${what} is not a decimal number`);
   const value = Number(text);
   if (!Number.isSafeInteger(value)) throw new FieldError(`${what} is beyond 2^53`);
   return value === 0 ? 0 : value; // never -0
@@ -68,7 +68,7 @@ export function paxTime(text: string, what: string): TarTime {
   const seconds = decimal(dot < 0 ? text : text.slice(0, dot), what);
   const fraction = dot < 0 ? "" : text.slice(dot + 1);
   if (fraction === "") return { seconds, nanoseconds: 0 };
-  if (/[^0-9]/.test(fraction)) throw new FieldError(`${what} is no time`);
+  if (/[^0-9]/.test(fraction)) throw new FieldError(`${what} is not a time`);
   const nanoseconds = Number(fraction.slice(0, 9).padEnd(9, "0"));
   // The sign applies to the fraction too: -1.25 is 0.75 s after -2.
   if (text.startsWith("-") && nanoseconds > 0) {

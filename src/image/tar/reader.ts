@@ -126,7 +126,7 @@ export class TarReader {
   end(): void {
     this.#guard(() => {
       const isWhole = this.#part === "header" ? this.#left === blockSize : isPause(this.#part);
-      if (!isWhole) throw new FieldError(`the archive is cut short in its ${this.#part}`);
+      if (!isWhole) throw new FieldError(`the archive is incomplete: it ends in its ${this.#part}`);
     });
   }
 

@@ -76,7 +76,7 @@ const ignored = (text: string) => ignoredConfig({ extra: [{ subject: "buildkit_c
 
 test("keys that BuildKit doesn't know are warned of, with those that may be meant", () => {
   assert.deepEqual(ignored("max-paralelism = 4\n[worker.oci]\nmax-paralelism = 4\ngcc = true"), [
-    "buildkit_config: BuildKit knows no max-paralelism, worker.oci.max-paralelism (did you mean max-parallelism?), worker.oci.gcc (did you mean gc?), and ignores it",
+    "buildkit_config: BuildKit doesn't know max-paralelism, worker.oci.max-paralelism (did you mean max-parallelism?), worker.oci.gcc (did you mean gc?), and ignores it",
   ]);
   assert.match(
     ignored('[registry."a.example"]\nmirror = ["b"]')[0] ?? "",

@@ -89,7 +89,7 @@ test("lists, maps and unknown aliases in a YAML pairs file are refused by line a
   await assertRefused("A: 1\nB: *a\n", "x.yml", /x\.yml line 2: B: .*no such anchor/);
   await assertRefused("- a\n", "x.yml", /expected a YAML map/, "labels");
   await assertRefused("? [a]\n: 1\n", "x.yml", /line 1: expected a plain name/);
-  await assertRefused("A: 1\nA: 2\n", "x.yml", /x\.yml line 2: A is there twice/, "labels");
+  await assertRefused("A: 1\nA: 2\n", "x.yml", /x\.yml line 2: A is given twice/, "labels");
   await assertRefused(
     "A: 1\nB: '\n",
     "x.yml",

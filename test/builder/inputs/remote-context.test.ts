@@ -51,11 +51,11 @@ const refused: readonly (readonly [string, RegExp])[] = [
   [`git://me:${secret}@git.example/a.git`, /a git:\/\/ URL with a password/],
   [`git@git.example:a.git?token=${secret}`, /the query of a git URL has "token"/],
   [`git+https://me:${secret}@git.example/a.git`, /BuildKit fetches nothing by git\+https:\/\//],
-  [`docker-image://me:${secret}@registry.example/app`, /context: .* is no digest|is no image name/],
+  [`docker-image://me:${secret}@registry.example/app`, /context: .* is not a digest|is not an image name/],
   [`me:${secret}@git.example/a.git`, /looks like a URL without its scheme/],
-  [`https://me:100%${secret}@git.example/a.git`, /has a "%" that is no escape/],
-  [`https://me:${secret}@git.example:port/a.git`, /context: is no URL/],
-  [`https://me:${secret}@git.example/a b.git`, /context: is no URL/],
+  [`https://me:100%${secret}@git.example/a.git`, /has a "%" that begins no escape/],
+  [`https://me:${secret}@git.example:port/a.git`, /context: is not a URL/],
+  [`https://me:${secret}@git.example/a b.git`, /context: is not a URL/],
 ];
 
 for (const [text, message] of refused) {

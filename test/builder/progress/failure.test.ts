@@ -121,7 +121,7 @@ const pulls: readonly (readonly [string, string, RegExp])[] = [
       "r.example:5000/x:1",
       asked("r.example:5000", "http: server gave HTTP response to HTTPS client"),
     ),
-    /speaks plain http .*set "insecure: true" for r\.example:5000/,
+    /uses plain http .*set "insecure: true" for r\.example:5000/,
   ],
   [
     "a certificate of an unknown CA",
@@ -163,7 +163,7 @@ const pulls: readonly (readonly [string, string, RegExp])[] = [
       "docker.io/library/buidl:latest",
       `${asked("registry-1.docker.io", "dial tcp: lookup registry-1.docker.io on 127.0.0.1:53: no such host")} (did you mean build?)`,
     ),
-    /^there is no stage "buidl" \(did you mean "build"\?\); the Dockerfile's stages: shell, build\. It is no image either/,
+    /^there is no stage "buidl" \(did you mean "build"\?\); the Dockerfile's stages: shell, build\. There is no such image either/,
   ],
 ];
 for (const [what, said, message] of pulls) {

@@ -38,7 +38,7 @@ test("a daemon that freezes in a silence is found out, and one that answers is w
   });
   await isAsked;
   assert.equal(watch.signal.aborted, false);
-  assert.match(step.logged(), /nothing new for \d\.\d s: still at \[1\/1\] RUN make; exporting to image\n/);
+  assert.match(step.logged(), /no progress for \d\.\d s: still at \[1\/1\] RUN make; exporting to image\n/);
   process.kill(daemon.pid, "SIGSTOP");
   try {
     await once(watch.signal, "abort");

@@ -208,7 +208,7 @@ const refused: readonly { what: string; archive: () => Promise<Uint8Array>; mess
     what: "a config that is a folder",
     archive: () =>
       saved({ manifest: [{ ...manifest[0], Config: "one" }], more: [{ name: "one/", type: "directory" }] }),
-    message: /is no file of the archive/,
+    message: /is not a file in the archive/,
   },
   {
     what: "a layer that links outside",
@@ -238,7 +238,7 @@ const refused: readonly { what: string; archive: () => Promise<Uint8Array>; mess
       changed[512] = (changed[512] ?? 0) ^ 1;
       return saved({ layer: changed });
     },
-    message: /a layer has diff ID .*: it was damaged/,
+    message: /a layer has diff ID .*: it is damaged/,
   },
   { what: "a config that isn't its name's", archive: () => saved({ config: other }), message: /was changed/ },
   {

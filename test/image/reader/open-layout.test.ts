@@ -137,7 +137,7 @@ const refused: readonly Refused[] = [
     what: "a layer that was cut",
     spoil: async ({ folder, images: [image] }) =>
       truncate(join(folder, blobPath(image?.layers[0]?.descriptor.digest ?? absent)), 20),
-    message: /layer sha256:.* has 20 bytes; its manifest says \d+: it was damaged/,
+    message: /layer sha256:.* has 20 bytes; its manifest says \d+: it is damaged/,
   },
   {
     what: "a blobs folder that is a symlink out of it",

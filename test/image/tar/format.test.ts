@@ -274,17 +274,17 @@ testRefusing([
   {
     what: "an archive that ends within a body",
     layers: [rawTar([file("a", "x".repeat(2000))]).subarray(0, 1500)],
-    message: /cut short in its content/,
+    message: /incomplete: it ends in its content/,
   },
   {
     what: "an archive that ends within a header",
     layers: [Buffer.concat([plain("a"), Buffer.alloc(100, 1)])],
-    message: /cut short in its header/,
+    message: /incomplete: it ends in its header/,
   },
   {
     what: "an archive that ends within an extended header",
     layers: [extension("x", paxRecord("path", "a")).subarray(0, 515)],
-    message: /cut short in its extended header/,
+    message: /incomplete: it ends in its extended header/,
   },
   {
     what: "a header after one block of zeros",

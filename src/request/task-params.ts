@@ -59,20 +59,23 @@ export function readTask(
   return { params, hosts: hosts.value, sandbox: SANDBOX, call: CALL };
 }
 
+function atRegistries({ message }: { readonly message: string }): Fault {
+  return { path: [registriesVariable], message, kind: "value" };
+}
+
 /** Reads the variable `REGISTRIES`. Its faults are placed at the variable. */
 function readHosts(
   text: string,
   parseYaml: ParseYaml,
   rules: readonly Rule<Task["hosts"]>[],
 ): PartlyRead<Task["hosts"]> {
-  const at = (message: string): Fault => ({ path: [registriesVariable], message, kind: "value" });
   try {
     const value = readTaskRegistries(text, parseYaml);
-    return { value, faults: faultsBy(rules, value).map(({ message }) => at(message)) };
+    return { value, faults: faultsBy(rules, value).map(atRegistries) };
   } catch (thrown) {
     if (!(thrown instanceof UserError)) throw thrown;
     const faults = thrown instanceof RequestError ? thrown.faults : [thrown];
-    return { value: undefined, faults: faults.map(({ message }) => at(message)) };
+    return { value: undefined, faults: faults.map(atRegistries) };
   }
 }
 

@@ -10,7 +10,7 @@ export function missingBuild({ digest }: BuildVersion, where: string, keep: Keep
   const cause =
     keep === undefined
       ? "it was deleted there, by a person or by a rule that removes old tags"
-      : `as a rule because of keep: ${formatKeep(keep)} in the source, which removes older builds`;
+      : `probably because of keep: ${formatKeep(keep)} in the source, which removes older builds`;
   return new UserError(
     `build ${digest} is no longer in ${where}: ${cause}. A put that builds the same image stores it again; a job that asks for it by a pin, as a re-run or by passed needs a newer version`,
   );

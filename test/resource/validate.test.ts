@@ -254,6 +254,15 @@ jobs:
   );
 });
 
+/** A pipeline of a resource with this source, and a put with these params. */
+function pipelineWith(source: object, params: object): string {
+  return JSON.stringify({
+    resource_types: [{ name: "oci-build", type: "registry-image", source: {} }],
+    resources: [{ name: "web", type: "oci-build", source }],
+    jobs: [{ name: "build", plan: [{ put: "web", params }] }],
+  });
+}
+
 test("what a put refuses for several params or for its source is told too, all at once and as out tells it", async () => {
   const source = {
     repository: "registry.example/web",
@@ -274,13 +283,7 @@ test("what a put refuses for several params or for its source is told too, all a
     buildkit_extra_config: "debug = ",
     network: "host",
   };
-  const pipeline = (given: object, step: object) =>
-    JSON.stringify({
-      resource_types: [{ name: "oci-build", type: "registry-image", source: {} }],
-      resources: [{ name: "web", type: "oci-build", source: given }],
-      jobs: [{ name: "build", plan: [{ put: "web", params: step }] }],
-    });
-  const faults = (await faultsOf(pipeline(source, params))).map((fault) =>
+  const faults = (await faultsOf(pipelineWith(source, params))).map((fault) =>
     fault.replace(/^\d+:\d+: (resource web|job build, put web): /, ""),
   );
   assert.equal(faults.length, 13, faults.join("\n"));
@@ -288,7 +291,7 @@ test("what a put refuses for several params or for its source is told too, all a
   assertFailedCleanly(run, /both given/);
   assert.deepEqual(run.stderr.replace("error: ", "").trimEnd().split("\n").toSorted(), faults.toSorted());
   // Variables are unknown, and so is what depends on them.
-  const unknown = pipeline(
+  const unknown = pipelineWith(
     { repository: "((registry))/web", cache: true, ca_certs: "((ca))", buildkit_config: "((toml))" },
     {
       target: "((target))",

@@ -74,7 +74,7 @@ test("what it doesn't use is warned of, with the nearest name that it does use",
 
 test("what can't be known causes no warning: variables, other frontends, Dockerfiles in git, keys for git", () => {
   const params = { secrets: { a: { text: "x" } }, ssh: { b: "key" }, contexts: { c: "d" } };
-  const text = "FROM $base\nRUN --mount=type=secret,id=$name --mount=type=ssh,id=${key} true\n";
+  const text = "FROM $base\nRUN --mount=type=secret,id=$name --mount=type=ssh,id=$key true\n";
   assert.deepEqual(warnings(params, text), []);
   assert.deepEqual(warnings(params, "# syntax=other/frontend:1\nFROM scratch\n"), []);
   assert.deepEqual(warnings(params, undefined), []);

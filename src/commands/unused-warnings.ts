@@ -33,7 +33,7 @@ export function warnOfUnused(
     warn(`secrets.${id}`, `no RUN of ${shown} mounts it (--mount=type=secret,id=${id})`, used.secrets, id);
   }
   const fetchesByGit =
-    context.kind === "git" || used.hasRemoteAdd || Object.values(options.contexts).some(isRemote);
+    context.kind === "git" || used.hasRemoteAdd || Object.values(options.contexts).some(isFetched);
   for (const id of Object.keys(options.ssh)) {
     if (used.ssh.includes(id) || (id === "default" && fetchesByGit)) continue;
     const flag = id === "default" ? "--mount=type=ssh" : `--mount=type=ssh,id=${id}`;
@@ -52,7 +52,7 @@ export function warnOfUnused(
 /** Ids of secrets that BuildKit itself reads, for git and http sources. */
 const ofBuildKit = /^(GIT_AUTH_(TOKEN|HEADER)|HTTP_AUTH_(TOKEN|HEADER)_)/;
 
-function isRemote(text: string): boolean {
+function isFetched(text: string): boolean {
   return /^(git@|[a-z+]+:\/\/)/i.test(text);
 }
 

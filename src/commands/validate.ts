@@ -24,7 +24,7 @@ export async function validate({ step, args, readInput }: Invocation): Promise<u
   let faults = 0;
   for (const file of files) {
     const text = file === "-" ? await readInput() : await readPipeline(file);
-    const checked = checkPipeline(text, { file, types, rules, advice });
+    const checked = checkPipeline(text, { file, types, rules: pipelineRules, advice: pipelineAdvice });
     if (Object.values(checked.counts).every((count) => count === 0)) throw new UserError(nothingFound(file));
     for (const { line, column, message } of checked.faults)
       step.log.line(`${file}:${line}:${column}: ${styled(step.log, "bad", "error:")} ${message}`);
@@ -83,7 +83,7 @@ function nothingFound(file: string): string {
 }
 
 /** The rules that the steps check, and those about what only a pipeline shows. */
-const rules = {
+const pipelineRules = {
   ofSource: putRules.ofSource,
   ofPut: (inputs: readonly string[] | undefined) => [
     ...putRules.ofPut,
@@ -93,7 +93,7 @@ const rules = {
 };
 
 /** What has no effect, and so causes a warning. */
-const advice = {
+const pipelineAdvice = {
   ofSource: sourceAdvice,
   ofPut: () => putAdvice,
   ofTask: { ofParams: [], ofHosts: [] },

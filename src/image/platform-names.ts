@@ -7,13 +7,13 @@ import { parsePlatform } from "./platform.ts";
  * The operating systems that containerd knows (github.com/containerd/platforms, `isKnownOS`) and those that Go compiles
  * for (`go tool dist list`), with `wasi`, which BuildKit builds for.
  */
-const systems =
+const knownSystems =
   "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris wasi wasip1 windows zos".split(
     " ",
   );
 
 /** The architectures that containerd (`isKnownArch`) and Go know. */
-const architectures =
+const knownArchitectures =
   "386 amd64 amd64p32 arm armbe arm64 arm64be loong64 mips mipsle mips64 mips64le mips64p32 mips64p32le ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm".split(
     " ",
   );
@@ -34,7 +34,7 @@ const otherNames: Readonly<Record<string, string>> = {
 };
 
 /** The variants of the architectures that have well-known ones. The others may have any. */
-const variants: Readonly<Record<string, RegExp>> = {
+const knownVariants: Readonly<Record<string, RegExp>> = {
   amd64: /^v[1-4]$/,
   arm: /^v[5-8]$/,
   arm64: /^v(8|9)(\.[0-9])?$/,
@@ -49,10 +49,11 @@ export function parseKnownPlatform(text: string, subject: string): Platform {
   const platform = parsePlatform(text, subject);
   const { os, architecture, variant } = platform;
   const shown = `${subject}: ${JSON.stringify(text)}`;
-  if (!systems.includes(os)) throw new UserError(`${shown}: ${unknown("operating system", os, systems)}`);
-  if (!architectures.includes(architecture))
-    throw new UserError(`${shown}: ${unknown("architecture", architecture, architectures)}`);
-  const form = variants[architecture];
+  if (!knownSystems.includes(os))
+    throw new UserError(`${shown}: ${unknown("operating system", os, knownSystems)}`);
+  if (!knownArchitectures.includes(architecture))
+    throw new UserError(`${shown}: ${unknown("architecture", architecture, knownArchitectures)}`);
+  const form = knownVariants[architecture];
   if (variant === undefined || form === undefined || form.test(variant)) return platform;
   throw new UserError(
     `${shown}: ${architecture} has no variant ${JSON.stringify(variant)}; expected one such as ${architecture === "arm" ? "v6 or v7" : architecture === "arm64" ? "v8 or v9" : "v2 or v3"}, or none`,

@@ -98,14 +98,14 @@ export const daemonRules: readonly Rule<DaemonFields>[] = [
     of: ["buildkit_config", "buildkit", "nodes"],
     faults: (given) =>
       given.buildkit_config !== undefined && isElsewhere(given)
-        ? `source: buildkit_config configures the step's own buildkitd, but ${fieldOf(given)} names another: remove one of the two`
+        ? `source: buildkit_config configures the step's own buildkitd, but ${elsewhereField(given)} names another: remove one of the two`
         : undefined,
   },
   {
     of: ["sandbox", "buildkit", "nodes"],
     faults: (given) =>
       given.sandbox !== "auto" && isElsewhere(given)
-        ? `source: sandbox says how the step's own BuildKit runs, but ${fieldOf(given)} names another: remove one of the two`
+        ? `source: sandbox says how the step's own BuildKit runs, but ${elsewhereField(given)} names another: remove one of the two`
         : undefined,
   },
   {
@@ -129,7 +129,7 @@ function isElsewhere({ buildkit: one, nodes }: DaemonFields): boolean {
   return (one ?? nodes) !== undefined;
 }
 
-function fieldOf({ buildkit: one }: DaemonFields): string {
+function elsewhereField({ buildkit: one }: DaemonFields): string {
   return one === undefined ? "nodes" : "buildkit";
 }
 

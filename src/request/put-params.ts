@@ -4,6 +4,7 @@ import { targetNamePattern } from "../image/target-name.ts";
 import type { Fault } from "./faults.ts";
 import type { Advise } from "./foreign-names.ts";
 import { optionNamePattern } from "./option-names.ts";
+import { fieldRules } from "./param-rules.ts";
 import {
   additionalTargets,
   annotationName,
@@ -23,7 +24,6 @@ import {
   ulimit,
 } from "./param-values.ts";
 import { type PartlyRead, readPartly } from "./read-json.ts";
-import type { Rule } from "./rules.ts";
 import {
   argName,
   argNamePattern,
@@ -373,36 +373,3 @@ export function readPutFields(
   const { value, faults } = readPartly(PutFields, given, "params", { ...reading, rules: fieldRules });
   return { value: value === undefined ? undefined : toPutParams(value), faults };
 }
-
-function exclusive(one: keyof PutFields, other: keyof PutFields): Rule<PutFields> {
-  return {
-    of: [other, one],
-    faults: (given) =>
-      given[one] !== undefined && given[other] !== undefined
-        ? `${one} and ${other} are both given: remove one`
-        : undefined,
-  };
-}
-
-/** Params that exclude each other. */
-const fieldRules: readonly Rule<PutFields>[] = [
-  exclusive("dockerfile", "dockerfile_inline"),
-  exclusive("target", "target_file"),
-  exclusive("version", "version_file"),
-  {
-    of: ["reproducible", "source_date_epoch"],
-    faults: ({ reproducible, source_date_epoch: given }) =>
-      reproducible && given !== undefined && given !== 0
-        ? "params: reproducible means source_date_epoch 0; remove one of the two"
-        : undefined,
-  },
-  {
-    of: ["build_args", "reproducible", "source_date_epoch"],
-    faults: ({ build_args: args, reproducible, source_date_epoch: given }) => {
-      if (!("SOURCE_DATE_EPOCH" in args) || !(reproducible || given !== undefined)) return undefined;
-      const param = reproducible ? "reproducible" : "source_date_epoch";
-      const message = `params: ${param} and the build arg SOURCE_DATE_EPOCH both say what times the image has: remove one of the two`;
-      return [{ path: ["build_args", "SOURCE_DATE_EPOCH"], message }];
-    },
-  },
-];

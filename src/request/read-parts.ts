@@ -7,16 +7,16 @@ import { faultsBy, type Rule } from "./rules.ts";
 import { readSourcePartly, type Source, sourceFields } from "./source.ts";
 import { fromTaskForms } from "./task-syntax.ts";
 
-const sourceNames = adviceFor(sourceFields, "it belongs in the resource's source");
-const putNames = adviceFor(putParams, "it belongs in the put's params");
+const namesOfSource = adviceFor(sourceFields, "it belongs in the resource's source");
+const namesOfParams = adviceFor(putParams, "it belongs in the put's params");
 
 const advice = {
-  source: adviseOn("source", putNames),
+  source: adviseOn("source", namesOfParams),
   put: adviseOn(
     "put",
-    new Map([...sourceNames, ...adviceFor(getFields, "it belongs in the put's get_params")]),
+    new Map([...namesOfSource, ...adviceFor(getFields, "it belongs in the put's get_params")]),
   ),
-  get: adviseOn("get", new Map([...sourceNames, ...putNames])),
+  get: adviseOn("get", new Map([...namesOfSource, ...namesOfParams])),
 };
 
 function adviceFor(fields: object, where: string): ReadonlyMap<string, string> {

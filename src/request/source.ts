@@ -84,7 +84,7 @@ export type Source = ReturnType<typeof toSource>;
 
 /** Reads a resource's `source` as far as it has no faults. */
 export function readSourcePartly(given: unknown, advise: Advise): PartlyRead<Source> {
-  const { value, faults } = readPartly(SourceFields, given, "source", { advise, rules: sourceRules });
+  const { value, faults } = readPartly(SourceFields, given, "source", { advise, rules: sourceFieldRules });
   if (value === undefined) return { value, faults };
   try {
     return { value: toSource(value), faults };
@@ -156,7 +156,7 @@ const storeRules: readonly Rule<SourceFields>[] = [
 ];
 
 /** What each of the source's parts refuses when it is read. */
-const sourceRules: readonly Rule<SourceFields>[] = [
+const sourceFieldRules: readonly Rule<SourceFields>[] = [
   ...storeRules,
   ...daemonRules,
   ...ecrRules,

@@ -63,11 +63,11 @@ export function checkPipeline(text: string, check: PipelineCheck): CheckedPipeli
     faults.push(...found);
     if (found.length === 0) warnings.push(...faultsOf(use, check.advice));
   }
-  return { counts, faults: inOrder(faults), warnings: inOrder(warnings) };
+  return { counts, faults: sortedByPlace(faults), warnings: sortedByPlace(warnings) };
 }
 
 /** In the order of the file. What an anchor brings to several places is there once. */
-function inOrder(faults: readonly PipelineFault[]): readonly PipelineFault[] {
+function sortedByPlace(faults: readonly PipelineFault[]): readonly PipelineFault[] {
   const different = new Map(faults.map((fault) => [JSON.stringify(fault), fault]));
   return [...different.values()].toSorted((a, b) => a.line - b.line || a.column - b.column);
 }
@@ -119,7 +119,7 @@ function reader(
   if (kind === "source") return (value) => sourcePartly(value, ofSource);
   if (kind === "get") return (value) => thrownFaults(() => readGetParams(value));
   if (kind === "put") {
-    const { known, unsure } = sourceOf(source);
+    const { known, unsure } = knownSource(source);
     // A rule can't rely on fields of the source that are unknown.
     const rules = ofPut(inputs).filter(({ ofSource: names = [] }) => !names.some((name) => unsure.has(name)));
     return (value) => paramsPartly(value as Readonly<Record<string, unknown>>, known, rules);
@@ -131,7 +131,7 @@ function reader(
 }
 
 /** What is known of a put's source, and its fields that hold variables. */
-function sourceOf(given: readonly Located[]): {
+function knownSource(given: readonly Located[]): {
   readonly known: PartlyRead<Source>;
   readonly unsure: ReadonlySet<string>;
 } {

@@ -1,0 +1,208 @@
+/** Mistakes, and what each is answered with. An answer that ends with " …" is the beginning of what is found. */
+export type Rows = readonly (readonly [mistake: unknown, answer: string])[];
+
+const repository = "registry.example/web";
+
+/** Mistakes in a put's params. */
+export const putMistakes: Rows = [
+  [{ contxt: "repo" }, 'params: there is no param "contxt"; did you mean "context"?'],
+  [{ build: "repo" }, 'params: there is no param "build"; write context: the folder to build'],
+  [
+    { build: "repo", cache: true },
+    'params: there is no param "build"; write context: the folder to build\nparams: there is no param "cache"; the layer cache belongs in the source: cache: true',
+  ],
+  [
+    { cache_from: ["base"] },
+    'params: there is no param "cache_from"; the layer cache belongs in the source: cache: true',
+  ],
+  [
+    { "cache-to": "type=inline" },
+    'params: there is no param "cache-to"; the layer cache belongs in the source: cache: true',
+  ],
+  [
+    { load_bases: ["base"] },
+    'params: there is no param "load_bases"; write image_args: {base: folder}, and FROM $base in the Dockerfile',
+  ],
+  [
+    { image: "image/image.tar" },
+    'params: there is no param "image"; remove it: this resource pushes what it builds; for an image that is built elsewhere use the registry-image resource',
+  ],
+  [
+    { additional_tags: "repo/tags" },
+    'params: there is no param "additional_tags"; write tags_file for a file with tags, or tags: [one, two] for the tags themselves',
+  ],
+  [{ tag: "latest" }, 'params: there is no param "tag"; tags is a list: write tags: [latest]'],
+  [
+    { tags: "latest" },
+    'params.tags: expected a list, found "latest"; a list is written in brackets: [latest]',
+  ],
+  [{ tag_file: "repo/version" }, 'params: there is no param "tag_file"; write tags_file'],
+  [{ tag_as_latest: true }, 'params: there is no param "tag_as_latest"; write tags: [latest]'],
+  [{ target_name: "app" }, 'params: there is no param "target_name"; write target'],
+  [{ push: true }, 'params: there is no param "push"; remove it: a put always pushes'],
+  [
+    { file: "repo/Dockerfile" },
+    'params: there is no param "file"; write dockerfile: the path of the Dockerfile',
+  ],
+  [{ version: "version/number" }, "params.version: …"],
+  [{ version: "" }, "params.version: …"],
+  [
+    { version: 1.1 },
+    "params.version: expected a string; put a number with a point in quotes, because YAML reads 1.10 as 1.1, found 1.1",
+  ],
+  [{ bump_aliases: true }, "params.bump_aliases …"],
+  [{ "build-args": { A: 1 } }, 'params: there is no param "build-args"; did you mean "build_args"?'],
+  [{ args: { A: 1 } }, 'params: there is no param "args"; write build_args'],
+  [{ build_args: ["A=1"] }, "params.build_args: expected a map, found a list"],
+  [{ build_args: { A: null } }, "params.build_args.A: expected a string, found nothing (null)"],
+  [{ build_args: { A: { b: 1 } } }, "params.build_args.A: expected a string, found a map"],
+  [
+    { options: { target: "app" } },
+    "params.options.target: options can't set it; write target, or additional_targets",
+  ],
+  [{ options: { "label:team": "web" } }, "params.options.label:team: options can't set it; write labels"],
+  [
+    { options: { "a b": "c" } },
+    'params.options.a b: expected the name of a frontend option, without "=" and blanks, as in hostname',
+  ],
+  [{ BUILDKIT_OPTIONS: "requestid=frontend.lint" }, "params.options.requestid: options can't set it; …"],
+  [
+    { call: "check" },
+    'params: there is no param "call"; a put has to build, because Concourse wants a version from it; run the image as a task with CALL: check, outline or targets',
+  ],
+  [{ CALL: "outline" }, 'params: there is no param "CALL"; a put has to build …'],
+  [{ memory: "1g" }, 'params: there is no param "memory"; write options: {memory: …'],
+  [{ labels: { team: null } }, "params.labels.team: expected a string, found nothing (null)"],
+  [
+    { platform: "linux/arm64" },
+    'params: there is no param "platform"; write platforms: [linux/amd64]; for the one that the get delivers, get_params: {platform: linux/amd64}',
+  ],
+  [
+    { platforms: "linux/amd64" },
+    'params.platforms: expected a list, found "linux/amd64"; a list is written in brackets: [linux/amd64]',
+  ],
+  [
+    { platforms: "linux/amd64,linux/arm64" },
+    'params.platforms: expected a list, found "linux/amd64,linux/arm64"; a list is written in brackets: [linux/amd64, linux/arm64]',
+  ],
+  [
+    { platforms: ["linux/amd46", "linux/arm64", "linus/amd64", "linux/arm/v77"] },
+    [
+      'params.platforms: "linux/amd46": there is no architecture "amd46"; did you mean "amd64"?',
+      'params.platforms: "linus/amd64": there is no operating system "linus"; did you mean "linux"?',
+      'params.platforms: "linux/arm/v77": arm has no variant "v77"; expected one such as v6 or v7, or none',
+    ].join("\n"),
+  ],
+  [
+    { IMAGE_PLATFORM: "linux/amd64,linux/ard64" },
+    'params.platforms: "linux/ard64": there is no architecture "ard64"; did you mean "amd64"?',
+  ],
+  [
+    { unpack_rootfs: "true" },
+    'params.unpack_rootfs: expected true or false, found "true"; remove the quotes',
+  ],
+  [{ unpack: true }, 'params: there is no param "unpack"; write unpack_rootfs: true'],
+  [{ rootfs: true }, 'params: there is no param "rootfs"; write unpack_rootfs: true'],
+  [{ skip_download: true }, 'params: there is no param "skip_download"; it belongs in the put\'s get_params'],
+  [
+    { format: "oci" },
+    'params: there is no param "format"; it belongs in the put\'s get_params: output_oci: true or unpack_rootfs: true',
+  ],
+  [{ secrets: { token: "x" } }, "params.secrets.token: expected one of …"],
+  [
+    { secrets: { token: { path: "x" } } },
+    'params.secrets.token: expected one of {file: path}, {text: the secret}, {env: NAME}, found a map; there is no "path", write file: the path',
+  ],
+  [
+    { secrets: { token: { value: "" } } },
+    'params.secrets.token: expected one of {file: path}, {text: the secret}, {env: NAME}, found a map; there is no "value", write text: the secret',
+  ],
+  [
+    { ssh: { default: { file: "x" } } },
+    'params.ssh.default: expected the path of a private key, the key itself, {path: …} or {key: …}, or a list of these, found a map; there is no "file", write path',
+  ],
+  [
+    { compression: { type: "gz" } },
+    'params.compression.type: expected one of gzip, zstd, estargz, uncompressed, found "gz"',
+  ],
+  [
+    { compression: { level: "3" } },
+    [
+      "params.compression.type: expected one of gzip, zstd, estargz, uncompressed, but it is missing",
+      'params.compression.level: expected a number, found "3"; remove the quotes',
+    ].join("\n"),
+  ],
+  [{ compression: "gz" }, "params.compression: expected …"],
+  [{ context: ["repo"] }, "params.context: expected a string, found a list"],
+  [
+    { context: "" },
+    "params.context: expected a string that is not empty, found an empty text (is a variable empty?)",
+  ],
+  [{ CONTEXT: "repo", context: "repo" }, "params: CONTEXT and context are two forms of one param …"],
+  [{ UNPACK_ROOTFS: "yes" }, "UNPACK_ROOTFS: expected true or false …"],
+  [{ DOCKER_FILE: "x" }, 'params: there is no param "DOCKER_FILE"; did you mean "dockerfile"?'],
+  [{ BUILDARG_A: "1" }, 'params: there is no param "BUILDARG_A"; did you mean "BUILD_ARG_*"?'],
+  [{ tags: ["v1/2"] }, 'params.tags: " …'],
+  [
+    { repository: "registry.example/app" },
+    'params: there is no param "repository"; it belongs in the resource\'s source',
+  ],
+  [{ network: "bridge" }, 'params.network: expected one of default, none, host, found "bridge"'],
+  [
+    { shm_size: "64 MiB" },
+    'params.shm_size: expected a number of bytes, or a size such as 64m or 1g, found "64 MiB"',
+  ],
+  // What may be a secret is not shown.
+  [
+    { secrets: { token: "x" }, ssh: 3, build_args: "A=x", labels: "x" },
+    [
+      "params.build_args: expected a map, found a string",
+      "params.labels: expected a map, found a string",
+      "params.secrets.token: expected one of {file: path}, {text: the secret}, {env: NAME}, found a string",
+      "params.ssh: expected a map, found a number",
+    ].join("\n"),
+  ],
+  [
+    { squash: true },
+    'params: there is no param "squash"; remove it: BuildKit can\'t; copy the result into a last stage FROM scratch',
+  ],
+  [{ ulimits: { nofile: "1024-2048" } }, "params.ulimits.nofile: expected …"],
+  [{ target: "a", target_file: "b" }, "target and target_file are both given: remove one"],
+  [{ version: "1.0.0", version_file: "b" }, "version and version_file are both given: remove one"],
+  [
+    { dockerfile: "a", dockerfile_inline: "FROM scratch" },
+    "dockerfile and dockerfile_inline are both given: remove one",
+  ],
+  [{ tags: [`build-${"a".repeat(64)}`] }, 'params.tags: "build-aaaa …'],
+  [{ tags: ["buildcache"] }, 'params.tags: "buildcache" is a tag of the layer cache …'],
+  [{ also: ["registry.example/web"] }, "params.also: registry.example/web is the source's own repository …"],
+  [{ also: ["registry.example/a@x"] }, "params.also: …"],
+  [{ contexts: { "a/B": "." } }, "contexts.a/B: …"],
+  [{ contexts: { base: "hg://x" } }, "contexts.base: BuildKit fetches nothing by hg:// …"],
+  [
+    { contexts: { alpine: "a", "alpine:latest": "b" } },
+    'contexts: "alpine" and "alpine:latest" are one name: remove one',
+  ],
+  [{ context: "https://git.example/page" }, 'context: "https://git.example/page" is not a git URL …'],
+  [{ ssh: { default: { key: "secret" } } }, "params.ssh.default: the key can't be used: it is not …"],
+  [
+    { ssh: { default: { key: "ssh-ed25519 AAAA" } } },
+    "params.ssh.default: the key can't be used: it is a public key …",
+  ],
+  [{ buildkit_extra_config: "a = " }, "buildkit_extra_config is not TOML (line 1) …"],
+  [{ buildkit_extra_config: 'root = "/x"' }, "buildkit_extra_config sets root …"],
+  [{ network: "host" }, 'params.network: "host" also needs "allow: [network.host]"'],
+  [{ additional_targets: ["image"] }, "params.additional_targets: the folder of …"],
+  [
+    { contxt: "repo", target: "a", target_file: "b", tags: ["a/b", "ok"], also: [repository] },
+    [
+      'params: there is no param "contxt"; did you mean "context"?',
+      "target and target_file are both given: remove one",
+      'params.tags: "a/b" is not a tag; expected up to 128 letters, digits, "_", "." and "-", not beginning with "." or "-"',
+      "params.also: registry.example/web is the source's own repository: remove it",
+    ].join("\n"),
+  ],
+  // A misspelt version is not told to be missing as well.
+  [{ bump_aliases: true, versoin: "1" }, 'params: there is no param "versoin"; did you mean "version"?'],
+  [{ bump_aliases: true, version: ["1"] }, "params.version: expected a string …"],
+];

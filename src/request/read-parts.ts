@@ -52,7 +52,7 @@ export function sourcePartly(given: unknown, rules: readonly Rule<Source>[] = []
  * @throws UserError with all faults
  */
 export function readSource(given: unknown, rules: readonly Rule<Source>[] = []): Source {
-  return whole(sourcePartly(given, rules));
+  return faultless(sourcePartly(given, rules));
 }
 
 /**
@@ -88,10 +88,10 @@ export function readPut(
   const params = paramsPartly(given.params, source, ofPut);
   if (source.value === undefined || params.value === undefined || source.faults.length > 0)
     throw new RequestError([...source.faults, ...params.faults]);
-  return { source: source.value, params: whole(params) };
+  return { source: source.value, params: faultless(params) };
 }
 
-function whole<T>({ value, faults }: PartlyRead<T>): T {
+function faultless<T>({ value, faults }: PartlyRead<T>): T {
   if (value === undefined || faults.length > 0) throw new RequestError(faults);
   return value;
 }

@@ -12,7 +12,7 @@ import { findForm } from "./task-syntax.ts";
 import { taskWords } from "./task-words.ts";
 
 /** What a task is asked for. */
-export interface Task {
+export interface TaskRequest {
   readonly params: PutParams;
   /** How to reach registries. */
   readonly hosts: ReadonlyMap<string, HostAccess>;
@@ -29,7 +29,7 @@ export interface TaskReading {
   /** Rules about the params. */
   readonly ofParams: readonly Rule<PutRequest>[];
   /** Rules about the variable `REGISTRIES`. */
-  readonly ofHosts: readonly Rule<Task["hosts"]>[];
+  readonly ofHosts: readonly Rule<TaskRequest["hosts"]>[];
 }
 
 /**
@@ -41,11 +41,11 @@ export interface TaskReading {
 export function readTask(
   env: Readonly<Record<string, string | undefined>>,
   { parseYaml, ofParams, ofHosts }: TaskReading,
-): Task {
+): TaskRequest {
   const given = Object.entries(env).filter(([name, value]) => value !== undefined && isTaskParam(name));
   const { value: params, faults } = paramsPartly(Object.fromEntries(given), undefined, ofParams);
   const worded = faults.map((fault) => ({ ...fault, message: taskWords(fault.message, env) }));
-  const hosts = readHosts(env[registriesVariable] ?? "", parseYaml, ofHosts);
+  const hosts = readVariableRegistries(env[registriesVariable] ?? "", parseYaml, ofHosts);
   const others = { SANDBOX: env["SANDBOX"] || undefined, CALL: env["CALL"] || undefined };
   const variables = readPartly(TaskVariables, others, "params");
   const ofVariables = variables.faults.map((fault) => ({
@@ -64,11 +64,11 @@ function atRegistries({ message }: { readonly message: string }): Fault {
 }
 
 /** Reads the variable `REGISTRIES`. Its faults are placed at the variable. */
-function readHosts(
+function readVariableRegistries(
   text: string,
   parseYaml: ParseYaml,
-  rules: readonly Rule<Task["hosts"]>[],
-): PartlyRead<Task["hosts"]> {
+  rules: readonly Rule<TaskRequest["hosts"]>[],
+): PartlyRead<TaskRequest["hosts"]> {
   try {
     const value = readTaskRegistries(text, parseYaml);
     return { value, faults: faultsBy(rules, value).map(atRegistries) };

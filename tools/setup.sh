@@ -3,10 +3,10 @@
 #
 #   sh tools/setup.sh [command [argument ...]]
 #
-# npm's dependencies go to node_modules; buildctl, buildkitd and regctl are taken from PATH when they are new enough,
-# else built from the Go modules beside this file into .tools/bin, as are runc, gVisor's runsc, and a second registry
-# and crane for the tests; the rest comes from Debian's packages. What is there already is left alone, so a second run
-# only looks. Several may run at once: one works, the others wait.
+# npm's dependencies go to node_modules; buildctl and regctl are taken from PATH when they are new enough, else built
+# from the Go modules beside this file into .tools/bin, as are buildkitd, runc and gVisor's runsc, whose source is
+# edited, and a second registry and crane for the tests; the rest comes from Debian's packages. What is there already is
+# left alone, so a second run only looks. Several may run at once: one works, the others wait.
 set -eu
 
 buildkit_floor=0.31.2 # As in src/builder/engine/version.ts.
@@ -89,7 +89,7 @@ tool_is_good() {
     return
     ;;
   # Those from elsewhere lack our edits.
-  runc | runsc)
+  buildkitd | runc | runsc)
     [ -x "$tools/bin/$1" ] && [ "$(edits_key)" = "$(cat "$tools/edits.key" 2>/dev/null)" ]
     return
     ;;
@@ -166,17 +166,17 @@ bring_tools() {
   names=$(missing_tools)
   [ -n "$names" ] || return 0
   command -v go >/dev/null ||
-    fail "there is no Go on PATH to build ${names}with: install Go (https://go.dev/dl), or put buildctl and buildkitd $buildkit_floor or newer and regctl $regctl_floor or newer on PATH, and run again"
+    fail "there is no Go on PATH to build ${names}with: install Go (https://go.dev/dl) and run again"
   go_version=$(first_version go version)
   at_least "$go_floor" "$go_version" ||
     fail "Go $go_version is too old to build ${names}with: install Go $go_floor or newer (https://go.dev/dl) and run again"
-  fresh=$tools/bin.$$
+  fresh=$tools/bin.$$ key=$(edits_key)
   mkdir -p "$fresh"
   with_progress "building ${names}(once; a few minutes)" "$tools/go.log" sh tools/build-tools.sh "$fresh" $names ||
     fail "go could not build $names(\"$(last_words "$tools/go.log" '^edit: |dial tcp|lookup|requires go|toolchain|^go: [^d]|no space')\"): check that this machine reaches its Go module proxy and run again (its log: .tools/go.log)"
   mkdir -p "$tools/bin"
   for name in $names; do mv -f "$fresh/$name" "$tools/bin/$name"; done
-  edits_key >"$tools/edits.key"
+  printf '%s\n' "$key" >"$tools/edits.key"
   rmdir "$fresh"
 }
 

@@ -1,7 +1,8 @@
-import { type BuilderOptions, type Daemons, openBuilder } from "../builder/builder.ts";
+import { type Builder, type BuilderOptions, type Daemons, openBuilder } from "../builder/builder.ts";
 import { openCacheMounts } from "../builder/cache-mounts/open-mounts.ts";
 import { checkEngineLimits } from "../builder/engine/limits.ts";
 import type { InputFolder } from "../builder/inputs/input-folder.ts";
+import type { Inputs } from "../builder/inputs/inputs.ts";
 import { resolveInputs } from "../builder/inputs/resolve-inputs.ts";
 import type { BuildPlatforms } from "../builder/inputs/wanted-platforms.ts";
 import type { BuildOptions } from "../builder/plan/build-options.ts";
@@ -55,8 +56,8 @@ export interface RanBuild extends AsyncDisposable {
 }
 
 /**
- * Builds every target into a stage of the store. The daemon has ended when this returns. The caller disposes of the
- * stage.
+ * Builds every target into a stage of the store. When this returns, the daemon is being ended and its state removed,
+ * while the caller reads and stores the result. Disposing waits for that, and disposes of the stage.
  * @throws UserError for anything in options, inputs, Dockerfile or environment that prevents the build
  */
 export async function runBuild(run: RunBuild): Promise<RanBuild> {
@@ -102,10 +103,34 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   if (replaced !== undefined)
     step.log.line(`${replaced} can't read images of the inputs: BuildKit's own frontend is used instead`);
   const stage = held.use(await store.stage(step.signal));
+  const results = await solve(run, { builder: { ...builder, cache }, options, inputs, timeouts, stage });
+  if (run.cacheFolder !== undefined) await dropUnused(run.cacheFolder, ["", ...options.additionalTargets]);
+  const ended = tools.move().disposeAsync();
+  // A failure is thrown where it is awaited.
+  ended.catch(() => {});
+  held.defer(() => ended);
+  const owned = held.move();
+  return { stage, results, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+interface ReadyToSolve {
+  readonly builder: Builder;
+  readonly options: BuildOptions;
+  readonly inputs: Inputs;
+  readonly timeouts: Timeouts;
+  readonly stage: Stage;
+}
+
+/** Solves all targets into the stage, with the cache mounts that are kept, and keeps those that have changed. */
+async function solve(
+  run: RunBuild,
+  { builder, options, inputs, timeouts, stage }: ReadyToSolve,
+): Promise<RanBuild["results"]> {
+  const { step } = run;
   const solves = planBuild(options, inputs);
   await using mounts = await openCacheMounts({
     step,
-    builder: { ...builder, cache },
+    builder,
     solves,
     isOwn: run.daemons.kind === "own",
     dockerfile: inputs.dockerfile?.text,
@@ -114,7 +139,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   });
   const results = await solveAll({
     step,
-    builder: { ...builder, cache },
+    builder,
     solves,
     described: describeBuild(inputs, { shown: options.context, access: run.access }),
     style: options.progress,
@@ -127,9 +152,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   await mounts?.save(
     results.flatMap(({ summaries }) => summaries).reduce((sum, { steps }) => sum + steps.run, 0),
   );
-  if (run.cacheFolder !== undefined) await dropUnused(run.cacheFolder, ["", ...options.additionalTargets]);
-  const owned = held.move();
-  return { stage, results, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return results;
 }
 
 /** Warns of options that a daemon elsewhere can't follow: it has its own configuration, which no step can change. */

@@ -29,3 +29,16 @@ export async function onFreshDisk<T>(work: (folder: string) => Promise<T>): Prom
     await execa("umount", [folder]);
   }
 }
+
+/** Does work in a folder whose files are in memory only. */
+export async function onTmpfs<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  await using place = await createPrivateFolder("bench-memory");
+  const folder = join(place.path, "mounted");
+  await mkdir(folder);
+  await execa("mount", ["-t", "tmpfs", "tmpfs", folder]);
+  try {
+    return await work(folder);
+  } finally {
+    await execa("umount", [folder]);
+  }
+}

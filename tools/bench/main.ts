@@ -9,6 +9,7 @@ import { benchNodes } from "./nodes.ts";
 import { benchPut } from "./put.ts";
 import { benchRootfs } from "./rootfs.ts";
 import { benchStore, storeKinds } from "./store.ts";
+import { benchWhole } from "./whole.ts";
 
 /**
  * `npm run bench [-- --json] [-- --only rootfs] [-- --rounds 3]`: wall times of ours as ratios to a peer's in the
@@ -49,6 +50,11 @@ const benches: readonly Bench[] = [
     run: (rounds: number) => benchLaunchers(work, rounds),
   })),
   { name: "nodes", rounds: 5, run: (rounds) => benchNodes(bundle, rounds) },
+  ...compressions.map((compression) => ({
+    name: `whole ${compression}`,
+    rounds: 3,
+    run: (rounds: number) => benchWhole(bundle, { compression, rounds }),
+  })),
   ...imageNames.flatMap((image) =>
     compressions.map((compression) => ({
       name: `rootfs ${image} ${compression}`,

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { daemonConfig } from "../builder/engine/daemon-config.ts";
 import { registryBlocks } from "../builder/engine/registry-blocks.ts";
 import { checkContextNames, namedContextKey } from "../builder/inputs/context-names.ts";
@@ -6,6 +7,7 @@ import { sshKeyFault } from "../builder/inputs/ssh-key.ts";
 import { deliveredNames } from "../delivery/delivered-files.ts";
 import { checkTargetNames, taskFolders } from "../delivery/target-names.ts";
 import { UserError } from "../host/errors.ts";
+import { suggestName } from "../host/suggest.ts";
 import { formatRepository } from "../image/reference.ts";
 import { checkCertificates } from "../registry/check-certificates.ts";
 import { withMirrors } from "../registry/mirrors.ts";
@@ -84,6 +86,31 @@ const paramRules: readonly Rule<PutRequest>[] = [
             throw new UserError(`params.ssh.${String(id)}: the key can't be used: ${fault}`);
         }
       }),
+  },
+  {
+    of: ["add_hosts"],
+    faults: ({ params: { addHosts } }) =>
+      placed("add_hosts", Object.entries(addHosts), (addresses, name) => {
+        // Go, in which BuildKit is written, takes no zone after an address.
+        const wrong = addresses.find((address) => isIP(address) === 0 || address.includes("%"));
+        if (wrong !== undefined)
+          throw new UserError(
+            `params.add_hosts.${String(name)}: ${JSON.stringify(wrong)} is not an IP address; expected one such as 10.0.0.1 or fd00::1`,
+          );
+      }),
+  },
+  {
+    of: ["build_args"],
+    faults: ({ params: { buildArgs } }) => {
+      const { SOURCE_DATE_EPOCH: given } = buildArgs;
+      if (given === undefined || /^\d*$/.test(given)) return undefined;
+      const message = `params.build_args.SOURCE_DATE_EPOCH: expected whole seconds since 1970, such as 1700000000; found ${JSON.stringify(given.slice(0, 60))}`;
+      return [{ path: ["build_args", "SOURCE_DATE_EPOCH"], message }];
+    },
+  },
+  {
+    of: ["ulimits"],
+    faults: ({ params: { ulimits } }) => placed("ulimits", Object.entries(ulimits), checkUlimit),
   },
   {
     of: ["network", "allow"],
@@ -199,6 +226,29 @@ export const taskRules: Pick<TaskReading, "ofParams" | "ofHosts"> = {
   ],
   ofHosts: [{ of: [registriesVariable], faults: (hosts) => certificateFaults(hosts, registriesVariable) }],
 };
+
+/** The limits that BuildKit knows (github.com/docker/go-units, ulimit.go). */
+const knownUlimits =
+  "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(
+    " ",
+  );
+
+function checkUlimit(limits: string, key: PropertyKey): void {
+  const name = String(key);
+  if (!knownUlimits.includes(name)) {
+    const near = suggestName(name, knownUlimits);
+    const hint =
+      near === undefined
+        ? `expected one of ${knownUlimits.join(", ")}`
+        : `did you mean ${JSON.stringify(near)}?`;
+    throw new UserError(`params.ulimits: there is no limit ${JSON.stringify(name)}; ${hint}`);
+  }
+  const [soft, hard = soft] = limits.split(":").map(Number);
+  if (soft === undefined || hard === undefined || hard === -1 || (soft <= hard && soft !== -1)) return;
+  throw new UserError(
+    `params.ulimits.${name}: the soft limit is above the hard limit in ${JSON.stringify(limits)}; write soft:hard, such as "1024:2048"`,
+  );
+}
 
 /** The configuration that BuildKit would get, but for paths and for what depends on the container. @throws UserError */
 function configOf(source: Source | undefined, params: PutRequest["params"] | undefined): string {

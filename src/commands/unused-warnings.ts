@@ -2,8 +2,10 @@ import { readFlags, readInstructions } from "../builder/cache-mounts/instruction
 import { namedContextKey } from "../builder/inputs/context-names.ts";
 import type { Inputs } from "../builder/inputs/inputs.ts";
 import type { BuildOptions } from "../builder/plan/build-options.ts";
+import { messageOf } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { suggestName } from "../host/suggest.ts";
+import { parseKnownPlatform } from "../image/platform-names.ts";
 import { hasOtherSyntax } from "./build-arg-warnings.ts";
 
 /**
@@ -44,6 +46,10 @@ export function warnOfUnused(
     if (used.images.some((image) => image === name || isKeyOf(key, image))) continue;
     warn(`contexts.${name}`, `no FROM and no "from" of ${shown} names it`, used.images, name);
   }
+  for (const platform of used.platforms) {
+    const fault = platformFault(platform, `${shown}: FROM --platform`);
+    if (fault !== undefined) log.warn(fault);
+  }
   const unknown = Array.isArray(options.noCache) ? options.noCache : [];
   for (const name of unknown.filter((each) => !used.stages.includes(each.toLowerCase())))
     warn(`no_cache: ${JSON.stringify(name)}`, `${shown} has no such stage`, used.stages, name);
@@ -65,6 +71,15 @@ function isKeyOf(key: string, image: string): boolean {
   }
 }
 
+function platformFault(platform: string, subject: string): string | undefined {
+  try {
+    parseKnownPlatform(platform, subject);
+    return undefined;
+  } catch (thrown) {
+    return messageOf(thrown);
+  }
+}
+
 interface Uses {
   readonly secrets: readonly string[];
   readonly ssh: readonly string[];
@@ -72,18 +87,22 @@ interface Uses {
   readonly images: readonly string[];
   /** In lower case. */
   readonly stages: readonly string[];
+  /** What FROM has as its `--platform`, without variables. */
+  readonly platforms: readonly string[];
   /** Whether an ADD fetches something, which may be a git repository. */
   readonly hasRemoteAdd: boolean;
 }
 
 function usesIn(text: string): Uses {
   const [secrets, ssh, images, stages]: [string[], string[], string[], string[]] = [[], [], [], []];
+  const platforms: string[] = [];
   let hasRemoteAdd = false;
   for (const { name: given, rest: all } of readInstructions(text)) {
     const [, inner = "", trigger = ""] =
       given === "ONBUILD" ? (/^(\S+)\s*(.*)$/s.exec(all) ?? []) : ["", given, all];
     const { flags, words } = readFlags(trigger);
     if (inner.toUpperCase() === "FROM") {
+      platforms.push(...flags.flatMap((flag) => /^--platform=([^$]*)$/.exec(flag)?.[1] ?? []));
       const [image = "", as = "", stage] = words.split(/\s+/);
       images.push(image);
       if (as.toUpperCase() === "AS" && stage !== undefined) stages.push(stage.toLowerCase());
@@ -108,5 +127,5 @@ function usesIn(text: string): Uses {
       if (of !== undefined) images.push(of);
     }
   }
-  return { secrets, ssh, images, stages, hasRemoteAdd };
+  return { secrets, ssh, images, stages, platforms, hasRemoteAdd };
 }

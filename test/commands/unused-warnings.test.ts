@@ -88,6 +88,14 @@ test("what can't be known causes no warning: variables, other frontends, Dockerf
   );
 });
 
+test("a platform that no machine has is warned of in a FROM too", () => {
+  const text =
+    "FROM --platform=linux/amd46 scratch\nFROM --platform=$BUILDPLATFORM a\nFROM --platform=linux/arm64 b\n";
+  assert.deepEqual(warnings({}, text), [
+    'app/Dockerfile: FROM --platform: "linux/amd46": there is no architecture "amd46"; did you mean "amd64"?',
+  ]);
+});
+
 test("contexts are found by the names that images have, in all their spellings", () => {
   const params = { contexts: { "docker.io/library/alpine:latest": "a", "registry.example/base:1": "b" } };
   assert.deepEqual(warnings(params, "FROM alpine\nCOPY --from=registry.example/base:1 /x /\n"), []);

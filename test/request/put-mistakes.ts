@@ -191,6 +191,22 @@ export const putMistakes: Rows = [
   ],
   [{ buildkit_extra_config: "a = " }, "buildkit_extra_config is not TOML (line 1) …"],
   [{ buildkit_extra_config: 'root = "/x"' }, "buildkit_extra_config sets root …"],
+  [
+    { add_hosts: { db: ["10.0.0.1", "10.0.0.300"] } },
+    'params.add_hosts.db: "10.0.0.300" is not an IP address; expected one such as 10.0.0.1 or fd00::1',
+  ],
+  [
+    { build_args: { SOURCE_DATE_EPOCH: "yesterday" } },
+    'params.build_args.SOURCE_DATE_EPOCH: expected whole seconds since 1970, such as 1700000000; found "yesterday"',
+  ],
+  [
+    { ulimits: { nofiles: 3, nproc: "20:10", core: "-1:5", stack: "5:-1" } },
+    [
+      'params.ulimits: there is no limit "nofiles"; did you mean "nofile"?',
+      'params.ulimits.nproc: the soft limit is above the hard limit in "20:10"; write soft:hard, such as "1024:2048"',
+      'params.ulimits.core: the soft limit is above the hard limit in "-1:5"; write soft:hard, such as "1024:2048"',
+    ].join("\n"),
+  ],
   [{ network: "host" }, 'params.network: "host" also needs "allow: [network.host]"'],
   [{ additional_targets: ["image"] }, "params.additional_targets: the folder of …"],
   [

@@ -74,6 +74,51 @@ const mistakes: readonly (readonly [string, string, RegExp])[] = [
     /kept\.txt is in the context "app", but app\/\.dockerignore keeps it out of the build/,
   ],
   [
+    "an ARG with a time that is none",
+    "ARG SOURCE_DATE_EPOCH=now\nFROM scratch\nCOPY Dockerfile /\n",
+    /the build arg SOURCE_DATE_EPOCH is "now"; expected whole seconds since 1970/,
+  ],
+  [
+    "a RUN in an image without a shell",
+    "FROM scratch\nRUN true\n",
+    /exit code: 1; the image has no \/bin\/sh, which runs a RUN/,
+  ],
+  [
+    "a program that isn't executable",
+    `${tools}COPY --chmod=644 Dockerfile /tool\nRUN ["/tool"]\n`,
+    /exit code: 1; \/tool is not executable: COPY it with --chmod=755/,
+  ],
+  [
+    "a file of another platform",
+    `${tools}COPY --chmod=755 Dockerfile /tool\nRUN ["/tool"]\n`,
+    /exit code: 255; the program is for another platform, or is a script without a first line/,
+  ],
+  [
+    "an owner by a name that the stage doesn't have",
+    "FROM scratch\nCOPY --chown=web Dockerfile /\n",
+    /--chown can't look up the name.*: use numbers/,
+  ],
+  [
+    "a user that the image doesn't have",
+    `${tools}USER web\nRUN true\n`,
+    /the image has no user "web": add it in a RUN before USER/,
+  ],
+  [
+    "a server that is down",
+    "FROM scratch\nADD http://127.0.0.1:1/x.tgz /\n",
+    /http:\/\/127\.0\.0\.1:1\/x\.tgz can't be fetched \(.*connection refused\): check the URL/,
+  ],
+  [
+    "a git repository without a key",
+    "FROM scratch\nADD git@127.0.0.1:a/b.git /src\n",
+    /the git repository git@127\.0\.0\.1:a\/b\.git is read with an SSH key, and none is given/,
+  ],
+  [
+    "a stage that comes later",
+    "FROM REGISTRY/b AS a\nFROM later\nFROM scratch AS later\n",
+    /the stage "later" is defined after this line/,
+  ],
+  [
     "a secret that isn't given",
     `${tools}RUN --mount=type=secret,id=tok,required=true true\n`,
     /add "secrets: \{tok: \{text: …\}\}"/,

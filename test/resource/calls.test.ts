@@ -145,6 +145,6 @@ test("a frontend that can only build is named as the cause, with what to do", as
 test("a call that there isn't is refused", async () => {
   assertFailedCleanly(
     await call(faulty, { CALL: "lint" }),
-    /^error: CALL: expected build, check, outline, targets/m,
+    /^error: CALL: expected one of build, check, outline, targets/m,
   );
 });

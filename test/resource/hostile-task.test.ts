@@ -51,7 +51,7 @@ const refused: readonly (readonly [string, string, RegExp])[] = [
   [
     "BUILDKIT_EXTRA_CONFIG",
     'root = "/hunter2"',
-    /BUILDKIT_EXTRA_CONFIG sets root, which the step itself has set/,
+    /BUILDKIT_EXTRA_CONFIG sets root, which the step itself sets/,
   ],
   [
     "CONTEXT",

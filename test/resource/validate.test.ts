@@ -161,7 +161,7 @@ test("a task with our image is held against its environment, with the step's par
   const [call] = await faultsOf(task("{ CALL: lint }"));
   assert.match(
     call ?? "",
-    /^8:17: job build, task build: (params\.)?CALL: expected build, check, outline, targets/,
+    /^8:17: job build, task build: (params\.)?CALL: expected one of build, check, outline, targets/,
   );
   const [registries] = await faultsOf(task("{ REGISTRIES: '{registry.example: {user: x}}' }"));
   assert.match(registries ?? "", /REGISTRIES.registry\.example: there is no "user"/);

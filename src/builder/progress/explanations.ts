@@ -1,7 +1,10 @@
 import { certificateAdvice, certificateFaultIn } from "../../registry/certificate-faults.ts";
 import { type BuildDescription, stageList } from "./build-description.ts";
 import { explainMissingFile, explainPattern } from "./context-failure.ts";
+import { explainFetch } from "./fetch-failure.ts";
+import { instructionExplanations } from "./instruction-failures.ts";
 import { explainPull } from "./pull-failure.ts";
+import { explainStart } from "./start-failure.ts";
 import type { StepName } from "./step.ts";
 
 interface Explanation {
@@ -14,6 +17,7 @@ export const noCalls =
   'the frontend that the Dockerfile\'s "# syntax=" line (or the build arg BUILDKIT_SYNTAX) names answers no such question about a Dockerfile: name docker/dockerfile:1.8 or newer, remove the line (BuildKit has a frontend of its own), or run the task without CALL';
 
 const explanations: readonly Explanation[] = [
+  ...instructionExplanations,
   {
     sign: /^exit code: 137$/,
     say: (reason) =>
@@ -91,14 +95,27 @@ function middleCut(text: string): string {
   return text.length <= 2 * endLength ? text : `${text.slice(0, endLength)}…${text.slice(-endLength)}`;
 }
 
+/** The step that failed, if any. */
+export interface FailedStep {
+  readonly name: StepName;
+  readonly lastLines: readonly string[];
+}
+
 /** The reason without BuildKit's wrapping, followed by advice if there is some for it. */
-export function explain(reason: string, build: BuildDescription, step: StepName | undefined): string {
+export function explain(reason: string, build: BuildDescription, failed: FailedStep | undefined): string {
+  const step = failed?.name;
   const plain = middleCut(reason)
     .replace(/^failed to solve: /, "")
-    .replace(/^rpc error: code = \w+ desc = /, "");
+    .replace(/^rpc error: code = \w+ desc = /, "")
+    .replace(/^failed to load LLB: /, "");
   const special =
-    explainPull(plain, build, step) ?? explainMissingFile(plain, build, step) ?? explainPattern(plain, build);
+    explainPull(plain, build, step) ??
+    explainMissingFile(plain, build, step) ??
+    explainPattern(plain, build) ??
+    explainFetch(plain, step);
   if (special !== undefined) return special;
+  const start = plain.startsWith("exit code: ") ? explainStart(failed?.lastLines ?? []) : undefined;
+  if (start !== undefined) return `${plain}; ${start}`;
   for (const { sign, say } of explanations) {
     const found = sign.exec(plain);
     if (found !== null) return say(plain, found, build);

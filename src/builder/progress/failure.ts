@@ -33,7 +33,7 @@ export function failureMessage(
     ...(failed === undefined ? [] : [stepLine(failed, shown.length > 0, output.length > 0)]),
     ...(output.length > 0 ? ["the end of its output:", ...output.map((line) => `  ${line}`)] : []),
     ...shown,
-    explain(withoutCommand(maskCredentials(reason.trim())), build, failed?.name),
+    explain(withoutCommand(maskCredentials(reason.trim())), build, failed),
   ];
   return parts.filter((part) => part !== undefined && part !== "").join("\n");
 }

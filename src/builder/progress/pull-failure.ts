@@ -49,6 +49,8 @@ function pullIn(reason: string, step: StepName | undefined): Pull | undefined {
 function missingStage(name: string, build: BuildDescription): string | undefined {
   const stages = stagesOf(build);
   if (!/^[\w-]+$/.test(name) || stages.length === 0) return undefined;
+  if (stages.includes(name))
+    return `the stage ${JSON.stringify(name)} is defined after this line, and a stage can only use those before it`;
   const near = suggestName(name, stages);
   if (near === undefined && !isFrom(name, build)) return undefined;
   const meant = near === undefined ? "" : ` (did you mean ${JSON.stringify(near)}?)`;

@@ -1,0 +1,96 @@
+interface InstructionExplanation {
+  readonly sign: RegExp;
+  readonly say: (reason: string, found: RegExpExecArray) => string;
+}
+
+/** What BuildKit says of a param's or an instruction's value, and what to write instead. */
+export const instructionExplanations: readonly InstructionExplanation[] = [
+  {
+    sign: /failed to parse additional hosts: failed to parse IP (.*)$/,
+    say: (_, [, ip]) =>
+      `add_hosts: ${JSON.stringify(ip)} is not an IP address; expected one such as 10.0.0.1 or fd00::1`,
+  },
+  {
+    sign: /^invalid SOURCE_DATE_EPOCH: (.*)$/,
+    say: (_, [, given]) =>
+      `the build arg SOURCE_DATE_EPOCH is ${JSON.stringify(given)}; expected whole seconds since 1970, such as 1700000000`,
+  },
+  {
+    sign: /^index annotations not supported for single platform export$/,
+    say: () =>
+      'annotations: a build for one platform has no index that could be annotated: give several "platforms", or leave out "index:"',
+  },
+  {
+    sign: /^unable to find user (\S+): no matching entries in passwd file$/,
+    say: (_, [, user]) =>
+      `the image has no user ${JSON.stringify(user)}: add it in a RUN before USER, or use a number, such as USER 1000`,
+  },
+  {
+    sign: /^unable to find group (\S+): no matching entries in group file$/,
+    say: (_, [, group]) =>
+      `the image has no group ${JSON.stringify(group)}: add it in a RUN before USER, or use a number`,
+  },
+  {
+    sign: /invalid (?:user|group) index -?\d+$/,
+    say: () =>
+      "--chown can't look up the name, because the stage has no /etc/passwd and /etc/group with it: use numbers, such as --chown=1000:1000",
+  },
+  {
+    sign: /^mkdir (\S+): not a directory$/,
+    say: (_, [, path]) => `${path} can't be a folder, because it or a part of its path is a file`,
+  },
+  {
+    sign: /^no build stage in current context$/,
+    say: () => "there is no FROM before this instruction: only ARG may stand before the first FROM",
+  },
+  {
+    sign: /^file with no instructions$/,
+    say: () => "the Dockerfile has no instructions; it has to begin with FROM",
+  },
+  {
+    sign: /^base name \((.*)\) should not be blank$/,
+    say: (_, [, name]) =>
+      `the name of the base image, ${name}, is empty: give it a value under "build_args", or a default in the ARG before FROM`,
+  },
+  {
+    sign: /^empty platform value from expression (.*)$/,
+    say: (_, [, given]) =>
+      `the value of --platform, ${given}, is empty: give it a value under "build_args", or a default in an ARG before FROM`,
+  },
+  {
+    sign: /\b(ENV|LABEL) must have two arguments$/,
+    say: (reason, [, name]) => `${reason}: write ${name} name=value, with a value that has blanks in quotes`,
+  },
+  {
+    sign: /^Syntax error - can't find = in /,
+    say: (reason) => `${reason} Put a value that has blanks in quotes`,
+  },
+  {
+    sign: /^unterminated heredoc$/,
+    say: () => "the heredoc has no end: after it a line has to hold only the word that follows <<",
+  },
+  {
+    sign: /^invalid containerPort: (.*)$/,
+    say: (_, [, port]) =>
+      `${JSON.stringify(port)} is not a port; expected a number such as 8080, or 8080/udp`,
+  },
+  {
+    sign: /time: (?:missing unit in|invalid) duration "?([^"]*)"?$/,
+    say: (_, [, given]) =>
+      `${JSON.stringify(given)} is not a duration; expected a number with its unit, such as 30s or 5m`,
+  },
+  {
+    sign: /invalid network mode "?([^"]*)"?$/,
+    say: (_, [, mode]) =>
+      `there is no network mode ${JSON.stringify(mode)}; expected one of default, none, host`,
+  },
+  {
+    sign: /^invalid signal: (.*)$/,
+    say: (_, [, signal]) =>
+      `there is no signal ${JSON.stringify(signal)}; expected one such as SIGTERM or 15`,
+  },
+  {
+    sign: /SHELL requires the arguments to be in JSON form$/,
+    say: (reason) => `${reason}: SHELL ["/bin/sh", "-c"]`,
+  },
+];

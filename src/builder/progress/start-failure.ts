@@ -1,0 +1,18 @@
+/**
+ * Explains why the program of a RUN couldn't be started, and what to change. Returns undefined if it was started. Pure.
+ * @param output the last lines of the step's output, where runc and the kernel say it
+ */
+export function explainStart(output: readonly string[]): string | undefined {
+  const said = output.findLast((line) => line !== "") ?? "";
+  if (/\bexec \S+: exec format error$/.test(said))
+    return "the program is for another platform, or is a script without a first line such as #!/bin/sh";
+  const [, program, why = ""] = /^runc run failed: .*exec: "([^"]+)": (.*)$/.exec(said) ?? [];
+  if (program === undefined) return undefined;
+  if (program === "/bin/sh" && /no such file/.test(why))
+    return 'the image has no /bin/sh, which runs a RUN (FROM scratch has none): write RUN ["program", "argument"], or run it in another stage and COPY its result';
+  if (/no such file|not found/.test(why))
+    return `the image has no program ${JSON.stringify(program)}: check the name, and what the base image has`;
+  if (/permission denied/.test(why))
+    return `${program} is not executable: COPY it with --chmod=755, or make it executable in the repository (git update-index --chmod=+x)`;
+  return undefined;
+}

@@ -1,0 +1,150 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { explain } from "../../../src/builder/progress/explanations.ts";
+import { parseVertexName } from "../../../src/builder/progress/step.ts";
+
+/** What BuildKit says, the name of the step that failed, the end of its output, and what is told. */
+const rows: readonly (readonly [said: string, told: string, step?: string, output?: string])[] = [
+  [
+    'failed to read dockerfile: failed to load cache key: repository does not contain ref nobranch, output: ""',
+    'the git repository https://git.example/app.git has no branch, tag or commit "nobranch": check what follows the "#" in its URL',
+    "[internal] load git source https://git.example/app.git#nobranch",
+  ],
+  [
+    'failed to load cache key: repository does not contain ref v2, output: ""',
+    'the git repository https://git.example/app.git has no branch, tag or commit "v2": check what follows the "#" in its URL',
+    "[1/1] ADD --keep-git-dir=true https://git.example/app.git#v2 /src",
+  ],
+  [
+    'failed to read dockerfile: invalid subdir nosuch: failed to lstat "nosuch": statat nosuch: no such file or directory',
+    'the git repository has no folder "nosuch": check what follows the ":" after the "#" in its URL',
+  ],
+  [
+    "failed to read dockerfile: open Nofile: no such file or directory",
+    'the git repository of the context has no file "Nofile": check "dockerfile", which is a path inside the repository',
+  ],
+  [
+    'failed to read dockerfile: failed to load cache key: no SSH key "default" forwarded from the client',
+    'the git repository git@git.example:a.git is read with an SSH key, and none is given: add "ssh: {default: …}", or use an https:// URL',
+    "[internal] load git source git@git.example:a.git",
+  ],
+  [
+    "failed to read dockerfile: failed to load cache key: error fetching default branch for repository http://127.0.0.1:1/none.git: git stderr:\nfatal: unable to access 'http://127.0.0.1:1/none.git/': Failed to connect\n: exit status 128",
+    "the git repository can't be read (fatal: unable to access 'http://127.0.0.1:1/none.git/': Failed to connect): check the URL, and that BuildKit can reach the host",
+  ],
+  [
+    "failed to load cache key: git stderr:\nfatal: could not read Username for 'https://git.example': terminal prompts disabled\n: exit status 128",
+    "the git repository can't be read (fatal: could not read Username for 'https://git.example': terminal prompts disabled): check the URL; for a private repository give a token: secrets: {GIT_AUTH_TOKEN: {text: …}}",
+  ],
+  [
+    "failed to load cache key: invalid response status 404",
+    "the server answers with status 404: check the URL",
+  ],
+  [
+    'failed to load cache key: Get "http://127.0.0.1:1/x.tgz": dial tcp 127.0.0.1:1: connect: connection refused',
+    "http://127.0.0.1:1/x.tgz can't be fetched (dial tcp 127.0.0.1:1: connect: connection refused): check the URL, and that BuildKit can reach the host",
+  ],
+  [
+    "digest mismatch sha256:aa: sha256:bb",
+    "the file has the digest sha256:aa, but --checksum says sha256:bb: check the URL, or correct --checksum",
+  ],
+  [
+    "exit code: 1",
+    'exit code: 1; the image has no /bin/sh, which runs a RUN (FROM scratch has none): write RUN ["program", "argument"], or run it in another stage and COPY its result',
+    "[1/1] RUN true",
+    'runc run failed: unable to start container process: error during container init: exec: "/bin/sh": stat /bin/sh: no such file or directory',
+  ],
+  [
+    "exit code: 1",
+    'exit code: 1; the image has no program "mvn": check the name, and what the base image has',
+    '[1/1] RUN ["mvn"]',
+    'runc run failed: unable to start container process: error during container init: exec: "mvn": executable file not found in $PATH',
+  ],
+  [
+    "exit code: 1",
+    "exit code: 1; /tool is not executable: COPY it with --chmod=755, or make it executable in the repository (git update-index --chmod=+x)",
+    '[1/1] RUN ["/tool"]',
+    'runc run failed: unable to start container process: error during container init: exec: "/tool": permission denied',
+  ],
+  [
+    "exit code: 255",
+    "exit code: 255; the program is for another platform, or is a script without a first line such as #!/bin/sh",
+    '[1/1] RUN ["/tool"]',
+    "exec /tool: exec format error",
+  ],
+  ["exit code: 3", "exit code: 3", "[1/1] RUN make", "make: *** [all] Error 3"],
+  [
+    "failed to parse additional hosts: failed to parse IP 10.0.0.300",
+    'add_hosts: "10.0.0.300" is not an IP address; expected one such as 10.0.0.1 or fd00::1',
+  ],
+  [
+    "invalid SOURCE_DATE_EPOCH: now",
+    'the build arg SOURCE_DATE_EPOCH is "now"; expected whole seconds since 1970, such as 1700000000',
+  ],
+  [
+    "index annotations not supported for single platform export",
+    'annotations: a build for one platform has no index that could be annotated: give several "platforms", or leave out "index:"',
+  ],
+  [
+    "unable to find user web: no matching entries in passwd file",
+    'the image has no user "web": add it in a RUN before USER, or use a number, such as USER 1000',
+  ],
+  [
+    "failed to load cache key: invalid user index -1",
+    "--chown can't look up the name, because the stage has no /etc/passwd and /etc/group with it: use numbers, such as --chown=1000:1000",
+  ],
+  [
+    "mkdir /bin/busybox: not a directory",
+    "/bin/busybox can't be a folder, because it or a part of its path is a file",
+  ],
+  [
+    "no build stage in current context",
+    "there is no FROM before this instruction: only ARG may stand before the first FROM",
+  ],
+  ["file with no instructions", "the Dockerfile has no instructions; it has to begin with FROM"],
+  [
+    "base name ($BASE) should not be blank",
+    'the name of the base image, $BASE, is empty: give it a value under "build_args", or a default in the ARG before FROM',
+  ],
+  [
+    "empty platform value from expression $NOPE",
+    'the value of --platform, $NOPE, is empty: give it a value under "build_args", or a default in an ARG before FROM',
+  ],
+  [
+    "ENV must have two arguments",
+    "ENV must have two arguments: write ENV name=value, with a value that has blanks in quotes",
+  ],
+  [
+    "unterminated heredoc",
+    "the heredoc has no end: after it a line has to hold only the word that follows <<",
+  ],
+  ["invalid containerPort: eighty", '"eighty" is not a port; expected a number such as 8080, or 8080/udp'],
+  [
+    'dockerfile parse error on line 2: time: missing unit in duration "3"',
+    '"3" is not a duration; expected a number with its unit, such as 30s or 5m',
+  ],
+  [
+    'dockerfile parse error on line 5: invalid network mode "foo"',
+    'there is no network mode "foo"; expected one of default, none, host',
+  ],
+  ["invalid signal: NOPE", 'there is no signal "NOPE"; expected one such as SIGTERM or 15'],
+  [
+    "b: failed to resolve source metadata for docker.io/library/b:latest: not found",
+    'the stage "b" is defined after this line, and a stage can only use those before it. There is no such image either: docker.io has no such image (not found): check the name, the tag and the registry',
+  ],
+];
+
+test("BuildKit's words are told as what was found, what was expected, and what to change", () => {
+  const build = { dockerfile: { name: "Dockerfile", text: "FROM b AS a\nFROM a AS b\n" } };
+  const told = rows.map(([said, , step, output = ""]) =>
+    explain(
+      said,
+      build,
+      step === undefined ? undefined : { name: parseVertexName(step), lastLines: output.split("\n") },
+    ),
+  );
+  assert.deepEqual(
+    told,
+    rows.map(([, expected]) => expected),
+  );
+});

@@ -70,12 +70,14 @@ function headings(markdown: string): string[] {
   );
 }
 
-test("the docs' index names every page, example and schema", async () => {
+test("the README and the docs' index name every page, example and schema", async () => {
+  const readme = await readFile(join(checkout, "README.md"), "utf8");
   const index = await readFile(join(checkout, "docs/README.md"), "utf8");
   const missing: string[] = [];
-  for await (const name of glob(["docs/*.md", "examples/*.yml", "schemas/*.json"], { cwd: checkout })) {
+  for await (const name of glob(["docs/*.md", "examples/**/*.yml", "schemas/*.json"], { cwd: checkout })) {
+    if (!readme.includes(`](${name})`)) missing.push(`README.md: ${name}`);
     const link = name.startsWith("docs/") ? name.slice("docs/".length) : `../${name}`;
-    if (name !== "docs/README.md" && !index.includes(`](${link})`)) missing.push(name);
+    if (name !== "docs/README.md" && !index.includes(`](${link})`)) missing.push(`docs/README.md: ${name}`);
   }
   assert.deepEqual(missing, []);
 });

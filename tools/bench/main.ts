@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import { makeBundle } from "./bundle.ts";
 import { benchCacheMounts, mountKinds } from "./cache-mounts.ts";
 import { benchCheck } from "./check.ts";
+import { benchGet, deliveredForms } from "./get.ts";
 import { compressions, imageNames } from "./images.ts";
 import { benchLaunchers, launcherWorks } from "./launchers.ts";
 import type { Result } from "./measure.ts";
@@ -34,6 +35,13 @@ const bundle = await makeBundle();
 const benches: readonly Bench[] = [
   { name: "check", rounds: 20, run: (rounds) => benchCheck(bundle, rounds) },
   { name: "put", rounds: 15, run: (rounds) => benchPut(bundle, rounds) },
+  ...deliveredForms.flatMap((form) =>
+    compressions.map((compression) => ({
+      name: `get ${form} ${compression}`,
+      rounds: 5,
+      run: (rounds: number) => benchGet(bundle, { form, compression, rounds }),
+    })),
+  ),
   ...storeKinds.map((kind) => ({
     name: `store ${kind}`,
     rounds: 5,

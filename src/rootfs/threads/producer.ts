@@ -23,8 +23,8 @@ export type ProducerAnswer =
 const filledAtOnce = 256 * 1024;
 
 /**
- * Worker: brings the plain bytes of layers into the ring. It decompresses Zstandard itself, so these bytes go
- * through no pipe. It is a thread of its own because for large files it has about as much to do as the writer.
+ * Worker: brings the plain bytes of layers into the ring. It decompresses them itself where the library is there, so
+ * they go through no pipe. It is a thread of its own because for large files it has about as much to do as the writer.
  */
 const shared = share(workerData as SharedMemory);
 const { words, ring } = shared;

@@ -17,9 +17,9 @@ export interface Unpacking {
 }
 
 /**
- * Unpacks with three threads beside this one, which feeds and verifies them, and for gzip with a process that
- * decompresses. File calls are made synchronously in a thread that does little else: each call through Node's
- * thread pool would cost more than the kernel's own work.
+ * Unpacks with three threads beside this one, which feeds and verifies them, and with a process that decompresses if
+ * a thread can't. File calls are made synchronously in a thread that does little else: each call through Node's thread
+ * pool would cost more than the kernel's own work.
  */
 export async function unpackInThreads(options: Unpacking): Promise<void> {
   const { layers, step, progress } = options;

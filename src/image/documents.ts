@@ -106,7 +106,7 @@ export function parseManifestOrIndex(
   const value = parseDocument(z.looseObject({ mediaType: z.string().optional() }), bytes, subject);
   if (value.mediaType !== undefined && value.mediaType !== mediaType) {
     throw new UserError(
-      `${subject}: calls itself ${JSON.stringify(value.mediaType)}, but its descriptor says ${mediaType}; the two must agree`,
+      `${subject}: says that its media type is ${JSON.stringify(value.mediaType)}, but its descriptor says ${mediaType}; the two must be equal`,
     );
   }
   if ("manifests" in value && ("layers" in value || "config" in value)) {
@@ -128,7 +128,7 @@ function parseJson(bytes: Uint8Array, subject: string): unknown {
   const key = ambiguousKey(text);
   if (key === undefined) return value;
   throw new UserError(
-    `${subject}: has the key ${JSON.stringify(key.slice(0, 100))} twice, if only in upper and lower case: readers would understand it differently`,
+    `${subject}: has the key ${JSON.stringify(key.slice(0, 100))} twice, perhaps once in upper and once in lower case: programs would read it differently`,
   );
 }
 

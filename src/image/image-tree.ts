@@ -98,7 +98,7 @@ export async function readTree(
 ): Promise<ImageTree> {
   const { images, attestations, strays, indexes } = await new Walk(blobs, signal).descend(top, []);
   const [first, ...others] = images;
-  if (first === undefined) throw new UserError(`${blobs.where}: ${top.digest} leads to no runnable image`);
+  if (first === undefined) throw new UserError(`${blobs.where}: ${top.digest} refers to no runnable image`);
   const twice = images.find((image, at) =>
     images.slice(0, at).some((other) => configDigestOf(other) === configDigestOf(image)),
   );
@@ -173,7 +173,7 @@ class Walk {
     beside?: readonly Descriptor[],
   ): Promise<TreePart> {
     const subject = this.#subject(descriptor);
-    if (above.includes(descriptor.digest)) throw new UserError(`${subject}: the index holds itself`);
+    if (above.includes(descriptor.digest)) throw new UserError(`${subject}: the index contains itself`);
     if (above.length >= nestedIndexLimit) {
       throw new UserError(
         `${subject}: indexes nest more than ${nestedIndexLimit} deep; expected an index of manifests`,

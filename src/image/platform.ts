@@ -182,7 +182,7 @@ export function choosePlatform<T extends { readonly platform: Platform }>(
   throw new UserError(
     wanted === undefined
       ? `the image has no build for this worker's platform ${formatPlatform(host)}, only for ${there}; name one of these as "platform"`
-      : `the image has no build for platform ${formatPlatform(wanted)}; expected one of those there are: ${there}`,
+      : `the image has no build for platform ${formatPlatform(wanted)}; it has ${there}`,
   );
 }
 

@@ -34,7 +34,7 @@ export function parseReference(text: string, subject: string): Reference {
   const at = text.indexOf("@");
   if (text.indexOf("@", at + 1) !== -1) throw invalidReference(subject, text, 'it has more than one "@"');
   if (text.indexOf("/", at) !== -1 && at !== -1)
-    throw invalidReference(subject, text, "what has a user and a password is not host[:port]");
+    throw invalidReference(subject, text, "a user and a password can't be part of it; expected host[:port]");
   const beforeDigest = at === -1 ? text : text.slice(0, at);
   const digest = at === -1 ? undefined : parseDigest(text.slice(at + 1), subject);
   const colon = beforeDigest.lastIndexOf(":");
@@ -121,8 +121,10 @@ export function parseReferenceHost(host: string, subject: string): string {
 function parseHost(host: string, text: string, subject: string): string {
   const port = /:([0-9]+)$/.exec(host)?.[1];
   if (!hostForm.test(host) || (port !== undefined && Number(port) > 65535)) {
-    const shown = host.includes("@") ? "what has a user and a password" : JSON.stringify(host);
-    throw invalidReference(subject, text, `${shown} is not host[:port]`);
+    const what = host.includes("@")
+      ? "a user and a password can't be part of it; expected host[:port]"
+      : `${JSON.stringify(host)} is not host[:port]`;
+    throw invalidReference(subject, text, what);
   }
   return /^(?:index|registry-1)\.docker\.io$/i.test(host) ? "docker.io" : host;
 }
@@ -146,6 +148,6 @@ function checkPath(path: string, text: string, subject: string): void {
 
 function invalidReference(subject: string, text: string, what: string): UserError {
   // The text isn't shown if it may hold a user and a password.
-  const shown = /@(?!sha256:[^@]*$)/.test(text) ? "what stands there" : JSON.stringify(text.slice(0, 300));
+  const shown = /@(?!sha256:[^@]*$)/.test(text) ? "the value" : JSON.stringify(text.slice(0, 300));
   return new UserError(`${subject}: ${shown} is not an image name: ${what}`);
 }

@@ -113,7 +113,7 @@ function readSshPairs(text: string, name: string): Record<string, string[]> {
     const path = equals > 0 ? part.slice(equals + 1) : part;
     if (id === "" || path === "") {
       throw new UserError(
-        `${name}: expected id=path, the path being that of a private key; an id alone means the agent of the step, which has none`,
+        `${name}: expected id=path, with the path of a private key; an id alone stands for an SSH agent, and the step has none`,
       );
     }
     pairs.set(id, [...(pairs.get(id) ?? []), path]);
@@ -131,7 +131,7 @@ function readBoolean(text: string, name: string): boolean {
   // The spellings of Go's strconv.ParseBool: the oci-build task is a Go program, and pipelines rely on them.
   if (/^(1|t|true)$/i.test(text)) return true;
   if (/^(0|f|false|)$/i.test(text)) return false;
-  throw new UserError(`${name}: expected true or false; found another text`);
+  throw new UserError(`${name}: expected true or false; found ${JSON.stringify(text.slice(0, 60))}`);
 }
 
 type Forms = Readonly<Record<string, readonly TaskForm[]>>;

@@ -9,7 +9,7 @@ export function readBuildVersion(given: Readonly<Record<string, unknown>>): Buil
   const version = parseVersionFields(given);
   if (version !== undefined) return version;
   throw new UserError(
-    `version: ${wrongPart(given)}. Expected a version as a put of this resource answers it: digest, and only where the put had them targets, delivery and put. Name such a version where this one comes from (version: of a get, a pin, fly check-resource --from)`,
+    `version: ${wrongPart(given)}. Expected a version that a put of this resource returned: digest and, if the put had them, targets, delivery and put. Correct it where it comes from (version: of a get, a pin, fly check-resource --from)`,
   );
 }
 

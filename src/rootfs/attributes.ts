@@ -61,7 +61,7 @@ function giveOwner(file: Owner, { owner }: Defaults, give: () => void): void {
     const code = errorCode(cause) ?? "";
     if (code !== "EINVAL" && code !== "EPERM") throw cause;
     throw new UserError(
-      `owner ${file.uid}:${file.gid} of the image's files can't be given in this container (${code}): it has no such ids; unpack it in a container with more ids, or privileged`,
+      `owner ${file.uid}:${file.gid} of the image's files can't be set in this container (${code}): it has no such ids; unpack it in a container with more ids, or privileged`,
       { cause },
     );
   }

@@ -43,7 +43,7 @@ export function classifyEntry(entry: TarEntry): EntryMeaning {
   }
   if (parts.some((part) => part.startsWith(reservedPrefix))) return { kind: "ignore" };
   if (parts.some((part) => part.startsWith(whiteoutPrefix))) {
-    throw refusedEntry(entry, "lies below a whiteout, which is no folder");
+    throw refusedEntry(entry, "is inside a whiteout, which is not a folder");
   }
   if (name === opaqueName) return { kind: "opaque", folder: parts };
   if (name.startsWith(reservedPrefix)) return { kind: "ignore" };
@@ -70,7 +70,7 @@ function checkLimits(entry: TarEntry, names: readonly string[]): void {
   }
   for (const id of [entry.uid, entry.gid]) {
     if (!isInRange(id, idLimit))
-      throw refusedEntry(entry, `has owner ${id}, which is no user or group id of Linux`);
+      throw refusedEntry(entry, `has owner ${id}, which is not a user or group id on Linux`);
   }
   for (const [key, value] of entry.xattrs ?? []) {
     if (key.length > attributeNameLimit || value.length > attributeLimit)

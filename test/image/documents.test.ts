@@ -120,7 +120,7 @@ test("a document that two readers could read differently is refused", () => {
       /fields of an index \(manifests\) and of a manifest/,
     ],
     [mediaTypes.ociIndex, { schemaVersion: 2, manifests: [], layers: [] }, /it must be one of them/],
-    [mediaTypes.ociManifest, { ...manifest, mediaType: mediaTypes.ociIndex }, /the two must agree/],
+    [mediaTypes.ociManifest, { ...manifest, mediaType: mediaTypes.ociIndex }, /the two must be equal/],
     [mediaTypes.ociManifest, { ...manifest, schemaVersion: 1 }, /schemaVersion/],
     [mediaTypes.ociLayer, manifest, /is neither a manifest nor an index of images/],
   ];

@@ -95,8 +95,7 @@ test("Windows images match by their build, whatever the revision", () => {
 
 test("a platform that isn't there is answered with those that are", () => {
   assert.throws(() => choose(["linux/amd64", "linux/arm/v7"], "linux/s390x"), {
-    message:
-      "the image has no build for platform linux/s390x; expected one of those there are: linux/amd64, linux/arm/v7",
+    message: "the image has no build for platform linux/s390x; it has linux/amd64, linux/arm/v7",
   });
   assert.throws(() => choose(["linux/arm64", "linux/s390x"], undefined), {
     message:

@@ -228,10 +228,7 @@ test("a platform of several is delivered as image.tar, and one that isn't there 
   assert.equal((JSON.parse(stdout) as { Architecture: string }).Architecture, other.architecture);
   assert.equal(await text(build.to, "digest"), build.layouts[0]?.images[1]?.config.digest);
   const missing = await build.get({ platform: "linux/s390x" });
-  assertFailedCleanly(
-    missing,
-    /no build for platform linux\/s390x; expected one of those there are: linux\/\w+, linux\/\w+/,
-  );
+  assertFailedCleanly(missing, /no build for platform linux\/s390x; it has linux\/\w+, linux\/\w+/);
   assertFailedCleanly(
     await build.get({ platform: "arm64/linux/x/y" }),
     /params\.platform: expected os\/architecture/,

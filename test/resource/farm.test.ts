@@ -114,7 +114,7 @@ test("platforms are asked of the daemons, and a put to a mixed farm has to name 
   assert.equal(metadataOf(both, "platforms"), `${native}, ${foreign}`);
   assertFailedCleanly(
     await site.put({}, { buildkit }, where),
-    /are of several platforms \(linux\/amd64, linux\/arm64\)/,
+    /have different platforms \(linux\/amd64, linux\/arm64\)/,
   );
   assertFailedCleanly(
     await site.put({ platforms: ["linux/s390x"] }, { buildkit }, where),

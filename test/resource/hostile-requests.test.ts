@@ -189,7 +189,7 @@ const refused: readonly Refused[] = [
     what: "a password in the repository",
     stdin: `{"source":{"repository":"user:${password}@registry.example/app"}}`,
     message:
-      /source\.repository: what stands there is not an image name: what has a user and a password is not host/,
+      /source\.repository: the value is not an image name: a user and a password can't be part of it; expected host/,
   },
   ...(["endpoint_url", "account_url"] as const).map((name) => ({
     what: `a password in a cache's ${name}`,

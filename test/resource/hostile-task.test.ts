@@ -47,7 +47,7 @@ const refused: readonly (readonly [string, string, RegExp])[] = [
   ["BUILDKIT_SECRET_../x", "app/Dockerfile", /expected up to 200 letters, digits/],
   ["BUILDKIT_SECRETTEXT_a,b", "hunter2", /expected up to 200 letters, digits/],
   ["LABEL___proto__", "x", /params: there is no LABEL___proto__/],
-  ["UNPACK_ROOTFS", "maybe", /UNPACK_ROOTFS: expected true or false; found another text/],
+  ["UNPACK_ROOTFS", "maybe", /UNPACK_ROOTFS: expected true or false; found "maybe"/],
   [
     "BUILDKIT_EXTRA_CONFIG",
     'root = "/hunter2"',

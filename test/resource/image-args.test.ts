@@ -110,7 +110,7 @@ test("an index that lacks the build's platform is refused by name, whether the b
   assert.ok(absent);
   await rm(join(foreign.folder, "blobs/sha256", hexOf(absent.manifest.digest)));
   const missing = new RegExp(
-    `image_args\\.base_image: the image is for linux/${otherName}, linux/riscv64, and the build for linux/`,
+    `image_args\\.base_image: the image is for linux/${otherName}, linux/riscv64, but the build is for linux/`,
   );
   assertFailedCleanly(await site.put({ image_args: { base_image: "others" } }), missing);
   const platforms = [`linux/${otherName}`];
@@ -135,7 +135,7 @@ test("a single image of another platform, or of none, is a stage of data, with a
   assert.equal(await result(await site.get(put)), "other\n");
   assert.match(
     put.output,
-    new RegExp(`image_args\\.data: the image is for linux/${otherName}, and the build for`),
+    new RegExp(`image_args\\.data: the image is for linux/${otherName}, but the build is for`),
   );
   const without = await site.put({ image_args: { data: "none" } });
   assert.equal(await result(await site.get(without)), "other\n");

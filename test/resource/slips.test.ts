@@ -57,7 +57,7 @@ test("without a context the input that has a Dockerfile is suggested", async () 
   await using site = await makeInputs("repo/Dockerfile", "other/README");
   assertFailedCleanly(
     await site.put({}),
-    /holds no file named Dockerfile: .*; repo has one: write context: repo$/m,
+    /contains no file named Dockerfile: .*; repo has one: write context: repo$/m,
   );
   await writeFile(join(site.inputs, "other/Dockerfile"), "");
   assertFailedCleanly(await site.put({}), /; other has one, repo has one: write context: other or repo$/m);

@@ -187,7 +187,8 @@ const rows: readonly Row[] = [
     what: "a manifest of another media type than its descriptor's",
     change: (victim) =>
       leadToManifest(victim, (manifest) => ({ ...manifest, mediaType: mediaTypes.dockerManifest })),
-    message: /calls itself "application\/vnd\.docker.*", but its descriptor says application\/vnd\.oci/,
+    message:
+      /says that its media type is "application\/vnd\.docker.*", but its descriptor says application\/vnd\.oci/,
   },
   {
     what: "a manifest with fewer layers than diff IDs",
@@ -239,7 +240,7 @@ const rows: readonly Row[] = [
       const document = { schemaVersion: 2, mediaType, manifests: [other] };
       await victim.lead(await writeDocument(folder, mediaType, document));
     },
-    message: /leads to no runnable image/,
+    message: /refers to no runnable image/,
   },
   {
     what: "inline data that isn't what its descriptor says",

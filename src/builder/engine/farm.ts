@@ -124,7 +124,7 @@ function commonPlatform(daemons: readonly FarmDaemon[], { remote }: Farm): Platf
   const [first] = natives.values();
   if (first !== undefined && natives.size === 1) return first;
   throw new UserError(
-    `the daemons behind ${remote.address} are of several platforms (${[...natives.keys()].toSorted().join(", ")}): say in the put's params which to build, as in platforms: [${[...natives.keys()][0] ?? "linux/amd64"}]`,
+    `the daemons behind ${remote.address} have different platforms (${[...natives.keys()].toSorted().join(", ")}): name those to build in the put's params, as in platforms: [${[...natives.keys()][0] ?? "linux/amd64"}]`,
   );
 }
 
@@ -140,10 +140,10 @@ function ableDaemons(
   if (emulating.length === 0) {
     const offers = [...new Set(daemons.flatMap(({ platforms }) => platforms.map(formatPlatform)))].toSorted();
     throw new UserError(
-      `none of the ${daemons.length} daemons behind ${farm.remote.address} builds platform ${name}, by itself or by emulation: they have ${offers.join(", ")}`,
+      `none of the ${daemons.length} daemons behind ${farm.remote.address} builds for platform ${name}, natively or by emulation: they have ${offers.join(", ")}`,
     );
   }
-  step.log.warn(`no daemon's machine is of platform ${name}: it is emulated (QEMU), which is slow`);
+  step.log.warn(`no daemon runs on platform ${name}: it is emulated (QEMU), which is slow`);
   return emulating;
 }
 

@@ -77,7 +77,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
       if (refusal !== undefined) throw noLauncher([...refusals, { kind: "gvisor", reason: refusal }]);
       throw new UserError(daemon.exit()?.exitCode === 127 ? missing(log.tail(1)) : died());
     }),
-    late: () => `buildkitd does not listen after ${startDeadline / 1000} s${endOfLog()}`,
+    late: () => `buildkitd is not ready after ${startDeadline / 1000} s${endOfLog()}`,
   });
   const { version, problem } = await programs;
   if (problem !== undefined) throw new UserError(problem);

@@ -98,6 +98,6 @@ function lacking(platform: Platform, nodes: Nodes): UserError {
     .map(({ address, platforms }) => `${address} (${platforms.map(formatPlatform).join(", ")})`)
     .join("; ");
   return new UserError(
-    `no node builds platform ${formatPlatform(platform)}, by itself or by emulation: source.nodes names ${there}. Add a node that has it, or install its QEMU emulator (binfmt) on one of them`,
+    `no node builds for platform ${formatPlatform(platform)}, natively or by emulation: source.nodes names ${there}. Add a node that has it, or install its QEMU emulator (binfmt) on one of them`,
   );
 }

@@ -26,7 +26,7 @@ export async function adviseOnDockerfile(missing: MissingDockerfile): Promise<Us
     if (dockerfile.startsWith("/") || !(await isThere(inContext))) return undefined;
     const path = join(context, dockerfile);
     return new UserError(
-      `dockerfile: there is no file ${JSON.stringify(dockerfile)} in the ${folder.kind}'s folder, but ${path} is there: write ${dockerfileParam}: ${path}, a path from the ${folder.kind}'s folder on, not from the context`,
+      `dockerfile: there is no file ${JSON.stringify(dockerfile)} in the ${folder.kind}'s folder, but ${path} is there: write ${dockerfileParam}: ${path}, a path relative to the ${folder.kind}'s folder, not to the context`,
     );
   }
   const names = (await readdir(contextFolder)).toSorted();
@@ -45,7 +45,7 @@ export async function adviseOnDockerfile(missing: MissingDockerfile): Promise<Us
         ? `; the context holds ${like.join(", ")}`
         : "";
   return new UserError(
-    `the context ${JSON.stringify(context)} holds no file named Dockerfile: name yours with "${dockerfileParam}", as a path from the ${folder.kind}'s folder${hint}`,
+    `the context ${JSON.stringify(context)} contains no file named Dockerfile: name yours with "${dockerfileParam}", as a path relative to the ${folder.kind}'s folder${hint}`,
   );
 }
 

@@ -85,7 +85,7 @@ const refused: readonly Refused[] = [
         { platform: other, layers: [[{ name: "a" }]] },
       );
     },
-    message: /the image is for linux\/wasm, and the build for linux\//,
+    message: /the image is for linux\/wasm, but the build is for linux\//,
   },
   {
     what: "a document that is index and manifest at once",
@@ -99,7 +99,8 @@ const refused: readonly Refused[] = [
   {
     what: "a media type that its document denies",
     spoil: naming({ mediaType: mediaTypes.dockerManifest }),
-    message: /calls itself "application\/vnd\.oci\.image\.manifest.*but its descriptor says .*docker/,
+    message:
+      /says that its media type is "application\/vnd\.oci\.image\.manifest.*but its descriptor says .*docker/,
   },
   {
     what: "inline data that isn't its digest's",

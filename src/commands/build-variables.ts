@@ -36,6 +36,16 @@ export function expandBuildVariables(
   };
 }
 
+/** Concourse's description of this build, by the variables' names in lower case. */
+export function concourseVariables(env: StepContext["env"]): Record<string, string> {
+  return Object.fromEntries(
+    buildVariables.flatMap((name) => {
+      const value = env[name];
+      return value === undefined || value === "" ? [] : [[name.toLowerCase(), value] as const];
+    }),
+  );
+}
+
 function expanded(param: string, values: Strings, { env }: Pick<StepContext, "env">): Strings {
   return mapValues(values, (value, name) =>
     value.replaceAll(use, (text, braced: string | undefined, bare: string | undefined) => {

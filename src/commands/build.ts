@@ -14,6 +14,7 @@ import { readTask, withoutTaskParams } from "../request/task-params.ts";
 import { type ParseYaml, registriesVariable } from "../request/task-registries.ts";
 import { taskWords } from "../request/task-words.ts";
 import { openDirectoryStore } from "../store/directory/directory-store.ts";
+import { type RecordedResult, recordBuild } from "./build-record.ts";
 import { callFrontend } from "./call-frontend.ts";
 import type { Invocation } from "./invocation.ts";
 import { taskRules } from "./put-rules.ts";
@@ -72,7 +73,7 @@ async function buildTask(started: StepContext): Promise<void> {
   const outputs = await findOutputs(step.cwd, params.additionalTargets);
   await dropForeignCache(join(step.cwd, "cache"), step.log);
   const kept = (await isFolder(join(step.cwd, "cache"))) ? join(step.cwd, keptFolder) : undefined;
-  const { stage, results } = held.use(
+  const { stage, facts } = held.use(
     await runBuild({
       ...opened,
       cache: kept === undefined ? noLayerCache : folderCache(kept),
@@ -83,26 +84,37 @@ async function buildTask(started: StepContext): Promise<void> {
     }),
   );
   const { blobs } = stage;
-  const targets: DeliverTarget[] = [];
-  for (const [index, { target, descriptor }] of results.entries()) {
+  const built: DeliveredResult[] = [];
+  for (const [index, { target, descriptor }] of facts.results.entries()) {
     const output = index === 0 ? mainOutput : target;
-    if (descriptor === undefined) {
+    if (descriptor === undefined)
       step.log.line(`built, but not delivered: the task has no output ${JSON.stringify(output)}`);
-      continue;
-    }
+    const tree = descriptor && (await readTree(blobs, descriptor, step.signal));
+    built.push({ output, name: target, tags: [], built: tree && { descriptor: tree.top, tree } });
+  }
+  const record = recordBuild(facts, built, step);
+  const targets: DeliverTarget[] = [];
+  for (const { output, built: result } of built) {
+    if (result === undefined) continue;
     const decided = decideTarget({
       outputOci: params.outputOci,
       imageTar: true,
       unpackRootfs: params.unpackRootfs,
       platform: undefined,
       place: undefined,
-      tree: await readTree(blobs, descriptor, step.signal),
+      tree: result.tree,
+      record,
       blobs,
       step,
     });
     targets.push({ ...decided, folder: join(step.cwd, output) });
   }
   await deliverAll(targets);
+}
+
+/** A target, and the folder of its output. */
+interface DeliveredResult extends RecordedResult {
+  readonly output: string;
 }
 
 /** A parser of YAML. It is loaded only for a task that needs it. */

@@ -6,6 +6,7 @@ import { readTree, versionOf } from "../image/image-tree.ts";
 import type { PutParams } from "../request/put-params.ts";
 import type { AdditionalTarget, BuiltTarget } from "../store/build.ts";
 import type { Stage, StoredTarget } from "../store/store.ts";
+import type { RecordedResult } from "./build-record.ts";
 
 /** The results of a put's build, the main target first. */
 export type BuiltTargets = readonly [StoredTarget<BuiltTarget>, ...StoredTarget<AdditionalTarget>[]];
@@ -43,4 +44,19 @@ export function contentVersion([main, ...others]: BuiltTargets): Pick<BuildVersi
     digest: versionOf(main.tree),
     targets: sortedTargets(others.map(({ name, tree }) => ({ name, digest: versionOf(tree) }))),
   };
+}
+
+/**
+ * The targets for the record of their build.
+ * @param tags the main target's
+ */
+export function recordedResults(
+  [main, ...others]: BuiltTargets,
+  tags: readonly string[],
+): readonly RecordedResult[] {
+  return [{ ...main, tags }, ...others].map((target) => ({
+    name: target.name,
+    built: target,
+    tags: target.tags,
+  }));
 }

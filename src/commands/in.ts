@@ -11,6 +11,7 @@ import {
 import { checkTargetNames } from "../delivery/target-names.ts";
 import { UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
+import { isRecord } from "../image/build-record.ts";
 import { buildName, formatBuildVersion, type VersionFields } from "../image/build-version.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import { formatReference, formatRepository } from "../image/reference.ts";
@@ -65,11 +66,13 @@ async function unreadTargets({ request, store, folder, step }: WantedGet): Promi
   const { version } = request;
   const { targets, put } = await store.read(version, step.signal);
   const [main, ...others] = targets;
+  const record = readRecord(put, step);
   const decided = (descriptor: Descriptor, digest: typeof version.digest, tag: string | undefined) => ({
     step,
     place: placeOf(request, tag),
     digest,
     top: descriptor.digest,
+    record,
     image: undefined,
   });
   const first = { ...decided(main.descriptor, version.digest, buildName(version)), folder };
@@ -103,11 +106,11 @@ function withoutImage(target: DeliverTarget): DeliverTarget {
 }
 
 async function targetsOf(
-  { blobs, targets: [main, ...others] }: StoredBuild,
+  { blobs, targets: [main, ...others], put }: StoredBuild,
   delivery: Delivery,
   { request, store, folder, step }: WantedGet,
 ): Promise<DeliverTarget[]> {
-  const common = { ...delivery, blobs, step };
+  const common = { ...delivery, blobs, step, record: readRecord(put, step) };
   const place = placeOf(request, buildName(request.version));
   const targets: DeliverTarget[] = [{ ...decideTarget({ ...common, place, tree: main.tree }), folder }];
   for (const { name, descriptor, tags, tree } of others) {
@@ -129,6 +132,13 @@ async function firstTag(
   { signal }: StepContext,
 ): Promise<string | undefined> {
   for (const tag of tags) if (await store.isTagged(tag, descriptor, signal)) return tag;
+  return undefined;
+}
+
+/** The build's record. It isn't worth failing for: one that was damaged is left out with a warning. */
+function readRecord({ record }: PutRecord, { log }: StepContext): string | undefined {
+  if (record === undefined || isRecord(record)) return record;
+  log.warn("build.json not delivered: what is stored for it is not the record of a build");
   return undefined;
 }
 

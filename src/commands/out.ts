@@ -8,7 +8,8 @@ import { faultsBy } from "../request/rules.ts";
 import type { StorePlace } from "../request/source.ts";
 import type { Build, MetadataField } from "../store/build.ts";
 import { proveReplacement } from "../store/prove-replacement.ts";
-import { type BuiltTargets, contentVersion, readBuiltTargets } from "./built-targets.ts";
+import { recordBuild } from "./build-record.ts";
+import { type BuiltTargets, contentVersion, readBuiltTargets, recordedResults } from "./built-targets.ts";
 import type { Invocation } from "./invocation.ts";
 import { layerLines } from "./layer-lines.ts";
 import { openStore } from "./open-store.ts";
@@ -47,7 +48,8 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
     store,
     timeouts: source.timeouts,
   });
-  const { stage, results } = built;
+  const { stage, facts } = built;
+  const { results } = facts;
   const targets = await readBuiltTargets(stage, results, params, step);
   const id = putId(step);
   const version: BuildVersion = {
@@ -67,7 +69,13 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
     {
       version,
       targets,
-      put: { id: id.text, at: id.at, variant: params.variant ?? source.variant, metadata },
+      put: {
+        id: id.text,
+        at: id.at,
+        variant: params.variant ?? source.variant,
+        metadata,
+        record: recordBuild(facts, recordedResults(targets, tags), step),
+      },
     },
     tags,
   );

@@ -10,7 +10,7 @@ import { replacedFrontend } from "../builder/plan/frontend.ts";
 import type { LayerCache } from "../builder/plan/layer-cache.ts";
 import { planBuild } from "../builder/plan/plan.ts";
 import { describeBuild } from "../builder/solve/describe-build.ts";
-import { type SolveResult, solveAll } from "../builder/solve/solve-all.ts";
+import { type Solved, solveAll } from "../builder/solve/solve-all.ts";
 import { dropUnused } from "../builder/task-cache.ts";
 import { concurrently } from "../host/concurrently.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
@@ -24,7 +24,9 @@ import { withMirrors } from "../registry/mirrors.ts";
 import { defaultTimeouts, type Timeouts } from "../registry/retry-policy.ts";
 import type { Stage, Store } from "../store/store.ts";
 import { warnOfArgs } from "./build-arg-warnings.ts";
+import type { BuildFacts } from "./build-record.ts";
 import { expandBuildVariables } from "./build-variables.ts";
+import { knownSecrets } from "./known-secrets.ts";
 import { responsiveCaches } from "./responsive-caches.ts";
 import { warnOfUnused } from "./unused-warnings.ts";
 
@@ -52,7 +54,7 @@ export interface RunBuild extends OpenBuild {
 /** The result of a build, in a stage of the store. The caller commits it, or reads from it. */
 export interface RanBuild extends AsyncDisposable {
   readonly stage: Stage;
-  readonly results: [SolveResult, ...SolveResult[]];
+  readonly facts: BuildFacts;
 }
 
 /**
@@ -62,6 +64,7 @@ export interface RanBuild extends AsyncDisposable {
  */
 export async function runBuild(run: RunBuild): Promise<RanBuild> {
   const { step, store } = run;
+  const started = Date.now();
   const options = expandBuildVariables(withPlatforms(run), step);
   warnOfUnusedOptions(run);
   await using held = new AsyncDisposableStack();
@@ -103,14 +106,15 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   if (replaced !== undefined)
     step.log.line(`${replaced} can't read images of the inputs: BuildKit's own frontend is used instead`);
   const stage = held.use(await store.stage(step.signal));
-  const results = await solve(run, { builder: { ...builder, cache }, options, inputs, timeouts, stage });
+  const solved = await solve(run, { builder: { ...builder, cache }, options, inputs, timeouts, stage });
   if (run.cacheFolder !== undefined) await dropUnused(run.cacheFolder, ["", ...options.additionalTargets]);
   const ended = tools.move().disposeAsync();
   // A failure is thrown where it is awaited.
   ended.catch(() => {});
   held.defer(() => ended);
   const owned = held.move();
-  return { stage, results, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  const facts: BuildFacts = { ...solved, started, options, inputs };
+  return { stage, facts, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 interface ReadyToSolve {
@@ -125,7 +129,7 @@ interface ReadyToSolve {
 async function solve(
   run: RunBuild,
   { builder, options, inputs, timeouts, stage }: ReadyToSolve,
-): Promise<RanBuild["results"]> {
+): Promise<Solved & Pick<BuildFacts, "secrets">> {
   const { step } = run;
   const solves = planBuild(options, inputs);
   await using mounts = await openCacheMounts({
@@ -137,7 +141,9 @@ async function solve(
     canHold: options.progress !== "plain",
     stall: timeouts.stall,
   });
-  const results = await solveAll({
+  // The files of secrets are gone when this returns.
+  const secrets = await knownSecrets({ access: run.access, inputs, cache: run.cache });
+  const solved = await solveAll({
     step,
     builder,
     solves,
@@ -150,9 +156,9 @@ async function solve(
       stage.add(await mergedIndex(stage.blobs, built, step.signal), mediaTypes.ociIndex),
   });
   await mounts?.save(
-    results.flatMap(({ summaries }) => summaries).reduce((sum, { steps }) => sum + steps.run, 0),
+    solved.results.flatMap(({ summaries }) => summaries).reduce((sum, { steps }) => sum + steps.run, 0),
   );
-  return results;
+  return { ...solved, secrets };
 }
 
 /** Warns of options that a daemon elsewhere can't follow: it has its own configuration, which no step can change. */

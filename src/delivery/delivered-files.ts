@@ -38,6 +38,7 @@ export const deliveredFiles: readonly DeliveredFile[] = [
     "labels.json",
     ({ image }) => image?.described && JSON.stringify(imageLabels(image.described.config)),
   ),
+  textFile("build.json", ({ record }) => record),
   {
     name: "rootfs",
     async write(...rootfs) {

@@ -33,6 +33,8 @@ export interface TargetContent extends Delivery {
   readonly tree: ImageTree;
   readonly blobs: Blobs;
   readonly step: StepContext;
+  /** The text of `build.json`, if the build has a record. */
+  readonly record: string | undefined;
 }
 
 /** A target and the decision about what is delivered. The files of the delivery are written from it. */
@@ -43,6 +45,7 @@ export interface DecidedTarget {
   readonly digest: Digest;
   /** The digest of the manifest or index by which the image is pulled. */
   readonly top: Digest;
+  readonly record: string | undefined;
   /** If undefined, only what is known without the image is delivered. */
   readonly image: DecidedImage | undefined;
 }
@@ -64,7 +67,7 @@ export interface DecidedImage {
  * @throws UserError if the image doesn't have the platform
  */
 export function decideTarget(target: TargetContent): DecidedTarget {
-  const { step, place, blobs, platform, unpackRootfs } = target;
+  const { step, place, blobs, platform, unpackRootfs, record } = target;
   const own = hostPlatform(step.arch);
   const { images } = target.tree;
   const tree = platform === undefined ? target.tree : singleImage(choosePlatform(images, platform, own));
@@ -74,6 +77,7 @@ export function decideTarget(target: TargetContent): DecidedTarget {
     place,
     digest: versionOf(tree),
     top: tree.top.digest,
+    record,
     image: {
       tree,
       blobs,

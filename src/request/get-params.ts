@@ -14,7 +14,7 @@ export const getFields = {
   skip_download: flag
     .default(false)
     .describe(
-      "Deliver only `digest`, `reference`, `repository` and `tag`, in one request. For the get that follows a put when no step needs the image.",
+      "Deliver only `digest`, `reference`, `repository`, `tag` and `build.json`, in one request. For the get that follows a put when no step needs the image.",
     ),
   platform: z
     .string()

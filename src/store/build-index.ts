@@ -22,6 +22,8 @@ export const buildAnnotations = {
   variant: "org.concourse-ci.oci-build.variant",
   /** On the index: the metadata that a get shows again, as a JSON list of {name, value}. */
   metadata: "org.concourse-ci.oci-build.metadata",
+  /** On the index: the build's record, as the text of `build.json`. */
+  record: "org.concourse-ci.oci-build.record",
   /** On each descriptor: the target's name in the Dockerfile. Empty for its last stage. */
   target: "org.concourse-ci.oci-build.target",
   /** On an additional target's descriptor: the tags that the put pointed at it, separated by spaces. */
@@ -48,6 +50,7 @@ const BuildIndex = z.looseObject({
     [buildAnnotations.stored]: z.iso.datetime(),
     [buildAnnotations.variant]: z.string().optional(),
     [buildAnnotations.metadata]: z.string(),
+    [buildAnnotations.record]: z.string().optional(),
   }),
 });
 
@@ -67,6 +70,7 @@ export function encodeBuildIndex({ version, targets: [main, ...others], put }: B
       [buildAnnotations.stored]: new Date(put.at).toISOString(),
       ...(put.variant !== undefined && { [buildAnnotations.variant]: put.variant }),
       [buildAnnotations.metadata]: JSON.stringify(put.metadata),
+      ...(put.record !== undefined && { [buildAnnotations.record]: put.record }),
     }),
   };
   return Buffer.from(JSON.stringify(index));
@@ -109,6 +113,7 @@ export function decodeBuildIndex(bytes: Uint8Array, where: string): Build {
       at: Date.parse(annotations[buildAnnotations.stored]),
       variant: annotations[buildAnnotations.variant],
       metadata: readMetadata(annotations[buildAnnotations.metadata], subject),
+      record: annotations[buildAnnotations.record],
     },
   };
 }

@@ -43,4 +43,6 @@ export interface PutRecord {
   readonly variant: string | undefined;
   /** The metadata that a get shows again. */
   readonly metadata: readonly MetadataField[];
+  /** The text of the build's record, `build.json`. Undefined if there is none, as in builds of earlier releases. */
+  readonly record: string | undefined;
 }

@@ -67,7 +67,9 @@ async function deliver(
   const wanted = { imageTar: true, outputOci: false, unpackRootfs: false, platform: undefined, ...delivery };
   const folder = join(place.path, "get");
   try {
-    await deliverAll([{ ...decideTarget({ ...wanted, place: undefined, tree, blobs, step }), folder }]);
+    await deliverAll([
+      { ...decideTarget({ ...wanted, place: undefined, record: undefined, tree, blobs, step }), folder },
+    ]);
   } catch (thrown) {
     assert.deepEqual(await readdir(place.path), ["store"], "something is left of a delivery that failed");
     throw thrown;
@@ -137,7 +139,7 @@ test("an abort ends a delivery while its layers are proved", async () => {
   const folder = join(place.path, "get");
   const delivery = { imageTar: true, outputOci: false, unpackRootfs: false, platform: undefined };
   const delivering = deliverAll([
-    { ...decideTarget({ ...delivery, place: undefined, tree, blobs, step }), folder },
+    { ...decideTarget({ ...delivery, place: undefined, record: undefined, tree, blobs, step }), folder },
   ]);
   setImmediate(() => controller.abort(new Error("aborted by the test")));
   await assert.rejects(delivering, /abort/i);

@@ -151,7 +151,16 @@ test("each additional target has a folder with all of its own files, and no tag 
     stdin: { source, version, params: { unpack_rootfs: true } },
   });
   versionOf(run);
-  const common = ["digest", "image.tar", "labels.json", "metadata.json", "reference", "repository", "rootfs"];
+  const common = [
+    "build.json",
+    "digest",
+    "image.tar",
+    "labels.json",
+    "metadata.json",
+    "reference",
+    "repository",
+    "rootfs",
+  ];
   assert.deepEqual(await names(folder.path), [...common, "tag", "test"]);
   assert.deepEqual(await names(join(folder.path, "test")), common);
   assert.deepEqual(await names(join(folder.path, "test/rootfs")), ["test"]);
@@ -278,7 +287,7 @@ test("a get repeats all that the put told, for it takes the put's place in Conco
     asked.filter((line) => line.includes("/manifests/") || line.includes("/blobs/")).length,
     1,
   );
-  assert.deepEqual(await names(folder.path), ["digest", "reference", "repository", "tag"]);
+  assert.deepEqual(await names(folder.path), ["build.json", "digest", "reference", "repository", "tag"]);
   const image = await text(folder.path, "reference");
   assert.equal(image, metadataOf(run, "image"));
   assert.deepEqual(await get({}), [...place, ...put.metadata]);

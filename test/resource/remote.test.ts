@@ -51,6 +51,7 @@ test("an unprivileged user without capabilities puts and gets through a BuildKit
   const { version } = JSON.parse(put.stdout) as { version: unknown };
   await run("in", join(folder.path, "got"), { source, version });
   assert.deepEqual((await readdir(join(folder.path, "got"))).toSorted(), [
+    "build.json",
     "digest",
     "image.tar",
     "labels.json",

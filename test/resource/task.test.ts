@@ -35,6 +35,7 @@ test("a task delivers image.tar and digest, and the folder serves another task a
   await build(folder.path, {});
   const image = join(folder.path, "image");
   assert.deepEqual((await readdir(image)).toSorted(), [
+    "build.json",
     "digest",
     "image.tar",
     "labels.json",

@@ -56,7 +56,7 @@ async function storeInRegistry({ host, url }: Registry, compression: Compression
   const delivery = { unpackRootfs: false, outputOci: false };
   const version: BuildVersion = { digest, targets: [], delivery, put: undefined };
   const targets = [{ name: "", descriptor }] as const;
-  const put = { id: "bench", at: 0, variant: undefined, metadata: [] };
+  const put = { id: "bench", at: 0, variant: undefined, metadata: [], record: undefined };
   const text = Buffer.from(encodeBuildIndex({ version, targets, put })).toString("utf8");
   const { annotations, ...rest } = JSON.parse(text) as { annotations: Readonly<Record<string, string>> };
   const flags = ["unpack-rootfs", "output-oci"].map((name) => [

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { BuildRecord } from "../../src/image/build-record.ts";
 import { getFields } from "../../src/request/get-params.ts";
 import { putParams } from "../../src/request/put-params.ts";
 import { sourceFields } from "../../src/request/source.ts";
@@ -28,7 +29,7 @@ function scalarOf({ pattern }: Syntax, more: readonly string[] = []): JsonSchema
   };
 }
 
-/** The published JSON Schemas, by the name of their file: what a pipeline may write. */
+/** The published JSON Schemas, by the name of their file: what a pipeline may write, and what build.json holds. */
 export function jsonSchemas(): Readonly<Record<string, JsonSchema>> {
   const parts = {
     source: {
@@ -44,6 +45,7 @@ export function jsonSchemas(): Readonly<Record<string, JsonSchema>> {
     "put.json": published("put params", parts.put),
     "get.json": published("get params", parts.get),
     "pipeline.json": published("a Concourse pipeline", pipelineSchema(parts)),
+    "build.json": published("the record of a build, build.json", schemaOf(BuildRecord, "output")),
   };
 }
 
@@ -54,10 +56,11 @@ function published(title: string, schema: JsonSchema): JsonSchema {
 const dialect = "https://json-schema.org/draft/2020-12/schema";
 
 function fieldsSchema(fields: Readonly<Record<string, z.ZodType>>): JsonSchema {
-  const { $schema, ...schema } = z.toJSONSchema(z.strictObject(fields), {
-    io: "input",
-    unrepresentable: "any",
-  });
+  return schemaOf(z.strictObject(fields), "input");
+}
+
+function schemaOf(type: z.ZodType, io: "input" | "output"): JsonSchema {
+  const { $schema, ...schema } = z.toJSONSchema(type, { io, unrepresentable: "any" });
   if ($schema !== dialect) throw new Error(`zod writes ${$schema}`);
   return schema;
 }

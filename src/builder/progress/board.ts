@@ -8,6 +8,7 @@ import { LineSplitter } from "./lines.ts";
 import { createPlainPrinter } from "./plain-printer.ts";
 import type { StepPrinter } from "./printer.ts";
 import { BuildStep, isTime, parseVertexName, platformIn, type StepName } from "./step.ts";
+import { type NamedImage, namedImages, type StepTimes, stepTimes } from "./step-times.ts";
 import { createStepsPrinter } from "./steps-printer.ts";
 import { timingLines } from "./summary.ts";
 import { isClientLog } from "./text.ts";
@@ -35,6 +36,10 @@ export interface ProgressBoard {
   follow(solve: SolveToFollow): FollowedSolve;
   /** What took the time, one line each. To be called after the last solve. */
   timings(): readonly string[];
+  /** The steps that ended, by the time when they began. */
+  steps(): readonly StepTimes[];
+  /** The images that steps used, by digest. */
+  images(): readonly NamedImage[];
 }
 
 /** The beginnings of BuildKit's names for steps that read or write a layer cache. */
@@ -44,7 +49,12 @@ export const exportingCache: RegExp = /^exporting cache to /;
 /** Shows the progress of all solves of one build. Steps that they share are shown once. */
 export function createProgressBoard(options: ProgressBoardOptions): ProgressBoard {
   const board = new Board(options);
-  return { follow: (solve) => board.follow(solve), timings: () => timingLines(board.steps()) };
+  return {
+    follow: (solve) => board.follow(solve),
+    timings: () => timingLines(board.steps()),
+    steps: () => stepTimes(board.steps()),
+    images: () => namedImages(board.steps()),
+  };
 }
 
 /** The state of one solve while it is followed. */
@@ -232,7 +242,7 @@ function newStep(
   const [only] = used.size === 1 ? used : [];
   const plain = parseVertexName(name, platform);
   const isNamed = !plain.isInstruction || platformIn(plain) !== undefined;
-  return new BuildStep(isNamed ? plain : parseVertexName(name, only), only);
+  return new BuildStep(isNamed ? plain : parseVertexName(name, only), name, only);
 }
 
 /** FROM is not counted: it runs nothing, and pulls are reported separately. */

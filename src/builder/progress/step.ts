@@ -63,6 +63,8 @@ export function shorten(text: string, length = titleLength): string {
 /** The state of a step. It is kept for all solves of a build, which share steps by their digest. */
 export class BuildStep {
   readonly name: StepName;
+  /** As BuildKit writes it. */
+  readonly fullName: string;
   /** The platform that it is for, if the build has several. */
   readonly platform: string | undefined;
   readonly output = new OutputLines();
@@ -83,9 +85,13 @@ export class BuildStep {
   readonly #spans = new Map<string, { readonly from: number; readonly to: number | undefined }>();
   readonly #parts = new Map<string, PartialWork>();
 
-  /** @param platform of the steps whose results it uses */
-  constructor(name: StepName, platform?: string) {
+  /**
+   * @param fullName the vertex's name as BuildKit writes it
+   * @param platform of the steps whose results it uses
+   */
+  constructor(name: StepName, fullName: string, platform?: string) {
     this.name = name;
+    this.fullName = fullName;
     this.platform = platformIn(name) ?? platform;
   }
 
@@ -125,6 +131,12 @@ export class BuildStep {
       covered = to;
     }
     return total;
+  }
+
+  /** When it first began, in milliseconds since 1970. Undefined if it never ran. */
+  began(): number | undefined {
+    const times = [...this.#spans.values()].map(({ from }) => from);
+    return times.length === 0 ? undefined : Math.min(...times);
   }
 
   /** Milliseconds taken by the parts whose names match. */

@@ -4,8 +4,9 @@ import { formatExactPlatform } from "../../image/platform.ts";
 import { forPlatforms, type Solve } from "../plan/plan.ts";
 import { createProgressBoard, type ProgressBoard } from "../progress/board.ts";
 import type { SolveSummary } from "../progress/followed-solve.ts";
+import type { NamedImage, StepTimes } from "../progress/step-times.ts";
 import { summaryLine } from "../progress/summary.ts";
-import { type EngineSolve, solveOnEngines } from "./solve-on-engines.ts";
+import { type EngineSolve, type SolvingEngine, solveOnEngines } from "./solve-on-engines.ts";
 import type { SolveRequest } from "./solve-request.ts";
 
 /** The result of one target's solves: its manifest or index, where the exporter put it. */
@@ -14,6 +15,15 @@ export interface SolveResult {
   /** Undefined if nothing was to be exported. */
   readonly descriptor: Descriptor | undefined;
   readonly summaries: readonly SolveSummary[];
+  readonly engines: readonly SolvingEngine[];
+}
+
+/** The results of all targets, the main one first, and what was seen while they were solved. */
+export interface Solved {
+  readonly results: [SolveResult, ...SolveResult[]];
+  readonly steps: readonly StepTimes[];
+  /** The base images and frontends, by digest. */
+  readonly images: readonly NamedImage[];
 }
 
 /**
@@ -21,7 +31,7 @@ export interface SolveResult {
  * several daemons, each builds its own platforms.
  * @throws UserError if a build fails (with the failing step's last lines), or if no daemon can be used
  */
-export async function solveAll(request: SolveRequest): Promise<[SolveResult, ...SolveResult[]]> {
+export async function solveAll(request: SolveRequest): Promise<Solved> {
   const { step, solves, described, style } = request;
   const board = createProgressBoard({
     log: step.log,
@@ -34,7 +44,7 @@ export async function solveAll(request: SolveRequest): Promise<[SolveResult, ...
   const results = await concurrently(step.signal, [run(main), ...others.map(run)]);
   for (const line of [summaryLine(results.flatMap(({ summaries }) => summaries)), ...board.timings()])
     step.log.line(line);
-  return results;
+  return { results, steps: board.steps(), images: board.images() };
 }
 
 async function solveTarget(request: SolveRequest, solve: Solve, board: ProgressBoard): Promise<SolveResult> {
@@ -63,5 +73,6 @@ async function solveTarget(request: SolveRequest, solve: Solve, board: ProgressB
     target,
     descriptor: descriptors.length > 1 ? await request.merge(descriptors) : only,
     summaries: parts.map(({ summary }) => summary),
+    engines: parts.map(({ engine }) => engine),
   };
 }

@@ -24,9 +24,18 @@ export interface EngineSolve {
   readonly names: readonly string[];
 }
 
-interface Solved {
+/** The BuildKit that a target was built with. */
+export interface SolvingEngine {
+  /** {@link Engine.where} */
+  readonly where: string;
+  /** Undefined if its build has none. */
+  readonly version: string | undefined;
+}
+
+interface SolvedPart {
   readonly descriptor: Descriptor | undefined;
   readonly summary: SolveSummary;
+  readonly engine: SolvingEngine;
 }
 
 /**
@@ -38,7 +47,7 @@ export async function solveOnEngines(
   request: SolveRequest,
   part: EngineSolve,
   board: ProgressBoard,
-): Promise<Solved> {
+): Promise<SolvedPart> {
   const { step } = request;
   const { engines } = part.share;
   const what = part.names.length === 0 ? "" : ` ${part.names.join(" for ")}`;
@@ -58,7 +67,8 @@ export async function solveOnEngines(
       continue;
     }
     const { summary, result } = solved;
-    if ("descriptor" in result) return { ...result, summary };
+    if ("descriptor" in result)
+      return { ...result, summary, engine: { where: engine.where, version: engine.version() } };
     const died = await engine.diagnose();
     if (died === undefined) throw new UserError(result.failure);
     problems.push(died);

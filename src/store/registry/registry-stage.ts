@@ -12,7 +12,7 @@ import type { Keep } from "../keep.ts";
 import type { Stage } from "../store.ts";
 import { findManifest, type OpenedRepository } from "./opened-repository.ts";
 import { pruneBuilds } from "./prune.ts";
-import { isSameBuild, leadsToSameImages, setTag } from "./set-tag.ts";
+import { isRefusal, isSameBuild, leadsToSameImages, setTag } from "./set-tag.ts";
 import { tagDespitePruning } from "./tag-despite-pruning.ts";
 
 export interface RegistryStageOptions {
@@ -56,20 +56,45 @@ export function registryStage({ main, others, keep, log, signal }: RegistryStage
           for (const each of all) await tagImage(each, { tag, document, descriptor }, signal);
         }
       }
-      const index = encodeBuildIndex(build);
       const tag = buildName(build.version);
-      const write = () =>
-        setTag(
-          main,
-          { tag, document: index, mediaType: mediaTypes.ociIndex, advice: buildTagAdvice },
-          (current) => isSameBuild(main, current, build, signal),
-          signal,
-        );
+      const write = async () => {
+        const isStored = await writeBuildIndex(main, build, signal);
+        if (!isStored)
+          log.warn(`build.json: ${main.blobs.where} doesn't take it, so gets of this build have none`);
+      };
       await tagDespitePruning(client, { tag, write, isSafe: isFirst && keep === undefined }, signal);
       if (keep !== undefined) await pruneBuilds({ opened: main, keep, log, build, signal });
     },
     async [Symbol.asyncDispose]() {},
   };
+}
+
+/**
+ * Tags the build index. If the registry refuses it, perhaps for its size, it is tried without the build's record.
+ * @returns whether the record was stored, if there is one
+ */
+async function writeBuildIndex(main: OpenedRepository, build: Build, signal: AbortSignal): Promise<boolean> {
+  const write = (given: Build) =>
+    setTag(
+      main,
+      {
+        tag: buildName(given.version),
+        document: encodeBuildIndex(given),
+        mediaType: mediaTypes.ociIndex,
+        advice: buildTagAdvice,
+      },
+      (current) => isSameBuild(main, current, given, signal),
+      signal,
+    );
+  const { put } = build;
+  try {
+    await write(build);
+    return true;
+  } catch (thrown) {
+    if (put.record === undefined || !isRefusal(thrown)) throw thrown;
+    await write({ ...build, put: { ...put, record: undefined } });
+    return false;
+  }
 }
 
 function readEarlier(bytes: Buffer, where: string): Build | undefined {

@@ -32,7 +32,7 @@ export async function setTag(
   try {
     await putManifest(client, { document, mediaType, tag }, signal);
   } catch (thrown) {
-    if (!(thrown instanceof RegistryError) || !refusals.has(thrown.fault)) throw thrown;
+    if (!(thrown instanceof RegistryError) || !isRefusal(thrown)) throw thrown;
     const current = await findManifest(client, tag, signal).catch(() => undefined);
     if (current === undefined) throw thrown;
     const digest = digestOf(current);
@@ -46,6 +46,11 @@ export async function setTag(
 
 /** How a registry refuses to move a tag: ECR answers 400, Quay 409, Harbor 412, others 403. */
 const refusals: ReadonlySet<string> = new Set(["forbidden", "other"]);
+
+/** Whether a registry refused a manifest for what it is, or because its tag can't be moved. */
+export function isRefusal(thrown: unknown): boolean {
+  return thrown instanceof RegistryError && refusals.has(thrown.fault);
+}
 
 /**
  * Whether a tag leads to the same runnable images as a descriptor. Attestations are ignored: they record when and

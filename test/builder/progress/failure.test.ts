@@ -23,7 +23,7 @@ const build: BuildDescription = {
 
 /** The message for what BuildKit says. @param vertex the step that failed */
 function messageFor(said: string, vertex?: string, described: BuildDescription = build): string {
-  const step = vertex === undefined ? undefined : new BuildStep(parseVertexName(vertex));
+  const step = vertex === undefined ? undefined : new BuildStep(parseVertexName(vertex), vertex);
   const message = failureMessage(step, [`error: failed to solve: ${said}`], described);
   assert.ok(message !== undefined);
   return message;

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { Ajv2020 } from "ajv/dist/2020.js";
+import addFormats from "ajv-formats";
+import type { BuildRecord } from "../../../src/image/build-record.ts";
 import { jsonSchemas } from "../../../tools/params/schemas.ts";
 
-const ajv = new Ajv2020({ allowUnionTypes: true, strictTypes: false });
+const ajv = addFormats.default(new Ajv2020({ allowUnionTypes: true, strictTypes: false }));
 const schemas = jsonSchemas();
 
 /** What the published JSON Schemas describe. */
@@ -25,6 +27,13 @@ const validatePipeline = ajv.compile(schemas["pipeline.json"] ?? false);
 /** Why a pipeline isn't what its JSON Schema says; undefined when it is. */
 export function pipelineFault(pipeline: unknown): string | undefined {
   return validatePipeline(pipeline) ? undefined : ajv.errorsText(validatePipeline.errors);
+}
+
+const validateRecord = ajv.compile(schemas["build.json"] ?? false);
+
+/** Asserts that a value is the record of a build, as the published JSON Schema describes it. */
+export function assertRecord(value: unknown): asserts value is BuildRecord {
+  assert.ok(validateRecord(value), ajv.errorsText(validateRecord.errors));
 }
 
 /** Asserts that what the program has taken from stdin is what the published schemas allow. */

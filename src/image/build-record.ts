@@ -1,0 +1,169 @@
+import { z } from "zod";
+import { maskCredentials } from "../host/mask-credentials.ts";
+
+const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+const moment = z.iso.datetime();
+const duration = z.number().nonnegative();
+const texts = z.record(z.string(), z.string());
+
+const RecordedLayer = z.looseObject({
+  digest: digest.describe("Of the layer's compressed bytes."),
+  diff_id: digest.describe("Of its plain bytes."),
+  size: z.number().int().nonnegative().describe("Compressed bytes."),
+  media_type: z.string(),
+});
+
+const RecordedImage = z.looseObject({
+  platform: z.string().describe("`linux/amd64`."),
+  manifest_digest: digest,
+  config_digest: digest,
+  layers: z.array(RecordedLayer).describe("The lowest first."),
+});
+
+const RecordedTarget = z.looseObject({
+  name: z.string().describe("The stage; empty for the Dockerfile's last one."),
+  digest: digest.optional().describe("Of the manifest or index. Missing if the target was only built."),
+  tags: z.array(z.string()).describe("The tags that the put pointed at it."),
+  images: z.array(RecordedImage).describe("One for each platform."),
+});
+
+const RecordedStep = z.looseObject({
+  name: z.string().describe("As in the log: `[build 2/4] RUN make`. Long names are cut."),
+  started: moment.optional(),
+  seconds: duration.describe("How long BuildKit worked on it."),
+  cached: z.boolean().describe("Whether its result was there already."),
+  fetched: z.number().int().positive().optional().describe("Bytes of layers that were fetched for it."),
+});
+
+/**
+ * The content of `build.json`: what was built, from what, how and by whom. It is for people and programs, and
+ * nothing in this resource decides by it. Later releases may add fields, so it is read loosely.
+ */
+export const BuildRecord = z.looseObject({
+  schema: z
+    .literal(1)
+    .describe("The version of this schema. It changes only if a field changes its meaning."),
+  started: moment.describe("When the step began to build."),
+  seconds: duration.describe("How long the build took, its pushes included."),
+  concourse: texts.describe(
+    "Concourse's variables of the build, in lower case: `build_id`, `build_job_name`, … Empty for a task that isn't given them.",
+  ),
+  params: z
+    .record(z.string(), z.unknown())
+    .describe(
+      "What the params asked for, by their names; those that keep their default are left out. Of secrets and keys only the ids are there.",
+    ),
+  dockerfile: z
+    .looseObject({ name: z.string(), text: z.string() })
+    .optional()
+    .describe("Missing if the Dockerfile is in a git context."),
+  build_args: texts.describe("All build args, those from files included."),
+  labels: texts.describe("All labels that the step added, those from files and git included."),
+  base_images: z
+    .array(z.looseObject({ name: z.string(), digest: digest }))
+    .describe(
+      "The images that the build was made from, and the Dockerfile's frontend, each with what it was.",
+    ),
+  targets: z.array(RecordedTarget).describe("The main target first."),
+  steps: z.array(RecordedStep).describe("By the time when they began."),
+  warnings: z.array(z.string()).describe("Findings of BuildKit's checks."),
+  tools: z
+    .looseObject({
+      buildkit: z.array(z.looseObject({ where: z.string(), version: z.string().optional() })),
+    })
+    .describe("Which BuildKit built, and its version."),
+  left_out: z
+    .array(z.string())
+    .describe("The fields that were cut or emptied because the record would be too large; else empty."),
+});
+export type BuildRecord = z.infer<typeof BuildRecord>;
+
+/**
+ * Bytes of a record's JSON. It is stored in an annotation of the build index, where quoting makes it larger by a
+ * third or so, and some registries take no manifests of more than 256 KiB.
+ */
+const recordLimit = 128 * 1024;
+
+/** Characters of a step's name. */
+const stepNameLimit = 300;
+
+/** What is cut from a record that is too large, in this order, until it fits. */
+const cuts: readonly {
+  readonly field: keyof BuildRecord;
+  readonly cut: (record: BuildRecord) => Partial<BuildRecord>;
+}[] = [
+  { field: "steps", cut: ({ steps }) => ({ steps: longestSteps(steps, 200) }) },
+  {
+    field: "dockerfile",
+    cut: ({ dockerfile }) =>
+      dockerfile === undefined
+        ? {}
+        : { dockerfile: { ...dockerfile, text: dockerfile.text.slice(0, 20_000) } },
+  },
+  { field: "params", cut: () => ({ params: {} }) },
+  { field: "labels", cut: () => ({ labels: {} }) },
+  { field: "build_args", cut: () => ({ build_args: {} }) },
+  { field: "warnings", cut: ({ warnings }) => ({ warnings: warnings.slice(0, 50) }) },
+  {
+    field: "targets",
+    cut: ({ targets }) => ({
+      targets: targets.map((target) => ({
+        ...target,
+        images: target.images.map((image) => ({ ...image, layers: [] })),
+      })),
+    }),
+  },
+];
+
+/**
+ * A record as the text of `build.json`, without secrets. Pure.
+ * @param secrets texts that must not be in it, see {@link maskCredentials}
+ * @returns undefined if it is too large even after {@link cuts}
+ */
+export function encodeRecord(record: BuildRecord, secrets: readonly string[]): string | undefined {
+  let masked = shortNamed(masking(record, secrets) as BuildRecord);
+  let text = JSON.stringify(masked);
+  for (const { field, cut } of cuts) {
+    if (Buffer.byteLength(text) <= recordLimit) return text;
+    masked = { ...masked, ...cut(masked), left_out: [...masked.left_out, field] };
+    text = JSON.stringify(masked);
+  }
+  return Buffer.byteLength(text) <= recordLimit ? text : undefined;
+}
+
+/**
+ * Whether a text is a record. What was stored isn't covered by the version's digest, so it may have been replaced.
+ */
+export function isRecord(text: string): boolean {
+  try {
+    return BuildRecord.safeParse(JSON.parse(text)).success;
+  } catch {
+    return false;
+  }
+}
+
+/** The same value with credentials masked in all its texts, names of fields included. */
+function masking(value: unknown, secrets: readonly string[]): unknown {
+  if (typeof value === "string") return maskCredentials(value, secrets);
+  if (Array.isArray(value)) return value.map((item) => masking(item, secrets));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [maskCredentials(key, secrets), masking(item, secrets)]),
+  );
+}
+
+/** Names are cut after masking: a cut secret might not be recognised. */
+function shortNamed(record: BuildRecord): BuildRecord {
+  const steps = record.steps.map((step) =>
+    step.name.length <= stepNameLimit ? step : { ...step, name: `${step.name.slice(0, stepNameLimit - 1)}…` },
+  );
+  return { ...record, steps };
+}
+
+type RecordedSteps = BuildRecord["steps"];
+
+/** The steps that took longest, still in their order. */
+function longestSteps(steps: RecordedSteps, count: number): RecordedSteps {
+  const longest = new Set(steps.toSorted((a, b) => b.seconds - a.seconds).slice(0, count));
+  return steps.filter((step) => longest.has(step));
+}

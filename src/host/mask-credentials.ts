@@ -13,8 +13,8 @@ export function maskCredentials(text: string, secrets: readonly string[] = []): 
   return secrets
     .filter((secret) => secret.length >= shortestSecret)
     .reduce((shown, secret) => shown.replaceAll(secret, "***"), text)
-    .replaceAll(/:\/\/([^\s/"']+)@/g, (found, login: string, at: number) => {
-      const scheme = /[a-z+]+$/i.exec(text.slice(Math.max(0, at - longestScheme), at))?.[0];
+    .replaceAll(/:\/\/([^\s/"']+)@/g, (found, login: string, at: number, shown: string) => {
+      const scheme = /[a-z+]+$/i.exec(shown.slice(Math.max(0, at - longestScheme), at))?.[0];
       if (scheme === undefined) return found;
       if (/^https?$/i.test(scheme)) return "://***@";
       const [user = "", password] = login.split(":", 2);

@@ -65,3 +65,13 @@ for (const piece of [
     assert.ok(performance.now() - begun < 5_000);
   });
 }
+
+test("a URL's login is masked behind a known secret too, whatever the lengths", () => {
+  for (const secret of ["hunter2", "a secret that is much longer than the URL is"]) {
+    const text = `${secret} https://user:pass@host.example/x ftp://user:pass@host.example/x`;
+    assert.equal(
+      maskCredentials(text, [secret]),
+      "*** https://***@host.example/x ftp://user:***@host.example/x",
+    );
+  }
+});

@@ -71,12 +71,17 @@ const named: readonly { readonly line: string; readonly works: readonly Launch[]
     {
       line: "RUN --network=none ! grep -v lo: /proc/net/dev | grep :",
       works: ["with privileges", "in a user namespace"],
-      told: /warning: the Dockerfile's RUN --network=none fails here/,
+      told: /warning: the Dockerfile's RUN --network=none fails here[\s\S]*a RUN can't have a network of its own here/,
     },
     {
       line: 'RUN ["/program32"]',
       works: ["with privileges", "in a user namespace"],
       told: /in a gVisor sandbox, 32-bit programs and those of other architectures don't run here/,
+    },
+    {
+      line: "RUN ping -c 1 127.0.0.1",
+      works: ["with privileges", "in gVisor"],
+      told: /in a user namespace, raw sockets \(as of ping\) and ports below 1024 can't be opened here/,
     },
     {
       line: "RUN mknod /new c 1 3",

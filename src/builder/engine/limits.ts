@@ -85,15 +85,19 @@ export function checkEngineLimits(
 }
 
 /**
- * The limit that may be behind a step's failure, of those that can't be known before. Undefined if none is. Pure.
+ * The limit that may be behind a step's failure, as what the step and runc print names none. Undefined if none is. Pure.
  * @param failure the end of the step's output, and BuildKit's words
  */
 export function limitBehind({ limits, where }: LimitedEngine, failure: string): string | undefined {
+  if (!limits.ownNetworks && /error during container init: protocol not supported/.test(failure))
+    return `because BuildKit runs ${where}, a RUN can't have a network of its own here; ${hint}`;
   if (!limits.foreignPrograms && /exec format error/i.test(failure))
     return `because BuildKit runs ${where}, 32-bit programs and those of other architectures don't run here; ${hint}`;
   // iputils' ping names the type of the socket a line before it says why.
-  if (!limits.networkRights && /(raw socket|SOCK_RAW)[\s\S]*operation not permitted/i.test(failure))
-    return `because BuildKit runs ${where}, ping and other programs that need raw sockets don't work here; ${hint}`;
+  const refused =
+    /(raw socket|SOCK_RAW)[\s\S]*operation not permitted|\bping: permission denied|\bbind\b.*permission denied/i;
+  if (!limits.networkRights && refused.test(failure))
+    return `because BuildKit runs ${where}, raw sockets (as of ping) and ports below 1024 can't be opened here; ${hint}`;
   if (!limits.deviceNodes && /\bmknod\b.*operation not permitted/i.test(failure))
     return `because BuildKit runs ${where}, no device node can be made here; ${hint}`;
   return undefined;

@@ -56,12 +56,19 @@ test("a platform is warned of only where a RUN for it can't run", () => {
 
 test("a step that failed by a limit of how BuildKit runs is answered with it, and no other step", () => {
   const said = {
+    "runc run failed: unable to start container process: error during container init: protocol not supported\nexit code: 1":
+      [gvisor, /network of its own/],
     "/bin/sh: /tool: Exec format error\nexit code: 126": [gvisor, /32-bit programs/],
     "exec /tool: exec format error\nexit code: 255": [gvisor, /32-bit programs/],
     "ping: can't create raw socket: Operation not permitted\nexit code: 1": [namespace, /raw sockets/],
     "ping: socktype: SOCK_RAW\nping: socket: Operation not permitted\nexit code: 2": [
       namespace,
       /raw sockets/,
+    ],
+    "ping: permission denied (are you root?)\nexit code: 1": [namespace, /raw sockets/],
+    "nginx: [emerg] bind() to 0.0.0.0:80 failed (13: Permission denied)\nexit code: 1": [
+      namespace,
+      /ports below/,
     ],
     "mknod: /device: Operation not permitted\nexit code: 1": [namespace, /no device node/],
   } as const;

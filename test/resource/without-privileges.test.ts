@@ -76,7 +76,7 @@ test("a sandbox is taken where it isn't needed, and not where it is forbidden, i
   await writeApp(plain, "RUN true\n");
   const forbidden = await putIn(plain, { directory: "/scratch/builds", sandbox: "none" });
   assert.equal(forbidden.exitCode, 1, forbidden.stderr);
-  assert.match(forbidden.stderr, /in a user namespace: .*not permitted.*privileged: true/);
+  assert.match(forbidden.stderr, /in a user namespace: .*not permitted.*"sandbox: auto".*privileged: true/);
   assert.doesNotMatch(forbidden.stderr, /gVisor sandbox:/);
 });
 

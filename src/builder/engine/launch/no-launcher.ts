@@ -8,10 +8,17 @@ export const launcherNames: Readonly<Record<Launcher["kind"], string>> = {
   gvisor: "in a gVisor sandbox",
 };
 
-/** The error if BuildKit can't be started in this container. It names what was tried, and every way out. */
+/**
+ * The error if BuildKit can't be started in this container. It names what was tried, and every way out.
+ * @param refusals without one of gVisor if the author forbids it
+ */
 export function noLauncher(refusals: readonly Refusal[]): UserError {
   const tried = refusals.map(({ kind, reason }) => `${launcherNames[kind]}: ${reason}`).join("; ");
+  const isForbidden = !refusals.some(({ kind }) => kind === "gvisor");
+  const gvisor = isForbidden
+    ? '"sandbox: auto" in the source (SANDBOX in a task) instead of "none", which forbids gVisor'
+    : "Concourse 8.0 or newer on the worker, where gVisor works";
   return new UserError(
-    `this container doesn't allow what building images needs; tried to start BuildKit ${tried}. Any of these helps: Concourse 8.0 or newer on the worker (with sandbox: auto or gvisor); "privileged: true" on the resource type (or the task); a worker with CONCOURSE_CONTAINERD_PRIVILEGED_MODE=fuse-only, and privileged: true; or a BuildKit that runs elsewhere: "buildkit: {address: tcp://…}" in the source. docs/without-privileges.md compares them`,
+    `this container doesn't allow what building images needs; tried to start BuildKit ${tried}. Any of these helps: ${gvisor}; "privileged: true" on the resource type (or the task); a worker with CONCOURSE_CONTAINERD_PRIVILEGED_MODE=fuse-only; or a BuildKit that runs elsewhere: "buildkit: {address: tcp://…}" in the source. docs/without-privileges.md compares them`,
   );
 }

@@ -104,9 +104,12 @@ export function sandboxRefusal(lastWords: string): string | undefined {
     return "runsc is not on PATH; the resource's own image has it";
   const [, words] = /^\s*(?:running|starting|creating) container: (.*)$/m.exec(lastWords) ?? [];
   if (words === undefined) return undefined;
-  return /waiting for sandbox to start: EOF/.test(words)
-    ? "this container doesn't allow ptrace(2), or the worker's kernel.yama.ptrace_scope is 2 or 3"
-    : words;
+  if (/waiting for sandbox to start: EOF/.test(words))
+    return "this container doesn't allow ptrace(2), or the worker's kernel.yama.ptrace_scope is 2 or 3";
+  // The first use of openat2(2). As in the profile of Concourse's guardian runtime.
+  if (/failed to create filestore file .*: (function not implemented|operation not permitted)/.test(words))
+    return "this container doesn't allow openat2(2)";
+  return words;
 }
 
 /** The environment variables as shell commands. Names that a shell doesn't allow are left out. */

@@ -17,6 +17,14 @@ export function taskWords(message: string, env: Environment): string {
           const forms = taskForms[param];
           return forms === undefined || forms.length === 0 ? subject : variableOf(forms, rest, env);
         })
+        .replaceAll(adviceToGive, (advice: string, verb: string, param: string) => {
+          const forms = taskForms[param];
+          return forms === undefined || forms.length === 0
+            ? advice
+            : `${verb} ${variableOf(forms, undefined, env)}`;
+        })
+        .replaceAll(secretToGive, "BUILDKIT_SECRETTEXT_$1: …")
+        .replaceAll(keyToGive, "BUILDKIT_SSH: $1=path")
         .replaceAll(inSentence, (name: string) => wholeName(taskForms[name] ?? []) ?? name)
         .replaceAll(/\bsource\.registries\b/g, "REGISTRIES")
         .replaceAll(elsewhere, "$1 in a resource's source, and a put instead of the task")
@@ -28,6 +36,13 @@ export function taskWords(message: string, env: Environment): string {
 
 /** The place that a message begins with: `params.add_hosts.db`, `context`, `build_args_file`. */
 const subjectPattern = /^(?:params\.)?([a-z][a-z_]*)(?:\.([^\s:]+(?::\d[^\s:]*)?))?(?=:| (?:is|sets|and) )/;
+
+/** Advice that names a param in quotes: `under "registry_mirrors"`. A path may have the same name, but stands elsewhere. */
+const adviceToGive = /\b(under|check|several) "([a-z_]+)"/g;
+
+/** Advice to give a secret, or a key, as a put's params have it. */
+const secretToGive = /"?secrets: \{([^\s:{}]+): \{text: …\}\}"?/g;
+const keyToGive = /"?ssh: \{([^\s:{}]+): …\}"?/g;
 
 /** Advice to build elsewhere, which only a resource can do. */
 const elsewhere = /("buildkit: [^"]*") in the source\b/g;

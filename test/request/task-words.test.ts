@@ -18,6 +18,21 @@ const rows: readonly (readonly [string, string])[] = [
   ["app/Dockerfile:4: FROM x: not found", "app/Dockerfile:4: FROM x: not found"],
   ['give it under "registries" in the source', "give it in the variable REGISTRIES"],
   ["check the password in the source", "check the password in the variable REGISTRIES"],
+  ['give a mirror under "registry_mirrors"', "give a mirror under REGISTRY_MIRRORS"],
+  ['check "platforms", and "--platform" in FROM', 'check IMAGE_PLATFORM, and "--platform" in FROM'],
+  ['give it a value under "build_args", or', "give it a value under BUILD_ARG_*, or"],
+  ['name it under "allow" in the params', 'name it under "allow" in the params'],
+  ['context: there is no folder "ssh"', 'CONTEXT: there is no folder "ssh"'],
+  ['add "secrets: {tok: {text: …}}" (or file, or env)', "add BUILDKIT_SECRETTEXT_tok: … (or file, or env)"],
+  [
+    "give a token: secrets: {GIT_AUTH_TOKEN: {text: …}}",
+    "give a token: BUILDKIT_SECRETTEXT_GIT_AUTH_TOKEN: …",
+  ],
+  [
+    'add "ssh: {default: …}", or use an https:// URL',
+    "add BUILDKIT_SSH: default=path, or use an https:// URL",
+  ],
+  ['params.add_hosts.db: "x" is not an IP address', 'BUILDKIT_ADD_HOSTS, db: "x" is not an IP address'],
   ["params.SANDBOX: expected auto", "SANDBOX: expected auto"],
   [
     'or build elsewhere: "buildkit: {address: x}" in the source. Read on',

@@ -249,9 +249,9 @@ test("ssh keys reach RUN through an agent, by path and as text", async () => {
   await execa("ssh-keygen", ["-q", "-p", "-P", "", "-N", "passphrase", "-f", key]);
   const env = { CONTEXT: "app", BUILDKIT_SSH: "a=keys/id.pub,keys/id" };
   const refused = await runResource("build", { cwd: inputs, env: { ...env, BUILDKIT_SSH: "a=keys/id" } });
-  assertFailedCleanly(refused, /BUILDKIT_SSH, a: the key can't be used \(.*passphrase protected\)/);
+  assertFailedCleanly(refused, /BUILDKIT_SSH, a: the key can't be used: it has a passphrase/);
   const second = await runResource("build", { cwd: inputs, env });
-  assertFailedCleanly(second, /BUILDKIT_SSH, a: the key can't be used \(no key found\)/);
+  assertFailedCleanly(second, /BUILDKIT_SSH, a: the key can't be used: it is a public key/);
   const agent = await runResource("build", { cwd: inputs, env: { ...env, BUILDKIT_SSH: "default" } });
   assertFailedCleanly(agent, /BUILDKIT_SSH: expected id=path/);
 });

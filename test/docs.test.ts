@@ -102,3 +102,13 @@ test("the messages that troubleshooting explains are in the program", async () =
   assert.deepEqual(unknown, []);
   assert.ok(messages.length >= 12, `${messages.length} messages`);
 });
+
+test("every file and folder of code that the architecture names is there", async () => {
+  const page = await readFile(join(checkout, "docs/architecture.md"), "utf8");
+  const named = Array.from(page.matchAll(/`([\w./-]+(?:\.ts|\/))`/g), ([, name = ""]) => name);
+  const missing = named.filter(
+    (name) => !existsSync(join(checkout, "src", name)) && !existsSync(join(checkout, name)),
+  );
+  assert.deepEqual(missing, []);
+  assert.ok(named.length >= 30, `${named.length} names`);
+});

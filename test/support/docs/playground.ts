@@ -33,7 +33,7 @@ interface Ran {
   readonly tasks: number;
 }
 
-/** Takes every build arg and has every stage that the pages name. */
+/** Takes every build arg, secret and key that the pages name, and has every stage. */
 const anyDockerfile = `ARG base=alpine:3.22
 FROM \${base} AS tests
 ARG VERSION
@@ -45,6 +45,7 @@ ARG DEBUG
 ARG BASE
 COPY web /usr/bin/web
 RUN echo "$VERSION $DEBUG" > /version
+RUN --mount=type=secret,id=npm_token --mount=type=secret,id=.npmrc --mount=type=ssh --mount=type=ssh,id=github true
 FROM app AS production
 `;
 

@@ -103,7 +103,7 @@ test("every block says what language it is in, and those of commands are run or 
   for (const [name, page] of pages) {
     const fences = Array.from(page.matchAll(/^ *```(.*)$/gm), ([, language]) => language);
     fences.forEach((language, index) => {
-      const expected = index % 2 === 0 ? /^(yaml|sh|console|dockerfile|text|mermaid)$/ : /^$/;
+      const expected = index % 2 === 0 ? /^(yaml|json|sh|console|dockerfile|text|mermaid)$/ : /^$/;
       assert.match(language ?? "", expected, `${name}: fence ${index + 1}`);
     });
   }
@@ -119,7 +119,8 @@ for (const block of blocks.filter(({ language }) => language === "sh")) {
   });
 }
 
-test("what is typed on another machine is well-formed", async () => {
+test("what is typed on another machine, and JSON, is well-formed", async () => {
+  for (const { language, text } of blocks) if (language === "json") JSON.parse(text);
   const sessions = blocks.filter(({ language }) => language === "console");
   assert.ok(sessions.length >= 1);
   for (const { where, text } of sessions) {

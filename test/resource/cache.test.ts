@@ -169,7 +169,7 @@ test("credentials of a cache never go to a daemon elsewhere as arguments", async
     secret_access_key: "hidden-key",
   };
   const run = await site.put({}, { cache, buildkit: { address: "tcp://127.0.0.1:1" } });
-  assertFailedCleanly(run, /access_key_id can't be handed to a BuildKit elsewhere/);
+  assertFailedCleanly(run, /access_key_id can't be given to a BuildKit elsewhere/);
   assert.doesNotMatch(run.output, /hidden-key/);
 });
 

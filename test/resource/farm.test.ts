@@ -118,7 +118,7 @@ test("platforms are asked of the daemons, and a put to a mixed farm has to name 
   );
   assertFailedCleanly(
     await site.put({ platforms: ["linux/s390x"] }, { buildkit }, where),
-    /none of the 2 daemons behind .* builds platform linux\/s390x/,
+    /none of the 2 daemons behind .* builds for platform linux\/s390x/,
   );
 });
 

@@ -169,7 +169,7 @@ test("a platform that no node has is refused with those there are, unless a node
   const on = (address: string) => ({ nodes: [{ address, platforms: [native] }] });
   assertFailedCleanly(
     await site.put({ platforms: [foreign] }, on(daemon.address)),
-    new RegExp(`no node builds platform ${foreign}.*${daemon.address} \\(${native}\\)`),
+    new RegExp(`no node builds for platform ${foreign}.*${daemon.address} \\(${native}\\)`),
   );
   const run = await site.put({ platforms: [foreign] }, on(emulating.address));
   assert.equal(metadataOf(run, "platforms"), foreign);

@@ -91,7 +91,7 @@ for (const [size, more] of sizes) {
     const run = await image.get({ under: ["unshare", "--user", "--map-root-user"] });
     assertFailedCleanly(
       run,
-      /owner 1000:0 of the image's files can't be given in this container \(EINVAL\).*more ids, or privileged/,
+      /owner 1000:0 of the image's files can't be set in this container \(EINVAL\).*more ids, or privileged/,
     );
     assert.ok(!existsSync(image.rootfs));
   });

@@ -223,7 +223,7 @@ test("check and in refuse what is no version of this resource, and say what one 
   const refused: readonly (readonly [Fields, RegExp])[] = [
     [
       { ref: "main" },
-      /version: there is no field "ref"\. Expected a version that a put of this resource answers it: digest, and/,
+      /version: there is no field "ref"\. Expected a version that a put of this resource returned: digest and/,
     ],
     [{ digest, ref: "main" }, /version: there is no field "ref"/],
     [{}, /version: digest is missing/],

@@ -152,6 +152,6 @@ testRefusing([
     layers: [[file("d/x")], [{ flag: "0", path: "d/.wh..." }]],
     message: /hides no name/,
   },
-  { what: "a name below a whiteout", layers: [[file("d/.wh.x/y")]], message: /below a whiteout/ },
-  { what: "a whiteout below a whiteout", layers: [[whiteout("d/.wh.x/y")]], message: /below a whiteout/ },
+  { what: "a name below a whiteout", layers: [[file("d/.wh.x/y")]], message: /inside a whiteout/ },
+  { what: "a whiteout below a whiteout", layers: [[whiteout("d/.wh.x/y")]], message: /inside a whiteout/ },
 ]);

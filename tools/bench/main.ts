@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import { makeBundle } from "./bundle.ts";
 import { benchCacheMounts, mountKinds } from "./cache-mounts.ts";
 import { benchCheck } from "./check.ts";
+import { benchContext } from "./context.ts";
 import { benchGet, deliveredForms } from "./get.ts";
 import { compressions, imageNames } from "./images.ts";
 import { benchLaunchers, launcherWorks } from "./launchers.ts";
@@ -35,6 +36,7 @@ const bundle = await makeBundle();
 const benches: readonly Bench[] = [
   { name: "check", rounds: 20, run: (rounds) => benchCheck(bundle, rounds) },
   { name: "put", rounds: 15, run: (rounds) => benchPut(bundle, rounds) },
+  { name: "context", rounds: 3, run: (rounds) => benchContext(bundle, rounds) },
   ...deliveredForms.flatMap((form) =>
     compressions.map((compression) => ({
       name: `get ${form} ${compression}`,

@@ -19,6 +19,7 @@ import { callFrontend } from "./call-frontend.ts";
 import type { Invocation } from "./invocation.ts";
 import { taskRules } from "./put-rules.ts";
 import { type OpenBuild, runBuild } from "./run-build.ts";
+import { withSourcePolicy } from "./source-policy.ts";
 import { taskAccess } from "./task-access.ts";
 
 /** The main target's folder. */
@@ -56,7 +57,7 @@ async function buildTask(started: StepContext): Promise<void> {
   const inputs: InputFolder = { path: step.cwd, kind: "task" };
   const opened: OpenBuild = {
     step,
-    options: params,
+    options: await withSourcePolicy(params, inputs),
     folder: inputs,
     access: await taskAccess(started.env, { folder: inputs, hosts }),
     daemons: { kind: "own", sandbox },

@@ -38,7 +38,7 @@ export async function callFrontend(call: FrontendCall, run: OpenBuild): Promise<
     builder,
     solves: planBuild(options, inputs),
     inputs,
-    described: describeBuild(inputs, { shown: options.context, access: run.access }),
+    described: describeBuild(inputs, { ...options, shown: options.context, access: run.access }),
     stall: defaultTimeouts.stall,
   };
   for (const line of await answersTo[call](asked)) step.log.line(line);

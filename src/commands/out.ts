@@ -17,6 +17,7 @@ import { putAdvice, sourceAdvice } from "./put-advice.ts";
 import { putMetadata } from "./put-metadata.ts";
 import { putRules } from "./put-rules.ts";
 import { runBuild } from "./run-build.ts";
+import { withSourcePolicy } from "./source-policy.ts";
 import { wantedTags } from "./wanted-tags.ts";
 
 /**
@@ -38,7 +39,7 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
   await using store = await openStore(source, step, params.also);
   await using built = await runBuild({
     step,
-    options: params,
+    options: await withSourcePolicy(params, inputs),
     folder: inputs,
     access: source.registryAccess,
     daemons: source.daemons,

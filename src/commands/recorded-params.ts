@@ -46,6 +46,7 @@ const recorders: { readonly [K in keyof BuildOptions]-?: Recorder<BuildOptions[K
   sbom: asIs,
   compression: asIs,
   sourceDateEpoch: asIs,
+  sourcePolicy: asIs,
   frontendOptions: asIs,
   failOnWarnings: asIs,
   progress: (progress) => (progress === "steps" ? undefined : progress),

@@ -147,7 +147,7 @@ async function solve(
     step,
     builder,
     solves,
-    described: describeBuild(inputs, { shown: options.context, access: run.access }),
+    described: describeBuild(inputs, { ...options, shown: options.context, access: run.access }),
     style: options.progress,
     timeouts,
     hold: mounts?.hold,

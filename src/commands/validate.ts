@@ -106,6 +106,7 @@ function inputRules(inputs: readonly string[]): readonly Rule<PutRequest>[] {
     "dockerfile",
     "build_args_file",
     "labels_file",
+    "source_policy",
     "target_file",
     "version_file",
   ].concat(["image_args", "contexts", "secrets", "ssh", "tags_file"]);
@@ -162,6 +163,8 @@ function pathsIn(params: PutParams, field: string): readonly GivenPath[] {
       return one(params.targetFile);
     case "version_file":
       return one(params.versionFile);
+    case "source_policy":
+      return one(params.sourcePolicy && "file" in params.sourcePolicy ? params.sourcePolicy.file : undefined);
     case "image_args":
       return each(Object.entries(params.imageArgs));
     case "contexts":

@@ -71,6 +71,7 @@ const putNames: Names = {
   platform:
     "write platforms: [linux/amd64]; for the one that the get delivers, get_params: {platform: linux/amd64}",
   print: onlyTask,
+  policy: "write source_policy: the path of a file, or {rules: […]}",
   pull_repository: `remove it: ${pushesItself}`,
   pull_tag: `remove it: ${pushesItself}`,
   push: "remove it: a put always pushes",
@@ -83,6 +84,7 @@ const putNames: Names = {
   skip_push: "remove it: a put always pushes; to build without it, use the task",
   skip_tls_verify: "it belongs in the source: insecure: true, for other registries below registries",
   snapshot_mode: "remove it: BuildKit always looks at whole files",
+  source_policy_file: "write source_policy: the path of the file",
   squash: "remove it: BuildKit can't; copy the result into a last stage FROM scratch",
   ssh_identity: "write ssh: {default: path of the key}",
   ssh_key: "write ssh: {default: path of the key}",
@@ -210,6 +212,7 @@ const nested: Readonly<Record<string, Names>> = {
     value: "write text: the secret",
     content: "write text: the secret",
   },
+  "params.source_policy.rules.*.selector": { matchType: "write match_type", type: "write match_type" },
   "params.ssh.*": { file: "write path", id: "remove it: the id is the name" },
   "params.compression": {
     compression: "write type",

@@ -1,4 +1,5 @@
-import type { Rule } from "./rules.ts";
+import { type Rule, thrownBy } from "./rules.ts";
+import { type PolicyParam, policySource, readSourcePolicy } from "./source-policy.ts";
 
 /** The params that the rules read. */
 interface RuledParams {
@@ -11,6 +12,7 @@ interface RuledParams {
   readonly build_args: Readonly<Record<string, string>>;
   readonly reproducible: boolean;
   readonly source_date_epoch: number | undefined;
+  readonly source_policy: PolicyParam | undefined;
 }
 
 function exclusive(one: keyof RuledParams, other: keyof RuledParams): Rule<Partial<RuledParams>> {
@@ -23,7 +25,7 @@ function exclusive(one: keyof RuledParams, other: keyof RuledParams): Rule<Parti
   };
 }
 
-/** Params that exclude each other. */
+/** Params that exclude each other, and texts whose form only reading them shows. */
 export const fieldRules: readonly Rule<Partial<RuledParams>>[] = [
   exclusive("dockerfile", "dockerfile_inline"),
   exclusive("target", "target_file"),
@@ -43,5 +45,12 @@ export const fieldRules: readonly Rule<Partial<RuledParams>>[] = [
       const message = `params: ${param} and the build arg SOURCE_DATE_EPOCH both say what times the image has: remove one of the two`;
       return [{ path: ["build_args", "SOURCE_DATE_EPOCH"], message }];
     },
+  },
+  {
+    of: ["source_policy"],
+    faults: thrownBy(({ source_policy: given }) => {
+      const source = given === undefined ? undefined : policySource(given);
+      if (source !== undefined && "text" in source) readSourcePolicy(source.text, "params.source_policy");
+    }),
   },
 ];

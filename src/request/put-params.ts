@@ -37,6 +37,7 @@ import {
   nonEmpty,
   text,
 } from "./scalars.ts";
+import { policySource, sourcePolicyParam } from "./source-policy.ts";
 import {
   boolean,
   commaList,
@@ -246,6 +247,11 @@ export const putParams = {
     upper: [whole("FAIL_ON_WARNINGS", boolean)],
     doc: "Fail when BuildKit's checks warn about the Dockerfile.",
   },
+  source_policy: {
+    schema: sourcePolicyParam.optional(),
+    upper: [whole("SOURCE_POLICY")],
+    doc: "Rules that pin or forbid base images and other sources: path of a file with a source policy of BuildKit, or the policy itself (docs/base-images.md).",
+  },
   options: {
     schema: z.record(optionName, text).default({}),
     upper: [prefix("BUILDKIT_OPTION_", plain, optionNamePattern), wholeMap("BUILDKIT_OPTIONS")],
@@ -351,6 +357,7 @@ function toPutParams(given: PutFields) {
     compression: given.compression,
     sourceDateEpoch: given.source_date_epoch ?? (given.reproducible ? 0 : undefined),
     failOnWarnings: given.fail_on_warnings,
+    sourcePolicy: given.source_policy === undefined ? undefined : policySource(given.source_policy),
     frontendOptions: given.options,
     progress: given.progress,
     tags: given.tags,

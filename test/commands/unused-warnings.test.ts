@@ -20,7 +20,7 @@ function warnings(params: Readonly<Record<string, unknown>>, dockerfile: string 
         ? undefined
         : { folder: "/app", name: "Dockerfile", shown: "app/Dockerfile", text: dockerfile },
   } as Pick<Inputs, "context" | "dockerfile"> as Inputs;
-  warnOfUnused(value, inputs, { log });
+  warnOfUnused({ ...value, sourcePolicy: undefined }, inputs, { log });
   return logged()
     .split("\n")
     .filter((line) => line !== "")

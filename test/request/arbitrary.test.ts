@@ -97,6 +97,9 @@ const params = someOf(
     add_hosts: map(often(fc.constantFrom<unknown>("10.0.0.1", ["::1", "::2"]))),
     ulimits: map(often(fc.constantFrom<unknown>("1", 2, "3:4")), fc.constantFrom("nofile", "core")),
     options: map(anyText, often(fc.constantFrom("hostname", "memory", "platform", "label:a", "context"))),
+    source_policy: fc.constantFrom<unknown>("app/policy", `{${canary}`, { rules: [] }, '{"rules":[]}', {
+      rules: [{ selector: { identifier: "*" } }],
+    }),
     no_cache: fc.oneof(fc.boolean(), fc.array(word, { maxLength: 2 })),
     sbom: fc.oneof(fc.boolean(), fc.record({ generator: word })),
     allow: fc.subarray(["network.host", "security.insecure"]),

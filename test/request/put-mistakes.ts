@@ -71,6 +71,28 @@ export const putMistakes: Rows = [
     'params: there is no param "call"; a put has to build, because Concourse wants a version from it; run the image as a task with CALL: check, outline or targets',
   ],
   [{ CALL: "outline" }, 'params: there is no param "CALL"; a put has to build …'],
+  [
+    { source_policy: { rules: [{ action: "DENI", selector: { identifier: "*" } }] } },
+    "params.source_policy.rules.0.action: expected one of ALLOW, DENY, CONVERT, …",
+  ],
+  [
+    { source_policy: { rules: [{ action: "DENY", selector: { identifier: "a", matchType: "EXACT" } }] } },
+    'params.source_policy.rules.0.selector: there is no "matchType"; write match_type',
+  ],
+  [
+    { source_policy: { rules: [{ action: "DENY", selector: { identifier: "docker-image://**" } }] } },
+    'params.source_policy.rules.0.selector.identifier: expected at most one "*" in a row in a WILDCARD, …',
+  ],
+  [
+    { source_policy: { rules: [{ action: "CONVERT", selector: { identifier: "a" } }] } },
+    "params.source_policy.rules.0.updates: expected updates for a CONVERT, such as {identifier: docker-image://…}, and for no other action, but it is missing",
+  ],
+  [{ source_policy: '{"rules": [' }, "params.source_policy: is not JSON (cut off?); expected …"],
+  [
+    { source_policy: '{"rule": []}' },
+    'params.source_policy.rules: expected a list, but it is missing\nparams.source_policy: there is no "rule"; did you mean "rules"?',
+  ],
+  [{ policy: "ci/policy.json" }, 'params: there is no param "policy"; write source_policy: …'],
   [{ memory: "1g" }, 'params: there is no param "memory"; write options: {memory: …'],
   [{ labels: { team: null } }, "params.labels.team: expected a string, found nothing (null)"],
   [

@@ -115,7 +115,7 @@ function putOf(params: string, inputs = "inputs: [repo]"): string {
 
 test("a path that begins with none of the inputs that a put lists is told", async () => {
   const wrong =
-    "{ context: repo, dockerfile: Dockerfile, tags_file: ./naming/tag, secrets: { a: { file: keys/a } }, contexts: { b: base } }";
+    "{ context: repo, dockerfile: Dockerfile, tags_file: ./naming/tag, secrets: { a: { file: keys/a } }, contexts: { b: base }, source_policy: rules/all.json }";
   const found = await faultsOf(putOf(wrong));
   assert.deepEqual(
     found.map((fault) => fault.replace(/^\d+:\d+: job build, put web: (.*) is not among.*/, "$1")),
@@ -124,7 +124,13 @@ test("a path that begins with none of the inputs that a put lists is told", asyn
       'params.tags_file: "naming"',
       'params.secrets.a: "keys"',
       'params.contexts.b: "base"',
+      'params.source_policy: "rules"',
     ],
+  );
+  const [rule] = await faultsOf(putOf(`{ context: repo, source_policy: '{"rules": [{"action": "DENY"}]}' }`));
+  assert.match(
+    rule ?? "",
+    /^\d+:\d+: .*params\.source_policy\.rules\.0\.selector: expected a map, but it is missing$/,
   );
   assert.match(found[0] ?? "", /; write repo\/Dockerfile$/);
   assert.match(found[2] ?? "", /; write inputs: \[repo, keys\], or another path$/);

@@ -18,6 +18,8 @@ export interface Inputs {
   readonly contexts: readonly NamedContext[];
   /** Files that hold one secret each. */
   readonly secrets: readonly { readonly id: string; readonly file: string }[];
+  /** A file with the source policy. */
+  readonly policyFile: string | undefined;
   /** Files that hold one private key each. */
   readonly ssh: readonly { readonly id: string; readonly paths: readonly string[] }[];
 }

@@ -70,8 +70,14 @@ export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
     imageArgs,
     contexts,
     secrets: [...secrets, ...logins],
+    policyFile: await writePolicy(request),
     ssh,
   };
+}
+
+async function writePolicy({ options, workspace }: ResolveInputs): Promise<string | undefined> {
+  if (options.sourcePolicy === undefined) return undefined;
+  return privateFile(workspace, "source-policy", "policy.json", JSON.stringify(options.sourcePolicy));
 }
 
 /** Writes the logins in the contexts' URLs as secrets. */

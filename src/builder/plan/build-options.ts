@@ -1,5 +1,6 @@
 import type { Platform } from "../../image/descriptor.ts";
 import type { TargetName } from "../../image/target-name.ts";
+import type { SourcePolicy } from "./source-policy.ts";
 
 /**
  * The parsed options of a build, from a put's params or a task's environment: one field for each param that the
@@ -54,6 +55,8 @@ export interface BuildOptions {
   /** Seconds since the epoch; also rewrites the times in layers. */
   readonly sourceDateEpoch: number | undefined;
   readonly failOnWarnings: boolean;
+  /** What the build may fetch. */
+  readonly sourcePolicy: SourcePolicy | undefined;
   /** More options of the frontend, by name. None of them is set by another field. */
   readonly frontendOptions: Strings;
   readonly progress: "steps" | "plain";

@@ -42,6 +42,7 @@ export function buildctlArguments(run: SolveRun): string[] {
         ] as const,
     ),
     ...solve.ssh.map(({ id, paths }) => ["--ssh", `${id}=${paths.join(",")}`] as const),
+    ...(solve.policyFile === undefined ? [] : [["--source-policy-file", solve.policyFile] as const]),
     ...solve.allow.map((entitlement) => ["--allow", entitlement] as const),
     ...recordFlags("--import-cache", run.importCaches),
     ...recordFlags("--export-cache", run.exportCaches),

@@ -14,6 +14,8 @@ export interface Solve {
   readonly locals: ReadonlyMap<string, string>;
   /** Image layouts the daemon may read (`--oci-layout`), by id. */
   readonly layouts: ReadonlyMap<string, string>;
+  /** The file with the source policy (`--source-policy-file`). */
+  readonly policyFile: string | undefined;
   readonly secrets: Inputs["secrets"];
   readonly ssh: Inputs["ssh"];
   readonly allow: readonly string[];
@@ -32,6 +34,7 @@ export function planBuild(options: BuildOptions, inputs: Inputs): readonly [Solv
   const shared = {
     locals: locals(inputs),
     layouts: new Map(images.map(({ id, layout }) => [id, layout])),
+    policyFile: inputs.policyFile,
     secrets: inputs.secrets,
     ssh: inputs.ssh,
     allow: options.allow,

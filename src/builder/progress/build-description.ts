@@ -1,3 +1,5 @@
+import type { SourcePolicy } from "../plan/source-policy.ts";
+
 /** The Dockerfile of the build, by the author's name for it. */
 export interface ShownDockerfile {
   /** As the params name it. */
@@ -22,6 +24,7 @@ export interface BuildDescription {
   readonly dockerfile?: ShownDockerfile | undefined;
   /** Undefined for a git context. */
   readonly context?: ShownContext | undefined;
+  readonly sourcePolicy?: SourcePolicy | undefined;
   /** Whether the author gave credentials for a registry host. */
   readonly hasLogin?: (host: string) => boolean;
 }

@@ -3,6 +3,7 @@ import { type BuildDescription, stageList } from "./build-description.ts";
 import { explainMissingFile, explainPattern } from "./context-failure.ts";
 import { explainFetch } from "./fetch-failure.ts";
 import { instructionExplanations } from "./instruction-failures.ts";
+import { explainConversion, explainPolicy } from "./policy-failure.ts";
 import { explainPull } from "./pull-failure.ts";
 import { explainStart } from "./start-failure.ts";
 import type { StepName } from "./step.ts";
@@ -82,6 +83,10 @@ const explanations: readonly Explanation[] = [
       `${JSON.stringify(pattern)} in a COPY or ADD is not a pattern: a "[" needs a "]"; to use a "[" literally, put a backslash before it`,
   },
   {
+    sign: /error (?:matching|mutating) source policy: /,
+    say: (reason) => `source_policy: BuildKit can't apply it: ${reason.replace(/^.*source policy: /s, "")}`,
+  },
+  {
     sign: /\b(network\.host|security\.insecure|device)\b.* is not allowed/,
     say: (reason) =>
       `${reason}; name it under "allow" in the params (a daemon elsewhere must permit it in its own configuration)`,
@@ -108,8 +113,10 @@ export function explain(reason: string, build: BuildDescription, failed: FailedS
     .replace(/^failed to solve: /, "")
     .replace(/^rpc error: code = \w+ desc = /, "")
     .replace(/^failed to load LLB: /, "");
+  const pull = explainPull(plain, build, step);
   const special =
-    explainPull(plain, build, step) ??
+    explainPolicy(plain, build) ??
+    (pull === undefined ? undefined : pull + explainConversion(plain, build)) ??
     explainMissingFile(plain, build, step) ??
     explainPattern(plain, build) ??
     explainFetch(plain, step);

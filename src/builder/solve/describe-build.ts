@@ -2,15 +2,21 @@ import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { RegistryAccess } from "../../registry/access.ts";
 import type { Inputs } from "../inputs/inputs.ts";
+import type { BuildOptions } from "../plan/build-options.ts";
 import type { BuildDescription, ShownContext } from "../progress/build-description.ts";
+
+export interface DescribedOptions extends Pick<BuildOptions, "sourcePolicy"> {
+  /** The context as the params name it. */
+  readonly shown: string;
+  readonly access: RegistryAccess;
+}
 
 /**
  * The facts that messages about a failed build need. The disk is only read for such a message.
- * @param shown the context as the params name it
  */
 export function describeBuild(
   { dockerfile, context }: Pick<Inputs, "dockerfile" | "context">,
-  { shown, access }: { readonly shown: string; readonly access: RegistryAccess },
+  { shown, access, sourcePolicy }: DescribedOptions,
 ): BuildDescription {
   const own = dockerfile && {
     name: `${dockerfile.shown}.dockerignore`,
@@ -19,6 +25,7 @@ export function describeBuild(
   return {
     dockerfile: dockerfile && { name: dockerfile.shown, text: dockerfile.text },
     context: context.kind === "git" ? undefined : describeContext(context.path, shown, own),
+    sourcePolicy,
     hasLogin: (host) => access.hosts.get(host)?.username !== undefined,
   };
 }

@@ -41,6 +41,7 @@ const options: BuildOptions = {
   compression: undefined,
   sourceDateEpoch: undefined,
   failOnWarnings: false,
+  sourcePolicy: undefined,
   frontendOptions: {},
   expand: false,
   progress: "steps",
@@ -61,6 +62,7 @@ const inputs: Inputs = {
   imageArgs: [],
   contexts: [],
   secrets: [],
+  policyFile: undefined,
   ssh: [],
 };
 

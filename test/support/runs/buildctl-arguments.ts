@@ -6,6 +6,7 @@ const forms: Readonly<Record<string, "text" | "pair" | "list" | "record">> = {
   progress: "text",
   "metadata-file": "text",
   allow: "text",
+  "source-policy-file": "text",
   local: "pair",
   "oci-layout": "pair",
   opt: "pair",

@@ -44,6 +44,7 @@ function inputsOf(params: PutParams): Inputs {
       text: params.dockerfileInline ?? "",
     },
     gitDockerfile: undefined,
+    policyFile: params.sourcePolicy === undefined ? undefined : `${work}/policy.json`,
     buildArgs: params.buildArgs,
     labels: params.labels,
     target: params.target,
@@ -71,7 +72,7 @@ function inputsOf(params: PutParams): Inputs {
  */
 export function assertPlanned({ source, params }: OutRequest): { args: readonly string[]; toml: string } {
   const inputs = inputsOf(params);
-  const plan = planBuild(params, inputs);
+  const plan = planBuild({ ...params, sourcePolicy: undefined }, inputs);
   const authTls = Array.from(source.registryAccess.hosts.keys(), (host) => [["host", host]] as const);
   const all = plan.map((solve, index) => {
     const scope = { target: index === 0 ? "" : solve.target, platform: undefined };
@@ -90,6 +91,7 @@ export function assertPlanned({ source, params }: OutRequest): { args: readonly 
     assert.deepEqual(pairs["opt"] ?? new Map(), new Map(solve.options));
     assert.deepEqual(pairs["local"] ?? new Map(), new Map(solve.locals));
     assert.deepEqual(texts["allow"] ?? [], params.allow);
+    assert.deepEqual(texts["source-policy-file"], inputs.policyFile && [inputs.policyFile]);
     const list = (name: string) => records[name] ?? [];
     assert.deepEqual(
       list("secret"),

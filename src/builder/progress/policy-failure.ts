@@ -1,0 +1,58 @@
+import { convertingRule, type NumberedRule, refusingRule } from "../plan/source-policy.ts";
+import type { BuildDescription } from "./build-description.ts";
+
+/**
+ * Explains which rule of the source policy refuses a source, and what to change. Returns undefined for any other
+ * failure. Pure.
+ */
+export function explainPolicy(reason: string, { sourcePolicy }: BuildDescription): string | undefined {
+  const [, source] = /source "([^"]+)" denied by policy/.exec(reason) ?? [];
+  if (source === undefined) return undefined;
+  // Without a policy of the step it is one of a daemon elsewhere.
+  if (sourcePolicy === undefined)
+    return `${describeSource(source)} is refused by a source policy of BuildKit's own`;
+  const [, named] = /failed to resolve source metadata for (\S+): /.exec(reason) ?? [];
+  const original = named === undefined ? undefined : `docker-image://${named}`;
+  const converted =
+    original === undefined || original === source
+      ? undefined
+      : conversion(convertingRule(sourcePolicy, original), original);
+  const rule = refusingRule(sourcePolicy, source);
+  const by =
+    rule === undefined ? "source_policy" : `rule ${rule.number} of source_policy (${formatRule(rule)})`;
+  return `${describeSource(source)}${converted ?? ""} is refused by ${by}; ${remedyFor(source)}`;
+}
+
+/** What a message about an image that can't be pulled lacks, if the policy has put another in its place. Pure. */
+export function explainConversion(reason: string, { sourcePolicy }: BuildDescription): string {
+  const [, named] = /failed to resolve source metadata for (\S+): /.exec(reason) ?? [];
+  if (sourcePolicy === undefined || named === undefined) return "";
+  return conversion(convertingRule(sourcePolicy, `docker-image://${named}`), `docker-image://${named}`) ?? "";
+}
+
+function conversion(rule: NumberedRule | undefined, original: string): string | undefined {
+  if (rule === undefined) return undefined;
+  const { identifier } = rule.rule.updates ?? {};
+  const by = `rule ${rule.number} of source_policy`;
+  if (identifier === undefined) return ` (${by} changes how ${describeSource(original)} is fetched)`;
+  return ` (${by} puts ${identifier} in the place of ${describeSource(original)})`;
+}
+
+function formatRule({ rule: { action, selector } }: NumberedRule): string {
+  return `${action} ${selector.identifier}`;
+}
+
+function describeSource(source: string): string {
+  return source.startsWith("docker-image://")
+    ? `image ${source.slice("docker-image://".length)}`
+    : `source ${source}`;
+}
+
+function remedyFor(source: string): string {
+  const [, scheme = ""] = /^([a-z-]+):\/\//.exec(source) ?? [];
+  if (scheme === "local" || scheme === "oci-layout")
+    return `it is among the step's inputs: add {"action": "ALLOW", "selector": {"identifier": "${scheme}://*"}} behind that rule`;
+  if (/^docker-image:\/\/.*@sha256:/.test(source))
+    return "BuildKit adds the digest to an image's name once it knows it: a rule that allows the image has to end with a *, or name the digest; else name another image";
+  return "name another, or change the policy";
+}

@@ -1,0 +1,214 @@
+import assert from "node:assert/strict";
+import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import { pushLayout, writeLayout } from "../support/images/image-writer.ts";
+import { makeSite, type Site } from "../support/runs/put-and-get.ts";
+import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
+import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
+import { makeRepository, startGitServer } from "../support/servers/git-server.ts";
+import { type Registry, startRegistry } from "../support/servers/registry.ts";
+
+const held = new AsyncDisposableStack();
+let daemon: BuildkitDaemon;
+let registry: Registry;
+let site: Site;
+/** `127.0.0.1:port/base`: the file /mark says `one` in its image 1, and `two` in its image 2. */
+let base: string;
+let digestOfTwo: string;
+
+before(async () => {
+  [daemon, registry, site] = await Promise.all([startBuildkitd(), startRegistry(), makeSite("")]);
+  for (const each of [daemon, registry, site]) held.use(each);
+  base = `${registry.host}/base`;
+  for (const [tag, content] of Object.entries({ 1: "one", 2: "two" })) {
+    const folder = join(site.inputs, `base-${tag}`);
+    const { descriptor } = await writeLayout(folder, { layers: [[{ name: "mark", content }]] });
+    await pushLayout(folder, `${base}:${tag}`);
+    digestOfTwo = descriptor.digest;
+  }
+});
+after(() => held.disposeAsync());
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const put = (dockerfile: string, params: Fields): Promise<Run> =>
+  site.put({ dockerfile_inline: dockerfile, ...params }, { buildkit: { address: daemon.address } });
+
+const deny = (identifier: string, more: Fields = {}) => ({
+  action: "DENY",
+  selector: { identifier, ...more },
+});
+const allow = (identifier: string) => ({ action: "ALLOW", selector: { identifier } });
+const policy = (...rules: readonly unknown[]) => ({ source_policy: { rules } });
+
+const marked = async (run: Run) => readFile(join(await site.get(run), "rootfs/mark"), "utf8");
+
+test("a CONVERT pins a base image, by a policy as a map, as text or as a file of the inputs", async () => {
+  const rule = {
+    action: "CONVERT",
+    selector: { identifier: `docker-image://${base}:1` },
+    updates: { identifier: `docker-image://${base}:2@${digestOfTwo}` },
+  };
+  const dockerfile = `FROM ${base}:1\nCOPY Dockerfile /\n`;
+  assert.equal(await marked(await put(dockerfile, {})), "one");
+  const text = JSON.stringify({ version: 1, rules: [rule] });
+  await writeFile(join(site.inputs, "app/policy.json"), text);
+  for (const source_policy of [{ rules: [rule] }, text, "app/policy.json"]) {
+    const run = await put(dockerfile, { source_policy, provenance: "max" });
+    assert.equal(await marked(run), "two");
+    // The log and the build's record name the image that was used.
+    const record = await readFile(join(await site.get(run), "build.json"), "utf8");
+    const { base_images: images } = JSON.parse(record) as { base_images: { digest: string }[] };
+    assert.deepEqual(
+      images.map(({ digest }) => digest),
+      [digestOfTwo],
+    );
+    assert.match(run.stderr, new RegExp(`FROM ${base}:2@${digestOfTwo}`));
+  }
+});
+
+test("an image that is refused is named with the rule, in whichever target needs it", async () => {
+  const dockerfile = `FROM scratch AS other\nCOPY --from=${base}:2 /mark /\nFROM ${base}:1 AS app\nCOPY Dockerfile /\n`;
+  const rules = policy(deny("docker-image://other.example/*"), deny(`docker-image://${base}:2*`));
+  assert.equal(await marked(await put(dockerfile, rules)), "one");
+  const refused = new RegExp(
+    `COPY --from=${base}:2 [\\s\\S]*^image ${base}:2 is refused by rule 2 of source_policy \\(DENY docker-image://${base}:2\\*\\); name another, or change the policy$`,
+    "m",
+  );
+  assertFailedCleanly(await put(dockerfile, { ...rules, additional_targets: ["other"] }), refused);
+});
+
+test("a rule for an image that another rule has converted names both", async () => {
+  const convert = {
+    action: "CONVERT",
+    selector: { identifier: `docker-image://${base}:(.+)`, match_type: "REGEX" },
+    updates: { identifier: `docker-image://${registry.host}/gone:$1` },
+  };
+  const dockerfile = `FROM ${base}:1\nCOPY Dockerfile /\n`;
+  const place = `rule 1 of source_policy puts docker-image://${registry.host}/gone:\\$1 in the place of image ${base}:1`;
+  const missing = new RegExp(`^image ${base}:1 can't be pulled: .*no such image.* \\(${place}\\)$`, "m");
+  assertFailedCleanly(await put(dockerfile, policy(convert)), missing);
+  const both = new RegExp(
+    `^image ${registry.host}/gone:1 \\(${place}\\) is refused by rule 2 of source_policy`,
+    "m",
+  );
+  assertFailedCleanly(
+    await put(dockerfile, policy(convert, deny(`docker-image://${registry.host}/gone*`))),
+    both,
+  );
+});
+
+test("images of the inputs pass a policy that forbids all registries, as image args and as contexts", async () => {
+  const nothing = policy(deny("docker-image://*"));
+  const arg = await put("ARG base\nFROM $base\nCOPY Dockerfile /\n", {
+    ...nothing,
+    image_args: { base: "base-1" },
+  });
+  assert.equal(await marked(arg), "one");
+  const context = await put(`FROM ${base}:1\nCOPY Dockerfile /\n`, {
+    ...nothing,
+    contexts: { [`${base}:1`]: "base-2" },
+  });
+  assert.equal(await marked(context), "two");
+});
+
+test("a policy that forbids everything is told what the inputs need, and works with it", async () => {
+  const dockerfile = `ARG base\nFROM $base\nCOPY --from=${base}:2 /mark /two\n`;
+  const params = { image_args: { base: "base-1" } };
+  const local = await put(dockerfile, { ...params, ...policy(deny("*")) });
+  assertFailedCleanly(
+    local,
+    /source local:\/\/dockerfile is refused by rule 1 .*: add \{"action": "ALLOW", .*"local:\/\/\*"/,
+  );
+  const layout = await put(dockerfile, {
+    ...params,
+    ...policy(deny("*"), allow("local://*"), allow("docker-image://*")),
+  });
+  assertFailedCleanly(layout, /source oci-layout:\/\/\S+ is refused by rule 1 .*: add .*"oci-layout:\/\/\*"/);
+  const inputs = [deny("*"), allow("local://*"), allow("oci-layout://*")];
+  // A name without the digest that BuildKit has found for it.
+  const exact = await put(dockerfile, { ...params, ...policy(...inputs, allow(`docker-image://${base}:2`)) });
+  assertFailedCleanly(
+    exact,
+    /base:2@sha256:\w+ is refused by rule 1 .*has to end with a \*, or name the digest/,
+  );
+  const run = await put(dockerfile, { ...params, ...policy(...inputs, allow(`docker-image://${base}:2*`)) });
+  assert.equal(await readFile(join(await site.get(run), "rootfs/two"), "utf8"), "two");
+});
+
+test("git repositories, frontends and SBOM scanners are sources too", async () => {
+  const repository = join(site.folder, "served/app.git");
+  await mkdir(repository, { recursive: true });
+  await cp(join(site.inputs, "app/Dockerfile"), join(repository, "Dockerfile"));
+  await makeRepository(repository);
+  await using server = await startGitServer(join(site.folder, "served"), { user: "a", password: "b" });
+  const context = `http://a:b@${server.host}/app.git/.git`;
+  const fromGit = await put("FROM scratch\nCOPY Dockerfile /\n", { context, ...policy(deny("git://*")) });
+  assertFailedCleanly(
+    fromGit,
+    /source git:\/\/\S+ is refused by rule 1 of source_policy \(DENY git:\/\/\*\)/,
+  );
+  const frontend = await put(
+    `# syntax=${base}:1\nFROM scratch\nCOPY Dockerfile /\n`,
+    policy(deny("docker-image://*")),
+  );
+  assertFailedCleanly(frontend, new RegExp(`image ${base}:1 is refused by rule 1 of source_policy`));
+  const scanner = await put("FROM scratch\nCOPY Dockerfile /\n", {
+    sbom: { generator: `${base}:1` },
+    ...policy(deny("docker-image://*")),
+  });
+  assertFailedCleanly(scanner, new RegExp(`image ${base}:1 is refused by rule 1 of source_policy`));
+});
+
+test("a task reads its policy from a variable, and its checks heed it", async () => {
+  await using folder = await createPrivateFolder("test-policy");
+  await mkdir(join(folder.path, "app"));
+  await writeFile(join(folder.path, "app/Dockerfile"), `FROM ${base}:1\nCOPY Dockerfile /\n`);
+  await writeFile(join(folder.path, "policy.json"), JSON.stringify({ rules: [deny("docker-image://*")] }));
+  for (const more of [
+    { SOURCE_POLICY: "policy.json" },
+    {
+      CALL: "check",
+      SOURCE_POLICY: '{"rules":[{"action":"DENY","selector":{"identifier":"docker-image://*"}}]}',
+    },
+  ]) {
+    const run = await runResource("build", {
+      cwd: folder.path,
+      env: { CONTEXT: "app", NO_COLOR: "1", ...more },
+    });
+    assertFailedCleanly(
+      run,
+      new RegExp(`^(error: )?image ${base}:1 is refused by rule 1 of SOURCE_POLICY`, "m"),
+    );
+  }
+});
+
+test("a policy that BuildKit would misread is refused with its file, and one that it can't apply in its words", async () => {
+  const dockerfile = "FROM scratch\nCOPY Dockerfile /\n";
+  const file = async (text: string) => {
+    await writeFile(join(site.inputs, "app/bad.json"), text);
+    return put(dockerfile, { source_policy: "app/bad.json" });
+  };
+  const camel = '{"rules": [{"action": "DENY", "selector": {"identifier": "a", "matchType": "EXACT"}}]}';
+  assertFailedCleanly(
+    await file(camel),
+    /^error: app\/bad\.json: source_policy\.rules\.0\.selector: there is no "matchType"; write match_type$/m,
+  );
+  assertFailedCleanly(
+    await file('{"rules": [{'),
+    /^error: app\/bad\.json: source_policy: is not JSON \(line 1 column \d+\); expected a source policy/m,
+  );
+  assertFailedCleanly(await file("[]"), /app\/bad\.json: source_policy: expected a map, found a list/);
+  assertFailedCleanly(
+    await put(dockerfile, { source_policy: "app/none.json" }),
+    /source_policy: there is no file "app\/none\.json"/,
+  );
+  const pattern = await put(dockerfile, policy(deny("(", { match_type: "REGEX" })));
+  assertFailedCleanly(
+    pattern,
+    /^(error: )?source_policy: BuildKit can't apply it: error parsing regexp: missing closing \)/m,
+  );
+  versionOf(await put(dockerfile, policy()));
+});

@@ -80,6 +80,10 @@ const sources: Rows = [
     { registries: { "base.example": { user: "x" } } },
     'source.registries.base.example: there is no "user"; write username',
   ],
+  [
+    { registries: { "base.example": { usrname: "x", password: "y" } } },
+    'source.registries.base.example: there is no "usrname"; did you mean "username"?',
+  ],
   [{ registries: ["base.example"] }, "source.registries: expected a map, found a list"],
   [{ timeouts: { stall: "30s" } }, 'source.timeouts.stall: expected a number, found "30s"'],
   [

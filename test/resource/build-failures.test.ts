@@ -115,7 +115,7 @@ const mistakes: readonly (readonly [string, string, RegExp])[] = [
   ],
   [
     "a stage that comes later",
-    "FROM REGISTRY/b AS a\nFROM later\nFROM scratch AS later\n",
+    "FROM later AS early\nFROM scratch AS later\nFROM early\n",
     /the stage "later" is defined after this line/,
   ],
   [

@@ -4,6 +4,7 @@ import { surfaceProblem } from "./host/disk-errors.ts";
 import { AbortError, UserError } from "./host/errors.ts";
 import { createLog, styled } from "./host/log.ts";
 import type { StepContext } from "./host/step-context.ts";
+import { untraced } from "./host/trace.ts";
 
 // Each command loads only what it needs, because `check` runs often and has little to do.
 const commands = new Map<string, () => Promise<Command>>([
@@ -70,6 +71,7 @@ async function run(): Promise<number> {
       signal: aborter.signal,
       late: late.signal,
       kill: (pid, signal) => process.kill(pid, signal),
+      trace: untraced,
     };
     const response = await command({ step, args, readInput });
     if (response !== undefined) await print(`${JSON.stringify(response)}\n`);

@@ -12,7 +12,7 @@ const source = join(root, "src");
 /** What a layer may import besides itself and host, which all may. Siblings don't see each other. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   "main.ts": ["commands"],
-  commands: ["request", "builder", "store", "delivery", "rootfs", "registry", "image"],
+  commands: ["request", "builder", "store", "delivery", "tracing", "rootfs", "registry", "image"],
   request: ["rootfs", "registry", "image"],
   builder: ["rootfs", "registry", "image"],
   store: ["rootfs", "registry", "image"],
@@ -20,6 +20,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   rootfs: ["image"],
   registry: ["image"],
   image: [],
+  tracing: [],
   host: [],
 };
 

@@ -10,10 +10,13 @@ import { createPrivateFolder } from "../host/private-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { readTree } from "../image/image-tree.ts";
 import { withUsualNames } from "../request/task-names.ts";
-import { readTask, withoutTaskParams } from "../request/task-params.ts";
-import { type ParseYaml, registriesVariable } from "../request/task-registries.ts";
+import { readTask, type TaskRequest, withoutTaskParams } from "../request/task-params.ts";
+import { registriesVariable } from "../request/task-registries.ts";
 import { taskWords } from "../request/task-words.ts";
+import type { ParseYaml } from "../request/task-yaml.ts";
+import { tracingVariable } from "../request/tracing-fields.ts";
 import { openDirectoryStore } from "../store/directory/directory-store.ts";
+import { inTrace } from "../tracing/tracing.ts";
 import { type RecordedResult, recordBuild } from "./build-record.ts";
 import { callFrontend } from "./call-frontend.ts";
 import type { Invocation } from "./invocation.ts";
@@ -38,7 +41,9 @@ export async function build({ step }: Invocation): Promise<undefined> {
   const words = (message: string) => taskWords(message, started.env);
   const log = { ...started.log, warn: (text: string) => started.log.warn(words(text)) };
   try {
-    await buildTask({ ...started, log });
+    const task = readTask(started.env, { ...taskRules, parseYaml: await yamlParser(started) });
+    const work = (traced: StepContext) => buildTask(traced, task);
+    await inTrace(task.tracing, { ...started, log }, { name: "task", work });
   } catch (thrown) {
     // Messages of other modules use the names of a put's params and of a source's fields. A task has other names
     // for them.
@@ -48,11 +53,10 @@ export async function build({ step }: Invocation): Promise<undefined> {
   return undefined;
 }
 
-async function buildTask(started: StepContext): Promise<void> {
-  const { params, hosts, sandbox, call } = readTask(started.env, {
-    ...taskRules,
-    parseYaml: await yamlParser(started),
-  });
+async function buildTask(
+  started: StepContext,
+  { params, hosts, sandbox, call, tracing }: TaskRequest,
+): Promise<void> {
   const step = { ...started, env: withoutTaskParams(started.env) };
   const inputs: InputFolder = { path: step.cwd, kind: "task" };
   const opened: OpenBuild = {
@@ -63,6 +67,7 @@ async function buildTask(started: StepContext): Promise<void> {
     daemons: { kind: "own", sandbox },
     cache: noLayerCache,
     buildkitConfig: undefined,
+    tracing,
   };
   if (call !== "build") {
     await callFrontend(call, opened);
@@ -110,7 +115,7 @@ async function buildTask(started: StepContext): Promise<void> {
     });
     targets.push({ ...decided, folder: join(step.cwd, output) });
   }
-  await deliverAll(targets);
+  await step.trace("deliver", () => deliverAll(targets));
 }
 
 /** A target, and the folder of its output. */
@@ -120,7 +125,8 @@ interface DeliveredResult extends RecordedResult {
 
 /** A parser of YAML. It is loaded only for a task that needs it. */
 async function yamlParser({ env }: StepContext): Promise<ParseYaml> {
-  if ((env[registriesVariable] ?? "") === "") return () => undefined;
+  const isNeeded = [registriesVariable, tracingVariable].some((name) => (env[name] ?? "") !== "");
+  if (!isNeeded) return () => undefined;
   const { parse } = await import("yaml");
   return (text) => parse(text, { prettyErrors: false });
 }

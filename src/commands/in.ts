@@ -15,9 +15,11 @@ import { isRecord } from "../image/build-record.ts";
 import { buildName, formatBuildVersion, type VersionFields } from "../image/build-version.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import { formatReference, formatRepository } from "../image/reference.ts";
+import { tracedBlobs } from "../image/traced-blobs.ts";
 import { type InRequest, readInRequest } from "../request/in-request.ts";
 import type { MetadataField, PutRecord } from "../store/build.ts";
 import type { Store, StoredBuild } from "../store/store.ts";
+import { inTrace } from "../tracing/tracing.ts";
 import { accessRules } from "./access-rules.ts";
 import type { Invocation } from "./invocation.ts";
 import { openStore } from "./open-store.ts";
@@ -33,9 +35,18 @@ export async function get({ step, args, readInput }: Invocation): Promise<{
   readonly metadata: readonly MetadataField[];
 }> {
   const request = readInRequest(await readInput(), accessRules);
-  const { source, version, params } = request;
   const [folder] = args;
   if (folder === undefined) throw new UserError("expected the folder to deliver into as the first argument");
+  const work = (traced: StepContext) => getInto(folder, request, traced);
+  return inTrace(request.source.tracing, step, { name: "get", work });
+}
+
+async function getInto(
+  folder: string,
+  request: InRequest,
+  step: StepContext,
+): Promise<Awaited<ReturnType<typeof get>>> {
+  const { source, version, params } = request;
   const names = version.targets.map(({ name }) => name);
   checkTargetNames(names, deliveredNames, "version.targets");
   await mkdir(folder, { recursive: true });
@@ -64,7 +75,7 @@ interface Delivered {
 /** Delivers only what is known without the images. */
 async function unreadTargets({ request, store, folder, step }: WantedGet): Promise<Delivered> {
   const { version } = request;
-  const { targets, put } = await store.read(version, step.signal);
+  const { targets, put } = await step.trace("read build", () => store.read(version, step.signal));
   const [main, ...others] = targets;
   const record = readRecord(put, step);
   const decided = (descriptor: Descriptor, digest: typeof version.digest, tag: string | undefined) => ({
@@ -87,7 +98,7 @@ async function unreadTargets({ request, store, folder, step }: WantedGet): Promi
 
 async function deliverBuild({ request, store, folder, step }: WantedGet): Promise<Delivered> {
   const { version, params } = request;
-  await using build = await store.fetch(version, step.signal);
+  await using build = await step.trace("read build", () => store.fetch(version, step.signal));
   const delivery: Delivery = {
     outputOci: params.outputOci ?? version.delivery.outputOci,
     unpackRootfs: params.unpackRootfs ?? version.delivery.unpackRootfs,
@@ -97,7 +108,7 @@ async function deliverBuild({ request, store, folder, step }: WantedGet): Promis
   const targets = await targetsOf(build, delivery, { request, store, folder, step });
   const [main, ...others] = params.skipDownload ? targets.map(withoutImage) : targets;
   if (main === undefined) throw new Error("a build has a main target");
-  await deliverAll([main, ...others]);
+  await step.trace("deliver", () => deliverAll([main, ...others]));
   return { targets: [main, ...others], put: build.put };
 }
 
@@ -110,7 +121,7 @@ async function targetsOf(
   delivery: Delivery,
   { request, store, folder, step }: WantedGet,
 ): Promise<DeliverTarget[]> {
-  const common = { ...delivery, blobs, step, record: readRecord(put, step) };
+  const common = { ...delivery, blobs: tracedBlobs(blobs, step), step, record: readRecord(put, step) };
   const place = placeOf(request, buildName(request.version));
   const targets: DeliverTarget[] = [{ ...decideTarget({ ...common, place, tree: main.tree }), folder }];
   for (const { name, descriptor, tags, tree } of others) {

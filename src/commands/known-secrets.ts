@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { Inputs } from "../builder/inputs/inputs.ts";
 import type { LayerCache } from "../builder/plan/layer-cache.ts";
+import type { TraceTarget } from "../host/trace.ts";
 import type { RegistryAccess } from "../registry/access.ts";
 
 /** Characters. Shorter lines of a secret are too common to be masked by themselves. */
@@ -11,6 +12,7 @@ export interface Confidants {
   readonly access: RegistryAccess;
   readonly inputs: Pick<Inputs, "secrets" | "ssh">;
   readonly cache: Pick<LayerCache, "ownDaemonEnv" | "buildctlEnv">;
+  readonly tracing: TraceTarget | undefined;
 }
 
 /**
@@ -18,7 +20,12 @@ export interface Confidants {
  * registries and caches. Of a secret of several lines, each line counts too. Longest first, as one may be a part of
  * another.
  */
-export async function knownSecrets({ access, inputs, cache }: Confidants): Promise<readonly string[]> {
+export async function knownSecrets({
+  access,
+  inputs,
+  cache,
+  tracing,
+}: Confidants): Promise<readonly string[]> {
   const files = [...inputs.secrets.map(({ file }) => file), ...inputs.ssh.flatMap(({ paths }) => paths)];
   const contents = await Promise.all(files.map((file) => readFile(file, "utf8")));
   const texts = [
@@ -33,6 +40,7 @@ export async function knownSecrets({ access, inputs, cache }: Confidants): Promi
     ...textsIn(access.dockerConfig?.["auths"]),
     ...Object.values(cache.ownDaemonEnv),
     ...Object.values(cache.buildctlEnv),
+    ...Object.values(tracing?.headers ?? {}),
   ].filter((text) => text !== undefined);
   const secrets = texts.flatMap((text) => {
     const lines = text.split("\n").map((line) => line.trim());

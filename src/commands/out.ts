@@ -3,11 +3,12 @@ import { UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { type BuildVersion, formatBuildVersion, type VersionFields } from "../image/build-version.ts";
 import { formatReference, type Repository } from "../image/reference.ts";
-import { readOutRequest } from "../request/out-request.ts";
+import { type OutRequest, readOutRequest } from "../request/out-request.ts";
 import { faultsBy } from "../request/rules.ts";
 import type { StorePlace } from "../request/source.ts";
 import type { Build, MetadataField } from "../store/build.ts";
 import { proveReplacement } from "../store/prove-replacement.ts";
+import { inTrace } from "../tracing/tracing.ts";
 import { recordBuild } from "./build-record.ts";
 import { type BuiltTargets, contentVersion, readBuiltTargets, recordedResults } from "./built-targets.ts";
 import type { Invocation } from "./invocation.ts";
@@ -28,11 +29,20 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
   readonly version: VersionFields;
   readonly metadata: readonly MetadataField[];
 }> {
-  const { source, params } = readOutRequest(await readInput(), putRules);
+  const request = readOutRequest(await readInput(), putRules);
   const [folder] = args;
   if (folder === undefined)
     throw new UserError("expected the folder of the put's inputs as the first argument");
   const inputs: InputFolder = { path: folder, kind: "put" };
+  const work = (traced: StepContext) => buildAndStore(request, inputs, traced);
+  return inTrace(request.source.tracing, step, { name: "put", work });
+}
+
+async function buildAndStore(
+  { source, params }: OutRequest,
+  inputs: InputFolder,
+  step: StepContext,
+): Promise<Awaited<ReturnType<typeof put>>> {
   const advice = [...faultsBy(sourceAdvice, source), ...faultsBy(putAdvice, { source, params })];
   for (const { message } of advice) step.log.warn(message);
   const plan = await wantedTags(source, params, inputs);
@@ -48,6 +58,7 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
     cacheFolder: undefined,
     store,
     timeouts: source.timeouts,
+    tracing: source.tracing,
   });
   const { stage, facts } = built;
   const { results } = facts;
@@ -65,21 +76,21 @@ export async function put({ step, args, readInput }: Invocation): Promise<{
   const { tree } = targets[0];
   const metadata = putMetadata({ version, tree, results, tags, at: id.at, env: step.env });
   if (earlier !== undefined)
-    await proveReplacement({ store, stage, version, trees: targets.map((target) => target.tree), step });
-  await stage.commit(
-    {
-      version,
-      targets,
-      put: {
-        id: id.text,
-        at: id.at,
-        variant: params.variant ?? source.variant,
-        metadata,
-        record: recordBuild(facts, recordedResults(targets, tags), step),
-      },
+    await step.trace("prove layers", () =>
+      proveReplacement({ store, stage, version, trees: targets.map((target) => target.tree), step }),
+    );
+  const build: Build = {
+    version,
+    targets,
+    put: {
+      id: id.text,
+      at: id.at,
+      variant: params.variant ?? source.variant,
+      metadata,
+      record: recordBuild(facts, recordedResults(targets, tags), step),
     },
-    tags,
-  );
+  };
+  await step.trace("commit", () => stage.commit(build, tags));
   logStored(targets, { step, tags, place: source.store, also: params.also, where: store.where });
   if (earlier !== undefined) warnOfKnownVersion(version, earlier, step);
   return {

@@ -15,6 +15,8 @@ import { dropUnused } from "../builder/task-cache.ts";
 import { concurrently } from "../host/concurrently.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
+import { sum } from "../host/sum.ts";
+import type { TraceTarget } from "../host/trace.ts";
 import type { Platform } from "../image/descriptor.ts";
 import { mediaTypes } from "../image/media-types.ts";
 import { mergedIndex } from "../image/merge-index.ts";
@@ -40,6 +42,8 @@ export interface OpenBuild {
   readonly cache: LayerCache;
   /** TOML from the source, for the step's own daemon. */
   readonly buildkitConfig: string | undefined;
+  /** Where BuildKit sends its spans. */
+  readonly tracing: TraceTarget | undefined;
 }
 
 export interface RunBuild extends OpenBuild {
@@ -73,19 +77,24 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   // The daemon takes a moment to start. Meanwhile the inputs are read and the store is prepared.
   const timeouts = { ...defaultTimeouts, ...run.timeouts };
   const [builder, inputs, , cache] = await concurrently(step.signal, [
-    async (signal) => tools.use(await openBuilder(builderOptions(run, store.where, { ...step, signal }))),
+    async (signal) => {
+      const wanted = builderOptions(run, store.where, { ...step, signal });
+      return tools.use(await step.trace("start BuildKit", () => openBuilder(wanted)));
+    },
     (signal) =>
-      resolveInputs({
-        options,
-        folder: run.folder,
-        workspace,
-        platforms: buildPlatforms(options.platforms, run),
-        env: step.env,
-        excluded: run.cacheFolder,
-        log: step.log,
-        signal,
-      }),
-    (signal) => store.prepare(signal),
+      step.trace("read inputs", () =>
+        resolveInputs({
+          options,
+          folder: run.folder,
+          workspace,
+          platforms: buildPlatforms(options.platforms, run),
+          env: step.env,
+          excluded: run.cacheFolder,
+          log: step.log,
+          signal,
+        }),
+      ),
+    (signal) => step.trace("prepare store", () => store.prepare(signal)),
     (signal) =>
       responsiveCaches(run.cache, {
         access: run.access,
@@ -142,7 +151,7 @@ async function solve(
     stall: timeouts.stall,
   });
   // The files of secrets are gone when this returns.
-  const secrets = await knownSecrets({ access: run.access, inputs, cache: run.cache });
+  const secrets = await knownSecrets({ access: run.access, inputs, cache: run.cache, tracing: run.tracing });
   const solved = await solveAll({
     step,
     builder,
@@ -155,9 +164,10 @@ async function solve(
     merge: async (built) =>
       stage.add(await mergedIndex(stage.blobs, built, step.signal), mediaTypes.ociIndex),
   });
-  await mounts?.save(
-    solved.results.flatMap(({ summaries }) => summaries).reduce((sum, { steps }) => sum + steps.run, 0),
-  );
+  if (mounts !== undefined) {
+    const ran = sum(solved.results.flatMap(({ summaries }) => summaries).map(({ steps }) => steps.run));
+    await step.trace("save cache mounts", () => mounts.save(ran));
+  }
   return { ...solved, secrets };
 }
 
@@ -204,6 +214,7 @@ export function builderOptions(run: OpenBuild, subject: string, step: StepContex
     daemons: run.daemons,
     cache: run.cache,
     subject,
+    tracing: run.tracing,
     entitlements: options.allow,
     daemonConfig: Object.entries(texts).flatMap(([param, text]) =>
       text === undefined ? [] : [{ subject: param, text }],

@@ -49,7 +49,7 @@ function namesOf(place: RegistryPlace | undefined): readonly Reference[] {
 async function reported<T>(
   what: string,
   { images }: ImageTree,
-  { log }: StepContext,
+  { log, trace }: StepContext,
   write: (onBytes: (bytes: number) => void) => Promise<T>,
 ): Promise<T> {
   const layers = new Map(
@@ -61,9 +61,11 @@ async function reported<T>(
     log,
     () => `writing ${what}: ${formatBytes(done)} of ${formatBytes(total)}`,
   );
-  const result = await write((bytes) => {
-    done += bytes;
-  });
+  const result = await trace(`write ${what}`, () =>
+    write((bytes) => {
+      done += bytes;
+    }),
+  );
   if (progress.spoke()) log.line(`wrote ${what}: ${formatBytes(done)}`);
   return result;
 }

@@ -19,6 +19,18 @@ export async function writeRootfs(
 ): Promise<void> {
   if (image?.described === undefined || !image.unpackRootfs) return;
   const { described, blobs } = image;
+  await step.trace("write rootfs/", () => unpackNear(described, blobs, { step, path, near }));
+}
+
+async function unpackNear(
+  described: Image,
+  blobs: Blobs,
+  {
+    step,
+    path,
+    near,
+  }: { readonly step: StepContext; readonly path: string; readonly near: Blobs | undefined },
+): Promise<void> {
   const { layers } = described.manifest;
   const rootfs = { step, destination: path };
   const here = layers.every((layer) => blobs.file(layer) !== undefined) ? blobs : near;

@@ -1,4 +1,5 @@
 import type { Log } from "./log.ts";
+import type { Trace } from "./trace.ts";
 
 /** The surroundings of one run of a command. The outermost file makes it; nothing below `main` touches `process`. */
 export interface StepContext {
@@ -14,6 +15,8 @@ export interface StepContext {
   readonly late: AbortSignal;
   /** Sends a signal to any process (kill(2)). Throws a system error, `ESRCH` if the process is gone. */
   readonly kill: (pid: number, signal: "SIGTERM" | "SIGKILL") => void;
+  /** Runs work in a span of the step's trace, if it has one. */
+  readonly trace: Trace;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;

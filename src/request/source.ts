@@ -9,6 +9,7 @@ import { type PartlyRead, readPartly } from "./read-json.ts";
 import { readRegistryAccess, registryFields, registryRules } from "./registry-fields.ts";
 import { isRefused, type Rule, thrownBy } from "./rules.ts";
 import { nonEmpty, present, text } from "./scalars.ts";
+import { readTracing, tracingField } from "./tracing-fields.ts";
 
 const seconds = z.number().positive().max(3600);
 
@@ -52,6 +53,7 @@ export const sourceFields = {
   ...ecrFields,
   ...daemonFields,
   cache: cacheField,
+  tracing: tracingField,
 };
 
 const SourceFields = z.strictObject(sourceFields);
@@ -78,6 +80,7 @@ function toSource(given: SourceFields) {
       isInsecure: (host) => access.hosts.get(host)?.insecure === true,
       hasOwnDaemon: daemons.kind === "own",
     }),
+    tracing: readTracing(given.tracing),
   };
 }
 export type Source = ReturnType<typeof toSource>;

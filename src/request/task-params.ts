@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { UserError } from "../host/errors.ts";
+import type { TraceTarget } from "../host/trace.ts";
 import type { HostAccess } from "../registry/access.ts";
 import { sandbox } from "./daemons.ts";
 import { type Fault, RequestError } from "./faults.ts";
@@ -7,9 +8,11 @@ import { type PutParams, taskForms } from "./put-params.ts";
 import { type PartlyRead, readPartly } from "./read-json.ts";
 import { type PutRequest, paramsPartly } from "./read-parts.ts";
 import { faultsBy, type Rule } from "./rules.ts";
-import { type ParseYaml, readTaskRegistries, registriesVariable } from "./task-registries.ts";
+import { readTaskRegistries, registriesVariable } from "./task-registries.ts";
 import { findForm } from "./task-syntax.ts";
 import { taskWords } from "./task-words.ts";
+import type { ParseYaml } from "./task-yaml.ts";
+import { readTaskTracing, tracingVariable } from "./tracing-fields.ts";
 
 /** What a task is asked for. */
 export interface TaskRequest {
@@ -20,11 +23,13 @@ export interface TaskRequest {
   readonly sandbox: z.output<typeof sandbox>;
   /** What the task is to do. */
   readonly call: "build" | FrontendCall;
+  /** Where its spans are sent, if anywhere. */
+  readonly tracing: TraceTarget | undefined;
 }
 
 /** How a command reads a task. */
 export interface TaskReading {
-  /** Parses the variable `REGISTRIES`. */
+  /** Parses the variables `REGISTRIES` and `TRACING`. */
   readonly parseYaml: ParseYaml;
   /** Rules about the params. */
   readonly ofParams: readonly Rule<PutRequest>[];
@@ -45,37 +50,45 @@ export function readTask(
   const given = Object.entries(env).filter(([name, value]) => value !== undefined && isTaskParam(name));
   const { value: params, faults } = paramsPartly(Object.fromEntries(given), undefined, ofParams);
   const worded = faults.map((fault) => ({ ...fault, message: taskWords(fault.message, env) }));
-  const hosts = readVariableRegistries(env[registriesVariable] ?? "", parseYaml, ofHosts);
+  const hosts = variablePartly(
+    registriesVariable,
+    () => readTaskRegistries(env[registriesVariable] ?? "", parseYaml),
+    (value) => faultsBy(ofHosts, value),
+  );
+  const tracing = variablePartly(tracingVariable, () =>
+    readTaskTracing(env[tracingVariable] ?? "", parseYaml),
+  );
   const others = { SANDBOX: env["SANDBOX"] || undefined, CALL: env["CALL"] || undefined };
   const variables = readPartly(TaskVariables, others, "params");
   const ofVariables = variables.faults.map((fault) => ({
     ...fault,
     message: fault.message.replace(/^params\./, ""),
   }));
-  const all = [...worded, ...hosts.faults, ...ofVariables];
+  const all = [...worded, ...hosts.faults, ...tracing.faults, ...ofVariables];
   if (all.length > 0 || params === undefined || hosts.value === undefined || variables.value === undefined)
     throw new RequestError(all);
   const { SANDBOX, CALL } = variables.value;
-  return { params, hosts: hosts.value, sandbox: SANDBOX, call: CALL };
+  return { params, hosts: hosts.value, sandbox: SANDBOX, call: CALL, tracing: tracing.value };
 }
 
-function atRegistries({ message }: { readonly message: string }): Fault {
-  return { path: [registriesVariable], message, kind: "value" };
-}
-
-/** Reads the variable `REGISTRIES`. Its faults are placed at the variable. */
-function readVariableRegistries(
-  text: string,
-  parseYaml: ParseYaml,
-  rules: readonly Rule<TaskRequest["hosts"]>[],
-): PartlyRead<TaskRequest["hosts"]> {
+/** Reads a variable that holds a map. Its faults are placed at the variable. */
+function variablePartly<T>(
+  name: string,
+  read: () => T,
+  findFaults: (value: T) => readonly { readonly message: string }[] = () => [],
+): PartlyRead<T> {
+  const atVariable = ({ message }: { readonly message: string }): Fault => ({
+    path: [name],
+    message,
+    kind: "value",
+  });
   try {
-    const value = readTaskRegistries(text, parseYaml);
-    return { value, faults: faultsBy(rules, value).map(atRegistries) };
+    const value = read();
+    return { value, faults: findFaults(value).map(atVariable) };
   } catch (thrown) {
     if (!(thrown instanceof UserError)) throw thrown;
     const faults = thrown instanceof RequestError ? thrown.faults : [thrown];
-    return { value: undefined, faults: faults.map(atRegistries) };
+    return { value: undefined, faults: faults.map(atVariable) };
   }
 }
 
@@ -104,9 +117,12 @@ export function withoutTaskParams(
   env: Readonly<Record<string, string | undefined>>,
 ): Readonly<Record<string, string | undefined>> {
   return Object.fromEntries(
-    Object.entries(env).filter(([name]) => !isTaskParam(name) && name !== registriesVariable),
+    Object.entries(env).filter(([name]) => !isTaskParam(name) && !secretVariables.includes(name)),
   );
 }
+
+/** Variables that aren't params, and hold secrets. */
+const secretVariables: readonly string[] = [registriesVariable, tracingVariable];
 
 function isTaskParam(name: string): boolean {
   return findForm(name, taskForms) !== undefined;

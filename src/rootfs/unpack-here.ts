@@ -7,6 +7,7 @@ import { readDefaults } from "./attributes.ts";
 import { checkDiffId, openCompressed, plainBytes } from "./layer/layer.ts";
 import { close, openHostFolder } from "./syscalls.ts";
 import type { Unpacking } from "./threads/unpack-in-threads.ts";
+import { tracedLayer } from "./traced-layer.ts";
 import { TreeWriter } from "./tree-writer.ts";
 
 /** Plain bytes whose members are written without looking for an abort in between. */
@@ -23,22 +24,24 @@ export async function unpackHere({ layers, destination, step, progress }: Unpack
     for (const [index, layer] of layers.entries()) {
       progress.startLayer(index);
       writer.startLayer();
-      const tar = new TarReader(writer);
-      const hash = createHash("sha256");
-      const { compression, bytes } = await openCompressed(layer, step.signal);
-      // The whole layer is read first, so nothing is written from a damaged one.
-      const whole = Readable.from([await buffer(bytes)], { objectMode: false });
-      for await (const plain of plainBytes({ compression, bytes: whole }, layer.descriptor)) {
-        hash.update(plain);
-        for (let at = 0; at < plain.length; at += abortCheckBytes) {
-          // Otherwise an abort would not be noticed while many members are written.
-          await nextTurn();
-          step.signal.throwIfAborted();
-          tar.write(plain.subarray(at, at + abortCheckBytes));
+      await tracedLayer(layer, step, async () => {
+        const tar = new TarReader(writer);
+        const hash = createHash("sha256");
+        const { compression, bytes } = await openCompressed(layer, step.signal);
+        // The whole layer is read first, so nothing is written from a damaged one.
+        const whole = Readable.from([await buffer(bytes)], { objectMode: false });
+        for await (const plain of plainBytes({ compression, bytes: whole }, layer.descriptor)) {
+          hash.update(plain);
+          for (let at = 0; at < plain.length; at += abortCheckBytes) {
+            // Otherwise an abort would not be noticed while many members are written.
+            await nextTurn();
+            step.signal.throwIfAborted();
+            tar.write(plain.subarray(at, at + abortCheckBytes));
+          }
         }
-      }
-      tar.end();
-      checkDiffId(layer, `sha256:${hash.digest("hex")}`);
+        tar.end();
+        checkDiffId(layer, `sha256:${hash.digest("hex")}`);
+      });
     }
     writer.finish();
   } finally {

@@ -17,7 +17,7 @@ export interface UnpackOptions {
   readonly layers: readonly Layer[];
   /** Must not exist, or be empty. It is removed again if anything fails. */
   readonly destination: string;
-  readonly step: Pick<StepContext, "env" | "late" | "log" | "signal">;
+  readonly step: Pick<StepContext, "env" | "late" | "log" | "signal" | "trace">;
 }
 
 /** Compressed bytes. Unpacking so many in this thread takes as long as starting threads. */

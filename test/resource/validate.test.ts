@@ -184,6 +184,8 @@ test("a task with our image is held against its environment, with the step's par
       "REGISTRIES: expected YAML or JSON, such as {registry.example: {username: …, password: …}}",
     ],
   );
+  const [tracing] = await faultsOf(task("{ TRACING: '{endpoint: otel.example}' }"));
+  assert.match(tracing ?? "", /TRACING\.endpoint: expected a URL without user, password and query/);
   const other = await validate(task("{ UNPACK_ROOTFS: perhaps }").replace("path: build", "path: sh"));
   assertFailedCleanly(other, /nothing in it is for this resource/);
 });

@@ -25,6 +25,8 @@ export interface LocalDaemon extends Pick<DaemonConfig, "entitlements" | "regist
   readonly stateParents: readonly string[];
   readonly env: StepContext["env"];
   readonly sandbox: Sandbox;
+  /** Whether its environment says where to send spans. */
+  readonly sendsSpans: boolean;
 }
 
 /** Milliseconds. A daemon on a busy worker needs a few seconds to open its databases. */
@@ -53,9 +55,9 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
   const log = new LogTail(64 * 1024);
   const command = ["buildkitd", "--config", config] as const;
   const write = (bytes: Buffer) => log.write(bytes);
-  const { env } = options;
+  const { env, sendsSpans } = options;
   const daemon = started.use(
-    await launchDaemon({ step, launcher, workspace, root, env, command: [...command], write }),
+    await launchDaemon({ step, launcher, workspace, root, env, command: [...command], write, sendsSpans }),
   );
   const endOfLog = () => {
     const words = log.tail(20).replace(unshareCantFollow, "");

@@ -124,12 +124,14 @@ class Board {
         for (const line of lines.end()) take(line);
         const failure = failureMessage(failed, said, this.#build);
         const seconds = (performance.now() - begun) / 1000;
+        const [pushing] = [...following.steps.values()].flatMap((step) => step.periodOf(/^pushing /) ?? []);
         return {
           steps: countSteps([...following.ended].filter((step) => !this.#isCountedAlready(step))),
           warnings,
           seconds,
           ...(failure === undefined ? {} : { failure }),
           ...(unwrittenCache === undefined ? {} : { unwrittenCache }),
+          ...(pushing === undefined ? {} : { pushing }),
         };
       },
     };

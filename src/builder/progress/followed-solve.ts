@@ -1,5 +1,11 @@
 import type { StepName } from "./step.ts";
 
+/** In milliseconds since 1970. */
+export interface Period {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** The outcome of one solve. */
 export interface SolveSummary {
   /** Instructions of the Dockerfile. One that several solves share counts only for the first of them. */
@@ -10,6 +16,8 @@ export interface SolveSummary {
   readonly failure?: string;
   /** Why a layer cache wasn't written, in BuildKit's words. */
   readonly unwrittenCache?: string;
+  /** When it pushed the image, in milliseconds since 1970. */
+  readonly pushing?: Period;
   readonly seconds: number;
 }
 

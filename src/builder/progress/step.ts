@@ -149,6 +149,17 @@ export class BuildStep {
     );
   }
 
+  /** From the beginning of the first part whose name matches to the end of the last. Undefined if none has ended. */
+  periodOf(name: RegExp): { readonly from: number; readonly to: number } | undefined {
+    const parts = [...this.#parts.values()].flatMap(({ id, started, completed }) =>
+      name.test(id) && isTime(started) && isTime(completed)
+        ? [{ from: Date.parse(started), to: Date.parse(completed) }]
+        : [],
+    );
+    if (parts.length === 0) return undefined;
+    return { from: Math.min(...parts.map(({ from }) => from)), to: Math.max(...parts.map(({ to }) => to)) };
+  }
+
   /** Bytes of the layers that were fetched for the step. */
   fetched(): number {
     return sum([...this.#parts.values()].map(({ id, total }) => (id.startsWith("sha256:") ? total : 0)));

@@ -1,8 +1,10 @@
 import { join } from "node:path";
 import { UserError } from "../../host/errors.ts";
 import type { Log } from "../../host/log.ts";
+import type { Environment } from "../../host/step-context.ts";
 import { sum } from "../../host/sum.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
+import { formatPlatform } from "../../image/platform.ts";
 import { retryPolicy } from "../../registry/retry-policy.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Share } from "../engine/pool.ts";
@@ -123,10 +125,40 @@ async function solveOn(
   return { summary: joinSummaries(summaries), answer, result };
 }
 
-async function solveOnce(
+function solveOnce(
   engine: Engine,
   request: SolveRequest,
-  { part, board, caches }: { part: ReadySolve; board: ProgressBoard; caches: UsedCaches },
+  solving: { part: ReadySolve; board: ProgressBoard; caches: UsedCaches },
+): Promise<BuildctlOutcome> {
+  const { scope, solve } = solving.part;
+  return request.step.trace(
+    "solve",
+    async (span) => {
+      const outcome = await runSolve(engine, request, { ...solving, variables: span.variables });
+      const { steps, pushing } = outcome.summary;
+      const { run, cached } = steps;
+      if (pushing !== undefined) span.part("push", pushing);
+      span.note({ "steps.run": run, "steps.cached": cached });
+      if ("failure" in outcome.result) span.fail(outcome.result.failure);
+      return outcome;
+    },
+    {
+      "build.target": solve.target,
+      "build.platforms": scope.platform ?? solve.platforms.map(formatPlatform).join(","),
+      "build.engine": engine.where,
+    },
+  );
+}
+
+async function runSolve(
+  engine: Engine,
+  request: SolveRequest,
+  {
+    part,
+    board,
+    caches,
+    variables,
+  }: { part: ReadySolve; board: ProgressBoard; caches: UsedCaches; variables: Environment },
 ): Promise<BuildctlOutcome> {
   const { step, builder, timeouts } = request;
   const { solve, names, ready } = part;
@@ -135,7 +167,7 @@ async function solveOnce(
     step,
     engine,
     ready,
-    env: buildctlEnvironment(step, builder.registries, builder.cache),
+    env: { ...buildctlEnvironment(step, builder.registries, builder.cache, builder.tracing), ...variables },
     solve,
     exporter: await request.exporter(part.scope.target),
     metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),

@@ -10,6 +10,7 @@ import type { Source } from "../source.ts";
 import { readTask, type TaskReading, taskVariables } from "../task-params.ts";
 import { registriesVariable } from "../task-registries.ts";
 import { findForm } from "../task-syntax.ts";
+import { tracingVariable } from "../tracing-fields.ts";
 import { type Entry, type Located, type Position, plainValue, readYaml } from "./document.ts";
 import { findUses, type Use } from "./find-uses.ts";
 import { certainly, isVariable, variableFields } from "./variables.ts";
@@ -159,6 +160,7 @@ function parseYaml(text: string): unknown {
 /** Variables that a task reads besides its params. */
 const otherVariables: readonly string[] = [
   registriesVariable,
+  tracingVariable,
   ...Object.keys(taskVariables),
   "DOCKER_CONFIG",
 ];

@@ -3,6 +3,7 @@ import type { Decompressors } from "../../image/compression/decompressors.ts";
 import { checkDiffId, type Layer } from "../layer/layer.ts";
 import { openLayer } from "../layer/open-layer.ts";
 import type { UnpackProgress } from "../progress.ts";
+import { tracedLayer } from "../traced-layer.ts";
 import { allocate, counted, share } from "./ring-buffer.ts";
 import { Threads } from "./threads.ts";
 
@@ -11,7 +12,7 @@ export interface Unpacking {
   readonly layers: readonly Layer[];
   /** An empty folder. */
   readonly destination: string;
-  readonly step: Pick<StepContext, "env" | "log" | "signal">;
+  readonly step: Pick<StepContext, "env" | "log" | "signal" | "trace">;
   readonly decompressors: Decompressors;
   readonly progress: UnpackProgress;
 }
@@ -33,10 +34,12 @@ export async function unpackInThreads(options: Unpacking): Promise<void> {
   }));
   for (const [index, layer] of layers.entries()) {
     progress.startLayer(index);
-    await using open = await openLayer(layer, options);
-    const size = await threads.write(open, layer.descriptor.digest);
-    await open.finished(size);
-    checkDiffId(layer, `sha256:${Buffer.from(shared.digest).toString("hex")}`);
+    await tracedLayer(layer, step, async () => {
+      await using open = await openLayer(layer, options);
+      const size = await threads.write(open, layer.descriptor.digest);
+      await open.finished(size);
+      checkDiffId(layer, `sha256:${Buffer.from(shared.digest).toString("hex")}`);
+    });
   }
   await threads.finish();
 }

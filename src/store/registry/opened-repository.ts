@@ -4,7 +4,7 @@ import type { Environment, StepContext } from "../../host/step-context.ts";
 import type { Blobs } from "../../image/blobs.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import type { Digest } from "../../image/digest.ts";
-import { isIndexType, isManifestType, mediaTypes } from "../../image/media-types.ts";
+import { isConfigType, isIndexType, isManifestType } from "../../image/media-types.ts";
 import { formatRepository, type Repository } from "../../image/reference.ts";
 import type { RegistryAccess } from "../../registry/access.ts";
 import { RegistryClient } from "../../registry/client.ts";
@@ -128,8 +128,4 @@ function deleted(digest: Digest, where: string, cause: unknown): UserError {
     `${where}: ${digest}, a part of this build, was deleted there, by garbage collection or a rule for untagged images. Exempt what tags with build- lead to from it, and run the put again`,
     { cause },
   );
-}
-
-function isConfigType(mediaType: string): boolean {
-  return mediaType === mediaTypes.ociConfig || mediaType === mediaTypes.dockerConfig;
 }

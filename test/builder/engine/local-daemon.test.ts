@@ -13,6 +13,7 @@ const defaults = {
   subject: "directory /builds",
   entitlements: [],
   daemonConfig: [],
+  tracing: undefined,
 };
 
 /** Pids of processes whose command line holds `text`. */

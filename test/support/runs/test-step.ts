@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { createLog } from "../../../src/host/log.ts";
 import type { StepContext } from "../../../src/host/step-context.ts";
+import { untraced } from "../../../src/host/trace.ts";
 
 /** The checkout under test, without a slash at its end. */
 export const checkout = fileURLToPath(new URL("../../..", import.meta.url)).replace(/\/$/, "");
@@ -36,6 +37,7 @@ export function createTestStep(env: Readonly<Record<string, string>> = {}): Test
     signal: controller.signal,
     late: AbortSignal.any([]),
     kill: (pid, signal) => void process.kill(pid, signal),
+    trace: untraced,
     logged: () => text,
     abort: () => controller.abort(),
   };

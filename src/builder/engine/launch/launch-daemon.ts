@@ -7,6 +7,9 @@ import type { Launcher } from "./launcher.ts";
 import { inNamespaces, withCgroups } from "./namespaces.ts";
 import { inUserNamespace, writeIdMaps } from "./user-namespace.ts";
 
+/** Milliseconds that a daemon gets to send its last spans. */
+const farewellTime = 250;
+
 /** Milliseconds. A process that is blocked in a disk operation ends late. After an abort there is less time. */
 const killDeadline = 30_000;
 
@@ -22,6 +25,8 @@ export interface DaemonLaunch {
   readonly command: readonly [string, ...string[]];
   /** Called with what the daemon writes to its standard error. */
   readonly write: (bytes: Buffer) => void;
+  /** Whether it may have spans to send when it is ended. */
+  readonly sendsSpans: boolean;
 }
 
 /** A started daemon. Disposing ends it with all its processes and mounts, and waits until they have ended. */
@@ -62,7 +67,8 @@ export async function launchDaemon(launch: DaemonLaunch): Promise<LaunchedDaemon
   return {
     exit: () => exit,
     exited,
-    [Symbol.asyncDispose]: () => stop({ step, launcher, pid: child.pid, exited }),
+    [Symbol.asyncDispose]: () =>
+      stop({ step, launcher, pid: child.pid, exited, sendsSpans: launch.sendsSpans }),
   };
 }
 
@@ -97,7 +103,8 @@ async function stop({
   launcher,
   pid,
   exited,
-}: Pick<DaemonLaunch, "step" | "launcher"> & {
+  sendsSpans,
+}: Pick<DaemonLaunch, "step" | "launcher" | "sendsSpans"> & {
   readonly pid: number | undefined;
   readonly exited: Promise<unknown>;
 }): Promise<void> {
@@ -105,6 +112,10 @@ async function stop({
   // SIGKILL is safe, as the state isn't used again. If there is no first process yet, the whole group gets the
   // signal: unshare(1) may be making its child at this moment, and nothing would wait for that child.
   const first = launcher.kind === "gvisor" ? undefined : await firstChild(pid);
+  if (sendsSpans && first !== undefined) {
+    signalProcess(step, first, "SIGTERM");
+    if (await settlesBefore(exited, AbortSignal.any([step.late, AbortSignal.timeout(farewellTime)]))) return;
+  }
   signalProcess(step, first ?? -pid, "SIGKILL");
   const limit = AbortSignal.any([step.late, AbortSignal.timeout(killDeadline)]);
   if (await settlesBefore(exited, limit)) return;

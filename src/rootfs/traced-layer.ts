@@ -1,0 +1,16 @@
+import type { StepContext } from "../host/step-context.ts";
+import type { Layer } from "./layer/layer.ts";
+
+/** Runs the unpacking of one layer in a span of its own. */
+export function tracedLayer(
+  { descriptor, diffId }: Layer,
+  { trace }: Pick<StepContext, "trace">,
+  unpack: () => Promise<void>,
+): Promise<void> {
+  const { digest, size } = descriptor;
+  return trace("unpack layer", unpack, {
+    "layer.digest": digest,
+    "layer.diff_id": diffId,
+    "layer.size": size,
+  });
+}

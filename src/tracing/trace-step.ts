@@ -1,0 +1,147 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { type Context, ROOT_CONTEXT, type Span, SpanStatusCode, trace } from "@opentelemetry/api";
+import { W3CTraceContextPropagator } from "@opentelemetry/core";
+import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
+import { resourceFromAttributes } from "@opentelemetry/resources";
+import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
+import { AbortError, messageOf } from "../host/errors.ts";
+import { maskCredentials } from "../host/mask-credentials.ts";
+import { settlesBefore } from "../host/settles-before.ts";
+import type { Environment, StepContext } from "../host/step-context.ts";
+import type { Trace, TraceTarget } from "../host/trace.ts";
+import { noAnswer, WatchedExporter } from "./watched-exporter.ts";
+
+/** Milliseconds between two requests with spans while the step works. */
+const sentEvery = 1000;
+/**
+ * Milliseconds that one request may take. The SDK tries again after 800 or more, so that with this limit it never does,
+ * and the reason for a failure is known at once.
+ */
+const requestTime = 750;
+/** Milliseconds that the step waits at its end for its last spans to be sent. */
+const flushTime = 500;
+
+/** Characters of an error's message that are noted with a span. */
+const messageLimit = 1000;
+
+const propagator = new W3CTraceContextPropagator();
+
+/** See {@link inTrace} in tracing.ts. */
+export async function traceStep<T>(
+  target: TraceTarget,
+  step: StepContext,
+  { name, work }: { readonly name: string; readonly work: (step: StepContext) => Promise<T> },
+): Promise<T> {
+  const exporter = new WatchedExporter(
+    new OTLPTraceExporter({ url: target.url, headers: { ...target.headers }, timeoutMillis: requestTime }),
+  );
+  const provider = new TracerProvider({
+    resource: resourceFromAttributes({ "service.name": "oci-build-resource" }),
+    spanProcessors: [
+      new BatchSpanProcessor({ exporter, scheduledDelayMillis: sentEvery, exportTimeoutMillis: requestTime }),
+    ],
+  });
+  const inherited = propagator.extract(ROOT_CONTEXT, variablesAsHeaders(step.env), headerGetter);
+  const secrets = Object.values(target.headers);
+  const traceWork = createTrace(provider, { inherited, secrets });
+  try {
+    return await traceWork(name, async (span) => {
+      const { variables } = span;
+      span.note(buildFacts(step.env));
+      const [, id = ""] = (variables["TRACEPARENT"] ?? "").split("-");
+      step.log.line(`tracing: trace ${id}`);
+      return work({ ...step, env: { ...step.env, ...variables }, trace: traceWork });
+    });
+  } finally {
+    const sent = provider.shutdown().catch(() => {});
+    const isSent = await settlesWithin(sent, flushTime);
+    const problem = exporter.failure() ?? (isSent ? undefined : noAnswer);
+    if (problem !== undefined)
+      step.log.warn(`tracing: not all spans reached ${target.url}: ${maskCredentials(problem, secrets)}`);
+  }
+}
+
+/** Unlike AbortSignal.timeout, the timer keeps the process alive. */
+async function settlesWithin(promise: Promise<void>, milliseconds: number): Promise<boolean> {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), milliseconds);
+  return settlesBefore(promise, late.signal).finally(() => clearTimeout(timer));
+}
+
+function createTrace(
+  provider: TracerProvider,
+  { inherited, secrets }: { readonly inherited: Context; readonly secrets: readonly string[] },
+): Trace {
+  const tracer = provider.getTracer("oci-build-resource");
+  const current = new AsyncLocalStorage<Context>();
+  return async (name, work, facts) => {
+    const above = current.getStore() ?? inherited;
+    const span = tracer.startSpan(name, facts === undefined ? {} : { attributes: facts }, above);
+    const context = trace.setSpan(above, span);
+    try {
+      return await current.run(context, () =>
+        work({
+          note: (more) => void span.setAttributes(more),
+          part: (inner, { from, to }) =>
+            tracer.startSpan(inner, { startTime: new Date(from) }, context).end(new Date(to)),
+          fail: (reason) => markFailed(span, reason, secrets),
+          variables: variablesOf(context),
+        }),
+      );
+    } catch (thrown) {
+      markFailed(span, thrown, secrets);
+      throw thrown;
+    } finally {
+      span.end();
+    }
+  };
+}
+
+function markFailed(span: Span, thrown: unknown, secrets: readonly string[]): void {
+  const message = maskCredentials(messageOf(thrown), secrets).slice(0, messageLimit);
+  span.setStatus({ code: SpanStatusCode.ERROR, message });
+  span.setAttribute("error.type", thrown instanceof AbortError ? "aborted" : "failed");
+}
+
+/** What Concourse says of the build, for finding its trace. */
+function buildFacts(env: Environment): Record<string, string> {
+  const names = {
+    "concourse.team": "BUILD_TEAM_NAME",
+    "concourse.pipeline": "BUILD_PIPELINE_NAME",
+    "concourse.job": "BUILD_JOB_NAME",
+    "concourse.build": "BUILD_NAME",
+    "concourse.build_id": "BUILD_ID",
+    "concourse.url": "ATC_EXTERNAL_URL",
+  };
+  return Object.fromEntries(
+    Object.entries(names).flatMap(([fact, variable]) => {
+      const value = env[variable];
+      return value === undefined || value === "" ? [] : [[fact, value] as const];
+    }),
+  );
+}
+
+type Carrier = Record<string, string>;
+
+/** A trace's context as variables, as Concourse and BuildKit have them (W3C Trace Context, in upper case). */
+function variablesOf(context: Context): Environment {
+  const headers: Carrier = {};
+  propagator.inject(context, headers, {
+    set: (carrier, name, value) => {
+      carrier[name] = value;
+    },
+  });
+  return { TRACEPARENT: headers["traceparent"], TRACESTATE: headers["tracestate"] };
+}
+
+function variablesAsHeaders({ TRACEPARENT, TRACESTATE }: Environment): Carrier {
+  return {
+    ...(TRACEPARENT !== undefined && { traceparent: TRACEPARENT }),
+    ...(TRACESTATE !== undefined && { tracestate: TRACESTATE }),
+  };
+}
+
+const headerGetter = {
+  keys: (carrier: Carrier) => Object.keys(carrier),
+  get: (carrier: Carrier, name: string) => carrier[name],
+};

@@ -7,6 +7,7 @@ const mountSettings = z.strictObject({
   restore: flag.default(true).describe("Whether builds begin with what is kept."),
   save: flag.default(true).describe("Whether builds add to it."),
   limit: bytes.default(2e9).describe("Bytes kept at most, uncompressed: `2g`."),
+  always: flag.default(false).describe("Whether they are kept even if copying takes longer than it saves."),
 });
 
 const common = {
@@ -16,7 +17,7 @@ const common = {
     .describe("`max` keeps the steps of all stages, `min` those of the result."),
   export: flag.default(true).describe("Whether builds add to it; they always look in it."),
   mounts: z
-    .union([flag, mountSettings], { error: "expected true, or {restore, save, limit}" })
+    .union([flag, mountSettings], { error: "expected true, or {restore, save, limit, always}" })
     .default(false)
     .describe("Whether the content of `RUN --mount=type=cache` is kept there too."),
 };

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { makeSite, metadataOf, result, type Site } from "../support/runs/put-and-get.ts";
 import { type Run, responseOf } from "../support/runs/resource.ts";
 import { startBuildkitd } from "../support/servers/buildkit.ts";
@@ -109,7 +110,7 @@ test("mounts that a build doesn't use stay saved, until the limit drops those th
   await using registry = await startRegistry();
   const store = { repository: `${registry.host}/team/app`, insecure: true };
   await using site = await makeSite(["one", "two", "three"].map(stage).join(""), store);
-  const cache = { mounts: { limit: 250_000 } };
+  const cache = { mounts: { limit: 250_000, always: true } };
   let count = 0;
   /** Builds a stage; answers what was in its mount before. */
   const build = async (target: string, bytes = 100_000) => {
@@ -131,7 +132,7 @@ test("mounts that a build doesn't use stay saved, until the limit drops those th
 
 test("broken and foreign content is left out with a warning, and is replaced by that build", async () => {
   await using site = await makeSite(counting("--mount=type=cache,target=/m"));
-  const cache = { type: "local", directory: join(site.folder, "cache"), mounts: true };
+  const cache = { type: "local", directory: join(site.folder, "cache"), mounts: { always: true } };
   const folder = join(cache.directory, "cache.mounts");
   assert.deepEqual(await rounds(site, "1", { cache }), ["1"]);
   const damages: Record<string, () => Promise<void>> = {
@@ -232,4 +233,62 @@ test("if a registry never answers for the tag of cache mounts, the build doesn't
     );
     assert.doesNotMatch(run.stderr, /layer cache .*not used/);
   }
+});
+
+test("mounts are paused when copying them took longer than it saved in three builds in a row, unless always kept", async () => {
+  await using registry = await startRegistry();
+  await using proxy = await startFaultProxy(registry.url);
+  const store = { repository: `${proxy.host}/team/app`, insecure: true, cache: { mounts: true } };
+  await using site = await makeSite(counting("--mount=type=cache,target=/m"), store);
+  const put = async (round: string, source = {}) => said(await site.put({ build_args: { round } }, source));
+  assert.match((await put("1")) ?? "", /0 restored, 0 B; 1 saved, 2 B$/);
+  // A registry that takes its time for the content, on which the step has to wait.
+  proxy.inject({
+    when: ({ method, path }) => method === "GET" && /\/manifests\/(buildcache\.mounts|sha256:)/.test(path),
+    happens: async (faulty) => {
+      await delay(1000);
+      const { status, headers, body } = await faulty.forward();
+      faulty.response.writeHead(status, headers).end(body);
+    },
+  });
+  for (const round of ["2", "3"])
+    assert.match(
+      (await put(round)) ?? "",
+      /1 restored, \d B; 1 saved, \d B; steps .* \d\S* s lost to copying$/,
+    );
+  const always = { cache: { mounts: { always: true } } };
+  const paused = /^cache mounts: not kept until \d{4}-\d\d-\d\d, as copying them took longer than it saved/;
+  assert.match((await put("4", always)) ?? "", /1 restored, 6 B; 1 saved, 8 B/);
+  assert.match((await put("5")) ?? "", paused);
+  proxy.inject();
+  const { stderr } = await site.put({ build_args: { round: "6" } });
+  assert.match(stderr.match(/^cache mounts: .*$/gm)?.join("\n") ?? "", paused);
+  assert.deepEqual(await rounds(site, "7"), ["7"]);
+});
+
+test("of two puts that save at the same time the last one wins, with all that it has saved", async () => {
+  await using registry = await startRegistry();
+  const cache = { mounts: { always: true } };
+  const store = { repository: `${registry.host}/team/app`, insecure: true, cache };
+  await using site = await makeSite(["one", "two"].map(stage).join(""), store);
+  const put = (target: string, bytes: number) => site.put({ target, build_args: { bytes } });
+  await Promise.all([put("one", 1000), put("two", 2000)]);
+  const after = [await put("one", 1001), await put("two", 2001)];
+  // Each of the two lists names its own mount, or both if one put had read the other's list.
+  const restored = after.map((run) => /^cache mounts: (\d) restored/.exec(said(run) ?? "")?.[1]);
+  assert.ok(restored.includes("1"), restored.join(" and "));
+  for (const run of after) assert.doesNotMatch(run.stderr, /warning/);
+});
+
+test("mounts of several targets are restored and saved together", async () => {
+  await using registry = await startRegistry();
+  const store = { repository: `${registry.host}/team/app`, insecure: true, cache: { mounts: true } };
+  await using site = await makeSite(["one", "two", "three"].map(stage).join(""), store);
+  const put = (bytes: number) =>
+    site.put({ target: "one", additional_targets: ["two"], build_args: { bytes } });
+  assert.equal(said(await put(1000)), "cache mounts: 0 restored, 0 B; 2 saved, 2.0 kB");
+  const second = await put(1001);
+  assert.match(said(second) ?? "", /^cache mounts: 2 restored, 2\.0 kB; 2 saved, 2\.0 kB; steps /);
+  const got = await site.get(second);
+  for (const folder of [got, join(got, "two")]) assert.equal(await result(folder), "noise\n");
 });

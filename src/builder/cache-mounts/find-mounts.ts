@@ -24,6 +24,8 @@ export interface FindMounts {
 
 export interface FoundMounts {
   readonly mounts: readonly CacheMount[];
+  /** The texts of all RUN instructions that have a cache mount, as the Dockerfile has them. */
+  readonly instructions: string;
   /** Ids or targets of the mounts that can't be copied, each with the reason. */
   readonly leftOut: readonly string[];
   /** Whether a mount has `sharing=private`: a step gets an empty mount of its own while another step uses it. */
@@ -50,7 +52,13 @@ export function findMounts(find: FindMounts): FoundMounts {
       }
     }
   }
-  return { mounts: [...mounts.values()], leftOut: [...leftOut], isPrivate };
+  const using = instructions.filter(({ name, rest }) => name === "RUN" && /type=cache/i.test(rest));
+  return {
+    mounts: [...mounts.values()],
+    instructions: using.map(({ rest }) => rest).join("\n"),
+    leftOut: [...leftOut],
+    isPrivate,
+  };
 }
 
 /** A cache mount as the Dockerfile has it. */

@@ -3,19 +3,18 @@ import { join } from "node:path";
 import { absoluteFolders } from "../../host/child.ts";
 import { formatBytes } from "../../host/format.ts";
 import type { StepContext } from "../../host/step-context.ts";
+import { sum } from "../../host/sum.ts";
 import { formatPlatform, hostPlatform } from "../../image/platform.ts";
 import type { Builder } from "../builder.ts";
 import type { Solve } from "../plan/plan.ts";
 import { buildctlEnvironment } from "../program-environment.ts";
+import type { FollowedSolve } from "../progress/followed-solve.ts";
+import type { StepName } from "../progress/step.ts";
+import { formatSeconds } from "../progress/text.ts";
 import type { StepHold } from "../solve/solve-request.ts";
-import {
-  type DaemonMounts,
-  type RestoredMounts,
-  restoreMounts,
-  type SavedReport,
-  saveMounts,
-} from "./cache-mounts.ts";
 import { findMounts } from "./find-mounts.ts";
+import { type DaemonMounts, type RestoredMounts, restoreMounts } from "./restore.ts";
+import { nothingSaved, type SavedReport, saveMounts } from "./save.ts";
 
 export interface OpenMounts {
   readonly step: StepContext;
@@ -103,15 +102,17 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
       silence: open.stall,
     },
     mounts: found.mounts,
+    instructions: found.instructions,
     locations,
   };
-  const mounts = new MountsOfBuild(daemon, stopped, solves.length);
-  if (found.isPrivate || !open.canHold) await mounts.hold.released;
+  const isHeld = found.isPrivate || !open.canHold;
+  const mounts = new MountsOfBuild(daemon, stopped, { solves: solves.length, isHeld });
+  if (isHeld) await mounts.hold.released;
   return mounts;
 }
 
-/** BuildKit's name for a step that uses a cache mount. */
-const usesMount = /^RUN .*--mount=\S*\btype=cache\b/i;
+/** BuildKit's name for a step that uses a cache mount. In a name that is cut off, a cache mount may be what is cut. */
+const usesMount = /^RUN .*--mount=(\S*\btype=cache\b|.*…$)/i;
 /** What BuildKit does after the last step. */
 const isExport = /^exporting to /;
 
@@ -121,13 +122,18 @@ class MountsOfBuild implements CacheMounts {
   readonly #stopped: AbortController;
   /** Undefined if restoring was stopped or failed. */
   readonly #restored: Promise<RestoredMounts | undefined>;
+  readonly #followed = new Set<Pick<FollowedSolve, "ran">>();
   #isRestored = false;
+  /** When a step first had to wait, and when it no longer had to; of performance.now(). */
+  #heldFrom: number | undefined;
+  #heldTo: number | undefined;
   #saving: Promise<SavedReport> | undefined;
 
-  constructor(daemon: DaemonMounts, stopped: AbortController, solves: number) {
+  constructor(daemon: DaemonMounts, stopped: AbortController, options: { solves: number; isHeld: boolean }) {
     this.#daemon = daemon;
     this.#stopped = stopped;
     const { signal } = daemon.context.step;
+    if (options.isHeld) this.#heldFrom = performance.now();
     this.#restored = restoreMounts(daemon).catch((thrown: unknown) => {
       // A full disk, for example. The build may still succeed without the mounts' content.
       if (!signal.aborted) daemon.context.step.log.warn(`cache mounts not restored: ${String(thrown)}`);
@@ -135,28 +141,37 @@ class MountsOfBuild implements CacheMounts {
     });
     this.hold = {
       released: this.#release(),
-      isHeld: (running) =>
-        !this.#isRestored && running.some(({ isInstruction, text }) => isInstruction && usesMount.test(text)),
-      isRunning: (running) => {
+      isHeld: (running) => {
+        if (this.#isRestored || !running.some(isMountStep)) return false;
+        this.#heldFrom ??= performance.now();
+        return true;
+      },
+      follow: (solve) => {
+        this.#followed.add(solve);
         // If there are several solves, another may still be running steps.
-        if (solves === 1 && running.some(({ text }) => isExport.test(text))) void this.#saveOnce();
+        if (options.solves === 1 && solve.running().some(({ text }) => isExport.test(text)))
+          void this.#saveOnce();
       },
     };
   }
 
   async save(steps: number): Promise<void> {
     if (steps === 0) this.#stopped.abort();
-    const { saved, bytes } = steps === 0 ? nothingSaved : await this.#saveOnce();
-    const restored = [...((await this.#restored)?.restored.values() ?? [])];
-    const sum = restored.reduce((total, size) => total + size, 0);
-    this.#daemon.context.step.log.line(
-      `cache mounts: ${restored.length} restored, ${formatBytes(sum)}; ${saved} saved, ${formatBytes(bytes)}`,
-    );
+    const report = steps === 0 ? nothingSaved : await this.#saveOnce();
+    const before = await this.#restored;
+    const { log } = this.#daemon.context.step;
+    const restored = [...(before?.restored.values() ?? [])].map(({ bytes }) => bytes);
+    const copied = `${restored.length} restored, ${formatBytes(sum(restored))}; ${report.saved} saved, ${formatBytes(report.bytes)}`;
+    const paused = before?.lists.flatMap(({ pausedUntil }) => pausedUntil ?? [])[0];
+    if (paused !== undefined && restored.length === 0 && report.saved === 0) log.line(pausedLine(paused));
+    else log.line(`cache mounts: ${copied}${balanceText(report)}`);
+    if (report.pausedUntil !== undefined) log.line(pausedLine(report.pausedUntil));
   }
 
   async #release(): Promise<void> {
     await this.#restored;
     this.#isRestored = true;
+    this.#heldTo = performance.now();
   }
 
   #saveOnce(): Promise<SavedReport> {
@@ -168,7 +183,14 @@ class MountsOfBuild implements CacheMounts {
     const before = await this.#restored;
     const { signal } = this.#daemon.context.step;
     if (before === undefined || signal.aborted) return nothingSaved;
-    return saveMounts(this.#daemon, before).catch((thrown: unknown) => {
+    const ran = new Map(
+      [...this.#followed]
+        .flatMap((solve) => solve.ran())
+        .filter(({ name }) => isMountStep(name))
+        .map((step) => [step.digest, step]),
+    );
+    const waited = Math.max(0, (this.#heldTo ?? 0) - (this.#heldFrom ?? Number.POSITIVE_INFINITY)) / 1000;
+    return saveMounts(this.#daemon, { before, ran: [...ran.values()], waited }).catch((thrown: unknown) => {
       if (signal.aborted) return nothingSaved;
       throw thrown;
     });
@@ -180,7 +202,22 @@ class MountsOfBuild implements CacheMounts {
   }
 }
 
-const nothingSaved: SavedReport = { saved: 0, bytes: 0 };
+function isMountStep({ isInstruction, text }: StepName): boolean {
+  return isInstruction && usesMount.test(text);
+}
+
+/** The time that the cache mounts have won and lost. */
+function balanceText({ balance }: SavedReport): string {
+  if (balance === undefined) return "";
+  const { gained, lost } = balance;
+  const steps = `steps ${formatSeconds(Math.abs(gained))} ${gained < 0 ? "slower" : "faster"}`;
+  return `; ${steps}, ${formatSeconds(lost)} lost to copying`;
+}
+
+function pausedLine(until: number): string {
+  const day = new Date(until).toISOString().slice(0, 10);
+  return `cache mounts: not kept until ${day}, as copying them took longer than it saved (docs/caching.md)`;
+}
 
 /** Makes a folder with only busybox in it, for transfer steps, which begin from an empty filesystem. */
 async function makeTools(workspace: string, step: StepContext): Promise<string | undefined> {

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { type CacheMount, mountKey } from "./find-mounts.ts";
+import { noPayoff, Payoff } from "./payoff.ts";
 import type { SavedContent } from "./transfer-dockerfile.ts";
 
 const SavedEntry = z.object({
@@ -23,22 +24,36 @@ export interface SavedMount extends SavedContent {
 /** The list is passed to BuildKit as a secret, which may have at most 500 KB. */
 export const mostMounts = 500;
 
-const List = z.object({ version: z.literal(1), mounts: z.array(z.unknown()).max(mostMounts) });
+/** What a cache says about the cache mounts that it holds. */
+export interface SavedList {
+  readonly mounts: readonly SavedMount[];
+  readonly payoff: Payoff;
+}
+
+export const emptyList: SavedList = { mounts: [], payoff: noPayoff };
+
+const List = z.object({
+  version: z.literal(1),
+  mounts: z.array(z.unknown()).max(mostMounts),
+  payoff: Payoff.catch(noPayoff),
+});
 
 /** Parses the list that a cache holds. Its text may come from anyone, so invalid entries are left out. */
-export function parseSavedList(text: string): readonly SavedMount[] {
-  if (text.trim() === "") return [];
-  const list = List.parse(JSON.parse(text));
-  return list.mounts.flatMap((given) => {
+export function parseSavedList(text: string): SavedList {
+  if (text.trim() === "") return emptyList;
+  const { mounts, payoff } = List.parse(JSON.parse(text));
+  const valid = mounts.flatMap((given) => {
     const { success, data } = SavedEntry.safeParse(given);
     if (!success) return [];
     const { id, ownership, ...rest } = data;
     return [{ ...rest, mount: { id, ownership } }];
   });
+  return { mounts: valid, payoff };
 }
 
-export function formatSavedList(mounts: readonly SavedMount[]): string {
-  return JSON.stringify({ version: 1, mounts: mounts.map(({ mount, ...rest }) => ({ ...mount, ...rest })) });
+export function formatSavedList({ mounts, payoff }: SavedList): string {
+  const entries = mounts.map(({ mount, ...rest }) => ({ ...mount, ...rest }));
+  return JSON.stringify({ version: 1, mounts: entries, payoff });
 }
 
 export function findSaved(list: readonly SavedMount[], mount: CacheMount): SavedMount | undefined {

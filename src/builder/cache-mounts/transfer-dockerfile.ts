@@ -56,33 +56,44 @@ const fingerprint = `{ ${[
   .map(([kind, format]) => `${box} find . ${kind} -exec ${box} stat -c '${format}' {} +;`)
   .join(" ")} } | ${box} sort | ${box} sha256sum | ${box} cut -d ' ' -f 1`;
 
+/** Sizes, times and names of the files below the current folder. */
+const listFiles = `${box} find . -type f -exec ${box} stat -c '%s %Y %n' {} +`;
+
+/** Bytes of the files that are new or changed since the content was saved. */
+const changedBytes = `{ cd /saved; ${listFiles}; echo; cd /mount; ${listFiles}; } | ${box} awk '$0 == "" { isNow = 1; next } !isNow { old[$0] = 1; next } !($0 in old) { bytes += $1 } END { printf "%d", bytes }'`;
+
+/** A mount to measure, and what it began with. */
+export interface ToMeasure {
+  readonly mount: CacheMount;
+  /** The content that was restored into it. */
+  readonly restored: SavedContent | undefined;
+}
+
 /**
- * Has a step for each mount that reports `cache-mount INDEX FINGERPRINT BYTES FILES`. `nonce` keeps it from being
- * cached.
+ * Has a step for each mount that reports `cache-mount INDEX FINGERPRINT BYTES FILES CHANGED`, the last being bytes
+ * of files that are new or changed since the mount was restored. `nonce` keeps it from being cached.
  */
-export function measuringDockerfile(mounts: readonly CacheMount[], nonce: string): string {
-  const script = `cd /mount; echo "${reportMark} $0 $(${fingerprint}) $(${measureFiles})"`;
-  const stages = mounts.map(
-    (mount, index) =>
-      `FROM scratch AS measured-${index}\n${runFlags} ${mountFlag(mount)} ${JSON.stringify([
-        box,
-        "sh",
-        "-ec",
-        `${script}; ${box} touch /ready`,
-        String(index),
-        nonce,
-      ])}\n`,
-  );
+export function measuringDockerfile(mounts: readonly ToMeasure[], nonce: string): string {
+  const stages = mounts.map(({ mount, restored }, index) => {
+    const saved = restored === undefined ? "" : savedStage(`saved-${index}`, restored);
+    const from =
+      restored === undefined ? [] : [`--mount=type=bind,from=saved-${index},source=/saved,target=/saved`];
+    const changed = restored === undefined ? "" : ` $(${changedBytes})`;
+    const script = `cd /mount; echo "${reportMark} $0 $(${fingerprint}) $(${measureFiles})${changed}"; ${box} touch /ready`;
+    const flags = [runFlags, mountFlag(mount), ...from].join(" ");
+    return `${saved}FROM scratch AS measured-${index}\n${flags} ${JSON.stringify([box, "sh", "-ec", script, String(index), nonce])}\n`;
+  });
   const all = mounts.map((_, index) => `COPY --from=measured-${index} /ready /ready-${index}\n`);
   return `${stages.join("")}FROM scratch\n${all.join("")}`;
 }
 
 /**
  * Has a step that copies saved content into its mount, and reports `cache-mount BYTES FILES`. It empties the mount
- * first: a build's step that began too early, and was ended, may have left files.
+ * first: a build's step that began too early, and was ended, may have left files. Content of more than `limit` bytes
+ * is not copied.
  */
-export function restoringDockerfile(saved: SavedContent, nonce: string): string {
-  const script = `${box} find /mount -mindepth 1 -maxdepth 1 -exec ${box} rm -rf {} +; ${box} cp -a /saved/. /mount/; cd /saved; echo "${reportMark} $(${measureFiles})"`;
+export function restoringDockerfile(saved: SavedContent, limit: number, nonce: string): string {
+  const script = `cd /saved; size="$(${measureFiles})"; echo "${reportMark} $size"; [ "\${size% *}" -le ${limit} ] || exit 0; ${box} find /mount -mindepth 1 -maxdepth 1 -exec ${box} rm -rf {} +; ${box} cp -a /saved/. /mount/`;
   const flags = ["--mount=type=bind,from=saved,source=/saved,target=/saved", mountFlag(saved.mount)];
   return `${savedStage("saved", saved)}FROM scratch\n${containerStep(flags, script, nonce)}\n`;
 }

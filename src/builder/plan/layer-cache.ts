@@ -26,9 +26,11 @@ export interface MountSettings {
   readonly save: boolean;
   /** Bytes, uncompressed. */
   readonly limit: number;
+  /** Whether they are copied even if that takes longer than it saves. */
+  readonly always: boolean;
 }
 
-export const defaultMounts: MountSettings = { restore: true, save: true, limit: 2e9 };
+export const defaultMounts: MountSettings = { restore: true, save: true, limit: 2e9, always: false };
 
 export interface LayerCache {
   readonly locations: readonly CacheLocation[];

@@ -3,7 +3,7 @@ import { maskCredentials, withoutQueries } from "../../host/mask-credentials.ts"
 import type { BuildDescription } from "./build-description.ts";
 import { type ProgressEvent, parseEvent, type Vertex, type Warning } from "./events.ts";
 import { failureMessage } from "./failure.ts";
-import type { FollowedSolve } from "./followed-solve.ts";
+import type { FollowedSolve, RanStep } from "./followed-solve.ts";
 import { LineSplitter } from "./lines.ts";
 import { createPlainPrinter } from "./plain-printer.ts";
 import type { StepPrinter } from "./printer.ts";
@@ -120,6 +120,7 @@ class Board {
         for (const line of lines.write(chunk)) take(line);
       },
       running: () => [...running.values()],
+      ran: () => ranSteps(following),
       end: () => {
         for (const line of lines.end()) take(line);
         const failure = failureMessage(failed, said, this.#build);
@@ -245,6 +246,14 @@ function newStep(
   const plain = parseVertexName(name, platform);
   const isNamed = !plain.isInstruction || platformIn(plain) !== undefined;
   return new BuildStep(isNamed ? plain : parseVertexName(name, only), name, only);
+}
+
+function ranSteps({ steps, ended }: Following): RanStep[] {
+  return [...steps].flatMap(([digest, step]) =>
+    ended.has(step) && step.name.isInstruction && !step.cached
+      ? [{ digest, name: step.name, seconds: step.took() / 1000 }]
+      : [],
+  );
 }
 
 /** FROM is not counted: it runs nothing, and pulls are reported separately. */

@@ -21,11 +21,21 @@ export interface SolveSummary {
   readonly seconds: number;
 }
 
+/** An instruction that was run, not taken from a cache. */
+export interface RanStep {
+  /** Of its vertex. Solves that share a step have the same one. */
+  readonly digest: string;
+  readonly name: StepName;
+  readonly seconds: number;
+}
+
 /** Reads the stderr of one solve's buildctl. */
 export interface FollowedSolve {
   write(chunk: Buffer): void;
   /** The names of the steps that have begun and not ended. */
   running(): readonly StepName[];
+  /** The instructions that this solve was the first to report as run. */
+  ran(): readonly RanStep[];
   /** To be called after the last bytes. */
   end(): SolveSummary;
 }

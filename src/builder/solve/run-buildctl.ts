@@ -69,9 +69,8 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
     watch.heard();
     progress.write(bytes);
     if (run.hold === undefined) return;
-    const running = progress.running();
-    run.hold.isRunning(running);
-    if (run.hold.isHeld(running)) held.abort();
+    run.hold.follow(progress);
+    if (run.hold.isHeld(progress.running())) held.abort();
   });
   child.stderr.resume();
   const ended = await child;

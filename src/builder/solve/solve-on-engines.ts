@@ -180,7 +180,7 @@ async function runSolve(
   const outcome = await runBuildctl(run, follow());
   if (outcome.isHeld !== true) return outcome;
   await request.hold?.released;
-  const again = await runBuildctl({ ...run, hold: undefined }, follow());
+  const again = await runBuildctl(run, follow());
   return { ...again, summary: joinSummaries([outcome.summary, again.summary]) };
 }
 

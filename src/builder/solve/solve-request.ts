@@ -5,6 +5,7 @@ import type { Timeouts } from "../../registry/retry-policy.ts";
 import type { Builder } from "../builder.ts";
 import type { Solve } from "../plan/plan.ts";
 import type { BuildDescription } from "../progress/build-description.ts";
+import type { FollowedSolve } from "../progress/followed-solve.ts";
 import type { StepName } from "../progress/step.ts";
 
 /** One build: all its targets, and where their results go. */
@@ -36,6 +37,6 @@ export interface StepHold {
    */
   isHeld(running: readonly StepName[]): boolean;
   readonly released: Promise<void>;
-  /** Called with the running steps, so that other work can start at the same time as the export. */
-  isRunning(running: readonly StepName[]): void;
+  /** Called whenever a solve reports something, so that other work can start at the same time as the export. */
+  follow(solve: Pick<FollowedSolve, "running" | "ran">): void;
 }

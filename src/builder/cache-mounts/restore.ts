@@ -1,0 +1,139 @@
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { formatBytes } from "../../host/format.ts";
+import { createPrivateFolder } from "../../host/private-folder.ts";
+import type { CacheLocation } from "../plan/layer-cache.ts";
+import { mountKey } from "./find-mounts.ts";
+import { type MountGroup, pausedUntil } from "./payoff.ts";
+import { mountsPlace } from "./place.ts";
+import { emptyList, findSaved, parseSavedList, type SavedList, type SavedMount } from "./saved-list.ts";
+import { runTransfer, type TransferContext, TransferError } from "./transfer.ts";
+import { indexDockerfile, restoringDockerfile } from "./transfer-dockerfile.ts";
+
+/** The cache mounts of one daemon during one build. */
+export interface DaemonMounts extends MountGroup {
+  readonly context: TransferContext;
+  readonly locations: readonly CacheLocation[];
+}
+
+/** What a location has saved. */
+export interface SavedAt {
+  readonly location: CacheLocation;
+  readonly list: SavedList;
+  /**
+   * Until when the build's mounts are neither restored from here nor saved here, in milliseconds since 1970.
+   * Undefined if they are.
+   */
+  readonly pausedUntil: number | undefined;
+}
+
+/** What the caches had before the build. */
+export interface RestoredMounts {
+  readonly lists: readonly SavedAt[];
+  /** By {@link mountKey}: the content that was restored, and its bytes. */
+  readonly restored: ReadonlyMap<string, { readonly saved: SavedMount; readonly bytes: number }>;
+  /** Keys of content that couldn't be restored. */
+  readonly lost: ReadonlySet<string>;
+  readonly seconds: number;
+}
+
+/**
+ * Restores saved content into the mounts. Content that is damaged or missing is skipped with a warning, and the
+ * build fills that mount again.
+ */
+export async function restoreMounts(daemon: DaemonMounts): Promise<RestoredMounts> {
+  const begun = performance.now();
+  const { context, mounts } = daemon;
+  const lists = await Promise.all(daemon.locations.map((location) => readList(location, daemon)));
+  const restored = new Map<string, { saved: SavedMount; bytes: number }>();
+  const lost = new Set<string>();
+  await Promise.all(
+    mounts.map(async (mount) => {
+      for (const { location, list, pausedUntil: paused } of lists) {
+        if (location.mounts?.restore !== true || paused !== undefined) continue;
+        const saved = findSaved(list.mounts, mount);
+        if (saved === undefined) continue;
+        try {
+          restored.set(mountKey(mount), { saved, bytes: await restore(saved, location, daemon) });
+          return;
+        } catch (thrown) {
+          warnOf(`cache mount ${mount.id} not restored`, thrown, context);
+          lost.add(saved.key);
+        }
+      }
+    }),
+  );
+  return { lists, restored, lost, seconds: (performance.now() - begun) / 1000 };
+}
+
+/**
+ * Reads the list of what a location has saved. If it can't be read, nothing is restored, and the next list that is
+ * saved replaces it.
+ */
+async function readList(location: CacheLocation, daemon: DaemonMounts): Promise<SavedAt> {
+  const { context } = daemon;
+  const place = mountsPlace(location, context.namespace);
+  await using folder = await createPrivateFolder("list", context.workspace);
+  try {
+    const { isImported } = await runTransfer(context, {
+      dockerfile: indexDockerfile(place.id),
+      imports: [place.imports],
+      output: folder.path,
+    });
+    const text = await readFile(join(folder.path, "index"), "utf8");
+    // If BuildKit can't read the cached result of the step, it runs the step again, which then writes an empty
+    // list.
+    if (text === "" && isImported)
+      throw new TransferError("the cache is damaged, or not one of cache mounts");
+    const list = parseSavedList(text);
+    const isPausable = location.mounts?.always !== true;
+    return {
+      location,
+      list,
+      pausedUntil: isPausable ? pausedUntil(list.payoff, daemon, Date.now()) : undefined,
+    };
+  } catch (thrown) {
+    warnOf("saved cache mounts not used: their list can't be read", thrown, context);
+    return { location, list: emptyList, pausedUntil: undefined };
+  }
+}
+
+/** @returns the restored bytes */
+async function restore(
+  saved: SavedMount,
+  location: CacheLocation,
+  { context }: DaemonMounts,
+): Promise<number> {
+  const place = mountsPlace(location, context.namespace);
+  const limit = location.mounts?.limit ?? 0;
+  const checkSize = (bytes: number) => {
+    if (bytes > limit)
+      throw new TransferError(
+        `its ${formatBytes(bytes)} are more than cache.mounts.limit, ${formatBytes(limit)}`,
+      );
+  };
+  checkSize(saved.bytes);
+  const { reports } = await runTransfer(context, {
+    dockerfile: restoringDockerfile(saved, limit, newKey()),
+    imports: [place.imports],
+  });
+  const [bytes = 0, files = 0] = reports[0]?.map(Number) ?? [];
+  checkSize(bytes);
+  // The step that copied the content wasn't found in the cache, so it was run again, on the empty mount.
+  if (files === 0 && saved.bytes > 0) throw new TransferError("the cache no longer has its content");
+  return bytes;
+}
+
+/** A random key for content that is saved, or for a step that must not be cached. */
+export function newKey(): string {
+  return randomBytes(16).toString("hex");
+}
+
+/** Warns of something about cache mounts that went wrong, unless the build was stopped. */
+export function warnOf(what: string, thrown: unknown, { step }: TransferContext): undefined {
+  step.signal.throwIfAborted();
+  const reason =
+    thrown instanceof Error ? thrown.message.replaceAll(/\s+/g, " ").slice(0, 500) : String(thrown);
+  step.log.warn(`${what}: ${reason}`);
+}

@@ -1,0 +1,173 @@
+import assert from "node:assert/strict";
+import { copyFile, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { CacheMount } from "../../../src/builder/cache-mounts/find-mounts.ts";
+import { mountsPlace } from "../../../src/builder/cache-mounts/place.ts";
+import { restoreMounts } from "../../../src/builder/cache-mounts/restore.ts";
+import { runTransfer, type TransferContext } from "../../../src/builder/cache-mounts/transfer.ts";
+import {
+  indexSecret,
+  indexStage,
+  measuringDockerfile,
+  savingDockerfile,
+} from "../../../src/builder/cache-mounts/transfer-dockerfile.ts";
+import type { CacheLocation } from "../../../src/builder/plan/layer-cache.ts";
+import { createPrivateFolder } from "../../../src/host/private-folder.ts";
+import { formatPlatform, hostPlatform } from "../../../src/image/platform.ts";
+import { createTestStep, toolEnvironment } from "../../support/runs/test-step.ts";
+import { startBuildkitd } from "../../support/servers/buildkit.ts";
+
+const mount: CacheMount = { id: "/m", ownership: "" };
+const key = "0123456789abcdef".repeat(2);
+const entry = { ...mount, key, fingerprint: "0".repeat(64), bytes: 10, used: 1 };
+const listOf = (...mounts: readonly unknown[]) => JSON.stringify({ version: 1, mounts });
+
+/** A fresh daemon, and how to run transfers on it. */
+async function startDaemon(folder: string, silence = 30_000) {
+  const daemon = await startBuildkitd();
+  const step = createTestStep();
+  const context: TransferContext = {
+    step,
+    engine: {
+      where: "",
+      version: () => undefined,
+      connection: ["--addr", daemon.address],
+      limited: undefined,
+      folders: [],
+      diagnose: async () => undefined,
+      accepts: async () => undefined,
+      [Symbol.asyncDispose]: async () => {},
+    },
+    env: toolEnvironment(),
+    authTls: [],
+    workspace: folder,
+    tools: join(folder, "tools"),
+    platform: formatPlatform(hostPlatform(process.arch)),
+    namespace: "",
+    silence,
+  };
+  return { context, step, [Symbol.asyncDispose]: () => daemon[Symbol.asyncDispose]() };
+}
+
+/** What a mount is filled with, the list that is saved with it, and what comes of restoring that. */
+interface Row {
+  readonly what: string;
+  readonly fill?: string;
+  readonly list: string;
+  /** Files in the mount afterwards. */
+  readonly files: number;
+  readonly warning?: RegExp;
+}
+
+const rows: readonly Row[] = [
+  { what: "good content", list: listOf(entry), files: 1 },
+  {
+    what: "content with links out of the mount, pipes and names that look like options",
+    fill: "cd /mount; ln -s / root; ln -s ../../etc/passwd passwd; mkfifo pipe; echo > ./-rf; echo > '$(id)'",
+    list: listOf(entry),
+    files: 2,
+  },
+  {
+    what: "content that is larger than its list says and than the limit",
+    fill: "head -c 50000000 /dev/zero > /mount/f",
+    list: listOf(entry),
+    files: 0,
+    warning:
+      /warning: cache mount \/m not restored: its 50\.0 MB are more than cache\.mounts\.limit, 1\.0 MB/,
+  },
+  {
+    what: "content that is larger than the limit by its list",
+    list: listOf({ ...entry, bytes: 5e9 }),
+    files: 0,
+    warning: /warning: cache mount \/m not restored: its 5\.0 GB are more than/,
+  },
+  {
+    what: "a list that names content which isn't there",
+    list: listOf({ ...entry, key: "f".repeat(32) }),
+    files: 0,
+    warning: /warning: cache mount \/m not restored: the cache no longer has its content/,
+  },
+  {
+    what: "a list that isn't JSON",
+    list: "{",
+    files: 0,
+    warning: /warning: saved cache mounts not used: their list can't be read/,
+  },
+  {
+    what: "a list of another version",
+    list: JSON.stringify({ version: 2, mounts: [entry] }),
+    files: 0,
+    warning: /warning: saved cache mounts not used: their list can't be read/,
+  },
+  {
+    what: "a list with too many entries",
+    list: listOf(...Array.from({ length: 501 }, () => entry)),
+    files: 0,
+    warning: /warning: saved cache mounts not used: their list can't be read/,
+  },
+  {
+    what: "entries that would add to a Dockerfile, and a record of whether they pay that is none",
+    list: JSON.stringify({
+      version: 1,
+      payoff: { steps: "many", groups: [{ group: "x" }] },
+      mounts: [
+        { ...entry, id: '/m,target=/etc"\nRUN rm -rf /' },
+        { ...entry, ownership: "uid=0,from=scratch" },
+        { ...entry, key: "$(id)" },
+        { ...entry, bytes: -1 },
+        null,
+        entry,
+      ],
+    }),
+    files: 1,
+  },
+];
+
+for (const { what, fill = "echo content > /mount/f", list, files, warning } of rows) {
+  test(`${what}: ${files === 0 ? "the mount begins empty, with a warning" : "restored as it is"}`, async () => {
+    await using folder = await createPrivateFolder("test-hostile-mounts");
+    await mkdir(join(folder.path, "tools"));
+    await copyFile("/bin/busybox", join(folder.path, "tools/busybox"));
+    const location: CacheLocation = {
+      type: "local",
+      attributes: { directory: join(folder.path, "cache") },
+      mode: "max",
+      export: true,
+      mounts: { restore: true, save: true, limit: 1e6, always: false },
+    };
+    const place = mountsPlace(location, "");
+    {
+      await using writer = await startDaemon(folder.path);
+      const command = JSON.stringify([
+        "/tool/busybox",
+        "sh",
+        "-ec",
+        `export PATH=/bin; /tool/busybox mkdir /bin; /tool/busybox --install -s /bin; ${fill}`,
+      ]);
+      const flags = "--mount=type=bind,target=/tool --mount=type=cache,id=/m,target=/mount";
+      await runTransfer(writer.context, { dockerfile: `FROM scratch\nRUN ${flags} ${command}\n` });
+      await runTransfer(writer.context, {
+        dockerfile: savingDockerfile([{ mount, key }], place.id),
+        exports: [place.exports],
+        anew: indexStage,
+        secret: { id: indexSecret, text: list },
+      });
+    }
+    await using reader = await startDaemon(folder.path);
+    const { restored } = await restoreMounts({
+      context: reader.context,
+      mounts: [mount],
+      instructions: "",
+      locations: [location],
+    });
+    assert.equal(restored.size, files === 0 ? 0 : 1);
+    const logged = reader.step.logged();
+    if (warning === undefined) assert.equal(logged, "");
+    else assert.match(logged, warning);
+    const measured = await runTransfer(reader.context, {
+      dockerfile: measuringDockerfile([{ mount, restored: undefined }], "anew"),
+    });
+    assert.equal(Number(measured.reports[0]?.[3]), files);
+  });
+}

@@ -6,6 +6,7 @@ import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { startDockerHub } from "../support/images/debian.ts";
 import { regctl } from "../support/images/regctl.ts";
+import { metadataNames } from "../support/runs/put-and-get.ts";
 import { runResource, versionOf } from "../support/runs/resource.ts";
 import { checkout, toolEnvironment } from "../support/runs/test-step.ts";
 import { startRegistry } from "../support/servers/registry.ts";
@@ -64,19 +65,7 @@ async function putAndGet(
   const { version, metadata } = versionOf(put);
   assert.deepEqual(
     metadata.map(({ name }) => name).filter((name) => name !== "tags" && name !== "image"),
-    [
-      "digest",
-      "manifest_digest",
-      "config_digest",
-      "platforms",
-      "size",
-      "layers",
-      "steps",
-      "warnings",
-      "build_time",
-      "stored",
-      "concourse_build",
-    ],
+    metadataNames,
   );
   const [withTar, withLayout] = [join(folder, "tar"), join(folder, "layout")];
   const gets = await Promise.all([

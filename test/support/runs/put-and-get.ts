@@ -75,3 +75,18 @@ export const result = (folder: string): Promise<string> => readFile(join(folder,
 export function metadataOf(put: Run, name: string): string | undefined {
   return versionOf(put).metadata.find((field) => field.name === name)?.value;
 }
+
+/** The names in the metadata of every put of one target, in their order. A registry's `image` goes before them. */
+export const metadataNames: readonly string[] = [
+  "digest",
+  "manifest_digest",
+  "config_digest",
+  "platforms",
+  "size",
+  "layers",
+  "steps",
+  "warnings",
+  "build_time",
+  "stored",
+  "concourse_build",
+];

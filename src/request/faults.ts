@@ -5,7 +5,7 @@ import { suggestName } from "../host/suggest.ts";
 export interface Fault {
   /** Names and list indexes that lead to the fault, starting below the source or the params. */
   readonly path: readonly PropertyKey[];
-  /** The whole message. It begins with the place, and never shows a value. */
+  /** The whole message. It begins with the place, and shows no value of a field that may hold a secret. */
   readonly message: string;
   /**
    * What is wrong. `name`: the last name of the path. `value`: the value there. `choice`: the value there fits none

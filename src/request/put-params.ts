@@ -255,7 +255,7 @@ export const putParams = {
   options: {
     schema: z.record(optionName, text).default({}),
     upper: [prefix("BUILDKIT_OPTION_", plain, optionNamePattern), wholeMap("BUILDKIT_OPTIONS")],
-    doc: "Options of BuildKit's Dockerfile frontend that have no param here, by name: `{hostname: build}`.",
+    doc: "Options of BuildKit's Dockerfile frontend that have no param here, by name: `{hostname: build}` (docs/build-args.md).",
   },
   progress: {
     schema: z.enum(["steps", "plain"]).default("steps"),

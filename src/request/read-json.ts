@@ -86,7 +86,7 @@ export interface PartlyRead<T> {
 /**
  * Validates a value by a schema and rules.
  * @param subject the name of the value: `source`, `params`
- * @throws RequestError with all faults; values are never shown
+ * @throws RequestError with all faults; values of fields that may hold a secret are not shown
  */
 export function readAs<S extends z.ZodType>(
   schema: S,

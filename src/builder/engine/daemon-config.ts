@@ -47,12 +47,24 @@ export function daemonConfig(config: DaemonConfig): string {
       Array.from(config.registries, ([host, block]) => [host, block as TomlTable]),
     ),
   };
-  return stringify(
-    config.extra.reduce(
-      (merged, { subject, text }) => merge(merged, parseToml(subject, text), subject, []),
-      generated,
-    ),
+  const merged = config.extra.reduce(
+    (all, { subject, text }) => merge(all, parseToml(subject, text), subject, []),
+    generated,
   );
+  return stringify(withoutCollection(merged));
+}
+
+/**
+ * Turns off the garbage collection, unless the author configures it. A daemon of one build has no garbage. And while
+ * BuildKit measures what it has (cache/manager.go, DiskUsage), a step that mounts a cache gets an empty one, as the
+ * right one seems to be in use.
+ */
+function withoutCollection(config: TomlTable): TomlTable {
+  const { worker } = config;
+  if (!isTable(worker) || !isTable(worker["oci"])) return config;
+  const { oci } = worker;
+  if (Object.keys(oci).some((key) => key.toLowerCase().startsWith("gc"))) return config;
+  return { ...config, worker: { ...worker, oci: { ...oci, gc: false } } };
 }
 
 /** A message for each of the author's TOML texts that has keys which BuildKit ignores. Pure. */

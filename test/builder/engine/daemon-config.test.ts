@@ -39,10 +39,23 @@ test("the author's TOML is merged with what the step needs: tables merge, lists 
     "other.example": { insecure: true },
   });
   assert.deepEqual(merged["worker"], {
-    oci: { enabled: true, "max-parallelism": 4 },
+    oci: { enabled: true, "max-parallelism": 4, gc: false },
     containerd: { enabled: false },
   });
   assert.equal(merged["debug"], true);
+});
+
+/** The settings of BuildKit's worker, with the author's TOML. */
+function oci(text: string): unknown {
+  const { worker } = parse(daemonConfig({ ...plain, extra: [{ subject: "buildkit_config", text }] }));
+  assert.ok(typeof worker === "object" && worker !== null && "oci" in worker);
+  return worker.oci;
+}
+
+test("garbage is only collected if the author's TOML says how", () => {
+  assert.deepEqual(oci(""), { enabled: true, gc: false });
+  for (const text of ["gc = true", 'gckeepstorage = "1GB"', "GC = false"])
+    assert.deepEqual(oci(`[worker.oci]\n${text}`), { enabled: true, ...parse(text) });
 });
 
 test("a value that the step itself sets is refused by its name", () => {

@@ -52,6 +52,8 @@ export async function startBuildkitd(options: BuildkitOptions = {}): Promise<Bui
   const otel = ["--otel-socket-path", join(folder.path, "otel.sock")];
   const worker = [
     "--containerd-worker=false",
+    // As for the step's own daemon (src/builder/engine/daemon-config.ts).
+    "--oci-worker-gc=false",
     `--oci-worker-snapshotter=${snapshotter}`,
     ...platforms.map((platform) => `--oci-worker-platform=${platform}`),
   ];

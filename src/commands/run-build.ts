@@ -147,7 +147,6 @@ async function solve(
     solves,
     isOwn: run.daemons.kind === "own",
     dockerfile: inputs.dockerfile?.text,
-    canHold: options.progress !== "plain",
     stall: timeouts.stall,
   });
   // The files of secrets are gone when this returns.
@@ -159,7 +158,7 @@ async function solve(
     described: describeBuild(inputs, { ...options, shown: options.context, access: run.access }),
     style: options.progress,
     timeouts,
-    hold: mounts?.hold,
+    watch: mounts?.watch,
     exporter: async (target) => (run.isExported?.(target) === false ? undefined : stage.exporter(target)),
     merge: async (built) =>
       stage.add(await mergedIndex(stage.blobs, built, step.signal), mediaTypes.ociIndex),

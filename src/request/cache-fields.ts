@@ -15,7 +15,9 @@ const common = {
     .enum(["min", "max"])
     .default("max")
     .describe("`max` keeps the steps of all stages, `min` those of the result."),
-  export: flag.default(true).describe("Whether builds add to it; they always look in it."),
+  export: flag
+    .default(true)
+    .describe("Whether builds add to it, and save cache mounts there; they always look in it."),
   mounts: z
     .union([flag, mountSettings], { error: "expected true, or {restore, save, limit, always}" })
     .default(false)
@@ -100,6 +102,7 @@ export const cacheField = z
   );
 
 type Location = z.output<typeof location>;
+type MountSettings = z.output<typeof mountSettings>;
 
 /**
  * Secret fields, which must not become arguments, and the environment variables from which BuildKit (`daemon`) or
@@ -153,10 +156,17 @@ export function readLayerCache(given: z.output<typeof cacheField>, context: Cach
       mode: mode as Location["mode"],
       export: isExported === true,
       ...(type === "registry" ? registryPlace(fields, context) : { attributes: stringFields(fields) }),
-      mounts: each.mounts === true ? mountSettings.parse({}) : each.mounts || undefined,
+      mounts: readMounts(each),
     };
   });
   return { locations, ownDaemonEnv, buildctlEnv };
+}
+
+/** A cache to which builds add nothing gets no cache mounts either. */
+function readMounts({ mounts, export: isExported }: Location): MountSettings | undefined {
+  if (mounts === false) return undefined;
+  const settings = mounts === true ? mountSettings.parse({}) : mounts;
+  return isExported ? settings : { ...settings, save: false };
 }
 
 /** Moves the secret fields into `env`, and returns the others. */

@@ -28,8 +28,6 @@ export interface FoundMounts {
   readonly instructions: string;
   /** Ids or targets of the mounts that can't be copied, each with the reason. */
   readonly leftOut: readonly string[];
-  /** Whether a mount has `sharing=private`: a step gets an empty mount of its own while another step uses it. */
-  readonly isPrivate: boolean;
 }
 
 /**
@@ -40,13 +38,11 @@ export function findMounts(find: FindMounts): FoundMounts {
   const instructions = readInstructions(find.dockerfile);
   const mounts = new Map<string, CacheMount>();
   const leftOut = new Set<string>();
-  let isPrivate = false;
   for (const platform of find.platforms) {
     const stages = readStages(instructions, find, platform);
     const needed = neededStages(stages, find.targets);
     for (const stage of stages.filter((one) => needed.has(one))) {
-      for (const { mount, problem, sharing } of stage.mounts) {
-        isPrivate ||= sharing === "private";
+      for (const { mount, problem } of stage.mounts) {
         if (mount !== undefined) mounts.set(mountKey(mount), mount);
         if (problem !== undefined) leftOut.add(problem);
       }
@@ -57,7 +53,6 @@ export function findMounts(find: FindMounts): FoundMounts {
     mounts: [...mounts.values()],
     instructions: using.map(({ rest }) => rest).join("\n"),
     leftOut: [...leftOut],
-    isPrivate,
   };
 }
 

@@ -11,7 +11,7 @@ import { buildctlEnvironment } from "../program-environment.ts";
 import type { FollowedSolve } from "../progress/followed-solve.ts";
 import type { StepName } from "../progress/step.ts";
 import { formatSeconds } from "../progress/text.ts";
-import type { StepHold } from "../solve/solve-request.ts";
+import type { SolveWatch } from "../solve/solve-request.ts";
 import { findMounts } from "./find-mounts.ts";
 import { type DaemonMounts, type RestoredMounts, restoreMounts } from "./restore.ts";
 import { nothingSaved, type SavedReport, saveMounts } from "./save.ts";
@@ -24,19 +24,14 @@ export interface OpenMounts {
   readonly isOwn: boolean;
   /** Undefined if the Dockerfile isn't on this machine. */
   readonly dockerfile: string | undefined;
-  /**
-   * Whether the build can detect a step that begins too early. If not, the build begins when everything is
-   * restored.
-   */
-  readonly canHold: boolean;
   /** Milliseconds. A transfer that reports nothing new for so long is given up. */
   readonly stall: number;
 }
 
 /** The cache mounts of a build, saved beside its layer cache. Disposing stops unfinished transfers. */
 export interface CacheMounts extends AsyncDisposable {
-  /** Holds back the steps that use cache mounts until the mounts are restored. */
-  readonly hold: StepHold;
+  /** Starts to save the mounts as soon as the solve exports its result. */
+  readonly watch: SolveWatch;
   /**
    * Saves the mounts after the build.
    * @param steps how many of its instructions were run; if none were, no mount has changed
@@ -45,8 +40,9 @@ export interface CacheMounts extends AsyncDisposable {
 }
 
 /**
- * Starts to restore the cache mounts that a build can use, on its own daemon, while the build's first steps run. A
- * problem with them never fails a build: it is logged, and the mount begins empty.
+ * Restores the cache mounts that a build can use, on its own daemon. The build has to wait for it: a step that has begun
+ * can't be stopped for certain, and its result would be cached. A problem never fails a build: it is logged, and the
+ * mount begins empty.
  * @returns undefined if there is nothing to restore or save
  */
 export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | undefined> {
@@ -66,6 +62,11 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
     return undefined;
   }
   const { options } = solves[0];
+  if (options.has("no-cache")) {
+    // BuildKit gives such steps mounts of their own, which are empty, and can't be found again.
+    step.log.line("cache mounts: not kept by this put, because no_cache gives its steps empty ones");
+    return undefined;
+  }
   const buildPlatform = hostPlatform(step.arch);
   const found = findMounts({
     dockerfile: open.dockerfile,
@@ -105,10 +106,13 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
     instructions: found.instructions,
     locations,
   };
-  const isHeld = found.isPrivate || !open.canHold;
-  const mounts = new MountsOfBuild(daemon, stopped, { solves: solves.length, isHeld });
-  if (isHeld) await mounts.hold.released;
-  return mounts;
+  const restored = await restoreMounts(daemon).catch((thrown: unknown) => {
+    step.signal.throwIfAborted();
+    // A full disk, for example. The build may still succeed without the mounts' content.
+    step.log.warn(`cache mounts not restored: ${String(thrown)}`);
+    return undefined;
+  });
+  return new MountsOfBuild(daemon, { stopped, restored, solves: solves.length });
 }
 
 /** BuildKit's name for a step that uses a cache mount. In a name that is cut off, a cache mount may be what is cut. */
@@ -117,48 +121,36 @@ const usesMount = /^RUN .*--mount=(\S*\btype=cache\b|.*…$)/i;
 const isExport = /^exporting to /;
 
 class MountsOfBuild implements CacheMounts {
-  readonly hold: StepHold;
+  readonly watch: SolveWatch;
   readonly #daemon: DaemonMounts;
   readonly #stopped: AbortController;
-  /** Undefined if restoring was stopped or failed. */
-  readonly #restored: Promise<RestoredMounts | undefined>;
+  /** Undefined if restoring failed. */
+  readonly #restored: RestoredMounts | undefined;
   readonly #followed = new Set<Pick<FollowedSolve, "ran">>();
-  #isRestored = false;
-  /** When a step first had to wait, and when it no longer had to; of performance.now(). */
-  #heldFrom: number | undefined;
-  #heldTo: number | undefined;
   #saving: Promise<SavedReport> | undefined;
 
-  constructor(daemon: DaemonMounts, stopped: AbortController, options: { solves: number; isHeld: boolean }) {
+  constructor(
+    daemon: DaemonMounts,
+    {
+      stopped,
+      restored,
+      solves,
+    }: { stopped: AbortController; restored: RestoredMounts | undefined; solves: number },
+  ) {
     this.#daemon = daemon;
     this.#stopped = stopped;
-    const { signal } = daemon.context.step;
-    if (options.isHeld) this.#heldFrom = performance.now();
-    this.#restored = restoreMounts(daemon).catch((thrown: unknown) => {
-      // A full disk, for example. The build may still succeed without the mounts' content.
-      if (!signal.aborted) daemon.context.step.log.warn(`cache mounts not restored: ${String(thrown)}`);
-      return undefined;
-    });
-    this.hold = {
-      released: this.#release(),
-      isHeld: (running) => {
-        if (this.#isRestored || !running.some(isMountStep)) return false;
-        this.#heldFrom ??= performance.now();
-        return true;
-      },
-      follow: (solve) => {
-        this.#followed.add(solve);
-        // If there are several solves, another may still be running steps.
-        if (options.solves === 1 && solve.running().some(({ text }) => isExport.test(text)))
-          void this.#saveOnce();
-      },
+    this.#restored = restored;
+    this.watch = (solve) => {
+      this.#followed.add(solve);
+      // If there are several solves, another may still be running steps.
+      if (solves === 1 && solve.running().some(({ text }) => isExport.test(text))) void this.#saveOnce();
     };
   }
 
   async save(steps: number): Promise<void> {
     if (steps === 0) this.#stopped.abort();
     const report = steps === 0 ? nothingSaved : await this.#saveOnce();
-    const before = await this.#restored;
+    const before = this.#restored;
     const { log } = this.#daemon.context.step;
     const restored = [...(before?.restored.values() ?? [])].map(({ bytes }) => bytes);
     const copied = `${restored.length} restored, ${formatBytes(sum(restored))}; ${report.saved} saved, ${formatBytes(report.bytes)}`;
@@ -168,19 +160,13 @@ class MountsOfBuild implements CacheMounts {
     if (report.pausedUntil !== undefined) log.line(pausedLine(report.pausedUntil));
   }
 
-  async #release(): Promise<void> {
-    await this.#restored;
-    this.#isRestored = true;
-    this.#heldTo = performance.now();
-  }
-
   #saveOnce(): Promise<SavedReport> {
     this.#saving ??= this.#save();
     return this.#saving;
   }
 
   async #save(): Promise<SavedReport> {
-    const before = await this.#restored;
+    const before = this.#restored;
     const { signal } = this.#daemon.context.step;
     if (before === undefined || signal.aborted) return nothingSaved;
     const ran = new Map(
@@ -189,8 +175,7 @@ class MountsOfBuild implements CacheMounts {
         .filter(({ name }) => isMountStep(name))
         .map((step) => [step.digest, step]),
     );
-    const waited = Math.max(0, (this.#heldTo ?? 0) - (this.#heldFrom ?? Number.POSITIVE_INFINITY)) / 1000;
-    return saveMounts(this.#daemon, { before, ran: [...ran.values()], waited }).catch((thrown: unknown) => {
+    return saveMounts(this.#daemon, { before, ran: [...ran.values()] }).catch((thrown: unknown) => {
       if (signal.aborted) return nothingSaved;
       throw thrown;
     });
@@ -198,7 +183,7 @@ class MountsOfBuild implements CacheMounts {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped.abort();
-    await Promise.allSettled([this.#restored, this.#saving]);
+    await Promise.allSettled([this.#saving]);
   }
 }
 

@@ -51,10 +51,8 @@ export interface MountsTrial extends MountGroup {
   readonly wereRestored: boolean | undefined;
   /** The steps that were run and use cache mounts. */
   readonly ran: readonly RanStep[];
-  /** Seconds that restoring took, beside pulls of base images and other steps. */
+  /** Seconds that restoring took, for which the build waited. */
   readonly restoring: number;
-  /** The part of them for which steps had to wait. */
-  readonly waited: number;
   /** Bytes to save, as a share of those restored. */
   readonly savedShare: number;
 }
@@ -69,9 +67,9 @@ export interface Balance {
 /**
  * Compares the steps' times with those when the mounts were empty.
  *
- * Copying runs beside other work and slows it down. On two processors about half of the time that it takes is lost,
- * so half is counted, and the whole of what a step waited for. Saving is taken to last as long as restoring, byte for
- * byte, since its own time is known only when the list has been written. Pure.
+ * The build waits for restoring, so all of it is lost. Saving runs beside the export and slows it down: on two
+ * processors about half of the time that it takes is lost. It is taken to last as long as restoring, byte for byte,
+ * since its own time is known only when the list has been written. Pure.
  * @returns undefined if there is nothing to compare
  */
 export function balanceOf({ steps }: Payoff, trial: MountsTrial): Balance | undefined {
@@ -81,8 +79,7 @@ export function balanceOf({ steps }: Payoff, trial: MountsTrial): Balance | unde
     return empty === undefined ? undefined : empty - now;
   });
   if (gains.length === 0 || gains.includes(undefined)) return undefined;
-  const copying = trial.restoring * (1 + trial.savedShare);
-  return { gained: sum(gains.map((gain) => gain ?? 0)), lost: (copying + trial.waited) / 2 };
+  return { gained: sum(gains.map((gain) => gain ?? 0)), lost: trial.restoring * (1 + trial.savedShare / 2) };
 }
 
 /** Adds a build to what is remembered. Pure. */

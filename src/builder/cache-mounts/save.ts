@@ -22,8 +22,6 @@ export interface BuildWithMounts {
   readonly before: RestoredMounts;
   /** The steps that were run and use cache mounts. */
   readonly ran: readonly RanStep[];
-  /** Seconds for which steps waited until their mounts were restored. */
-  readonly waited: number;
 }
 
 export interface SavedReport {
@@ -140,7 +138,7 @@ async function saveAt(
 
 function trialOf(
   { mounts, instructions }: MountGroup,
-  { before, ran, waited }: BuildWithMounts,
+  { before, ran }: BuildWithMounts,
   fresh: readonly SavedMount[],
 ): MountsTrial {
   const restored = sum([...before.restored.values()].map(({ bytes }) => bytes));
@@ -151,7 +149,6 @@ function trialOf(
     wereRestored: before.lost.size > 0 ? undefined : before.restored.size > 0,
     ran,
     restoring: before.seconds,
-    waited,
     savedShare: restored === 0 ? 0 : toSave / restored,
   };
 }

@@ -88,12 +88,11 @@ export function measuringDockerfile(mounts: readonly ToMeasure[], nonce: string)
 }
 
 /**
- * Has a step that copies saved content into its mount, and reports `cache-mount BYTES FILES`. It empties the mount
- * first: a build's step that began too early, and was ended, may have left files. Content of more than `limit` bytes
- * is not copied.
+ * Has a step that copies saved content into its mount, and reports `cache-mount BYTES FILES`. Content of
+ * more than `limit` bytes is not copied.
  */
 export function restoringDockerfile(saved: SavedContent, limit: number, nonce: string): string {
-  const script = `cd /saved; size="$(${measureFiles})"; echo "${reportMark} $size"; [ "\${size% *}" -le ${limit} ] || exit 0; ${box} find /mount -mindepth 1 -maxdepth 1 -exec ${box} rm -rf {} +; ${box} cp -a /saved/. /mount/`;
+  const script = `cd /saved; size="$(${measureFiles})"; echo "${reportMark} $size"; [ "\${size% *}" -le ${limit} ] || exit 0; ${box} cp -a /saved/. /mount/`;
   const flags = ["--mount=type=bind,from=saved,source=/saved,target=/saved", mountFlag(saved.mount)];
   return `${savedStage("saved", saved)}FROM scratch\n${containerStep(flags, script, nonce)}\n`;
 }

@@ -55,7 +55,7 @@ export async function askFrontend(
       exportCaches: [],
       authTls: builder.authTls,
       silence: { cache: stall, daemon: stall },
-      hold: undefined,
+      watch: undefined,
     },
     board.follow({ daemon: engine.where }),
   );

@@ -11,7 +11,7 @@ import { limitBehind } from "../engine/limits.ts";
 import { whatToInstall } from "../engine/program-versions.ts";
 import { buildctlArguments, type SolveRun } from "../plan/buildctl-arguments.ts";
 import type { FollowedSolve, SolveSummary } from "../progress/followed-solve.ts";
-import type { StepHold } from "./solve-request.ts";
+import type { SolveWatch } from "./solve-request.ts";
 import { type StallLimits, watchForStalls } from "./stall-watchdog.ts";
 
 /** One solve on one daemon. */
@@ -23,14 +23,12 @@ export interface BuildctlRun extends SolveRun {
   /** buildctl's variables. They contain credentials, or name files with credentials. */
   readonly env: Environment;
   readonly silence: StallLimits;
-  readonly hold: StepHold | undefined;
+  readonly watch: SolveWatch | undefined;
 }
 
 /** The outcome of one run of buildctl. */
 export interface BuildctlOutcome {
   readonly summary: SolveSummary;
-  /** Whether the run was ended because a step had begun too early (see {@link StepHold}). */
-  readonly isHeld?: boolean;
   /** What buildctl wrote to stdout: the frontend's answer, if it was asked about the Dockerfile. */
   readonly answer: string;
   /**
@@ -46,10 +44,9 @@ export interface BuildctlOutcome {
  */
 export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Promise<BuildctlOutcome> {
   const { step, engine, env, silence } = run;
-  using watch = watchForStalls({ engine, progress, silence, log: step.log });
-  const held = new AbortController();
+  using stalls = watchForStalls({ engine, progress, silence, log: step.log });
   const refused = new AbortController();
-  const signal = AbortSignal.any([step.signal, watch.signal, held.signal, refused.signal]);
+  const signal = AbortSignal.any([step.signal, stalls.signal, refused.signal]);
   const args = [...engine.connection, ...buildctlArguments(run)];
   const child = startChild({ env, signal }, "buildctl", args, {
     buffer: { stdout: true, stderr: false },
@@ -66,11 +63,9 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
     throw thrown;
   });
   child.stderr.on("data", (bytes: Buffer) => {
-    watch.heard();
+    stalls.heard();
     progress.write(bytes);
-    if (run.hold === undefined) return;
-    run.hold.follow(progress);
-    if (run.hold.isHeld(progress.running())) held.abort();
+    run.watch?.(progress);
   });
   child.stderr.resume();
   const ended = await child;
@@ -78,8 +73,7 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
   const summary = progress.end();
   step.signal.throwIfAborted();
   if (exitCode === 0) return { summary, answer, result: { descriptor: await resultOf(run) } };
-  if (held.signal.aborted) return { summary, answer, isHeld: true, result: { failure: "held back" } };
-  if (watch.signal.aborted) return { summary, answer, result: { failure: String(watch.signal.reason) } };
+  if (stalls.signal.aborted) return { summary, answer, result: { failure: String(stalls.signal.reason) } };
   if (exitCode === 127) throw new UserError(`buildctl is not on PATH. ${whatToInstall}`);
   if (ended.code === "E2BIG") throw new UserError(argumentsTooLarge(args));
   const failure = summary.failure ?? `buildctl ${describeExit(ended)}`;

@@ -173,15 +173,10 @@ async function runSolve(
     metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),
     authTls: builder.authTls,
     silence: { cache: 10 * timeouts.stall, daemon: 30_000 },
-    hold: request.hold,
+    watch: request.watch,
   };
   const label = names.length === 0 ? undefined : names.join(" ");
-  const follow = () => board.follow({ label, platform: part.scope.platform, daemon: engine.where });
-  const outcome = await runBuildctl(run, follow());
-  if (outcome.isHeld !== true) return outcome;
-  await request.hold?.released;
-  const again = await runBuildctl(run, follow());
-  return { ...again, summary: joinSummaries([outcome.summary, again.summary]) };
+  return runBuildctl(run, board.follow({ label, platform: part.scope.platform, daemon: engine.where }));
 }
 
 /**

@@ -6,7 +6,6 @@ import type { Builder } from "../builder.ts";
 import type { Solve } from "../plan/plan.ts";
 import type { BuildDescription } from "../progress/build-description.ts";
 import type { FollowedSolve } from "../progress/followed-solve.ts";
-import type { StepName } from "../progress/step.ts";
 
 /** One build: all its targets, and where their results go. */
 export interface SolveRequest {
@@ -26,17 +25,8 @@ export interface SolveRequest {
   readonly merge: (built: readonly Descriptor[]) => Promise<Descriptor>;
   /** How long to wait for other machines, including retries of pushes. */
   readonly timeouts: Timeouts;
-  readonly hold: StepHold | undefined;
+  /** Called whenever a solve reports something, so that other work can start at the same time as the export. */
+  readonly watch: SolveWatch | undefined;
 }
 
-/** Holds back steps that need some preparation, which runs at the same time as the steps before them. */
-export interface StepHold {
-  /**
-   * Whether one of the running steps has begun too early. Its solve is then ended, and started again after
-   * `released`.
-   */
-  isHeld(running: readonly StepName[]): boolean;
-  readonly released: Promise<void>;
-  /** Called whenever a solve reports something, so that other work can start at the same time as the export. */
-  follow(solve: Pick<FollowedSolve, "running" | "ran">): void;
-}
+export type SolveWatch = (solve: Pick<FollowedSolve, "running" | "ran">) => void;

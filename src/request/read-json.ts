@@ -182,7 +182,7 @@ function whatIsFound(found: unknown, path: readonly PropertyKey[]): string {
 
 /** Fields whose values may be secrets or hold them, or are long. Values of their parts may be secrets too. */
 const unshown =
-  /^(.*pass.*|.*secret.*|.*token.*|.*key.*|.*cert.*|.*config|.*url|.*mirrors|.*context.*|aws_.*|.*_id|ca|ssh|tls|address|username|build_args|labels|annotations|.*inline|image_args|registries|ref)$/i;
+  /^(.*pass.*|.*secret.*|.*token.*|.*key.*|.*cert.*|.*config|.*url|.*mirrors|.*context.*|aws_.*|.*_id|ca|ssh|tls|address|endpoint|username|build_args|labels|annotations|.*inline|image_args|registries|ref)$/i;
 
 /** Characters of the longest value that is shown. */
 const longestShown = 60;

@@ -28,9 +28,14 @@ async function put(inputs: Readonly<Record<string, Input>>, params: Readonly<Rec
   }
   return await runResource("out", {
     args: [root],
-    stdin: { source: { directory: join(folder.path, "builds") }, params: { context: "app", ...params } },
+    stdin: { source: sourceFor(params, folder.path), params: { context: "app", ...params } },
     env: { NO_COLOR: "1" },
   });
+}
+
+/** Tags need a registry. No request reaches this one, because the params are refused before. */
+function sourceFor(params: Readonly<Record<string, unknown>>, folder: string) {
+  return "tags_file" in params ? { repository: "127.0.0.1:1/app" } : { directory: join(folder, "builds") };
 }
 
 /** Params that name one file each, and how a message names them. */

@@ -121,7 +121,7 @@ test("a Dockerfile that fails is answered with the step, its last lines and the 
   assert.match(run.stderr, /the end of its output:\n {2}.*no such file/);
   assert.match(run.stderr, /app\/Dockerfile:4\n/);
   assert.match(run.stderr, /4 \| >>> RUN/);
-  assert.match(run.stderr, /^exit code: 1$/m);
+  assert.match(run.stderr, /^exit code: 1; the image has no program "\/missing": /m);
   assert.deepEqual(await readdir(join(folder.path, "builds")), []);
 });
 

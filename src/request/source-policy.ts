@@ -10,6 +10,9 @@ const constraint = z.strictObject({
   condition: z.enum(["EQUAL", "NOTEQUAL", "MATCHES"]).default("EQUAL"),
 });
 
+/** BuildKit's identifiers begin with a scheme. A wildcard may stand for it. */
+const namesSource = /^\*|:\/\//;
+
 const selector = z
   .strictObject({
     identifier: nonEmpty,
@@ -19,6 +22,11 @@ const selector = z
   .refine(({ identifier, match_type: type }) => type !== "WILDCARD" || !identifier.includes("**"), {
     error: 'expected at most one "*" in a row in a WILDCARD',
     path: ["identifier"],
+  })
+  .refine(({ identifier, match_type: type }) => type === "REGEX" || namesSource.test(identifier), {
+    error:
+      'expected the beginning of a source, such as docker-image://registry.example/base:*, or "*", since without it the rule never applies',
+    path: ["identifier"],
   });
 
 const rule = z
@@ -27,7 +35,12 @@ const rule = z
     action: z.enum(["ALLOW", "DENY", "CONVERT"]).default("ALLOW"),
     selector,
     updates: z
-      .strictObject({ identifier: nonEmpty.optional(), attrs: z.record(nonEmpty, z.string()).optional() })
+      .strictObject({
+        identifier: nonEmpty
+          .regex(namesSource, { error: "expected a source, such as docker-image://registry.example/base:1" })
+          .optional(),
+        attrs: z.record(nonEmpty, z.string()).optional(),
+      })
       .optional(),
   })
   .refine(({ action, updates }) => (action === "CONVERT") === (updates !== undefined), {

@@ -72,11 +72,19 @@ export const putMistakes: Rows = [
   ],
   [{ CALL: "outline" }, 'params: there is no param "CALL"; a put has to build …'],
   [
+    { source_policy: { rules: [{ action: "DENY", selector: { identifier: "registry.example/base:1" } }] } },
+    "params.source_policy.rules.0.selector.identifier: expected the beginning of a source, …",
+  ],
+  [
     { source_policy: { rules: [{ action: "DENI", selector: { identifier: "*" } }] } },
     "params.source_policy.rules.0.action: expected one of ALLOW, DENY, CONVERT, …",
   ],
   [
-    { source_policy: { rules: [{ action: "DENY", selector: { identifier: "a", matchType: "EXACT" } }] } },
+    {
+      source_policy: {
+        rules: [{ action: "DENY", selector: { identifier: "docker-image://a", matchType: "EXACT" } }],
+      },
+    },
     'params.source_policy.rules.0.selector: there is no "matchType"; write match_type',
   ],
   [
@@ -84,7 +92,7 @@ export const putMistakes: Rows = [
     'params.source_policy.rules.0.selector.identifier: expected at most one "*" in a row in a WILDCARD, …',
   ],
   [
-    { source_policy: { rules: [{ action: "CONVERT", selector: { identifier: "a" } }] } },
+    { source_policy: { rules: [{ action: "CONVERT", selector: { identifier: "docker-image://a" } }] } },
     "params.source_policy.rules.0.updates: expected updates for a CONVERT, such as {identifier: docker-image://…}, and for no other action, but it is missing",
   ],
   [{ source_policy: '{"rules": [' }, "params.source_policy: is not JSON (cut off?); expected …"],

@@ -191,7 +191,8 @@ test("a policy that BuildKit would misread is refused with its file, and one tha
     await writeFile(join(site.inputs, "app/bad.json"), text);
     return put(dockerfile, { source_policy: "app/bad.json" });
   };
-  const camel = '{"rules": [{"action": "DENY", "selector": {"identifier": "a", "matchType": "EXACT"}}]}';
+  const camel =
+    '{"rules": [{"action": "DENY", "selector": {"identifier": "docker-image://a", "matchType": "EXACT"}}]}';
   assertFailedCleanly(
     await file(camel),
     /^error: app\/bad\.json: source_policy\.rules\.0\.selector: there is no "matchType"; write match_type$/m,

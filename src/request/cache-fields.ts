@@ -102,7 +102,7 @@ export const cacheField = z
   );
 
 type Location = z.output<typeof location>;
-type MountSettings = z.output<typeof mountSettings>;
+type KeptMounts = z.output<typeof mountSettings>;
 
 /**
  * Secret fields, which must not become arguments, and the environment variables from which BuildKit (`daemon`) or
@@ -163,7 +163,7 @@ export function readLayerCache(given: z.output<typeof cacheField>, context: Cach
 }
 
 /** A cache to which builds add nothing gets no cache mounts either. */
-function readMounts({ mounts, export: isExported }: Location): MountSettings | undefined {
+function readMounts({ mounts, export: isExported }: Location): KeptMounts | undefined {
   if (mounts === false) return undefined;
   const settings = mounts === true ? mountSettings.parse({}) : mounts;
   return isExported ? settings : { ...settings, save: false };

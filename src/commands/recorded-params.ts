@@ -1,3 +1,4 @@
+import { readRemoteContext } from "../builder/inputs/remote-context.ts";
 import type { BuildOptions } from "../builder/plan/build-options.ts";
 import { formatPlatform } from "../image/platform.ts";
 
@@ -6,6 +7,8 @@ type Recorder<T> = (value: T) => unknown;
 const asIs = (value: unknown): unknown => value;
 /** For what is a secret, may hold one, or is in another field of the record. */
 const leftOut = (): undefined => undefined;
+/** A path as it is, a URL without its user and password. */
+const withoutLogin = (context: string): string => readRemoteContext(context, "context")?.url ?? context;
 /** The ids alone. */
 const idsOf = (values: Readonly<Record<string, unknown>>): string[] => Object.keys(values);
 
@@ -14,7 +17,7 @@ const idsOf = (values: Readonly<Record<string, unknown>>): string[] => Object.ke
  * record unseen.
  */
 const recorders: { readonly [K in keyof BuildOptions]-?: Recorder<BuildOptions[K]> } = {
-  context: asIs,
+  context: withoutLogin,
   dockerfile: asIs,
   dockerfileInline: leftOut,
   buildArgs: leftOut,
@@ -28,7 +31,8 @@ const recorders: { readonly [K in keyof BuildOptions]-?: Recorder<BuildOptions[K
   targetFile: asIs,
   additionalTargets: asIs,
   imageArgs: asIs,
-  contexts: asIs,
+  contexts: (contexts) =>
+    Object.fromEntries(Object.entries(contexts).map(([name, context]) => [name, withoutLogin(context)])),
   platforms: (platforms) => platforms.map(formatPlatform),
   secrets: idsOf,
   ssh: idsOf,

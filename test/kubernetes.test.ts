@@ -108,6 +108,7 @@ test("a daemon with the example's configuration and certificates builds for Conc
   await using daemon = await startBuildkitd({
     listen: "tcp",
     tls,
+    collects: true,
     config: config?.data?.["buildkitd.toml"] ?? "",
   });
   assert.doesNotMatch(daemon.log(), /level=(warning|error).*config/);

@@ -17,6 +17,8 @@ export interface BuildkitOptions {
   readonly snapshotter?: "auto" | "overlayfs" | "native";
   /** Platforms the daemon says it has, instead of those it finds out. */
   readonly platforms?: readonly string[];
+  /** Collects garbage by the configuration, or by BuildKit's defaults. Otherwise it collects none, as the step's own. */
+  readonly collects?: boolean;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -53,7 +55,7 @@ export async function startBuildkitd(options: BuildkitOptions = {}): Promise<Bui
   const worker = [
     "--containerd-worker=false",
     // As for the step's own daemon (src/builder/engine/daemon-config.ts).
-    "--oci-worker-gc=false",
+    ...(options.collects ? [] : ["--oci-worker-gc=false"]),
     `--oci-worker-snapshotter=${snapshotter}`,
     ...platforms.map((platform) => `--oci-worker-platform=${platform}`),
   ];

@@ -33,6 +33,7 @@ export class AttemptFailure extends Error {
   readonly retryable: boolean;
   /** Milliseconds that the registry asked to wait. */
   readonly retryAfter: number | undefined;
+  readonly #status: number | undefined;
 
   constructor(
     what: string,
@@ -40,13 +41,23 @@ export class AttemptFailure extends Error {
     {
       retryable = false,
       retryAfter,
+      status,
       cause,
-    }: { retryable?: boolean; retryAfter?: number | undefined; cause?: unknown } = {},
+    }: { retryable?: boolean; retryAfter?: number | undefined; status?: number; cause?: unknown } = {},
   ) {
     super(maskCredentials(what), { cause });
     this.fault = fault;
     this.retryable = retryable;
     this.retryAfter = retryAfter;
+    this.#status = status;
+  }
+
+  /**
+   * Whether the registry may still be executing the request: the connection was cut, or a proxy between gave up
+   * waiting (RFC 9110 15.5.9, 15.6.3 and 15.6.5). A registry that answers 429, 500 or 503 has stopped.
+   */
+  get mayStillRun(): boolean {
+    return this.retryable && ![429, 500, 503].includes(this.#status ?? 0);
   }
 
   /** The error for the pipeline's author, with advice on what to do. */
@@ -84,7 +95,8 @@ export function statusFailure(
   if (status === 401) return new AttemptFailure(what, "unauthorized");
   if (status === 403) return new AttemptFailure(what, "forbidden");
   if (status === 404) return new AttemptFailure(what, "not found");
-  if (isRetryableStatus(status)) return new AttemptFailure(what, "busy", { retryable: true, retryAfter });
+  if (isRetryableStatus(status))
+    return new AttemptFailure(what, "busy", { retryable: true, retryAfter, status });
   return new AttemptFailure(what, "other");
 }
 

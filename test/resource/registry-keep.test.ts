@@ -200,6 +200,34 @@ for (const [status, code] of [
   });
 }
 
+for (const [what, failing] of [
+  ["an old build", 2],
+  ["its lease", 3],
+] as const) {
+  test(`a put whose deletion of ${what} is answered with 500 once leaves no lease`, async () => {
+    await using registry = await startRegistry();
+    await using proxy = await startFaultProxy(registry.url);
+    const put = putter(proxy.host);
+    await ageBuild(registry.url, "app", versionOf(await put("a")).version, 5);
+    // The first deletion asks whether the registry deletes at all; each other one is a build's or the lease's.
+    let deletions = 0;
+    proxy.inject({
+      when: ({ method, path }) =>
+        method === "DELETE" && path.includes("/manifests/") && ++deletions === failing,
+      happens: answers(500, { body: "busy" }),
+    });
+    const run = await put("new", { source: { keep: { builds: 1 } } });
+    versionOf(run);
+    assert.ok(deletions > failing, `${deletions} deletions:\n${run.stderr}`);
+    const left = await buildTags(registry.url, "app");
+    assert.deepEqual(
+      left.filter((tag) => tag.startsWith(`build-${"0".repeat(32)}`)),
+      [],
+    );
+    assert.equal(left.length, failing === 2 ? 2 : 1);
+  });
+}
+
 test("a put that is aborted while it removes builds gives its lease back", async () => {
   await using registry = await startRegistry();
   await using proxy = await startFaultProxy(registry.url);

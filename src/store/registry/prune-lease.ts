@@ -48,10 +48,14 @@ export async function takeLease(
   await putManifest(client, { document, mediaType: mediaTypes.ociIndex, tag }, signal);
   const lease: Lease = {
     async release(late) {
-      await deleteManifest(client, { digest: digestOf(document), tag }, late).catch(async () => {
-        const expired = leaseDocument(tag, image, 0);
-        await putManifest(client, { document: expired, mediaType: mediaTypes.ociIndex, tag }, late);
-      });
+      const own = { digest: digestOf(document), tag };
+      // Nothing else has this digest, so deleting it twice harms nothing.
+      await client.retrier
+        .run(late, () => deleteManifest(client, own, late))
+        .catch(async () => {
+          const expired = leaseDocument(tag, image, 0);
+          await putManifest(client, { document: expired, mediaType: mediaTypes.ociIndex, tag }, late);
+        });
     },
   };
   const others = await leasesIn(client, await listTags(client, signal), signal);

@@ -71,9 +71,8 @@ async function removeUnderLease(
   if (lease === undefined) return undefined;
   const removed = await removeAll(client, old, { signal, late: late.signal }).catch(
     async (thrown: unknown) => {
-      // If the connection was cut, the registry may still be executing the deletion. Then the lease stays until it
-      // expires.
-      if (!(thrown instanceof AttemptFailure && thrown.retryable)) await lease.release(late.signal);
+      // While the registry may still be executing the deletion, the lease stays until it expires.
+      if (!(thrown instanceof AttemptFailure && thrown.mayStillRun)) await lease.release(late.signal);
       throw thrown;
     },
   );

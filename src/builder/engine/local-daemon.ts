@@ -74,9 +74,9 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
   await log.until(/running server on/, {
     signal: step.signal,
     deadline: startDeadline,
-    stopped: daemon.exited.then(() => {
-      const refusal = launcher.kind === "gvisor" ? sandboxRefusal(log.tail(20)) : undefined;
-      if (refusal !== undefined) throw noLauncher([...refusals, { kind: "gvisor", reason: refusal }]);
+    stopped: daemon.exited.then(async () => {
+      const refusal = launcher.kind === "gvisor" ? await sandboxRefusal(log.tail(20)) : undefined;
+      if (refusal !== undefined) throw noLauncher([...refusals, refusal]);
       throw new UserError(daemon.exit()?.exitCode === 127 ? missing(log.tail(1)) : died());
     }),
     late: () => `buildkitd is not ready after ${startDeadline / 1000} s${endOfLog()}`,

@@ -1,7 +1,8 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeSmallFile } from "../../../host/atomic-write.ts";
 import type { Environment } from "../../../host/step-context.ts";
+import type { Refusal } from "./launcher.ts";
 import { inNamespaces } from "./namespaces.ts";
 
 /**
@@ -95,17 +96,42 @@ export async function prepareSandbox(daemon: GvisorDaemon): Promise<GvisorComman
   };
 }
 
+/** The kernel's setting of Yama's (ptrace(2)): who may trace which process. There is none without Yama. */
+const scopeFile = "/proc/sys/kernel/yama/ptrace_scope";
+
 /**
  * Finds in the end of the log why the sandbox itself didn't start. Undefined if it started, and the daemon in it
  * failed.
  */
-export function sandboxRefusal(lastWords: string): string | undefined {
+export async function sandboxRefusal(lastWords: string): Promise<Refusal | undefined> {
+  return refusalOf(lastWords, await readFile(scopeFile, "utf8").catch(() => undefined));
+}
+
+/**
+ * {@link sandboxRefusal}, for a kernel with this setting.
+ * @param scope what the setting's file says; undefined without one
+ */
+export function refusalOf(lastWords: string, scope: string | undefined): Refusal | undefined {
+  const reason = sandboxProblem(lastWords);
+  if (reason !== noPtrace) return reason === undefined ? undefined : { kind: "gvisor", reason };
+  const level = Number(scope);
+  // From 2 on the one who traces needs CAP_SYS_PTRACE, which the sandbox doesn't get, and with 3 nobody may trace.
+  if (scope === undefined || !(level >= 2)) return { kind: "gvisor", reason };
+  return {
+    kind: "gvisor",
+    reason: `the worker's kernel.yama.ptrace_scope is ${level}, which forbids ptrace(2)`,
+    remedy: "kernel.yama.ptrace_scope 0 or 1 on the worker, where gVisor works",
+  };
+}
+
+const noPtrace = "this container doesn't allow ptrace(2)";
+
+function sandboxProblem(lastWords: string): string | undefined {
   if (/failed to execute runsc/.test(lastWords))
     return "runsc is not on PATH; the resource's own image has it";
   const [, words] = /^\s*(?:running|starting|creating) container: (.*)$/m.exec(lastWords) ?? [];
   if (words === undefined) return undefined;
-  if (/waiting for sandbox to start: EOF/.test(words))
-    return "this container doesn't allow ptrace(2), or the worker's kernel.yama.ptrace_scope is 2 or 3";
+  if (/waiting for sandbox to start: EOF/.test(words)) return noPtrace;
   // The first use of openat2(2). As in the profile of Concourse's guardian runtime.
   if (/failed to create filestore file .*: (function not implemented|operation not permitted)/.test(words))
     return "this container doesn't allow openat2(2)";

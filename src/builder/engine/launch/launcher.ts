@@ -19,6 +19,8 @@ export type Launcher =
 export interface Refusal {
   readonly kind: Launcher["kind"];
   readonly reason: string;
+  /** What would let the launcher work, if it isn't what usually does. */
+  readonly remedy?: string;
 }
 
 /**

@@ -14,10 +14,11 @@ export const launcherNames: Readonly<Record<Launcher["kind"], string>> = {
  */
 export function noLauncher(refusals: readonly Refusal[]): UserError {
   const tried = refusals.map(({ kind, reason }) => `${launcherNames[kind]}: ${reason}`).join("; ");
-  const isForbidden = !refusals.some(({ kind }) => kind === "gvisor");
-  const gvisor = isForbidden
-    ? '"sandbox: auto" in the source (SANDBOX in a task) instead of "none", which forbids gVisor'
-    : "Concourse 8.0 or newer on the worker, where gVisor works";
+  const ofGvisor = refusals.find(({ kind }) => kind === "gvisor");
+  const gvisor =
+    ofGvisor === undefined
+      ? '"sandbox: auto" in the source (SANDBOX in a task) instead of "none", which forbids gVisor'
+      : (ofGvisor.remedy ?? "Concourse 8.0 or newer on the worker, where gVisor works");
   return new UserError(
     `this container doesn't allow what building images needs; tried to start BuildKit ${tried}. Any of these helps: ${gvisor}; "privileged: true" on the resource type (or the task); a worker with CONCOURSE_CONTAINERD_PRIVILEGED_MODE=fuse-only; or a BuildKit that runs elsewhere: "buildkit: {address: tcp://…}" in the source. docs/without-privileges.md compares them`,
   );

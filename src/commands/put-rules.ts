@@ -131,6 +131,14 @@ export const putRules: PutRules = {
   ofPut: [
     ...paramRules,
     {
+      of: ["network"],
+      ofSource: ["sandbox", "buildkit", "nodes"],
+      faults: ({ params: { network }, source }) =>
+        network === "none" && source?.daemons.kind === "own" && source.daemons.sandbox === "gvisor"
+          ? 'params.network: "none" isn\'t possible with "sandbox: gvisor" in the source, because a gVisor sandbox has no isolated networks: remove one of the two, or write "sandbox: auto" and run where BuildKit needs no sandbox (docs/without-privileges.md)'
+          : undefined,
+    },
+    {
       of: ["additional_targets"],
       faults: thrownBy(({ params }) => {
         checkTargetNames(params.additionalTargets, deliveredNames, "params.additional_targets");

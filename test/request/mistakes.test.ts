@@ -173,6 +173,26 @@ for (const [part, mistakes] of Object.entries(rows) as [keyof typeof rows, Rows]
   });
 }
 
+const together: readonly (readonly [source: object, params: object, answer: string])[] = [
+  [
+    { sandbox: "gvisor" },
+    { network: "none" },
+    'params.network: "none" isn\'t possible with "sandbox: gvisor" in the source, because a gVisor sandbox has no isolated networks: remove one of the two, or write "sandbox: auto" and run where BuildKit needs no sandbox (docs/without-privileges.md)',
+  ],
+  [{ sandbox: "gvisor" }, { network: "default" }, "taken"],
+  [{ sandbox: "auto" }, { network: "none" }, "taken"],
+];
+
+test("params that don't go with the source are answered with what to change in either", () => {
+  const found = together.map(([source, params]) =>
+    answerTo(() => readOutRequest(JSON.stringify({ source: { repository, ...source }, params }), putRules)),
+  );
+  assert.deepEqual(
+    found,
+    together.map(([, , answer]) => answer),
+  );
+});
+
 const odd = [
   ["", "x", "a b", "\u0000", true, null, -1, 1.5, 1e300, [], [""], [1], [null], {}, { x: 1 }, { "a b": "" }],
   [

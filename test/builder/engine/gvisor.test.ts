@@ -36,3 +36,11 @@ test("where Yama isn't there or allows a process to trace its children, the cont
 test("a daemon that fails in a sandbox that did start is no refusal", () => {
   assert.equal(refusalOf("  buildkitd: could not lock /state/buildkitd.lock", "3\n"), undefined);
 });
+
+test("an author who asks for gVisor is told that the other ways out need another sandbox", () => {
+  const instead =
+    /; or, with "sandbox: auto" in the source \(SANDBOX in a task\) instead of "gvisor": "privileged: true"/;
+  const gvisor = { kind: "gvisor", reason: "x" } as const;
+  assert.match(noLauncher([gvisor]).message, instead);
+  assert.doesNotMatch(noLauncher([{ kind: "direct", reason: "x" }, gvisor]).message, instead);
+});

@@ -19,7 +19,11 @@ export function noLauncher(refusals: readonly Refusal[]): UserError {
     ofGvisor === undefined
       ? '"sandbox: auto" in the source (SANDBOX in a task) instead of "none", which forbids gVisor'
       : (ofGvisor.remedy ?? "Concourse 8.0 or newer on the worker, where gVisor works");
+  // Nothing else was tried because the author asks for gVisor, so nothing else helps as long as they do.
+  const instead = refusals.every(({ kind }) => kind === "gvisor")
+    ? 'or, with "sandbox: auto" in the source (SANDBOX in a task) instead of "gvisor": '
+    : "";
   return new UserError(
-    `this container doesn't allow what building images needs; tried to start BuildKit ${tried}. Any of these helps: ${gvisor}; "privileged: true" on the resource type (or the task); a worker with CONCOURSE_CONTAINERD_PRIVILEGED_MODE=fuse-only; or a BuildKit that runs elsewhere: "buildkit: {address: tcp://…}" in the source. docs/without-privileges.md compares them`,
+    `this container doesn't allow what building images needs; tried to start BuildKit ${tried}. Any of these helps: ${gvisor}; ${instead}"privileged: true" on the resource type (or the task); a worker with CONCOURSE_CONTAINERD_PRIVILEGED_MODE=fuse-only; or a BuildKit that runs elsewhere: "buildkit: {address: tcp://…}" in the source. docs/without-privileges.md compares them`,
   );
 }

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { formatReference, parseReference, type Reference, type Repository } from "../image/reference.ts";
 import { bytes, flag, nonEmpty, singleWord, text } from "./scalars.ts";
+import { secret } from "./schema-parts.ts";
 
 const mountSettings = z.strictObject({
   restore: flag.default(true).describe("Whether builds begin with what is kept."),
@@ -26,13 +27,13 @@ const common = {
 const value = text.optional();
 // URLs become arguments, which everybody on the machine can read, so they must not hold a user, a password or a
 // query.
-const url = z.string().regex(/^https?:\/\/[^\s@?#]+$/, {
+const url = secret(z.string()).regex(/^https?:\/\/[^\s@?#]+$/, {
   error: "expected a URL without user, password and query",
 });
 
 const registryCache = z.strictObject({
   type: z.literal("registry").default("registry"),
-  ref: nonEmpty
+  ref: secret(nonEmpty)
     .optional()
     .describe("Image name; by default the tag `buildcache` of the source's repository."),
   compression: z.enum(["gzip", "zstd", "estargz", "uncompressed"]).optional(),
@@ -52,9 +53,9 @@ const s3Cache = z.strictObject({
   use_path_style: value,
   upload_parallelism: value,
   touch_refresh: value,
-  access_key_id: singleWord.optional(),
-  secret_access_key: singleWord.optional(),
-  session_token: singleWord.optional(),
+  access_key_id: secret(singleWord).optional(),
+  secret_access_key: secret(singleWord).optional(),
+  session_token: secret(singleWord).optional(),
   ...common,
 });
 const azblobCache = z.strictObject({
@@ -66,15 +67,15 @@ const azblobCache = z.strictObject({
   prefix: value,
   manifests_prefix: value,
   blobs_prefix: value,
-  tenant_id: nonEmpty.optional(),
-  client_id: nonEmpty.optional(),
-  client_secret: nonEmpty.optional(),
+  tenant_id: secret(nonEmpty).optional(),
+  client_id: secret(nonEmpty).optional(),
+  client_secret: secret(nonEmpty).optional(),
   ...common,
 });
 const ghaCache = z.strictObject({
   type: z.literal("gha"),
   url,
-  token: nonEmpty,
+  token: secret(nonEmpty),
   scope: value,
   timeout: value,
   version: value,

@@ -3,11 +3,12 @@ import { UserError } from "../host/errors.ts";
 import { parseKnownPlatform } from "../image/platform-names.ts";
 import { placed, type Rule, thrownBy } from "./rules.ts";
 import { nonEmpty, pem, present } from "./scalars.ts";
+import { secret } from "./schema-parts.ts";
 
 const tls = z.strictObject({
-  ca: pem.optional().describe("PEM certificate of the authority that signed the daemon's."),
-  cert: pem.optional().describe("PEM certificate of this client."),
-  key: nonEmpty.optional().describe("PEM key of `cert`."),
+  ca: secret(pem).optional().describe("PEM certificate of the authority that signed the daemon's."),
+  cert: secret(pem).optional().describe("PEM certificate of this client."),
+  key: secret(nonEmpty).optional().describe("PEM key of `cert`."),
   server_name: z
     .string()
     .regex(/^[A-Za-z0-9*][A-Za-z0-9.:*_-]*$/, { error: "expected a host name or an IP address" })
@@ -15,8 +16,7 @@ const tls = z.strictObject({
     .describe("Name to look for in the daemon's certificate."),
 });
 
-const daemonAddress = z
-  .string()
+const daemonAddress = secret(z.string())
   // The address becomes an argument and is shown, so it must not hold a password. With some schemes the rest
   // becomes an argument of ssh(1) or docker(1), so it must not begin with `-`.
   .regex(
@@ -78,7 +78,7 @@ export const daemonFields = {
   sandbox: sandbox.describe(
     "Where the step's own BuildKit runs: `auto` uses a gVisor sandbox only if the container allows nothing else, `none` never uses one, `gvisor` always does, to put another kernel between a Dockerfile and the worker's (docs/without-privileges.md).",
   ),
-  buildkit_config: nonEmpty
+  buildkit_config: secret(nonEmpty)
     .optional()
     .describe("TOML, merged into the configuration of the step's own buildkitd."),
 };

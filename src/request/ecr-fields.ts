@@ -4,6 +4,7 @@ import type { AwsAccess } from "../registry/access.ts";
 import { ecrRepository } from "../registry/ecr-repository.ts";
 import type { Rule } from "./rules.ts";
 import { present, singleWord } from "./scalars.ts";
+import { secret } from "./schema-parts.ts";
 
 const accountWords = { error: "expected the twelve digits of an account" };
 
@@ -14,13 +15,16 @@ export const ecrFields = {
     .regex(/^[a-z]{2}(-[a-z]+)+-\d+$/, { error: "expected a region such as eu-west-1" })
     .optional()
     .describe("Region of the repository in Amazon ECR. docker-credential-ecr-login then logs in."),
-  aws_access_key_id: singleWord.optional().describe("AWS access key. Default: the worker's own identity."),
-  aws_secret_access_key: singleWord.optional().describe("Secret of the access key."),
-  aws_session_token: singleWord.optional().describe("Session token of temporary access keys."),
-  aws_role_arn: singleWord.optional().describe("Role to assume before logging in to ECR."),
-  aws_role_arns: z.array(singleWord).default([]).describe("Roles to assume one after the other."),
-  aws_account_id: z
-    .union([z.string().regex(/^\d{12}$/, accountWords), z.number().int(accountWords)], accountWords)
+  aws_access_key_id: secret(singleWord)
+    .optional()
+    .describe("AWS access key. Default: the worker's own identity."),
+  aws_secret_access_key: secret(singleWord).optional().describe("Secret of the access key."),
+  aws_session_token: secret(singleWord).optional().describe("Session token of temporary access keys."),
+  aws_role_arn: secret(singleWord).optional().describe("Role to assume before logging in to ECR."),
+  aws_role_arns: secret(z.array(singleWord)).default([]).describe("Roles to assume one after the other."),
+  aws_account_id: secret(
+    z.union([z.string().regex(/^\d{12}$/, accountWords), z.number().int(accountWords)], accountWords),
+  )
     .transform((given) => String(given).padStart(12, "0"))
     .optional()
     .describe("Account of the registry, for a `repository` without a host: `app`."),
@@ -67,8 +71,8 @@ export const ecrRules: readonly Rule<EcrFields>[] = [
   {
     of: ["aws_access_key_id", "aws_secret_access_key", "aws_region"],
     wants: true,
-    faults: ({ aws_region: region, aws_access_key_id: id, aws_secret_access_key: secret }) =>
-      region !== undefined && (id === undefined) !== (secret === undefined)
+    faults: ({ aws_region: region, aws_access_key_id: id, aws_secret_access_key: key }) =>
+      region !== undefined && (id === undefined) !== (key === undefined)
         ? "source: expected aws_access_key_id and aws_secret_access_key together"
         : undefined,
   },

@@ -37,6 +37,7 @@ import {
   nonEmpty,
   text,
 } from "./scalars.ts";
+import { secret } from "./schema-parts.ts";
 import { policySource, sourcePolicyParam } from "./source-policy.ts";
 import {
   boolean,
@@ -64,7 +65,7 @@ interface ParamRow {
  */
 export const putParams = {
   context: {
-    schema: nonEmpty.default("."),
+    schema: secret(nonEmpty).default("."),
     upper: [whole("CONTEXT")],
     doc: "Folder with the build context, or a git URL. Default: the put's folder. A Dockerfile that comes from a git URL can read the login in it, as the secret `GIT_AUTH_HEADER.host` (docs/secrets.md).",
   },
@@ -74,12 +75,12 @@ export const putParams = {
     doc: "Path of the Dockerfile. Default: `Dockerfile` in the context.",
   },
   dockerfile_inline: {
-    schema: nonEmpty.optional(),
+    schema: secret(nonEmpty).optional(),
     upper: [],
     doc: "The Dockerfile itself, instead of a path.",
   },
   build_args: {
-    schema: z.record(argName, text).default({}),
+    schema: secret(z.record(argName, text)).default({}),
     upper: [prefix("BUILD_ARG_", plain, argNamePattern), wholeMap("BUILD_ARGS")],
     doc: "Build args, by name.",
   },
@@ -89,7 +90,7 @@ export const putParams = {
     doc: "File with one `name=value` a line, a YAML map if its name ends in `.yml`, `.yaml` or `.json`, or a JSON object (docs/build-args.md). `build_args` win.",
   },
   labels: {
-    schema: z.record(labelName, text).default({}),
+    schema: secret(z.record(labelName, text)).default({}),
     upper: [prefix("LABEL_", plain, labelNamePattern), wholeMap("LABELS")],
     doc: "Image labels, by name.",
   },
@@ -124,12 +125,12 @@ export const putParams = {
     doc: "More build stages to build at the same time, each delivered into a folder of its name. A list, or a map that gives them tags: `{test: {tags: [test-1]}}`.",
   },
   image_args: {
-    schema: z.record(argName, nonEmpty).default({}),
+    schema: secret(z.record(argName, nonEmpty)).default({}),
     upper: [prefix("IMAGE_ARG_", something, argNamePattern), wholeMap("IMAGE_ARGS")],
     doc: "Images of the inputs for `FROM $name`, by build arg: path of an archive of `docker save`, of an OCI layout, or of the folder of a get (docs/base-images.md).",
   },
   contexts: {
-    schema: z.record(contextName, nonEmpty).default({}),
+    schema: secret(z.record(contextName, nonEmpty)).default({}),
     upper: [],
     doc: "What names in FROM and `COPY --from` stand for: a folder, an image of the inputs, a `docker-image://` reference or a git URL (docs/base-images.md).",
   },
@@ -139,7 +140,7 @@ export const putParams = {
     doc: "Platforms to build for. Several give an index, delivered as an OCI layout (docs/platforms.md).",
   },
   secrets: {
-    schema: z.record(id, secretSource).default({}),
+    schema: secret(z.record(id, secretSource)).default({}),
     upper: [
       prefix("BUILDKIT_SECRETTEXT_", { read: (given) => ({ text: given }) }, idPattern),
       prefix("BUILDKIT_SECRET_", { ...something, read: (given) => ({ file: given }) }, idPattern),
@@ -147,7 +148,7 @@ export const putParams = {
     doc: "Secrets for `RUN --mount=type=secret`, by id: `{file: path}`, `{text: …}` or `{env: NAME}`. An id may be `.npmrc` or `GIT_AUTH_TOKEN.host:8443` (docs/secrets.md).",
   },
   ssh: {
-    schema: z.record(id, ssh).default({}),
+    schema: secret(z.record(id, ssh)).default({}),
     upper: [whole("BUILDKIT_SSH", sshPairs)],
     doc: "Private keys for `RUN --mount=type=ssh`, by id: a path, the key itself, or a list of these (docs/secrets.md).",
   },
@@ -157,12 +158,12 @@ export const putParams = {
     doc: "Host names and their IP addresses (one, or a list), for RUN.",
   },
   registry_mirrors: {
-    schema: z.array(nonEmpty).default([]),
+    schema: secret(z.array(nonEmpty)).default([]),
     upper: [whole("REGISTRY_MIRRORS", commaList("[^,]+"))],
     doc: "Mirrors of docker.io, asked first.",
   },
   buildkit_extra_config: {
-    schema: z.string().optional(),
+    schema: secret(z.string()).optional(),
     upper: [whole("BUILDKIT_EXTRA_CONFIG")],
     doc: "TOML that is merged into the configuration of the step's own BuildKit.",
   },
@@ -209,7 +210,7 @@ export const putParams = {
     doc: "Entitlements that the Dockerfile may use: `network.host`, `security.insecure`, `device`.",
   },
   annotations: {
-    schema: z.record(annotationName, text).default({}),
+    schema: secret(z.record(annotationName, text)).default({}),
     upper: [],
     doc: "Annotations of the image's manifest; `index:name` for one of the index of several platforms.",
   },
@@ -253,7 +254,7 @@ export const putParams = {
     doc: "Rules that pin or forbid base images and other sources: path of a file with a source policy of BuildKit, or the policy itself (docs/base-images.md).",
   },
   options: {
-    schema: z.record(optionName, text).default({}),
+    schema: secret(z.record(optionName, text)).default({}),
     upper: [prefix("BUILDKIT_OPTION_", plain, optionNamePattern), wholeMap("BUILDKIT_OPTIONS")],
     doc: "Options of BuildKit's Dockerfile frontend that have no param here, by name: `{hostname: build}` (docs/build-args.md).",
   },

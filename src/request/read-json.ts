@@ -2,6 +2,7 @@ import type { z } from "zod";
 import { UserError } from "../host/errors.ts";
 import { didYouMean, type Fault, jsonKindOf, RequestError } from "./faults.ts";
 import { faultsBy, type Rule } from "./rules.ts";
+import { knownNames, secrecyAt } from "./schema-parts.ts";
 
 /**
  * Parses the JSON object that Concourse wrote to stdin.
@@ -151,7 +152,7 @@ function describe(issue: z.core.$ZodIssue, about: Subject): Fault[] {
   const place = [about.subject, ...path.map(String)].join(".");
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => {
-      const hint = about.advise(path, key) ?? didYouMean(key, knownKeys(about.schema, path));
+      const hint = about.advise(path, key) ?? didYouMean(key, knownNames(about.schema, path));
       const message = `${place}: there is no ${JSON.stringify(key)}${hint === undefined ? "" : `; ${hint}`}`;
       return { path: [...path, key], message, kind: "name" };
     });
@@ -162,44 +163,44 @@ function describe(issue: z.core.$ZodIssue, about: Subject): Fault[] {
   if (meant !== undefined)
     return meant.flatMap((each) => describe({ ...each, path: [...path, ...each.path] }, about));
   const found = valueAt(about.root, path);
-  const full = [about.subject, ...path];
-  const hints = [remedy(issue, found, full), ...strangers(found, path, about)].filter(
+  const isSafe = isShown(found, path, about.schema);
+  const hints = [remedy(issue, found, isSafe), ...strangers(found, path, about)].filter(
     (hint) => hint !== undefined,
   );
   // A name has the fault, so what it holds doesn't matter.
   const wrong =
-    issue.code === "invalid_key" ? whatIsWrong(issue) : `${whatIsWrong(issue)}, ${whatIsFound(found, full)}`;
+    issue.code === "invalid_key"
+      ? whatIsWrong(issue)
+      : `${whatIsWrong(issue)}, ${whatIsFound(found, isSafe)}`;
   const message = `${place}: ${[wrong, ...hints].join("; ")}`;
   const kind = issue.code === "invalid_key" ? "name" : issue.code === "invalid_union" ? "choice" : "value";
   return [{ path, message, kind }];
 }
 
-function whatIsFound(found: unknown, path: readonly PropertyKey[]): string {
+function whatIsFound(found: unknown, isSafe: boolean): string {
   if (found === undefined) return "but it is missing";
   if (found === "") return "found an empty text (is a variable empty?)";
-  return `found ${isShown(found, path) ? JSON.stringify(found) : jsonKindOf(found)}`;
+  return `found ${isSafe ? JSON.stringify(found) : jsonKindOf(found)}`;
 }
-
-/** Fields whose values may be secrets or hold them, or are long. Values of their parts may be secrets too. */
-const unshown =
-  /^(.*pass.*|.*secret.*|.*token.*|.*key.*|.*cert.*|.*config|.*url|.*mirrors|.*context.*|aws_.*|.*_id|ca|ssh|tls|address|endpoint|username|build_args|labels|annotations|.*inline|image_args|registries|ref)$/i;
 
 /** Characters of the longest value that is shown. */
 const longestShown = 60;
 
-/** Whether a message may show a value. */
-function isShown(value: unknown, path: readonly PropertyKey[]): boolean {
-  if (path.some((name) => typeof name === "string" && unshown.test(name))) return false;
-  if (typeof value === "string") return value.length <= longestShown && !/[\p{Cc}@]/u.test(value);
-  return typeof value === "number" || typeof value === "boolean";
+/** Whether a message may show a value. A text in the place of a map with secrets may be that map in another form. */
+function isShown(value: unknown, path: readonly PropertyKey[], schema: z.ZodType): boolean {
+  const secrecy = secrecyAt(schema, path);
+  if (secrecy === "secret") return false;
+  if (typeof value !== "string") return typeof value === "number" || typeof value === "boolean";
+  const hasForm = secrecy === "around" && /[\s{}"']/.test(value);
+  return value.length <= longestShown && !hasForm && !/[\p{Cc}@]/u.test(value);
 }
 
 /** How to fix the most frequent mistakes. */
-function remedy(issue: z.core.$ZodIssue, found: unknown, path: readonly PropertyKey[]): string | undefined {
+function remedy(issue: z.core.$ZodIssue, found: unknown, isSafe: boolean): string | undefined {
   if (issue.code !== "invalid_type") return undefined;
   if (issue.expected === "array" && typeof found === "string" && found !== "") {
     const parts = found.split(/[,\s]+/).filter((part) => /^[\w./:-]+$/.test(part));
-    return `a list is written in brackets: ${isShown(found, path) && parts.length > 0 ? `[${parts.join(", ")}]` : "[one, two]"}`;
+    return `a list is written in brackets: ${isSafe && parts.length > 0 ? `[${parts.join(", ")}]` : "[one, two]"}`;
   }
   if (issue.expected === "string" && typeof found === "object" && found !== null && "architecture" in found)
     return "write it as one text: linux/arm64";
@@ -212,7 +213,7 @@ function remedy(issue: z.core.$ZodIssue, found: unknown, path: readonly Property
 /** Hints at the names in a map that don't exist in any of the allowed forms. */
 function strangers(found: unknown, path: readonly PropertyKey[], { schema, advise }: Subject): string[] {
   if (typeof found !== "object" || found === null || Array.isArray(found)) return [];
-  const known = knownKeys(schema, path);
+  const known = knownNames(schema, path);
   if (known.length === 0) return [];
   return Object.keys(found)
     .filter((key) => !known.includes(key))
@@ -289,31 +290,4 @@ function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
     value = (value as Record<PropertyKey, unknown>)[part];
   }
   return value;
-}
-
-/** The keys that a schema allows at a path, in any of its forms. */
-function knownKeys(schema: unknown, path: readonly PropertyKey[]): string[] {
-  let definition = schema;
-  while (hasInner(definition)) definition = definition.def.innerType ?? definition.def.in;
-  if (hasPart(definition, "options"))
-    return (definition.def.options as unknown[]).flatMap((option) => knownKeys(option, path));
-  const [part, ...rest] = path;
-  if (hasPart(definition, "shape")) {
-    const shape = definition.def.shape as Readonly<Record<string, unknown>>;
-    return part === undefined ? Object.keys(shape) : knownKeys(shape[String(part)], rest);
-  }
-  if (part === undefined) return [];
-  if (hasPart(definition, "valueType")) return knownKeys(definition.def.valueType, rest);
-  return hasPart(definition, "element") ? knownKeys(definition.def.element, rest) : [];
-}
-
-function hasInner(value: unknown): value is { def: { innerType?: unknown; in?: unknown } } {
-  return hasPart(value, "innerType") || hasPart(value, "in");
-}
-
-/** Whether this is a zod schema whose definition has this part. */
-function hasPart<P extends string>(value: unknown, part: P): value is { def: Record<P, unknown> } {
-  if (typeof value !== "object" || value === null || !("def" in value)) return false;
-  const { def } = value;
-  return typeof def === "object" && def !== null && part in def;
 }

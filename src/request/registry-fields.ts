@@ -7,41 +7,43 @@ import { withMirrors } from "../registry/mirrors.ts";
 import { readAs, refuseUnusable } from "./read-json.ts";
 import { type PlacedMessage, placed, type Rule, thrownBy } from "./rules.ts";
 import { flag, nonEmpty, pem, present } from "./scalars.ts";
+import { secret } from "./schema-parts.ts";
 
 /**
  * How to reach one registry. These are fields both of a host under `registries` and of the source itself, for its
  * store.
  */
 const accessFields = {
-  username: nonEmpty.optional().describe("User name for the registry."),
-  password: nonEmpty.optional().describe("Password or token of the user."),
+  username: secret(nonEmpty).optional().describe("User name for the registry."),
+  password: secret(nonEmpty).optional().describe("Password or token of the user."),
   insecure: flag.default(false).describe("Plain http, or https whose certificate isn't checked."),
-  ca_certs: pem
+  ca_certs: secret(pem)
     .optional()
     .describe("PEM certificates to trust there besides the system's: text, or a list of texts."),
 };
 
-const mirrors = z.array(nonEmpty).default([]);
+const mirrors = secret(z.array(nonEmpty)).default([]);
 
 const hostFields = z.strictObject({
   ...accessFields,
-  client_cert: pem.optional().describe("PEM certificate that the registry asks of its clients."),
-  client_key: nonEmpty.optional().describe("PEM key of `client_cert`."),
+  client_cert: secret(pem).optional().describe("PEM certificate that the registry asks of its clients."),
+  client_key: secret(nonEmpty).optional().describe("PEM key of `client_cert`."),
   mirrors: mirrors.describe("Hosts to ask first, in this order: `host[:port][/path]` or a URL."),
 });
 
 /** Fields of `source`: how to reach the store's registry and all others. */
 export const registryFields = {
   ...accessFields,
-  ca_certs: pem
+  ca_certs: secret(pem)
     .optional()
     .describe(
       "PEM certificates to trust besides the system's, for every registry: text, or a list of texts.",
     ),
-  docker_config: z
-    .union([z.record(z.string(), z.unknown()), nonEmpty], {
+  docker_config: secret(
+    z.union([z.record(z.string(), z.unknown()), nonEmpty], {
       error: "expected a map, or its JSON text, as in ~/.docker/config.json",
-    })
+    }),
+  )
     .optional()
     .describe("A Docker client's config.json (`auths`, `credHelpers`), as a map or as its JSON."),
   registries: z

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { readAs, refuseUnusable } from "./read-json.ts";
 import { nonEmpty } from "./scalars.ts";
+import { secret } from "./schema-parts.ts";
 import { type ParseYaml, parseVariable } from "./task-yaml.ts";
 
 const headerName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, {
@@ -11,8 +12,7 @@ const headerValue = nonEmpty.regex(/^[\x20-\x7e]*$/, {
 });
 
 const tracing = z.strictObject({
-  endpoint: z
-    .string()
+  endpoint: secret(z.string())
     // It is shown, so it must not hold a password or a token.
     .regex(/^https?:\/\/[^\s@?#]+$/, { error: "expected a URL without user, password and query" })
     .describe("Base URL of a receiver of OTLP over HTTP: `https://otel.example:4318`."),
@@ -24,8 +24,7 @@ const tracing = z.strictObject({
     })
     .default("http/protobuf")
     .describe("`http/protobuf` is the only one."),
-  headers: z
-    .record(headerName, headerValue)
+  headers: secret(z.record(headerName, headerValue))
     .default({})
     .describe("Headers of each request, such as a token. They are secret."),
 });

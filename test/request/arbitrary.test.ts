@@ -2,19 +2,22 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { parse as parseYaml } from "yaml";
+import { z } from "zod";
 import { UserError } from "../../src/host/errors.ts";
 import { readCheckRequest } from "../../src/request/check-request.ts";
 import { readInRequest } from "../../src/request/in-request.ts";
 import { readOutRequest } from "../../src/request/out-request.ts";
-import { putParams } from "../../src/request/put-params.ts";
+import { putParams, taskForms } from "../../src/request/put-params.ts";
 import { readSource } from "../../src/request/read-parts.ts";
+import { secretFields } from "../../src/request/schema-parts.ts";
 import { sourceFields } from "../../src/request/source.ts";
 import { readTask } from "../../src/request/task-params.ts";
 import { assertPlanned } from "../support/runs/pure-plan.ts";
 
-const upper = Object.values(putParams).flatMap((row) =>
-  row.upper.map((form) => (form.kind === "whole" ? form.name : `${form.prefix}x`)),
-);
+function upperNames(param: string): string[] {
+  return (taskForms[param] ?? []).map((form) => (form.kind === "whole" ? form.name : `${form.prefix}x`));
+}
+const upper = Object.keys(putParams).flatMap(upperNames);
 const names = [...Object.keys(putParams), ...Object.keys(sourceFields), ...upper, "__proto__", "constructor"];
 const name = fc.oneof(
   { weight: 9, arbitrary: fc.constantFrom(...names) },
@@ -28,15 +31,19 @@ const value = fc.oneof(
   },
   { weight: 1, arbitrary: fc.jsonValue() },
 );
-/** Names whose values are never shown, because they may be secrets. */
-const secretive =
-  /^(password|username|.*secret.*|.*SECRET.*|docker_config|.*registr.*|REGISTR.*|aws_.*|.*config|.*CONFIG|.*context.*|CONTEXT|ssh|BUILDKIT_SSH|build_args|BUILD_ARG.*|labels.*|LABEL.*|annotations|image_args|IMAGE_ARG.*|dockerfile.*|ca_certs)$/;
+/** Names whose values, and whatever is in them, are never shown, because they may be secrets. */
+const secretive = new Set([
+  ...secretFields(z.strictObject(sourceFields)).filter((path) => !path.includes(".")),
+  ...secretFields(
+    z.strictObject(Object.fromEntries(Object.entries(putParams).map(([each, { schema }]) => [each, schema]))),
+  ).flatMap((path) => [path, ...upperNames(path)]),
+]);
 const secretValue = fc.constantFrom<unknown>(canary, [canary], { a: canary }, { a: { text: [canary] } });
 const field = fc.oneof(
   { weight: 5, arbitrary: fc.tuple(name, value) },
   {
     weight: 1,
-    arbitrary: fc.tuple(fc.constantFrom(...names.filter((each) => secretive.test(each))), secretValue),
+    arbitrary: fc.tuple(fc.constantFrom(...names.filter((each) => secretive.has(each))), secretValue),
   },
 );
 const fields = fc.array(field, { maxLength: 4 }).map((entries) => {

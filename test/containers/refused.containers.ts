@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { startContainer } from "../support/containers/container.ts";
 import type { ContainerKind } from "../support/containers/kinds.ts";
-import { putIn, writeApp } from "../support/containers/puts.ts";
 
 /**
  * System calls, as perl(1) makes them, with arguments that the kernel itself refuses by something else than EPERM, or
@@ -65,15 +64,3 @@ for (const [kind, expected] of Object.entries(refused) as [ContainerKind, readon
     assert.deepEqual(found.toSorted(), expected.toSorted());
   });
 }
-
-test("in guardian's container without privileges a put says that gVisor lacks a system call, and every way out", async () => {
-  await using container = await startContainer("guardian-unprivileged");
-  await writeApp(container, "RUN true\n");
-  const put = await putIn(container, { directory: "/scratch/builds" });
-  assert.equal(put.exitCode, 1, put.stderr);
-  assert.match(
-    put.stderr,
-    /in a gVisor sandbox: this container doesn't allow openat2\(2\).*privileged: true.*buildkit: \{address/,
-  );
-  assert.deepEqual(await container.processes(), []);
-});

@@ -21,6 +21,37 @@ func StartInNS(cmd *exec.Cmd, nss []specs.LinuxNamespace) error {
 			Old:  "\tif g.setUpRoot {\n",
 			New:  "\tif g.setUpRoot && !conf.TestOnlyAllowRunAsCurrentUserWithoutChroot {\n",
 		},
+		// Concourse's guardian runtime forbids openat2(2), preadv2(2) and pwritev2(2). This is the file behind BuildKit's
+		// state folder. Its name has a single part, which isn't followed as a link here either.
+		{
+			File: "runsc/container/container.go",
+			Old: `		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
+	})
+`,
+			New: `		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
+	})
+	if err == unix.ENOSYS || err == unix.EPERM {
+		filestoreFD, err = unix.Openat(dirFD, fileName, createFlags, 0666)
+	}
+`,
+		},
+		// This reads and writes the worker's files, if the bytes are in several places of the sandbox's memory. Without
+		// flags the calls do what those without the 2 do, which don't know the offset -1 for the file's own.
+		{
+			File: "pkg/sentry/hostfd/hostfd_unsafe.go",
+			Old: `	var total uintptr
+	for start := 0;`,
+			New: `	if flags == 0 && offset >= 0 {
+		switch sysno {
+		case unix.SYS_PREADV2:
+			sysno = unix.SYS_PREADV
+		case unix.SYS_PWRITEV2:
+			sysno = unix.SYS_PWRITEV
+		}
+	}
+	var total uintptr
+	for start := 0;`,
+		},
 	},
 	// runc joins the new container's mount namespace in case a source can't be opened from there, as with ids that are
 	// mapped anew, which BuildKit never asks for. Where setns(2) isn't allowed, it can do without.

@@ -132,9 +132,6 @@ function sandboxProblem(lastWords: string): string | undefined {
   const [, words] = /^\s*(?:running|starting|creating) container: (.*)$/m.exec(lastWords) ?? [];
   if (words === undefined) return undefined;
   if (/waiting for sandbox to start: EOF/.test(words)) return noPtrace;
-  // The first use of openat2(2). As in the profile of Concourse's guardian runtime.
-  if (/failed to create filestore file .*: (function not implemented|operation not permitted)/.test(words))
-    return "this container doesn't allow openat2(2)";
   return words;
 }
 

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { parseDocument } from "yaml";
 import { checkPipeline } from "../src/request/pipeline/check-pipeline.ts";
+import { matrixRows } from "./containers/matrix.ts";
 import { blocksOf, examples, readPages } from "./support/docs/pages.ts";
 import { pipelineOf } from "./support/docs/pipelines.ts";
 import { pipelineFault } from "./support/runs/schemas.ts";
@@ -116,4 +117,22 @@ test("every file and folder of code that the architecture names is there", async
   );
   assert.deepEqual(missing, []);
   assert.ok(named.length >= 30, `${named.length} names`);
+});
+
+test("the docs' table of containers says what the tests of containers expect", async () => {
+  const page = await readFile(join(checkout, "docs/without-privileges.md"), "utf8");
+  const [, section = ""] = page.split("\n## What works in which container\n");
+  const [, , ...rows] = section
+    .slice(0, section.search(/\n## |$/))
+    .split("\n")
+    .filter((line) => line.startsWith("|"));
+  const cells = rows.map((line) =>
+    line
+      .split("|")
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
+  const expected = matrixRows();
+  const written = expected.map((row) => `| ${row.join(" | ")} |`).join("\n");
+  assert.deepEqual(cells, expected, `the rows have to be:\n${written}`);
 });

@@ -9,86 +9,12 @@ import { putIn } from "../support/containers/puts.ts";
 import { startDockerHub } from "../support/images/debian.ts";
 import { busyboxLayer, type Entry, pushLayout, writeLayout } from "../support/images/image-writer.ts";
 import type { Registry } from "../support/servers/registry.ts";
+import { type Launch, launches, named, trials } from "./matrix.ts";
 
-/** How BuildKit runs, in a container of each kind in which it runs so. */
-const kinds = {
-  full: "with privileges",
-  guardian: "with privileges",
-  "fuse-only": "in a user namespace",
-  "fuse-only-released": "in a user namespace",
-  "operator-profile": "in a user namespace",
-  unprivileged: "in gVisor",
-} as const satisfies Partial<Record<ContainerKind, string>>;
-type Launch = (typeof kinds)[keyof typeof kinds];
-
-interface Trial {
-  /** Flags of RUN. */
-  readonly flags?: string;
-  readonly command: string;
-  readonly works: readonly Launch[];
-}
-
-const everywhere: readonly Launch[] = ["with privileges", "in a user namespace", "in gVisor"];
-
-/** The table of docs/without-privileges.md, and what it says is the same everywhere. */
-const trials: Readonly<Record<string, Trial>> = {
-  "making a device": { command: "mknod /new c 1 3 && echo > /new", works: ["with privileges", "in gVisor"] },
-  "a device of the base": { command: "test -c /null && echo > /null", works: ["with privileges"] },
-  "a 32-bit program": { command: "/program32", works: ["with privileges", "in a user namespace"] },
-  "the user 4294967294": {
-    command: "touch /theirs && chown 4294967294 /theirs",
-    works: ["with privileges", "in gVisor"],
-  },
-  "the worker's kernel": {
-    command: "! uname -r | grep gvisor",
-    works: ["with privileges", "in a user namespace"],
-  },
-  "raw sockets": { command: "ping -c 1 127.0.0.1", works: ["with privileges", "in gVisor"] },
-  "a port below 1024": {
-    command: "httpd -p 127.0.0.1:80",
-    works: ["with privileges", "in gVisor"],
-  },
-  "the params' shm_size": { command: "df -k /dev/shm | grep ' 10240 '", works: everywhere },
-  "the params' ulimits": { command: "[ $(ulimit -n) = 1000 ]", works: everywhere },
-  "the params' add_hosts": { command: "grep '^127.0.0.9.added' /etc/hosts", works: everywhere },
-  "all capabilities": {
-    flags: "--security=insecure",
-    command: "mount -t tmpfs tmpfs /tmp",
-    works: everywhere,
-  },
-  "rights on the worker": {
-    flags: "--security=insecure",
-    // A setting of the worker's kernel, written as it is.
-    command: "cp /proc/sys/kernel/core_uses_pid /value && cat /value > /proc/sys/kernel/core_uses_pid",
-    works: ["with privileges"],
-  },
-  "the step's network": { flags: "--network=host", command: "true", works: everywhere },
-};
-
-/** What makes a step fail is named, before the build or behind the step's own words. */
-const named: readonly { readonly line: string; readonly works: readonly Launch[]; readonly told: RegExp }[] =
-  [
-    {
-      line: "RUN --network=none ! grep -v lo: /proc/net/dev | grep :",
-      works: ["with privileges", "in a user namespace"],
-      told: /warning: the Dockerfile's RUN --network=none fails here[\s\S]*a RUN can't have a network of its own here/,
-    },
-    {
-      line: 'RUN ["/program32"]',
-      works: ["with privileges", "in a user namespace"],
-      told: /in a gVisor sandbox, 32-bit programs and those of other architectures don't run here/,
-    },
-    {
-      line: "RUN ping -c 1 127.0.0.1",
-      works: ["with privileges", "in gVisor"],
-      told: /in a user namespace, raw sockets \(as of ping\) and ports below 1024 can't be opened here/,
-    },
-    {
-      line: "RUN mknod /new c 1 3",
-      works: ["with privileges", "in gVisor"],
-      told: /in a user namespace, no device node can be made here/,
-    },
-  ];
+/** A container of each kind in which something can be built. */
+const kinds = Object.entries(launches).filter(
+  (entry): entry is [ContainerKind, Launch] => entry[1] !== undefined,
+);
 
 /** A program of i386 that only ends, with status 0. */
 function program32(): Buffer {
@@ -133,7 +59,7 @@ async function writeDockerfile(container: Container, lines: readonly string[]): 
   await container.own(container.build);
 }
 
-for (const [kind, launch] of Object.entries(kinds) as [ContainerKind, Launch][]) {
+for (const [kind, launch] of kinds) {
   test(`in a container of the kind ${kind}, what a RUN can do is what the docs say`, async () => {
     await using container = await startContainer(kind, { ports: [Number(new URL(hub.url).port)] });
     const source = { directory: "/tmp/builds", registry_mirrors: [hub.url] };

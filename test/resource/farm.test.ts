@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { nativePlatform } from "../support/images/image-writer.ts";
+import { newMark, started } from "../support/runs/processes.ts";
 import { makeSite, metadataOf, result } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, type Run } from "../support/runs/resource.ts";
 import { type BuildkitOptions, startBuildkitd } from "../support/servers/buildkit.ts";
@@ -44,6 +45,14 @@ async function startFarm(options: readonly BuildkitOptions[]) {
   return {
     daemons,
     buildkit: { address: `tcp://${name}:${port}`, resolve: "all", tls: { ca, cert, key } },
+    /** Stops a daemon's process: the kernel still accepts connections to it, and nothing answers. */
+    freeze(ip: string): { readonly address: string } & AsyncDisposable {
+      const daemon = daemons.find(({ address }) => address.includes(`//${ip}:`));
+      if (daemon === undefined) throw new Error(`no daemon at ${ip}`);
+      const { address, pid } = daemon;
+      process.kill(pid, "SIGSTOP");
+      return { address, [Symbol.asyncDispose]: async () => void process.kill(pid, "SIGCONT") };
+    },
     /** Runs a program where the name leads to these addresses. */
     async resolving(folder: string, addresses = daemons.map((_, index) => `127.0.0.${index + 2}`)) {
       const hosts = join(folder, "hosts");
@@ -86,21 +95,47 @@ test("every address behind a name is a daemon: an image keeps its own, whatever 
   );
 });
 
-test("a daemon that has builds enough is passed over", async () => {
-  await using farm = await startFarm([{}, {}]);
+test("of three daemons, the one with enough builds and the one that is frozen are passed over, and neither keeps a put from ending", async () => {
+  const config = "[worker.oci]\nmax-parallelism = 1\n";
+  await using farm = await startFarm([{ config }, { config }, { config }]);
   await using site = await makeSite(
     "RUN --mount=type=secret,id=wait echo running; [ ! -s /run/secrets/wait ] || sleep 600; echo done > /result\n",
   );
-  const buildkit = { ...farm.buildkit, max_builds: 1 };
+  const source = { buildkit: { ...farm.buildkit, max_builds: 1 } };
   const where = await farm.resolving(site.folder);
-  const waiting = await site.startPut({ secrets: { wait: { text: "yes" } } }, { buildkit }, where);
+  // Its one step at a time is taken, so a build that went there would wait for ten minutes.
+  const waiting = await site.startPut({ secrets: { wait: { text: "yes" } } }, source, where);
   await waiting.wrote(/\] running/);
   const busy = /BuildKit at tcp:\/\/([\d.]+):/.exec(waiting.output())?.[1];
-  const other = await site.put({ no_cache: true }, { buildkit }, where);
-  assert.notEqual(builtAt(other), busy);
-  assert.equal(await result(await site.get(other)), "done\n");
-  waiting.kill("SIGTERM");
-  await waiting.result;
+  const second = builtAt(await site.put({ no_cache: true }, source, where));
+  assert.ok(second !== undefined && second !== busy);
+  await using frozen = farm.freeze(second);
+  await using lonely = await makeSite("");
+  const alone = await farm.resolving(lonely.folder, [second]);
+  const [third, refused] = await Promise.all([
+    site.put({ no_cache: true }, source, where),
+    lonely.put({}, source, alone),
+  ]);
+  assert.ok(![busy, second].includes(builtAt(third)), third.stderr);
+  assert.match(
+    third.stderr,
+    new RegExp(`warning: BuildKit at ${frozen.address} doesn't answer; trying another`),
+  );
+  assert.equal(await result(await site.get(third)), "done\n");
+  assertFailedCleanly(refused, /none of the 1 addresses of .* can be used: .*no answer within/);
+  for (const { milliseconds } of [third, refused]) assert.ok(milliseconds < 30_000, `${milliseconds} ms`);
+  const mark = newMark();
+  const asking = await lonely.startPut({}, source, { ...alone, env: { [mark]: "1" } });
+  await started(mark, /^buildctl\0/);
+  // And the daemon of the first put, in the middle of its build.
+  await using _ = farm.freeze(busy ?? "");
+  for (const put of [asking, waiting]) {
+    const begun = performance.now();
+    put.kill("SIGTERM");
+    await put.result;
+    const took = performance.now() - begun;
+    assert.ok(took < 10_000, `${took} ms`);
+  }
 });
 
 test("platforms are asked of the daemons, and a put to a mixed farm has to name one", async () => {

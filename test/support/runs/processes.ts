@@ -30,6 +30,13 @@ export async function killProcesses(
   for (const { pid, command } of await marked(mark)) if (commandLine.test(command)) process.kill(pid, signal);
 }
 
+/** Waits until a process with the mark runs whose command line matches. */
+export async function started(mark: string, commandLine: RegExp): Promise<void> {
+  const deadline = performance.now() + 30_000;
+  while (!(await processesOf(mark)).some((command) => commandLine.test(command)))
+    assert.ok(performance.now() < deadline, `no ${commandLine} was started`);
+}
+
 /** Waits until no process with the mark is left. After SIGKILL the kernel ends them one after the other. */
 export async function gone(mark: string): Promise<void> {
   const deadline = performance.now() + 5000;

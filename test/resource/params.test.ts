@@ -251,9 +251,30 @@ test("ssh keys reach RUN through an agent, by path and as text", async () => {
   const refused = await runResource("build", { cwd: inputs, env: { ...env, BUILDKIT_SSH: "a=keys/id" } });
   assertFailedCleanly(refused, /BUILDKIT_SSH, a: the key can't be used: it has a passphrase/);
   const second = await runResource("build", { cwd: inputs, env });
-  assertFailedCleanly(second, /BUILDKIT_SSH, a: the key can't be used: it is a public key/);
+  assertFailedCleanly(
+    second,
+    /BUILDKIT_SSH, a: the key can't be used: it is a public key.*\n.*BUILDKIT_SSH, a: the key can't be used: it has a passphrase/,
+  );
   const agent = await runResource("build", { cwd: inputs, env: { ...env, BUILDKIT_SSH: "default" } });
   assertFailedCleanly(agent, /BUILDKIT_SSH: expected id=path/);
+});
+
+test("all files that the params name and that can't be used are told at once, in the params' order", async () => {
+  await using folder = await createPrivateFolder("test-params");
+  const inputs = join(folder.path, "inputs");
+  await makeInputs(inputs, { dockerfile: "FROM scratch\n", files: { "keys/none": "" } });
+  const env = {
+    CONTEXT: "app",
+    BUILD_ARGS_FILE: "app/no-args",
+    BUILDKIT_SECRET_a: "app/no-secret",
+    BUILDKIT_SECRET_b: "app",
+    BUILDKIT_SSH: "a=keys/none",
+  };
+  const run = await runResource("build", { cwd: inputs, env });
+  assertFailedCleanly(
+    run,
+    /app\/no-args.*\n.*app\/no-secret.*\n.*BUILDKIT_SECRET_b.*\n.*BUILDKIT_SSH, a: the key can't be used/,
+  );
 });
 
 test("several platforms give one index, from which a get takes one", async () => {

@@ -6,6 +6,7 @@ import type { Log } from "../../host/log.ts";
 import type { Platform } from "../../image/descriptor.ts";
 import type { OpenedImage } from "../../image/reader/open-image.ts";
 import type { BuildOptions, SecretSource, SshSource, Strings } from "../plan/build-options.ts";
+import { allOrFaults } from "./all-or-faults.ts";
 import { checkContextNames, namedContextKey } from "./context-names.ts";
 import { type InputFolder, readInputFile, readInputText, resolveInput } from "./input-folder.ts";
 import type { ContextInput, DockerfileInput, Inputs, LayoutInput, NamedContext } from "./inputs.ts";
@@ -44,7 +45,7 @@ export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
   checkContextNames(Object.keys(options.contexts));
   const context = await findContext(options, folder);
   const dockerfile = await findDockerfile(request, context);
-  const [buildArgs, labels, target, imageArgs, contexts, secrets, ssh] = await Promise.all([
+  const [buildArgs, labels, target, imageArgs, contexts, secrets, ssh] = await allOrFaults([
     readPairs(request, "build args"),
     readPairs(request, "labels"),
     findTarget(options, folder),
@@ -310,7 +311,7 @@ async function sshKeys(
     const text = key.endsWith("\n") ? key : `${key}\n`;
     return privateFile(workspace, `ssh-${id.replaceAll("/", "|")}-${index}`, "key", text);
   });
-  return { id, paths: await Promise.all(paths) };
+  return { id, paths: await allOrFaults(paths) };
 }
 
 /**
@@ -334,5 +335,5 @@ async function inOrder<V, R>(
   record: Readonly<Record<string, V>>,
   each: (name: string, value: V, index: number) => Promise<R>,
 ): Promise<R[]> {
-  return Promise.all(Object.entries(record).map(([name, value], index) => each(name, value, index)));
+  return allOrFaults(Object.entries(record).map(([name, value], index) => each(name, value, index)));
 }

@@ -5,10 +5,11 @@ import type { Repository } from "../image/reference.ts";
 import type { RegistryAccess } from "./access.ts";
 import { Authorization } from "./authorization.ts";
 import { readAll } from "./body.ts";
-import { type Connections, type Exchange, openConnections } from "./connection.ts";
+import { type Connections, type Exchange, openConnections, serverOf } from "./connection.ts";
 import type { Credentials } from "./credentials.ts";
 import { checkRedirect } from "./redirect-policy.ts";
 import { AttemptFailure, statusFailure } from "./registry-error.ts";
+import type { RepositoryPlace } from "./repository-place.ts";
 import { Retrier } from "./retrier.ts";
 import { retryAfterOf, retryPolicy, type Timeouts } from "./retry-policy.ts";
 
@@ -38,7 +39,7 @@ export interface Answer {
 
 export interface ClientOptions {
   readonly repository: Repository;
-  readonly where: string;
+  readonly place: RepositoryPlace;
   readonly access: RegistryAccess;
   readonly step: StepContext;
   readonly timeouts: Timeouts;
@@ -61,10 +62,10 @@ export class RegistryClient implements Disposable {
   #credentials: Promise<Credentials> | undefined;
 
   constructor(options: ClientOptions) {
-    const { repository, access, step, timeouts, where } = options;
+    const { repository, access, step, timeouts, place } = options;
     this.#options = options;
     this.timeouts = timeouts;
-    this.retrier = new Retrier({ policy: retryPolicy(timeouts), where, log: step.log });
+    this.retrier = new Retrier({ policy: retryPolicy(timeouts), place, log: step.log });
     this.#connections = openConnections(access, repository.host, step.env);
     this.#authorization = new Authorization({
       connections: this.#connections,
@@ -172,7 +173,7 @@ export class RegistryClient implements Disposable {
    */
   async #findOrigin(signal: AbortSignal): Promise<string> {
     const { repository, access } = this.#options;
-    const host = repository.host === "docker.io" ? "registry-1.docker.io" : repository.host;
+    const host = serverOf(repository.host);
     if (access.hosts.get(repository.host)?.insecure !== true) return `https://${host}`;
     const url = new URL(`https://${host}/v2/`);
     try {

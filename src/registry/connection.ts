@@ -13,6 +13,11 @@ const requireModule = createRequire(import.meta.url);
 const http = requireModule("node:http") as typeof import("node:http");
 const https = requireModule("node:https") as typeof import("node:https");
 
+/** The host that serves a registry. Docker Hub's has another name than its images have. */
+export function serverOf(registry: string): string {
+  return registry === "docker.io" ? "registry-1.docker.io" : registry;
+}
+
 /** One HTTP request. */
 export interface Exchange {
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "DELETE";
@@ -40,6 +45,8 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
   const agents = new Map<string, Promise<PlainAgent | TlsAgent>>();
   const proxyEnv = withoutLoopback(env);
   const own = access.hosts.get(registry);
+  const registryNames = [registry, serverOf(registry)].map((name) => new URL(`https://${name}`).hostname);
+  const isOfRegistry = (url: URL): boolean => registryNames.includes(url.hostname);
   let system: Promise<readonly string[]> | undefined;
   const agentFor = (url: URL): Promise<PlainAgent | TlsAgent> => {
     const key = url.origin;
@@ -50,7 +57,7 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
   const open = async (url: URL): Promise<PlainAgent | TlsAgent> => {
     const options = { keepAlive: true, proxyEnv };
     if (url.protocol === "http:") return new http.Agent(options);
-    const isOwn = url.hostname === new URL(`https://${registry}`).hostname;
+    const isOwn = isOfRegistry(url);
     const host: HostAccess = isOwn ? (own ?? {}) : (access.hosts.get(url.host) ?? {});
     const extra = [access.caCerts, own?.caCerts, host.caCerts].filter((pem) => pem !== undefined);
     system ??= trusted(env);
@@ -63,7 +70,11 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
     return new https.Agent({ ...options, secureContext, rejectUnauthorized: host.insecure !== true });
   };
   return {
-    send: async (exchange, options) => send(exchange, { ...options, agent: await agentFor(exchange.url) }),
+    send: async (exchange, options) => {
+      const { url } = exchange;
+      const elsewhere = isOfRegistry(url) ? undefined : url.host;
+      return send(exchange, { ...options, elsewhere, agent: await agentFor(url) });
+    },
     [Symbol.dispose]: () => {
       for (const agent of agents.values()) void agent.then((opened) => opened.destroy());
     },
@@ -72,7 +83,12 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
 
 function send(
   { method, url, headers, body }: Exchange,
-  { agent, signal, stall }: { agent: PlainAgent | TlsAgent; signal: AbortSignal; stall: number },
+  {
+    agent,
+    elsewhere,
+    signal,
+    stall,
+  }: { agent: PlainAgent | TlsAgent; elsewhere: string | undefined; signal: AbortSignal; stall: number },
 ): Promise<IncomingMessage> {
   const asked = `${method} ${url.origin}${url.pathname}`;
   return new Promise((resolve, reject) => {
@@ -89,7 +105,7 @@ function send(
     });
     request.on("error", (error) => {
       clearTimeout(timer);
-      reject(signal.aborted ? signal.reason : networkFailure(error, asked));
+      reject(signal.aborted ? signal.reason : networkFailure(error, asked, elsewhere));
     });
     request.end(body);
   });

@@ -1,9 +1,9 @@
 import type { StepContext } from "../host/step-context.ts";
 import type { Reference } from "../image/reference.ts";
-import { formatReference } from "../image/reference.ts";
 import type { RegistryAccess } from "./access.ts";
 import { RegistryClient } from "./client.ts";
 import { AttemptFailure } from "./registry-error.ts";
+import { repositoryPlace } from "./repository-place.ts";
 import { defaultTimeouts } from "./retry-policy.ts";
 
 export interface ProbeOptions {
@@ -21,7 +21,7 @@ export async function probeRegistry(image: Reference, options: ProbeOptions): Pr
   const { access, stall, step } = options;
   using client = new RegistryClient({
     repository: image,
-    where: formatReference(image),
+    place: repositoryPlace(image, { field: "FROM", storeHost: undefined, access }),
     access,
     step,
     timeouts: { ...defaultTimeouts, stall },

@@ -1,6 +1,7 @@
 import { errorCode, messageOf, UserError } from "../host/errors.ts";
 import { maskCredentials } from "../host/mask-credentials.ts";
 import { type CertificateFault, certificateAdvice, certificateFaultIn } from "./certificate-faults.ts";
+import type { RepositoryPlace } from "./repository-place.ts";
 import { isRetryableStatus } from "./retry-policy.ts";
 
 /** Why a request to a registry failed. */
@@ -31,6 +32,8 @@ export class RegistryError extends UserError {
 export class AttemptFailure extends Error {
   readonly fault: RegistryFault;
   readonly retryable: boolean;
+  /** The host that failed, if it isn't the registry's but one that the registry sent the client to. */
+  readonly elsewhere: string | undefined;
   /** Milliseconds that the registry asked to wait. */
   readonly retryAfter: number | undefined;
   readonly #status: number | undefined;
@@ -42,12 +45,20 @@ export class AttemptFailure extends Error {
       retryable = false,
       retryAfter,
       status,
+      elsewhere,
       cause,
-    }: { retryable?: boolean; retryAfter?: number | undefined; status?: number; cause?: unknown } = {},
+    }: {
+      retryable?: boolean;
+      retryAfter?: number | undefined;
+      status?: number;
+      elsewhere?: string | undefined;
+      cause?: unknown;
+    } = {},
   ) {
     super(maskCredentials(what), { cause });
     this.fault = fault;
     this.retryable = retryable;
+    this.elsewhere = elsewhere;
     this.retryAfter = retryAfter;
     this.#status = status;
   }
@@ -61,27 +72,45 @@ export class AttemptFailure extends Error {
   }
 
   /** The error for the pipeline's author, with advice on what to do. */
-  toError(where: string, tried = ""): RegistryError {
-    return new RegistryError(`${where}: ${this.message}; ${faultAdvice[this.fault]}${tried}`, this.fault, {
+  toError(place: RepositoryPlace, tried = ""): RegistryError {
+    const advice = this.elsewhere === undefined ? faultAdvice[this.fault] : elsewhereAdvice[this.fault];
+    const words = (advice ?? faultAdvice[this.fault])(place, this.elsewhere ?? "");
+    return new RegistryError(`${place.name}: ${this.message}; ${words}${tried}`, this.fault, {
       cause: this.cause ?? this,
     });
   }
 }
 
-const faultAdvice: Readonly<Record<RegistryFault, string>> = {
-  "not found": "check the name in source.repository",
-  unauthorized: "check username and password in the source (or docker_config)",
-  forbidden: "this user may not do that: it needs the rights to pull and push there",
-  "plain http": 'the registry uses plain http: set "insecure: true" in the source',
-  ...certificateAdvice,
-  tls: "no TLS connection can be made: check its certificate and its TLS versions",
-  "client certificate":
+/** What to change, by the author's own fields. The host is the one that failed, if that isn't the registry's. */
+type Advice = (place: RepositoryPlace, host: string) => string;
+
+const faultAdvice: Readonly<Record<RegistryFault, Advice>> = {
+  "not found": ({ field }) => `check the name in ${field}`,
+  unauthorized: ({ login }) => `check ${login}`,
+  forbidden: () => "this user may not do that: it needs the rights to pull and push there",
+  "plain http": ({ fields }) => `the registry uses plain http: set "insecure: true" ${fields}`,
+  ...certificateFaultAdvice(),
+  tls: () => "no TLS connection can be made: check its certificate and its TLS versions",
+  "client certificate": () =>
     "it requires a client certificate that it knows: give client_cert and client_key for its host under registries in the source",
-  unreachable: "check the host in source.repository, and that this worker can reach it",
-  busy: "run the step again later",
-  cut: "check the network between this worker and the registry, and any proxy there",
-  other: "the registry's own log may say more",
+  unreachable: ({ field }) => `check the host in ${field}, and that this worker can reach it`,
+  busy: () => "run the step again later",
+  cut: () => "check the network between this worker and the registry, and any proxy there",
+  other: () => "the registry's own log may say more",
 };
+
+/** The same for a host that the registry sends its clients to: a token server, or a store of blobs. */
+const elsewhereAdvice: Readonly<Partial<Record<RegistryFault, Advice>>> = {
+  "plain http": (_, host) =>
+    `the registry sends its clients to https://${host}, which uses plain http: correct that in the registry's configuration`,
+  unreachable: (_, host) =>
+    `the registry sends its clients to ${host}: check that this worker can reach it, and the registry's configuration`,
+};
+
+function certificateFaultAdvice(): Record<CertificateFault, Advice> {
+  const advice = Object.entries(certificateAdvice).map(([fault, words]) => [fault, () => words]);
+  return Object.fromEntries(advice) as Record<CertificateFault, Advice>;
+}
 
 /**
  * The failure for an unexpected status.
@@ -112,17 +141,20 @@ const networkFaults: Readonly<Record<string, readonly [RegistryFault, string]>> 
   ERR_STREAM_PREMATURE_CLOSE: ["cut", "the connection was cut"],
 };
 
-/** The failure for an error of Node's http and tls modules. */
-export function networkFailure(thrown: unknown, asked: string): AttemptFailure {
+/**
+ * The failure for an error of Node's http and tls modules.
+ * @param elsewhere the host, if it isn't the registry's
+ */
+export function networkFailure(thrown: unknown, asked: string, elsewhere?: string): AttemptFailure {
   if (thrown instanceof AttemptFailure) return thrown;
   const code = errorCode(thrown) ?? "";
   const [fault, words] = networkFaults[code] ?? [];
   if (fault !== undefined) {
-    return new AttemptFailure(`${asked}: ${words}`, fault, { retryable: true, cause: thrown });
+    return new AttemptFailure(`${asked}: ${words}`, fault, { retryable: true, cause: thrown, elsewhere });
   }
   const message = messageOf(thrown);
   if (/wrong version number|packet length too long|ERR_SSL_WRONG_VERSION/i.test(`${code} ${message}`)) {
-    return new AttemptFailure(`${asked}: it doesn't use TLS`, "plain http", { cause: thrown });
+    return new AttemptFailure(`${asked}: it doesn't use TLS`, "plain http", { cause: thrown, elsewhere });
   }
   // RFC 8446 6.2: alerts by which a server rejects the client's certificate.
   const alert =
@@ -131,15 +163,18 @@ export function networkFailure(thrown: unknown, asked: string): AttemptFailure {
     return new AttemptFailure(
       `${asked}: the registry refuses this client's certificate, or requires one`,
       "client certificate",
-      { cause: thrown },
+      { cause: thrown, elsewhere },
     );
   if (/CERT|TLS|SSL|EPROTO|^UNABLE_TO_/.test(code)) {
     // Node's hint names an option of its own command line, which is no help here.
     const said = message.replace(/; if the root CA .*$/s, "");
     const kind = certificateFaultIn(`${code} ${message}`) ?? "tls";
-    return new AttemptFailure(`${asked}: ${said}`, kind, { cause: thrown });
+    return new AttemptFailure(`${asked}: ${said}`, kind, { cause: thrown, elsewhere });
   }
   if (code.startsWith("HPE_"))
-    return new AttemptFailure(`${asked}: the answer is not HTTP (${code})`, "other", { cause: thrown });
-  return new AttemptFailure(`${asked}: ${message}`, "other", { cause: thrown });
+    return new AttemptFailure(`${asked}: the answer is not HTTP (${code})`, "other", {
+      cause: thrown,
+      elsewhere,
+    });
+  return new AttemptFailure(`${asked}: ${message}`, "other", { cause: thrown, elsewhere });
 }

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Log } from "../host/log.ts";
 import { AttemptFailure } from "./registry-error.ts";
+import type { RepositoryPlace } from "./repository-place.ts";
 import { type RetryPolicy, startRetries } from "./retry-policy.ts";
 
 /** Milliseconds to retry a registry that has never answered, so that a wrong name or port is reported soon. */
@@ -11,13 +12,13 @@ export class Retrier {
   /** Whether the registry has answered before, so that its name and port are right. */
   known = false;
   readonly #policy: RetryPolicy;
-  readonly #where: string;
+  readonly #place: RepositoryPlace;
   readonly #log: Log;
   #said = false;
 
-  constructor({ policy, where, log }: { policy: RetryPolicy; where: string; log: Log }) {
+  constructor({ policy, place, log }: { policy: RetryPolicy; place: RepositoryPlace; log: Log }) {
     this.#policy = policy;
-    this.#where = where;
+    this.#place = place;
     this.#log = log;
   }
 
@@ -48,13 +49,13 @@ export class Retrier {
       failed: async (thrown) => {
         signal.throwIfAborted();
         if (!(thrown instanceof AttemptFailure)) throw thrown;
-        if (!thrown.retryable) throw thrown.toError(this.#where);
+        if (!thrown.retryable) throw thrown.toError(this.#place);
         const isNew = thrown.fault === "unreachable" && !this.known;
         const timeout = isNew ? Math.min(unknownTimeout, this.#policy.timeout) : this.#policy.timeout;
         const pause = retries.pause({ retryAfter: thrown.retryAfter, timeout });
         if (pause === undefined) {
           const seconds = Math.round(retries.elapsed() / 1000);
-          throw thrown.toError(this.#where, isRetry ? ` (tried for ${seconds} s)` : "");
+          throw thrown.toError(this.#place, isRetry ? ` (tried for ${seconds} s)` : "");
         }
         isRetry = true;
         if (!isNew) this.#say(thrown.message, timeout);
@@ -66,7 +67,7 @@ export class Retrier {
   #say(reason: string, timeout: number): void {
     if (this.#said) return;
     this.#said = true;
-    this.#log.warn(`${this.#where}: ${reason}; retrying for up to ${Math.ceil(timeout / 1000)} s`);
+    this.#log.warn(`${this.#place.name}: ${reason}; retrying for up to ${Math.ceil(timeout / 1000)} s`);
   }
 }
 

@@ -54,8 +54,16 @@ test("a further repository that can't be written is told before anything is buil
     registries: { [other.host]: { insecure: true } },
   };
   const locked = await smallPut({ source, params: { also: [`${other.host}/copy`] } });
-  assertFailedCleanly(locked, /repository \S+\/copy: .* requires a user name and a password/);
+  assertFailedCleanly(
+    locked,
+    /repository \S+\/copy: .* requires a user name and a password.*; check username and password for 127\.0\.0\.1:\d+ under "registries" in the source/,
+  );
   assert.doesNotMatch(locked.stderr, /built in/);
+  const dead = await smallPut({ source, params: { also: ["127.0.0.1:1/copy"] } });
+  assertFailedCleanly(
+    dead,
+    /repository 127\.0\.0\.1:1\/copy: .*connection refused; check the host in params\.also, and that/,
+  );
   const itself = await smallPut({ source, params: { also: [`${own.host}/app`] } });
   assertFailedCleanly(itself, /params\.also: \S+\/app is the source's own repository: remove it/);
   const tagged = await smallPut({ source, params: { also: [`${own.host}/other:one`] } });

@@ -91,6 +91,11 @@ function faultOf(why: string, reference: string, build: BuildDescription): strin
     host === "docker.io"
       ? 'name a mirror under "registry_mirrors"'
       : `give "mirrors" for ${host} under "registries" in the source`;
+  const ownMirrors =
+    host === "docker.io"
+      ? 'under "registry_mirrors"'
+      : `in "mirrors" of ${host} under "registries" in the source`;
+  const asker = (isMirror ? asked : undefined) ?? host;
   if (/no match for platform in manifest/.test(why))
     return `it has no image for this platform (${said}): check "platforms", and "--platform" in the Dockerfile's FROM`;
   if (/: not found$|^not found$/.test(why))
@@ -100,13 +105,15 @@ function faultOf(why: string, reference: string, build: BuildDescription): strin
       why,
     )
   )
-    return build.hasLogin?.(host) === true
-      ? `${server} refuses it to the user given for ${host} (${said}): check username and password, that this user may pull it, and that the image exists`
-      : `${server} refuses it (${said}): check that the image exists; if it is private, give username and password for ${host} under "registries" in the source`;
+    return build.hasLogin?.(asker) === true
+      ? `${server} refuses it to the user given for ${asker} (${said}): check username and password, that this user may pull it, and that the image exists`
+      : `${server} refuses it (${said}): check that the image exists; if it is private, give username and password for ${asker} under "registries" in the source`;
   if (/server gave HTTP response to HTTPS client/.test(why))
     return `${server} uses plain http (${said}): set "insecure: true" for ${asked ?? host} under "registries" in the source`;
   const certificate = certificateFaultIn(why);
   if (certificate !== undefined) return `${server}: ${said}; ${certificateAdvice[certificate]}`;
+  if (/no such host|server misbehaving/.test(why) && isMirror)
+    return `the name of ${server} can't be looked up (${said}): check it ${ownMirrors}`;
   if (/no such host|server misbehaving/.test(why))
     return `the name of ${asked ?? host} can't be looked up (${said}): check the image's name; without access to ${host}, ${mirrors}`;
   if (
@@ -114,6 +121,8 @@ function faultOf(why: string, reference: string, build: BuildDescription): strin
       why,
     )
   )
-    return `${server} can't be reached (${said}): check the image's name, and that BuildKit can reach the host; if not, ${mirrors}`;
+    return isMirror
+      ? `${server} can't be reached (${said}): check its name ${ownMirrors}, and that BuildKit can reach it`
+      : `${server} can't be reached (${said}): check the image's name, and that BuildKit can reach the host; if not, ${mirrors}`;
   return said;
 }

@@ -5,13 +5,14 @@ import type { Blobs } from "../../image/blobs.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import type { Digest } from "../../image/digest.ts";
 import { isConfigType, isIndexType, isManifestType } from "../../image/media-types.ts";
-import { formatRepository, type Repository } from "../../image/reference.ts";
+import type { Repository } from "../../image/reference.ts";
 import type { RegistryAccess } from "../../registry/access.ts";
 import { RegistryClient } from "../../registry/client.ts";
 import { findCredentials } from "../../registry/credentials.ts";
 import { download } from "../../registry/download.ts";
 import { getManifest } from "../../registry/manifests.ts";
 import { RegistryError } from "../../registry/registry-error.ts";
+import type { RepositoryPlace } from "../../registry/repository-place.ts";
 import type { Timeouts } from "../../registry/retry-policy.ts";
 
 /** A repository that can be used until it is disposed of. */
@@ -29,16 +30,16 @@ export interface OpenRepository {
   readonly step: StepContext;
   /** The step's environment, plus the variables that name the files of credentials. */
   readonly env: Environment;
+  readonly place: RepositoryPlace;
 }
 
 /** Sets up access to a repository. Sends no request yet. */
 export function openRepository(repository: Repository, options: OpenRepository): OpenedRepository {
-  const { access, env } = options;
-  const where = `repository ${formatRepository(repository)}`;
+  const { access, env, place } = options;
+  const where = place.name;
   const client = new RegistryClient({
     ...options,
     repository,
-    where,
     credentials: (signal) => findCredentials(access, repository.host, { env, signal }),
   });
   return {

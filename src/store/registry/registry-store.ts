@@ -4,6 +4,7 @@ import { type BuildVersion, buildName } from "../../image/build-version.ts";
 import type { Repository } from "../../image/reference.ts";
 import type { RegistryAccess } from "../../registry/access.ts";
 import { listTags, proveWritable, taggedDigest } from "../../registry/manifests.ts";
+import { repositoryPlace } from "../../registry/repository-place.ts";
 import { defaultTimeouts, type Timeouts } from "../../registry/retry-policy.ts";
 import { writeCredentials } from "../../registry/write-credentials.ts";
 import type { Build } from "../build.ts";
@@ -36,8 +37,12 @@ export async function openRegistryStore(options: RegistryStoreOptions): Promise<
   const { path: folder } = prepared.use(await createPrivateFolder("registry"));
   const env = { ...step.env, ...(await writeCredentials(access, folder)) };
   const timeouts = { ...defaultTimeouts, ...options.timeouts };
-  const opened = prepared.use(openRepository(repository, { access, timeouts, step, env }));
-  const others = also.map((other) => prepared.use(openRepository(other, { access, timeouts, step, env })));
+  const open = (named: Repository, field: string) => {
+    const place = repositoryPlace(named, { field, storeHost: repository.host, access });
+    return prepared.use(openRepository(named, { access, timeouts, step, env, place }));
+  };
+  const opened = open(repository, "source.repository");
+  const others = also.map((other) => open(other, "params.also"));
   const { client, blobs } = opened;
   const owned = prepared.move();
   return {

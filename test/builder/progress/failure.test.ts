@@ -112,7 +112,34 @@ const pulls: readonly (readonly [string, string, RegExp])[] = [
       "up.example/x:1",
       asked("127.0.0.1:1", "dial tcp 127.0.0.1:1: connect: connection refused", "?ns=up.example"),
     ),
-    /127\.0\.0\.1:1, a mirror of up\.example, can't be reached/,
+    /127\.0\.0\.1:1, a mirror of up\.example, can't be reached .*: check its name in "mirrors" of up\.example under "registries"/,
+  ],
+  [
+    "a mirror that is unknown",
+    unresolved(
+      "debian:12",
+      "docker.io/library/debian:12",
+      asked("m.example", "dial tcp: lookup m.example on 127.0.0.1:53: no such host", "?ns=docker.io"),
+    ),
+    /the name of m\.example, a mirror of docker\.io, can't be looked up .*: check it under "registry_mirrors"$/,
+  ],
+  [
+    "a mirror that wants a login",
+    unresolved(
+      "debian:12",
+      "docker.io/library/debian:12",
+      "unexpected status from HEAD request to https://m.example/v2/library/debian/manifests/12?ns=docker.io: 401 Unauthorized",
+    ),
+    /m\.example, a mirror of docker\.io, refuses it .*give username and password for m\.example under "registries"/,
+  ],
+  [
+    "a mirror with a wrong login",
+    unresolved(
+      "debian:12",
+      "docker.io/library/debian:12",
+      "unexpected status from HEAD request to https://known.example/v2/library/debian/manifests/12?ns=docker.io: 401 Unauthorized",
+    ),
+    /refuses it to the user given for known\.example/,
   ],
   [
     "plain http",

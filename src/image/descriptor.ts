@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { type Digest, isDigest } from "./digest.ts";
 
 /** OCI image-spec, image-index.md#image-index-property-descriptions, `platform`. Unknown fields are kept. */

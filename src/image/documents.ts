@@ -1,4 +1,5 @@
-import { z } from "zod";
+import * as z from "zod";
+import { toDotPath } from "zod/v4/core";
 import { UserError } from "../host/errors.ts";
 import { maskCredentials } from "../host/mask-credentials.ts";
 import { ambiguousKey } from "./ambiguous-keys.ts";
@@ -89,7 +90,7 @@ export function parseDocument<T extends z.ZodType>(
   const result = schema.safeParse(parseJson(bytes, subject));
   if (result.success) return result.data;
   const [first] = result.error.issues;
-  const place = first === undefined || first.path.length === 0 ? "" : `${z.core.toDotPath(first.path)}: `;
+  const place = first === undefined || first.path.length === 0 ? "" : `${toDotPath(first.path)}: `;
   throw new UserError(`${subject}: ${place}${first?.message}`);
 }
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { UserError } from "../host/errors.ts";
 import { mapAtOnce } from "../host/map-at-once.ts";
 import type { Blobs } from "./blobs.ts";

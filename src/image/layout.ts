@@ -1,7 +1,7 @@
 import { lstatSync } from "node:fs";
 import { constants, type FileHandle, open, realpath } from "node:fs/promises";
 import { join, sep } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { errorCode, UserError } from "../host/errors.ts";
 import type { Blobs } from "./blobs.ts";
 import type { Descriptor } from "./descriptor.ts";

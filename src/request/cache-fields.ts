@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { UserError } from "../host/errors.ts";
 import { formatReference, parseReference, type Reference, type Repository } from "../image/reference.ts";
 import { bytes, flag, nonEmpty, singleWord, text } from "./scalars.ts";

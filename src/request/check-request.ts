@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { RequestError } from "./faults.ts";
 import { adviseOn } from "./foreign-names.ts";
 import { readAs, readObject } from "./read-json.ts";

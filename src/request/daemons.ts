@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { UserError } from "../host/errors.ts";
 import { parseKnownPlatform } from "../image/platform-names.ts";
 import { placed, type Rule, thrownBy } from "./rules.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { parseRepository, type Repository } from "../image/reference.ts";
 import type { AwsAccess } from "../registry/access.ts";
 import { ecrRepository } from "../registry/ecr-repository.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { BuildVersion } from "../image/build-version.ts";
 import type { GetParams } from "./get-params.ts";
 import { readAs, readObject } from "./read-json.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { PutParams } from "./put-params.ts";
 import { readAs, readObject } from "./read-json.ts";
 import { type PutRules, readPut } from "./read-parts.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { platformPattern } from "../image/platform.ts";
 import { parseKnownPlatform } from "../image/platform-names.ts";
 import { parseRepository } from "../image/reference.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { platformPattern } from "../image/platform.ts";
 import { targetNamePattern } from "../image/target-name.ts";
 import type { Fault } from "./faults.ts";

@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod";
 import { UserError } from "../host/errors.ts";
 import { didYouMean, type Fault, jsonKindOf, RequestError } from "./faults.ts";
 import { faultsBy, type Rule } from "./rules.ts";

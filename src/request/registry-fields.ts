@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { UserError } from "../host/errors.ts";
 import { parseReferenceHost, type Repository } from "../image/reference.ts";
 import type { AwsAccess, HostAccess, RegistryAccess } from "../registry/access.ts";

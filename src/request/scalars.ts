@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { UserError } from "../host/errors.ts";
 
 /** A YAML scalar that stands for a string: `1` and `true` in a pipeline are taken as text. */

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** The schemas that are marked by {@link secret}. Copies that zod makes of a schema inherit its entry. */
 const marks = z.registry<{ readonly isSecret: true }>();

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { messageOf, UserError } from "../host/errors.ts";
 import { RequestError } from "./faults.ts";
 import { readAs, refuseUnusable } from "./read-json.ts";

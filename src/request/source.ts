@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { UserError } from "../host/errors.ts";
 import type { Repository } from "../image/reference.ts";
 import { cacheField, readLayerCache } from "./cache-fields.ts";

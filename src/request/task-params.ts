@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { UserError } from "../host/errors.ts";
 import type { TraceTarget } from "../host/trace.ts";
 import type { HostAccess } from "../registry/access.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { readAs, refuseUnusable } from "./read-json.ts";
 import { nonEmpty } from "./scalars.ts";
 import { secret } from "./schema-parts.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { UserError } from "../host/errors.ts";
 import { type BuildVersion, formatBuildVersion, parseVersionFields } from "../image/build-version.ts";
 import { Descriptor } from "../image/descriptor.ts";

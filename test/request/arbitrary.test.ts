@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { parse as parseYaml } from "yaml";
-import { z } from "zod";
+import * as z from "zod";
 import { UserError } from "../../src/host/errors.ts";
 import { readCheckRequest } from "../../src/request/check-request.ts";
 import { readInRequest } from "../../src/request/in-request.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { z } from "zod";
+import * as z from "zod";
 import { getFields } from "../../src/request/get-params.ts";
 import { putParams } from "../../src/request/put-params.ts";
 import { readPut } from "../../src/request/read-parts.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { BuildRecord } from "../../src/image/build-record.ts";
 import { getFields } from "../../src/request/get-params.ts";
 import { putParams } from "../../src/request/put-params.ts";

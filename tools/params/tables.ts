@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod";
 import { getFields } from "../../src/request/get-params.ts";
 import { putParams } from "../../src/request/put-params.ts";
 import { sourceFields } from "../../src/request/source.ts";

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { z } from "zod";
+import * as z from "zod";
 import { sum } from "../../host/sum.ts";
 import type { RanStep } from "../progress/followed-solve.ts";
 import { type CacheMount, mountKey } from "./find-mounts.ts";

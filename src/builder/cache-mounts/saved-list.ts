@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { type CacheMount, mountKey } from "./find-mounts.ts";
 import { noPayoff, Payoff } from "./payoff.ts";
 import type { SavedContent } from "./transfer-dockerfile.ts";

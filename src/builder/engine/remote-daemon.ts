@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { writeSmallFile } from "../../host/atomic-write.ts";
 import { startChild } from "../../host/child.ts";
 import type { StepContext } from "../../host/step-context.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** A step of the build graph (BuildKit, client.Vertex). It is sent again whenever something about it changes. */
 const Vertex = z.looseObject({

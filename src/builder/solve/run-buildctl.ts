@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { describeExit, startChild } from "../../host/child.ts";
 import { fullDisks } from "../../host/disk-errors.ts";
 import { UserError } from "../../host/errors.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { UserError } from "../../host/errors.ts";
 import type { Descriptor } from "../descriptor.ts";
 import { type Digest, digestOf, hexOf } from "../digest.ts";

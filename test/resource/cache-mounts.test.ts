@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { forgeLayers, zerosTar } from "../support/images/forged-cache.ts";
 import { makeSite, metadataOf, result, type Site } from "../support/runs/put-and-get.ts";
 import { type Run, responseOf } from "../support/runs/resource.ts";
 import { startBucket } from "../support/servers/bucket.ts";
@@ -141,7 +142,11 @@ test("mounts that a build doesn't use stay saved, until the limit drops those th
 
 test("broken and foreign content is left out with a warning, and is replaced by that build", async () => {
   await using site = await makeSite(counting("--mount=type=cache,target=/m"));
-  const cache = { type: "local", directory: join(site.folder, "cache"), mounts: { always: true } };
+  const cache = {
+    type: "local",
+    directory: join(site.folder, "cache"),
+    mounts: { always: true, limit: 1e6 },
+  };
   const folder = join(cache.directory, "cache.mounts");
   assert.deepEqual(await rounds(site, "1", { cache }), ["1"]);
   const damages: Record<string, () => Promise<void>> = {
@@ -152,6 +157,8 @@ test("broken and foreign content is left out with a warning, and is replaced by 
         if (bytes[0] !== 0x7b) await writeFile(file, Buffer.alloc(bytes.length));
       }
     },
+    "content that fills the disk": () =>
+      forgeLayers(folder, { name: "saved/", layer: () => zerosTar("saved/f", 2e9) }),
     "the index": () => writeFile(join(folder, "index.json"), "{"),
     "a file in the folder's place": async () => {
       await rm(folder, { recursive: true });
@@ -166,6 +173,8 @@ test("broken and foreign content is left out with a warning, and is replaced by 
     await damage();
     const run = await site.put({ build_args: { round: what } }, { cache });
     responseOf(run);
+    if (what.includes("disk"))
+      assert.match(run.stderr, /warning: cache mount \/m not restored: it was stopped/);
     if (what.includes("blobs")) assert.match(run.stderr, /warning: saved cache mounts not used: /);
     assert.deepEqual((await result(await site.get(run))).trim().split("\n"), [what]);
     assert.deepEqual(await rounds(site, "next", { cache }), [what, "next"]);

@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { lstat, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { formatBytes } from "../../host/format.ts";
 import { createPrivateFolder } from "../../host/private-folder.ts";
 import type { CacheLocation } from "../plan/layer-cache.ts";
+import { budgetFor } from "./disk-guard.ts";
 import { mountKey } from "./find-mounts.ts";
 import { type MountGroup, pausedUntil } from "./payoff.ts";
 import { mountsPlace } from "./place.ts";
@@ -67,6 +68,9 @@ export async function restoreMounts(daemon: DaemonMounts): Promise<RestoredMount
   return { lists, restored, lost, seconds: (performance.now() - begun) / 1000 };
 }
 
+/** BuildKit takes no larger secret, which the list is when it is written. */
+const mostListBytes = 512_000;
+
 /**
  * Reads the list of what a location has saved. If it can't be read, nothing is restored, and the next list that is
  * saved replaces it.
@@ -78,10 +82,16 @@ async function readList(location: CacheLocation, daemon: DaemonMounts): Promise<
   try {
     const { isImported } = await runTransfer(context, {
       dockerfile: indexDockerfile(place.id),
+      budget: budgetFor(mostListBytes),
       imports: [place.imports],
       output: folder.path,
     });
-    const text = await readFile(join(folder.path, "index"), "utf8");
+    const file = join(folder.path, "index");
+    // Whoever wrote the cache decides what it is: a link would lead to a file of this step's.
+    const found = await lstat(file);
+    if (!found.isFile() || found.size > mostListBytes)
+      throw new TransferError(`it is not a file of at most ${formatBytes(mostListBytes)}`);
+    const text = await readFile(file, "utf8");
     // If BuildKit can't read the cached result of the step, it runs the step again, which then writes an empty
     // list.
     if (text === "" && isImported)
@@ -116,6 +126,7 @@ async function restore(
   checkSize(saved.bytes);
   const { reports } = await runTransfer(context, {
     dockerfile: restoringDockerfile(saved, limit, newKey()),
+    budget: budgetFor(limit),
     imports: [place.imports],
   });
   const [bytes = 0, files = 0] = reports[0]?.map(Number) ?? [];

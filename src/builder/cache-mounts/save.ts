@@ -1,6 +1,8 @@
 import { formatBytes } from "../../host/format.ts";
 import { sum } from "../../host/sum.ts";
+import type { CacheLocation } from "../plan/layer-cache.ts";
 import type { RanStep } from "../progress/followed-solve.ts";
+import { budgetFor } from "./disk-guard.ts";
 import { type CacheMount, mountKey } from "./find-mounts.ts";
 import {
   type Balance,
@@ -84,6 +86,7 @@ async function measure(
   const begun = mounts.map((mount) => ({ mount, restored: restored.get(mountKey(mount))?.saved }));
   const { reports } = await runTransfer(context, {
     dockerfile: measuringDockerfile(begun, newKey()),
+    budget: savingBudget(locations),
     imports:
       restored.size === 0
         ? []
@@ -99,6 +102,12 @@ async function measure(
       Math.max(changed, Math.abs(bytes - saved.bytes)) < bytes * smallChange;
     return [{ mount, fingerprint, bytes, like: isLike ? saved.key : undefined }];
   });
+}
+
+/** While mounts are saved, the build's result is exported. */
+function savingBudget(locations: readonly CacheLocation[]) {
+  const limits = locations.map(({ mounts }) => mounts?.limit ?? 0);
+  return budgetFor(Math.max(...limits), { ignoresBlobs: true });
 }
 
 async function saveAt(
@@ -174,6 +183,7 @@ async function write(
   await replaceContent(place, (exports) =>
     runTransfer(context, {
       dockerfile: savingDockerfile(list.mounts, place.id),
+      budget: savingBudget([location]),
       imports: before.mounts.length > 0 ? [place.imports] : [],
       exports: [exports],
       anew: indexStage,

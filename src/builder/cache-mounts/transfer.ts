@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { writeSmallFile } from "../../host/atomic-write.ts";
 import { describeExit, startChild } from "../../host/child.ts";
+import { formatBytes } from "../../host/format.ts";
 import { maskCredentials, withoutQueries } from "../../host/mask-credentials.ts";
 import { createPrivateFolder } from "../../host/private-folder.ts";
 import type { Environment, StepContext } from "../../host/step-context.ts";
@@ -10,6 +11,7 @@ import type { AttributePairs } from "../plan/layer-cache.ts";
 import { parseEvent } from "../progress/events.ts";
 import { LineSplitter } from "../progress/lines.ts";
 import { formatSeconds } from "../progress/text.ts";
+import { type DiskBudget, guardDisk } from "./disk-guard.ts";
 import { reportMark } from "./transfer-dockerfile.ts";
 
 /** The daemon of a transfer, and how to reach it. */
@@ -30,6 +32,8 @@ export interface TransferContext {
 
 export interface Transfer {
   readonly dockerfile: string;
+  /** BuildKit unpacks what it imports before anything is known of its size. */
+  readonly budget: DiskBudget;
   readonly imports?: readonly AttributePairs[];
   readonly exports?: readonly AttributePairs[];
   /** A stage whose steps are run again even if they are cached. */
@@ -65,7 +69,8 @@ export async function runTransfer(context: TransferContext, transfer: Transfer):
     ...engine.connection,
     ...transferArguments(context, transfer, { folder: folder.path, secret }),
   ];
-  const signal = AbortSignal.any([step.signal, silent.signal]);
+  await using guard = guardDisk(engine.folders, transfer.budget);
+  const signal = AbortSignal.any([step.signal, silent.signal, guard.signal]);
   const child = startChild({ env, signal }, "buildctl", args, {
     stdout: "ignore",
     buffer: false,
@@ -77,6 +82,10 @@ export async function runTransfer(context: TransferContext, transfer: Transfer):
   });
   const ended = await child.finally(() => clearTimeout(timer));
   step.signal.throwIfAborted();
+  if (guard.signal.aborted)
+    throw new TransferError(
+      `it was stopped, as it took more than ${formatBytes(transfer.budget.bytes)} of the disk, or half of what was free`,
+    );
   if (silent.signal.aborted)
     throw new TransferError(`no answer for ${formatSeconds(context.silence / 1000)}`);
   if (ended.exitCode !== 0) throw new TransferError(told.failure ?? `buildctl ${describeExit(ended)}`);

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { copyFile, mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { test } from "node:test";
+import { execa } from "execa";
+import { budgetFor } from "../../../src/builder/cache-mounts/disk-guard.ts";
 import type { CacheMount } from "../../../src/builder/cache-mounts/find-mounts.ts";
 import { mountsPlace } from "../../../src/builder/cache-mounts/place.ts";
 import { restoreMounts } from "../../../src/builder/cache-mounts/restore.ts";
@@ -15,8 +18,10 @@ import {
 import type { CacheLocation } from "../../../src/builder/plan/layer-cache.ts";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
 import { formatPlatform, hostPlatform } from "../../../src/image/platform.ts";
+import { type ForgedLayer, forgeLayers, zerosTar } from "../../support/images/forged-cache.ts";
 import { createTestStep, toolEnvironment } from "../../support/runs/test-step.ts";
 import { startBuildkitd } from "../../support/servers/buildkit.ts";
+import { rawTar } from "../../support/tar/raw-tar.ts";
 
 const mount: CacheMount = { id: "/m", ownership: "" };
 const key = "0123456789abcdef".repeat(2);
@@ -34,7 +39,7 @@ async function startDaemon(folder: string, silence = 30_000) {
       version: () => undefined,
       connection: ["--addr", daemon.address],
       limited: undefined,
-      folders: [],
+      folders: [daemon.root],
       diagnose: async () => undefined,
       accepts: async () => undefined,
       [Symbol.asyncDispose]: async () => {},
@@ -47,7 +52,7 @@ async function startDaemon(folder: string, silence = 30_000) {
     namespace: "",
     silence,
   };
-  return { context, step, [Symbol.asyncDispose]: () => daemon[Symbol.asyncDispose]() };
+  return { context, step, root: daemon.root, [Symbol.asyncDispose]: () => daemon[Symbol.asyncDispose]() };
 }
 
 /** What a mount is filled with, the list that is saved with it, and what comes of restoring that. */
@@ -55,6 +60,8 @@ interface Row {
   readonly what: string;
   readonly fill?: string;
   readonly list: string;
+  /** What the layers with a file of this name are replaced by in the saved cache. */
+  readonly forged?: ForgedLayer;
   /** Files in the mount afterwards. */
   readonly files: number;
   readonly warning?: RegExp;
@@ -81,6 +88,36 @@ const rows: readonly Row[] = [
     list: listOf({ ...entry, bytes: 5e9 }),
     files: 0,
     warning: /warning: cache mount \/m not restored: its 5\.0 GB are more than/,
+  },
+  {
+    what: "content that grows to two gigabytes when it is unpacked",
+    forged: { name: "saved/", layer: () => zerosTar("saved/f", 2e9) },
+    list: listOf(entry),
+    files: 0,
+    warning:
+      /warning: cache mount \/m not restored: it was stopped, as it took more than 132 MB of the disk, or half/,
+  },
+  {
+    what: "a list that grows to two gigabytes when it is unpacked",
+    forged: { name: "index", layer: () => zerosTar("index", 2e9) },
+    list: listOf(entry),
+    files: 0,
+    warning:
+      /warning: saved cache mounts not used: their list can't be read: it was stopped, as it took more than 130 MB/,
+  },
+  {
+    what: "a list that is larger than lists are",
+    forged: { name: "index", layer: () => zerosTar("index", 1e6) },
+    list: listOf(entry),
+    files: 0,
+    warning: /warning: saved cache mounts not used: .*: it is not a file of at most 512 kB/,
+  },
+  {
+    what: "a list that is a pipe, from which nothing ever comes",
+    forged: { name: "index", layer: () => Readable.from([rawTar([{ flag: "6", path: "index" }])]) },
+    list: listOf(entry),
+    files: 0,
+    warning: /warning: saved cache mounts not used: .*: it is not a file of at most 512 kB/,
   },
   {
     what: "a list that names content which isn't there",
@@ -124,7 +161,7 @@ const rows: readonly Row[] = [
   },
 ];
 
-for (const { what, fill = "echo content > /mount/f", list, files, warning } of rows) {
+for (const { what, fill = "echo content > /mount/f", list, forged, files, warning } of rows) {
   test(`${what}: ${files === 0 ? "the mount begins empty, with a warning" : "restored as it is"}`, async () => {
     await using folder = await createPrivateFolder("test-hostile-mounts");
     await mkdir(join(folder.path, "tools"));
@@ -146,14 +183,19 @@ for (const { what, fill = "echo content > /mount/f", list, files, warning } of r
         `export PATH=/bin; /tool/busybox mkdir /bin; /tool/busybox --install -s /bin; ${fill}`,
       ]);
       const flags = "--mount=type=bind,target=/tool --mount=type=cache,id=/m,target=/mount";
-      await runTransfer(writer.context, { dockerfile: `FROM scratch\nRUN ${flags} ${command}\n` });
+      await runTransfer(writer.context, {
+        dockerfile: `FROM scratch\nRUN ${flags} ${command}\n`,
+        budget: budgetFor(1e9),
+      });
       await runTransfer(writer.context, {
         dockerfile: savingDockerfile([{ mount, key }], place.id),
+        budget: budgetFor(1e9),
         exports: [place.exports],
         anew: indexStage,
         secret: { id: indexSecret, text: list },
       });
     }
+    if (forged !== undefined) await forgeLayers(join(folder.path, "cache/cache.mounts"), forged);
     await using reader = await startDaemon(folder.path);
     const { restored } = await restoreMounts({
       context: reader.context,
@@ -161,12 +203,16 @@ for (const { what, fill = "echo content > /mount/f", list, files, warning } of r
       instructions: "",
       locations: [location],
     });
+    // Without a look at the disk all of a layer would be unpacked, whatever its size.
+    const { stdout } = await execa("du", ["--summarize", "--block-size=1", reader.root]);
+    assert.ok(Number.parseInt(stdout, 10) < 1e9, stdout);
     assert.equal(restored.size, files === 0 ? 0 : 1);
     const logged = reader.step.logged();
     if (warning === undefined) assert.equal(logged, "");
     else assert.match(logged, warning);
     const measured = await runTransfer(reader.context, {
       dockerfile: measuringDockerfile([{ mount, restored: undefined }], "anew"),
+      budget: budgetFor(1e9),
     });
     assert.equal(Number(measured.reports[0]?.[3]), files);
   });

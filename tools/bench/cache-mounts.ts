@@ -9,6 +9,7 @@ import { startBuildkitd } from "../../test/support/servers/buildkit.ts";
 import { startRegistry } from "../../test/support/servers/registry.ts";
 import type { Bundle } from "./bundle.ts";
 import { compare, type Result, timed } from "./measure.ts";
+import { startSlowProxy } from "./slow-proxy.ts";
 
 /** Package managers and compilers whose caches are mounts. */
 export const mountKinds = ["npm", "go", "apt"] as const;
@@ -35,13 +36,17 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,t
 
 /**
  * A put with a layer cache whose source file has changed, on a fresh daemon, with the content of cache mounts kept,
- * against the same without. Packages come from where this machine's package managers get them.
+ * against the same without. Packages come from where this machine's package managers get them, as fast as they come or, if
+ * `rate` is given, through a proxy that lets through so many bytes a second. The registry with the saved content is always
+ * on this machine.
  */
 export async function benchCacheMounts(
   { main, env }: Bundle,
-  kind: MountKind,
-  rounds: number,
+  { kind, rate, rounds }: { readonly kind: MountKind; readonly rate?: number; readonly rounds: number },
 ): Promise<Result> {
+  await using held = new AsyncDisposableStack();
+  const proxy = rate === undefined ? undefined : held.use(await startSlowProxy(rate));
+  const proxies = proxy === undefined ? {} : { http_proxy: proxy.url, https_proxy: proxy.url };
   await using folder = await createPrivateFolder("bench-mounts");
   await using registry = await startRegistry();
   const base = `${registry.host}/base`;
@@ -62,12 +67,13 @@ export async function benchCacheMounts(
     run: async () => {
       await writeFile(join(app, "source"), String(count++));
       const source = { repository: `${registry.host}/${name}`, insecure: true, cache };
-      const input = JSON.stringify({ source, params: { context: "app" } });
+      const input = JSON.stringify({ source, params: { context: "app", build_args: proxies } });
       return timed("node", [main, "out", join(folder.path, "put")], { input, env });
     },
   });
   const [ours, peer] = [put("with-mounts", { mounts: { limit: "8g" } }), put("without", { mounts: false })];
-  return await compare(`second build, a source file changed: ${kind}`, rounds, [ours, peer]);
+  const speed = rate === undefined ? "" : `, packages at ${rate / 1e6} MB/s`;
+  return await compare(`second build, a source file changed: ${kind}${speed}`, rounds, [ours, peer]);
 }
 
 /** Pushes a Debian with what the kind needs of this machine: Go, or Node.js and npm, and their settings. */

@@ -52,7 +52,12 @@ const benches: readonly Bench[] = [
   ...mountKinds.map((kind) => ({
     name: `cache mounts ${kind}`,
     rounds: 3,
-    run: (rounds: number) => benchCacheMounts(bundle, kind, rounds),
+    run: (rounds: number) => benchCacheMounts(bundle, { kind, rounds }),
+  })),
+  ...mountKinds.map((kind) => ({
+    name: `cache mounts slowly ${kind}`,
+    rounds: 3,
+    run: (rounds: number) => benchCacheMounts(bundle, { kind, rounds, rate: 10e6 }),
   })),
   ...launcherWorks.map((work) => ({
     name: `launcher ${work}`,

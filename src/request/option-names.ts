@@ -1,3 +1,11 @@
+/** What to do instead of setting an option: write one of these params, configure a cache, or something else. */
+type Instead =
+  | { readonly params: readonly string[]; readonly how?: string }
+  | { readonly advice: string }
+  | "cache";
+
+const frontend = "name the frontend in the Dockerfile's # syntax= line, or as the build arg BUILDKIT_SYNTAX";
+
 /**
  * Frontend options that `options` can't set, with what to do instead: a param or field sets them, or the build
  * relies on them. A name that ends with ":" stands for all names that begin with it.
@@ -5,36 +13,35 @@
  * The names are those of BuildKit's Dockerfile frontend (frontend/dockerui/config.go and context.go) and of its
  * gateway (frontend/gateway/gateway.go).
  */
-export const takenOptions: Readonly<Record<string, string>> = {
-  "add-hosts": "write add_hosts",
-  "attest:provenance": "write provenance",
-  "attest:sbom": "write sbom",
-  "build-arg:": "write build_args",
-  "cache-from": "write cache in the source",
-  "cache-imports": "write cache in the source",
-  cmdline: "name the frontend in the Dockerfile's # syntax= line, or in build_args: {BUILDKIT_SYNTAX: …}",
-  context: "write context",
-  "context:": "write contexts, or image_args",
-  contextkey: "write context",
-  contextsubdir: "write context: a folder, or a git URL that ends with #branch:folder",
-  dockerfilekey: "write dockerfile",
-  filename: "write dockerfile",
-  "force-network-mode": "write network",
-  "frontend.caps": "remove it: BuildKit and its frontend agree on it",
-  "gateway-devel":
-    "name the frontend in the Dockerfile's # syntax= line, or in build_args: {BUILDKIT_SYNTAX: …}",
-  "image-resolve-mode": "write pull: true",
-  "input-metadata:": "write contexts, or image_args",
-  "label:": "write labels",
-  "local-sessionid:": "remove it: buildctl sends the folders",
-  "no-cache": "write no_cache",
-  platform: "write platforms",
-  requestid: "for checks or an outline alone, run the task with CALL: check or CALL: outline",
-  "sharedkey:": "remove it: buildctl sends the folders",
-  "shm-size": "write shm_size",
-  source: "name the frontend in the Dockerfile's # syntax= line, or in build_args: {BUILDKIT_SYNTAX: …}",
-  target: "write target, or additional_targets",
-  ulimit: "write ulimits",
+export const takenOptions: Readonly<Record<string, Instead>> = {
+  "add-hosts": { params: ["add_hosts"] },
+  "attest:provenance": { params: ["provenance"] },
+  "attest:sbom": { params: ["sbom"] },
+  "build-arg:": { params: ["build_args"] },
+  "cache-from": "cache",
+  "cache-imports": "cache",
+  cmdline: { advice: frontend },
+  context: { params: ["context"] },
+  "context:": { params: ["contexts", "image_args"] },
+  contextkey: { params: ["context"] },
+  contextsubdir: { params: ["context"], how: ": a folder, or a git URL that ends with #branch:folder" },
+  dockerfilekey: { params: ["dockerfile"] },
+  filename: { params: ["dockerfile"] },
+  "force-network-mode": { params: ["network"] },
+  "frontend.caps": { advice: "remove it: BuildKit and its frontend agree on it" },
+  "gateway-devel": { advice: frontend },
+  "image-resolve-mode": { params: ["pull"], how: ": true" },
+  "input-metadata:": { params: ["contexts", "image_args"] },
+  "label:": { params: ["labels"] },
+  "local-sessionid:": { advice: "remove it: buildctl sends the folders" },
+  "no-cache": { params: ["no_cache"] },
+  platform: { params: ["platforms"] },
+  requestid: { advice: "for checks or an outline alone, run the task with CALL: check or CALL: outline" },
+  "sharedkey:": { advice: "remove it: buildctl sends the folders" },
+  "shm-size": { params: ["shm_size"] },
+  source: { advice: frontend },
+  target: { params: ["target", "additional_targets"] },
+  ulimit: { params: ["ulimits"] },
 };
 
 /** What a name may be, as a regular expression: text that an argument can have before its `=`. */
@@ -43,13 +50,30 @@ export const optionNamePattern = `(?!(${Object.keys(takenOptions)
   .join("|")
   .replaceAll(".", "\\.")}))[^=\\s\\0]+$`;
 
-/** Why an option can't have this name. */
-export function whyNotOption(name: string): string {
-  const [, advice] =
+/**
+ * Why an option can't have this name.
+ * @param variableOf for a task: its variable for a param. Undefined if only puts have that param
+ */
+export function whyNotOption(name: string, variableOf?: (param: string) => string | undefined): string {
+  const [, instead] =
     Object.entries(takenOptions).find(([taken]) =>
       taken.endsWith(":") ? name.startsWith(taken) : name === taken,
     ) ?? [];
-  return advice === undefined
-    ? 'expected the name of a frontend option, without "=" and blanks, as in hostname'
-    : `options can't set it; ${advice}`;
+  if (instead === undefined)
+    return 'expected the name of a frontend option, without "=" and blanks, as in hostname';
+  return `options can't set it; ${adviceOn(instead, variableOf)}`;
+}
+
+function adviceOn(instead: Instead, variableOf: ((param: string) => string | undefined) | undefined): string {
+  if (instead === "cache")
+    return variableOf === undefined
+      ? "write cache in the source"
+      : "give the task a cache: caches: [{path: cache}]";
+  if ("advice" in instead) return instead.advice;
+  const { params, how = "" } = instead;
+  if (variableOf === undefined) return `write ${params.join(", or ")}${how}`;
+  const variables = params.map(variableOf).filter((variable) => variable !== undefined);
+  return variables.length > 0
+    ? `write ${variables.join(", or ")}${how}`
+    : `only a put can, with its param ${JSON.stringify(params[0])}`;
 }

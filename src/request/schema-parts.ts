@@ -62,8 +62,8 @@ function containsMark(schema: unknown): boolean {
   );
 }
 
-/** The schemas that may apply at a path. */
-function formsAt(schema: unknown, [part, ...rest]: readonly PropertyKey[]): readonly unknown[] {
+/** The schemas that may apply at a path: the one there, those that it wraps, and the members of its unions. */
+export function formsAt(schema: unknown, [part, ...rest]: readonly PropertyKey[]): readonly unknown[] {
   const forms = formsOf(schema);
   if (part === undefined) return forms;
   return forms.flatMap((form) =>

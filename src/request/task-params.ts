@@ -4,13 +4,14 @@ import type { TraceTarget } from "../host/trace.ts";
 import type { HostAccess } from "../registry/access.ts";
 import { sandbox } from "./daemons.ts";
 import { type Fault, RequestError } from "./faults.ts";
+import { whyNotOption } from "./option-names.ts";
 import { type PutParams, taskForms } from "./put-params.ts";
 import { type PartlyRead, readPartly } from "./read-json.ts";
 import { type PutRequest, paramsPartly } from "./read-parts.ts";
 import { faultsBy, type Rule } from "./rules.ts";
 import { readTaskRegistries, registriesVariable } from "./task-registries.ts";
 import { findForm } from "./task-syntax.ts";
-import { taskWords } from "./task-words.ts";
+import { taskWords, variableOfParam } from "./task-words.ts";
 import type { ParseYaml } from "./task-yaml.ts";
 import { readTaskTracing, tracingVariable } from "./tracing-fields.ts";
 
@@ -49,7 +50,7 @@ export function readTask(
 ): TaskRequest {
   const given = Object.entries(env).filter(([name, value]) => value !== undefined && isTaskParam(name));
   const { value: params, faults } = paramsPartly(Object.fromEntries(given), undefined, ofParams);
-  const worded = faults.map((fault) => ({ ...fault, message: taskWords(fault.message, env) }));
+  const worded = faults.map((fault) => ({ ...fault, message: taskWords(inTask(fault), env) }));
   const hosts = variablePartly(
     registriesVariable,
     () => readTaskRegistries(env[registriesVariable] ?? "", parseYaml),
@@ -69,6 +70,12 @@ export function readTask(
     throw new RequestError(all);
   const { SANDBOX, CALL } = variables.value;
   return { params, hosts: hosts.value, sandbox: SANDBOX, call: CALL, tracing: tracing.value };
+}
+
+/** A fault's message, with a task's variables in what it advises instead of an option. */
+function inTask({ path: [param, name], kind, message }: Fault): string {
+  if (param !== "options" || kind !== "name") return message;
+  return message.replace(whyNotOption(String(name)), () => whyNotOption(String(name), variableOfParam));
 }
 
 /** Reads a variable that holds a map. Its faults are placed at the variable. */

@@ -50,6 +50,12 @@ const elsewhere = /("buildkit: [^"]*") in the source\b/g;
 /** Names of params of several words in a sentence, except within a path. */
 const inSentence = /(?<![\w/."-])([a-z]+(?:_[a-z]+)+)(?![\w/.-])/g;
 
+/** The variable that sets a param in a task, with `*` for a name: `TARGET`, `BUILD_ARG_*`. Undefined if there is none. */
+export function variableOfParam(param: string): string | undefined {
+  const forms = taskForms[param] ?? [];
+  return forms.length === 0 ? undefined : variableOf(forms, undefined, {});
+}
+
 function variableOf(forms: readonly TaskForm[], rest: string | undefined, env: Environment): string {
   const entries = forms.filter((form) => form.kind === "prefix");
   if (rest !== undefined && entries.length > 0) {

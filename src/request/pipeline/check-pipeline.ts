@@ -11,6 +11,7 @@ import { readTask, type TaskReading, taskVariables } from "../task-params.ts";
 import { registriesVariable } from "../task-registries.ts";
 import { findForm } from "../task-syntax.ts";
 import { tracingVariable } from "../tracing-fields.ts";
+import { changedTexts } from "./changed-texts.ts";
 import { type Entry, type Located, type Position, plainValue, readYaml } from "./document.ts";
 import { findUses, type Use } from "./find-uses.ts";
 import { certainly, isVariable, variableFields } from "./variables.ts";
@@ -63,6 +64,7 @@ export function checkPipeline(text: string, check: PipelineCheck): CheckedPipeli
     const found = faultsOf(use, check.rules);
     faults.push(...found);
     if (found.length === 0) warnings.push(...faultsOf(use, check.advice));
+    warnings.push(...changesIn(use, found));
   }
   return { counts, faults: sortedByPlace(faults), warnings: sortedByPlace(warnings) };
 }
@@ -75,7 +77,9 @@ function sortedByPlace(faults: readonly PipelineFault[]): readonly PipelineFault
 
 function faultsOf(use: Use, rules: UseRules): PipelineFault[] {
   const { kind, given } = use;
-  const subject = kind === "source" ? "source" : "params";
+  const subject = kind === "source" ? "source" : (use.field ?? "params");
+  const named = (message: string) =>
+    use.field === undefined ? message : message.replace(/^params\b/, use.field);
   const whole = given.filter((part) => !isVariable(part));
   // If one part is a variable, it may hold the fields that are missing in the others.
   if (whole.length < given.length || whole.length === 0) return [];
@@ -93,7 +97,19 @@ function faultsOf(use: Use, rules: UseRules): PipelineFault[] {
     .map(({ path, message }) => ({ ...locate(node, path), message }))
     .filter(({ line, column }) => !odds.some((name) => name.line === line && name.column === column));
   const all = [...others, ...odds, ...(kind === "task" ? strangersOf(node) : [])];
-  return all.map(({ line, column, message }) => ({ line, column, message: `${use.subject}: ${message}` }));
+  return all.map(({ line, column, message }) => ({
+    line,
+    column,
+    message: `${use.subject}: ${named(message)}`,
+  }));
+}
+
+/** What YAML makes of values that stand for texts. Where a fault is told, it is left out. */
+function changesIn({ kind, given, subject }: Use, faults: readonly PipelineFault[]): PipelineFault[] {
+  return given
+    .flatMap((part) => changedTexts(part, kind))
+    .filter(({ line, column }) => !faults.some((fault) => fault.line === line && fault.column === column))
+    .map((change) => ({ ...change, message: `${subject}: ${change.message}` }));
 }
 
 /** The param that a name sets, in either of its forms. */
@@ -227,5 +243,7 @@ function locate(node: Located, path: readonly PropertyKey[]): Position {
 function upperEntry(node: Located, [param, key]: readonly PropertyKey[]): Entry | undefined {
   if (node.kind !== "map") return undefined;
   const given = [...node.entries].filter(([name]) => findForm(name, taskForms)?.param === param);
-  return (given.find(([name]) => name.endsWith(`_${String(key)}`)) ?? given[0])?.[1];
+  const own = given.find(([name]) => name.endsWith(`_${String(key)}`));
+  const list = given.find(([name]) => findForm(name, taskForms)?.form.kind === "whole");
+  return (own ?? list ?? given[0])?.[1];
 }

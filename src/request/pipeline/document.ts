@@ -23,7 +23,12 @@ export type Located = Position &
   (
     | { readonly kind: "map"; readonly entries: ReadonlyMap<string, Entry> }
     | { readonly kind: "list"; readonly items: readonly Located[] }
-    | { readonly kind: "scalar"; readonly value: unknown }
+    | {
+        readonly kind: "scalar";
+        readonly value: unknown;
+        /** The value as it was written, if YAML reads it as a number or as true or false. */
+        readonly written?: string | undefined;
+      }
   );
 
 export interface Entry {
@@ -67,7 +72,10 @@ export function readYaml(text: string, file: string): Located {
     const place = isAlias(given) || node?.range == null ? at : placeOf(node.range[0]);
     if (isSeq(node)) return { ...place, kind: "list", items: node.items.map((item) => read(item, place)) };
     if (isMap(node)) return { ...place, kind: "map", entries: readEntries(node.items, place) };
-    return { ...place, kind: "scalar", value: isScalar(node) ? node.value : null };
+    const value = isScalar(node) ? node.value : null;
+    const written =
+      isScalar(node) && (typeof value === "number" || typeof value === "boolean") ? node.source : undefined;
+    return { ...place, kind: "scalar", value, written };
   };
   const readEntries = (pairs: readonly { key: unknown; value: unknown }[], at: Position) => {
     const own = new Map<string, Entry>();

@@ -9,6 +9,8 @@ export interface Use {
   readonly given: readonly Located[];
   /** The inputs that a put lists. Undefined if it gets all of them, or those that Concourse detects in its params. */
   readonly inputs: readonly string[] | undefined;
+  /** What the step calls its params, if not `params`. */
+  readonly field?: string;
   /** For a put: what is given as the source of its resource. */
   readonly source?: readonly Located[];
 }
@@ -100,7 +102,7 @@ function collect(step: Located, job: string, { resources, images, uses }: Found)
     uses.push({ kind: "put", subject, given, inputs: listedInputs(step), source });
     const getParams = entryOf(step, "get_params");
     if (getParams !== undefined)
-      uses.push({ kind: "get", subject: `${subject}, get_params`, given: [getParams], inputs: undefined });
+      uses.push({ kind: "get", subject, field: "get_params", given: [getParams], inputs: undefined });
   }
   if (isOfResource && get !== undefined && params !== undefined)
     uses.push({ kind: "get", subject: `${job}, get ${get}`, given: [params], inputs: undefined });

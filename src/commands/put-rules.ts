@@ -8,11 +8,12 @@ import { deliveredNames } from "../delivery/delivered-files.ts";
 import { checkTargetNames, taskFolders } from "../delivery/target-names.ts";
 import { UserError } from "../host/errors.ts";
 import { suggestName } from "../host/suggest.ts";
+import { formatExactPlatform } from "../image/platform.ts";
 import { formatRepository } from "../image/reference.ts";
 import { checkCertificates } from "../registry/check-certificates.ts";
 import { withMirrors } from "../registry/mirrors.ts";
 import type { PutRequest, PutRules } from "../request/read-parts.ts";
-import { isRefused, placed, type Rule, thrownBy } from "../request/rules.ts";
+import { isRefused, type PlacedMessage, placed, type Rule, thrownBy } from "../request/rules.ts";
 import type { Source } from "../request/source.ts";
 import type { TaskReading } from "../request/task-params.ts";
 import { registriesVariable } from "../request/task-registries.ts";
@@ -113,6 +114,10 @@ const paramRules: readonly Rule<PutRequest>[] = [
     faults: ({ params: { ulimits } }) => placed("ulimits", Object.entries(ulimits), checkUlimit),
   },
   {
+    of: ["platforms"],
+    faults: ({ params: { platforms } }) => twiceIn("platforms", platforms.map(formatExactPlatform)),
+  },
+  {
     of: ["network", "allow"],
     faults: ({ params: { network, allow } }) =>
       network === "host" && !allow.includes("network.host")
@@ -183,13 +188,15 @@ export const putRules: PutRules = {
       of: ["also"],
       ofSource: ["repository"],
       faults: ({ params, source }) => {
-        if (source?.store.kind !== "registry") return undefined;
+        const all = params.also.map(formatRepository);
+        const twice = twiceIn("also", all);
+        if (twice.length > 0 || source?.store.kind !== "registry") return twice;
         const own = formatRepository(source.store.repository);
-        const twice = params.also.findIndex((other) => formatRepository(other) === own);
-        if (twice === -1) return undefined;
+        const index = all.indexOf(own);
+        if (index === -1) return undefined;
         return [
           {
-            path: ["also", twice],
+            path: ["also", index],
             message: `params.also: ${own} is the source's own repository: remove it`,
           },
         ];
@@ -234,6 +241,13 @@ export const taskRules: Pick<TaskReading, "ofParams" | "ofHosts"> = {
   ],
   ofHosts: [{ of: [registriesVariable], faults: (hosts) => certificateFaults(hosts, registriesVariable) }],
 };
+
+/** What is wrong with a list in which something is there twice. */
+function twiceIn(field: string, all: readonly string[]): readonly PlacedMessage[] {
+  const again = all.findIndex((each, index) => all.indexOf(each) !== index);
+  if (again === -1) return [];
+  return [{ path: [field, again], message: `params.${field}: ${all[again]} is given twice: remove one` }];
+}
 
 /** The limits that BuildKit knows (github.com/docker/go-units, ulimit.go). */
 const knownUlimits =

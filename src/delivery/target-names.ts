@@ -17,7 +17,6 @@ export function checkTargetNames(
   taken: readonly string[],
   subject: string,
 ): void {
-  const seen = new Set<string>();
   for (const name of names) {
     const shown = JSON.stringify(name);
     if (taken.includes(name)) {
@@ -26,7 +25,5 @@ export function checkTargetNames(
         `${subject}: the folder of ${shown} would take the place of the ${owner}; give the stage another name`,
       );
     }
-    if (seen.has(name)) throw new UserError(`${subject}: ${shown} is given twice; remove one`);
-    seen.add(name);
   }
 }

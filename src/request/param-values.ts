@@ -102,13 +102,23 @@ export const optionName = z.string().regex(new RegExp(`^${optionNamePattern}`), 
 /** Additional targets, each with its own tags. */
 export const additionalTargets = z
   .union(
-    [z.array(targetName), z.record(targetName, z.strictObject({ tags: z.array(exactText).default([]) }))],
+    [
+      z.array(targetName).meta({ uniqueItems: true }),
+      z.record(targetName, z.strictObject({ tags: z.array(exactText).default([]) })),
+    ],
     {
       error: "expected a list of stages, or a map of stages: {test: {tags: [test-1]}}",
     },
   )
-  .transform((given): ReadonlyMap<TargetName, readonly string[]> => {
-    if (Array.isArray(given)) return new Map(given.map((name) => [name, []]));
+  .transform((given, context): ReadonlyMap<TargetName, readonly string[]> => {
+    if (Array.isArray(given)) {
+      const twice = given.find((name, index) => given.indexOf(name) !== index);
+      if (twice !== undefined) {
+        const message = `params.additional_targets: ${JSON.stringify(twice)} is given twice: remove one`;
+        context.issues.push({ code: "custom", input: given, message, params: { isComplete: true } });
+      }
+      return new Map(given.map((name) => [name, []]));
+    }
     return new Map(Object.entries(given).map(([name, { tags }]) => [name as TargetName, tags]));
   });
 

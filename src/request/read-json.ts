@@ -179,6 +179,7 @@ function describe(issue: z.core.$ZodIssue, about: Subject): Fault[] {
 
 function whatIsFound(found: unknown, isSafe: boolean): string {
   if (found === undefined) return "but it is missing";
+  if (Array.isArray(found) && found.length === 0) return "found an empty list";
   if (found === "") return "found an empty text (is a variable empty?)";
   return `found ${isSafe ? JSON.stringify(found) : jsonKindOf(found)}`;
 }
@@ -204,6 +205,8 @@ function remedy(issue: z.core.$ZodIssue, found: unknown, isSafe: boolean): strin
   }
   if (issue.expected === "string" && typeof found === "object" && found !== null && "architecture" in found)
     return "write it as one text: linux/arm64";
+  if (issue.expected === "string" && (typeof found === "number" || typeof found === "boolean"))
+    return "put it in quotes";
   const isQuoted =
     (issue.expected === "boolean" && (found === "true" || found === "false")) ||
     (issue.expected === "number" && typeof found === "string" && /^\d+$/.test(found));

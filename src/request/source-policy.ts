@@ -41,10 +41,17 @@ const rule = z
           .optional(),
         attrs: z.record(nonEmpty, z.string()).optional(),
       })
+      .refine((updates) => Object.keys(updates).length > 0, {
+        error: "expected what a CONVERT changes: {identifier: docker-image://…}, or attrs",
+      })
       .optional(),
   })
-  .refine(({ action, updates }) => (action === "CONVERT") === (updates !== undefined), {
-    error: "expected updates for a CONVERT, such as {identifier: docker-image://…}, and for no other action",
+  .refine(({ action, updates }) => action !== "CONVERT" || updates !== undefined, {
+    error: "expected what a CONVERT changes: {identifier: docker-image://…}, or attrs",
+    path: ["updates"],
+  })
+  .refine(({ action, updates }) => action === "CONVERT" || updates === undefined, {
+    error: "expected no updates, as only a CONVERT has some: write action: CONVERT, or remove them",
     path: ["updates"],
   });
 

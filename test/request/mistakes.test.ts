@@ -110,6 +110,7 @@ const sources: Rows = [
       "source: buildkit_config configures the step's own buildkitd, but buildkit names another: remove one of the two",
     ].join("\n"),
   ],
+  [{ buildkit: undefined, nodes: [] }, "source.nodes: expected at least one node, found an empty list"],
   [{ aws_access_key_id: "x" }, "source: aws_access_key_id is given without aws_region …"],
 ];
 const gets: Rows = [

@@ -93,8 +93,28 @@ export const putMistakes: Rows = [
   ],
   [
     { source_policy: { rules: [{ action: "CONVERT", selector: { identifier: "docker-image://a" } }] } },
-    "params.source_policy.rules.0.updates: expected updates for a CONVERT, such as {identifier: docker-image://…}, and for no other action, but it is missing",
+    "params.source_policy.rules.0.updates: expected what a CONVERT changes: {identifier: docker-image://…}, or attrs, but it is missing",
   ],
+  [
+    {
+      source_policy: {
+        rules: [
+          { action: "DENY", selector: { identifier: "docker-image://a" }, updates: { attrs: {} } },
+          { action: "CONVERT", selector: { identifier: "docker-image://a" }, updates: {} },
+        ],
+      },
+    },
+    [
+      "params.source_policy.rules.0.updates: expected no updates, as only a CONVERT has some: write action: CONVERT, or remove them, found a map",
+      "params.source_policy.rules.1.updates: expected what a CONVERT changes: {identifier: docker-image://…}, or attrs, found a map",
+    ].join("\n"),
+  ],
+  [
+    { platforms: ["linux/arm64", "linux/amd64", "linux/arm64/v8"], also: ["a.example/b", "a.example/b"] },
+    "params.platforms: linux/arm64 is given twice: remove one\nparams.also: a.example/b is given twice: remove one",
+  ],
+  [{ additional_targets: ["test", "test"] }, 'params.additional_targets: "test" is given twice: remove one'],
+  [{ target: 1.1 }, "params.target: expected a string, found 1.1; put it in quotes"],
   [{ source_policy: '{"rules": [' }, "params.source_policy: is not JSON (cut off?); expected …"],
   [
     { source_policy: '{"rule": []}' },

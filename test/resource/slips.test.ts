@@ -89,3 +89,15 @@ test("the path of a file in the place of a version is told how to be read", asyn
     /params\.version: .* load the file by a load_var step and write its \(\(\.:name\)\) here/,
   );
 });
+
+test("a secret's variable that isn't set is named, but not a text that can't be a name", async () => {
+  await using site = await makeInputs("repo/Dockerfile");
+  const secretOf = (env: string) => site.put({ context: "repo", secrets: { token: { env } } });
+  assertFailedCleanly(
+    await secretOf("NOPE"),
+    /secrets\.token: the step's environment has no variable "NOPE"; give the secret itself, as \{text: \(\(name\)\)\} or \{file: path\}$/m,
+  );
+  const pasted = await secretOf("pa$$word-1");
+  assertFailedCleanly(pasted, /secrets\.token: the step's environment has no variable of this name/);
+  assert.doesNotMatch(pasted.output, /pa\$\$word/);
+});

@@ -283,10 +283,20 @@ async function resolveSecret(
     return { id, file };
   }
   const text = "text" in source ? source.text : request.env[source.env];
-  if (text === undefined) throw new UserError(`${subject}: the step's environment has no such variable`);
+  if (text === undefined) throw noVariable(subject, "env" in source ? source.env : "");
   const size = Buffer.byteLength(text);
   if (size > secretLimit) throw secretTooLarge(subject, size);
   return { id, file: await privateFile(request.workspace, `secret-${index}`, "value", text) };
+}
+
+/** The error for a variable that isn't set. Its name is not shown if it may be the secret itself. */
+function noVariable(subject: string, name: string): UserError {
+  const variable = /^[A-Za-z_]\w*$/.test(name)
+    ? `no variable ${JSON.stringify(name)}`
+    : "no variable of this name";
+  return new UserError(
+    `${subject}: the step's environment has ${variable}; give the secret itself, as {text: ((name))} or {file: path}`,
+  );
 }
 
 function secretTooLarge(subject: string, size: number): UserError {

@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { faultsOf, putOf, task, validate, web } from "../support/runs/validate.ts";
+
+test("names that YAML takes for booleans are told as they were written", async () => {
+  const [fault, ...more] = await faultsOf(
+    `${web}jobs:\n- name: build\n  plan:\n  - put: web\n    params: { build_args: { N: x } }\n`,
+  );
+  assert.deepEqual(more, []);
+  assert.match(fault ?? "", /params\.build_args: YAML reads the name N as false: put it in quotes/);
+});
+
+test("what YAML makes another text of is warned of, with the text that becomes of it", async () => {
+  const values = [
+    "{ V: 1.10, W: yes, M: 0755, E: 1e3, O: 1_000, H: 0x1F, B: 12345678901234567890, P: +1, T: True }",
+    '{ A: 1, B: 1.1, C: true, D: "1.10", E: 2024-01-02, F: 12:30, G: ((version)), H: . }',
+  ];
+  const run = await validate(`${web}jobs:
+- name: build
+  plan:
+  - put: web
+    params:
+      build_args: ${values[0]}
+      labels: ${values[1]}
+      tags: [1, 010, on]
+      shm_size: 0x1F
+      unpack_rootfs: yes
+      secrets: { a: { text: 007 } }
+      BUILDKIT_OPTION_hostname: 1.20
+    get_params: { image_tar: no }
+  - task: build
+    config:
+      image_resource: { type: registry-image, source: { repository: a/oci-build-resource } }
+      params: { BUILD_ARG_V: 1.10, UNPACK_ROOTFS: yes, TARGET: 2.0 }
+      run: { path: build }
+`);
+  assert.equal(run.status, 0, run.output);
+  const warnings = run.stderr.split("\n").filter((line) => line.includes("warning: "));
+  const changes = Array.from(
+    warnings,
+    (line) =>
+      /^-:(\d+):\d+: warning: job build, (.*): put it in quotes$/.exec(line)?.slice(1).join(" ") ?? line,
+  );
+  const args = ["V: YAML reads 1.10 as 1.1", "W: YAML reads yes as true", "M: YAML reads 0755 as 493"].concat(
+    ["E: YAML reads 1e3 as 1000", "O: YAML reads 1_000 as 1000", "H: YAML reads 0x1F as 31"],
+    ["B: YAML reads 12345678901234567890 as 12345678901234567000", "P: YAML reads +1 as 1"],
+    ["T: YAML reads True as true"],
+  );
+  assert.deepEqual(changes, [
+    ...args.map((change) => `10 put web: params.build_args.${change}`),
+    "12 put web: params.tags.1: YAML reads 010 as 8",
+    "12 put web: params.tags.2: YAML reads on as true",
+    // What may be a secret is not shown.
+    "15 put web: params.secrets.a.text: YAML reads what is written here as something else",
+    "16 put web: params.BUILDKIT_OPTION_hostname: YAML reads 1.20 as 1.2",
+    "21 task build: BUILD_ARG_V: YAML reads 1.10 as 1.1",
+    "21 task build: TARGET: YAML reads 2.0 as 2",
+  ]);
+});
+
+test("faults of a put's get_params, and of a task's options, are told in their own words", async () => {
+  const got = putOf("{ context: repo }", "get_params: { contxt: x, platform: linux/amd46 }");
+  assert.deepEqual(
+    (await faultsOf(got)).map((fault) => fault.replace(/^\d+:\d+: /, "")),
+    [
+      'job build, put web: get_params: there is no "contxt"',
+      'job build, put web: get_params.platform: "linux/amd46": there is no architecture "amd46"; did you mean "amd64"?',
+    ],
+  );
+  const names = ["target", "platform", "force-network-mode", "cache-from", "label:x", "no-cache"];
+  const options = names.map((name) => `"BUILDKIT_OPTION_${name}": x`);
+  assert.deepEqual(
+    (await faultsOf(task(`{ ${options.join(", ")} }`))).map((fault) => fault.replace(/^.*; /, "")),
+    [
+      "write TARGET, or ADDITIONAL_TARGETS",
+      "write IMAGE_PLATFORM",
+      'only a put can, with its param "network"',
+      "give the task a cache: caches: [{path: cache}]",
+      "write LABEL_*",
+      'only a put can, with its param "no_cache"',
+    ],
+  );
+});

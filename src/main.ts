@@ -72,6 +72,7 @@ async function run(): Promise<number> {
       late: late.signal,
       kill: (pid, signal) => process.kill(pid, signal),
       trace: untraced,
+      spansUrl: undefined,
     };
     const response = await command({ step, args, readInput });
     if (response !== undefined) await print(`${JSON.stringify(response)}\n`);

@@ -1,6 +1,5 @@
 import { createPrivateFolder } from "../host/private-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
-import type { TraceTarget } from "../host/trace.ts";
 import type { RegistryAccess } from "../registry/access.ts";
 import { type RegistryFiles, writeRegistryFiles } from "../registry/registry-files.ts";
 import { cacheEnvironment } from "./cache-credentials.ts";
@@ -12,7 +11,7 @@ import { type AuthTlsContext, authTlsContexts, registryBlocks } from "./engine/r
 import { type RemoteBuildKit, reachRemoteDaemon } from "./engine/remote-daemon.ts";
 import type { Sandbox } from "./engine/sandbox.ts";
 import type { LayerCache } from "./plan/layer-cache.ts";
-import { type ClientTracing, daemonEnvironment } from "./program-environment.ts";
+import { daemonEnvironment, type SpanSource } from "./program-environment.ts";
 
 /** The BuildKit daemons to build with. */
 export type Daemons =
@@ -34,7 +33,6 @@ export interface BuilderOptions {
   readonly subject: string;
   /** Entitlements that a daemon started by the step must permit. */
   readonly entitlements: readonly string[];
-  readonly tracing: TraceTarget | undefined;
   /** TOML texts for the configuration of a daemon started by the step, each with the name of its param. */
   readonly daemonConfig: readonly { readonly subject: string; readonly text: string }[];
 }
@@ -46,8 +44,7 @@ export interface Builder extends AsyncDisposable {
   readonly registries: RegistryFiles;
   readonly authTls: readonly AuthTlsContext[];
   readonly cache: LayerCache;
-  /** Undefined if nothing is traced. */
-  readonly tracing: ClientTracing | undefined;
+  readonly sendsSpans: SpanSource;
   readonly workspace: string;
 }
 
@@ -74,7 +71,7 @@ export async function openBuilder(options: BuilderOptions): Promise<Builder> {
     registries,
     authTls: authTlsContexts(access, registries),
     cache,
-    tracing: options.tracing && (options.daemons.kind === "own" ? "daemon" : options.tracing),
+    sendsSpans: options.daemons.kind === "own" ? "daemon" : "buildctl",
     workspace,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
@@ -104,8 +101,8 @@ async function openPool(
       registries: registryBlocks(options.access, registries),
       extra: options.daemonConfig,
       sandbox: daemons.sandbox,
-      env: daemonEnvironment(step, registries, { cacheEnv, workspace, spans: options.tracing }),
-      sendsSpans: options.tracing !== undefined,
+      env: daemonEnvironment(step, registries, { cacheEnv, workspace }),
+      sendsSpans: step.spansUrl !== undefined,
     }),
   );
 }

@@ -1,80 +1,71 @@
-import type { Environment } from "../host/step-context.ts";
-import type { TraceTarget } from "../host/trace.ts";
+import type { Environment, StepContext } from "../host/step-context.ts";
 import type { RegistryFiles } from "../registry/registry-files.ts";
 import type { LayerCache } from "./plan/layer-cache.ts";
 
-/**
- * Milliseconds that BuildKit spends on sending spans. A step must not end more than a second later because of a
- * receiver that doesn't answer.
- */
+/** Milliseconds between two requests with spans, and that one may take: it ends in this step, which answers at once. */
 const sendTime = 200;
 
-/** How BuildKit's programs send spans (OpenTelemetry, "Environment variable specification"). */
-const sending = { OTEL_BSP_EXPORT_TIMEOUT: String(sendTime), OTEL_BSP_SCHEDULE_DELAY: String(sendTime) };
+/**
+ * The variables by which BuildKit's programs find out where to send spans, and which (OpenTelemetry, "Environment
+ * variable specification"; BuildKit, util/tracing/detect). Those of the step's own surroundings could drop spans or
+ * send them elsewhere.
+ */
+const ofTracing = /^(OTEL|JAEGER)_/;
 
 /**
- * The environment by which a program of BuildKit's sends its spans (OpenTelemetry, "OTLP exporter"). It replaces what
- * the operator has set.
+ * The environment by which a program of BuildKit's sends its spans.
+ * @param to a URL that takes OTLP over HTTP, or nobody
  */
-function exporterEnvironment({ url, headers }: TraceTarget): Environment {
+function tracingEnvironment(env: Environment, to: string | undefined): Environment {
+  const foreign = Object.keys(env).filter((name) => ofTracing.test(name));
   return {
-    ...sending,
-    OTEL_TRACES_EXPORTER: "otlp",
+    ...Object.fromEntries(foreign.map((name) => [name, undefined])),
+    OTEL_BSP_EXPORT_TIMEOUT: String(sendTime),
+    OTEL_BSP_SCHEDULE_DELAY: String(sendTime),
     OTEL_METRICS_EXPORTER: "none",
-    OTEL_EXPORTER_OTLP_ENDPOINT: undefined,
-    OTEL_EXPORTER_OTLP_HEADERS: undefined,
-    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: url,
-    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: "http/protobuf",
-    OTEL_EXPORTER_OTLP_TRACES_HEADERS: Object.entries(headers)
-      .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
-      .join(","),
-    OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: String(sendTime),
+    ...(to === undefined
+      ? { OTEL_TRACES_EXPORTER: "none" }
+      : {
+          OTEL_TRACES_EXPORTER: "otlp",
+          OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: to,
+          OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: "http/protobuf",
+          OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: String(sendTime),
+        }),
   };
 }
 
-/** How buildctl sends its spans: by itself, or through the step's own daemon, which has a target. */
-export type ClientTracing = TraceTarget | "daemon";
-
-function clientEnvironment(tracing: ClientTracing | undefined): Environment {
-  if (tracing === undefined) return {};
-  return tracing === "daemon" ? { ...sending, OTEL_TRACES_EXPORTER: "none" } : exporterEnvironment(tracing);
-}
+/** Who sends buildctl's spans: it does, or the step's own daemon, to which it gives them. */
+export type SpanSource = "buildctl" | "daemon";
 
 /**
  * The environment of `buildctl build`: the step's own variables, those that name the files with registry
  * credentials, and the credentials of a layer cache.
- * @param tracing undefined if nothing is traced
  */
 export function buildctlEnvironment(
-  step: { readonly env: Environment },
+  step: Pick<StepContext, "env" | "spansUrl">,
   registries: Pick<RegistryFiles, "env">,
   cache: Pick<LayerCache, "buildctlEnv">,
-  tracing: ClientTracing | undefined,
+  sendsSpans: SpanSource,
 ): Environment {
-  return { ...step.env, ...registries.env, ...cache.buildctlEnv, ...clientEnvironment(tracing) };
+  const { env, spansUrl } = step;
+  const tracing =
+    spansUrl === undefined ? {} : tracingEnvironment(env, sendsSpans === "buildctl" ? spansUrl : undefined);
+  return { ...env, ...registries.env, ...cache.buildctlEnv, ...tracing };
 }
 
 /**
  * The environment of a buildkitd that the step starts. Every runc and git that it starts inherits these variables.
  * @param cacheEnv variables by which it finds the credentials of a layer cache
- * @param spans where it sends its spans, and those of its buildctl
  * @param workspace the folder for its temporary files, such as sockets of ssh agents, which it doesn't remove
  */
 export function daemonEnvironment(
-  step: { readonly env: Environment },
+  step: Pick<StepContext, "env" | "spansUrl">,
   registries: Pick<RegistryFiles, "env">,
-  {
-    cacheEnv,
-    workspace,
-    spans,
-  }: {
-    readonly cacheEnv: Environment;
-    readonly workspace: string;
-    readonly spans: TraceTarget | undefined;
-  },
+  { cacheEnv, workspace }: { readonly cacheEnv: Environment; readonly workspace: string },
 ): Environment {
-  const tracing = spans === undefined ? {} : exporterEnvironment(spans);
-  return { ...step.env, ...registries.env, ...cacheEnv, ...unlimitedLogs, ...tracing, TMPDIR: workspace };
+  const { env, spansUrl } = step;
+  const tracing = spansUrl === undefined ? {} : tracingEnvironment(env, spansUrl);
+  return { ...env, ...registries.env, ...cacheEnv, ...unlimitedLogs, ...tracing, TMPDIR: workspace };
 }
 
 /** By default BuildKit cuts a step's log after 2 MiB, which would lose the error at its end. */

@@ -42,7 +42,7 @@ export interface OpenBuild {
   readonly cache: LayerCache;
   /** TOML from the source, for the step's own daemon. */
   readonly buildkitConfig: string | undefined;
-  /** Where BuildKit sends its spans. */
+  /** Its headers are secret. */
   readonly tracing: TraceTarget | undefined;
 }
 
@@ -213,7 +213,6 @@ export function builderOptions(run: OpenBuild, subject: string, step: StepContex
     daemons: run.daemons,
     cache: run.cache,
     subject,
-    tracing: run.tracing,
     entitlements: options.allow,
     daemonConfig: Object.entries(texts).flatMap(([param, text]) =>
       text === undefined ? [] : [{ subject: param, text }],

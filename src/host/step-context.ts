@@ -17,6 +17,11 @@ export interface StepContext {
   readonly kill: (pid: number, signal: "SIGTERM" | "SIGKILL") => void;
   /** Runs work in a span of the step's trace, if it has one. */
   readonly trace: Trace;
+  /**
+   * Where BuildKit's programs send their spans: a URL of this step's that takes OTLP over HTTP, without headers.
+   * Undefined if nothing is traced.
+   */
+  readonly spansUrl: string | undefined;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;

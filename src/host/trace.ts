@@ -4,6 +4,8 @@ export interface TraceTarget {
   readonly url: string;
   /** They are sent with each request, and secret. */
   readonly headers: Readonly<Record<string, string>>;
+  /** PEM text, trusted in addition to the system's certificates. */
+  readonly caCerts?: string | undefined;
 }
 
 /** What is noted with a span, by names in OpenTelemetry's style (`layer.digest`). */

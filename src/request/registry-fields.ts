@@ -37,7 +37,7 @@ export const registryFields = {
   ca_certs: secret(pem)
     .optional()
     .describe(
-      "PEM certificates to trust besides the system's, for every registry: text, or a list of texts.",
+      "PEM certificates to trust besides the system's, for every registry and the receiver of traces: text, or a list of texts.",
     ),
   docker_config: secret(
     z.union([z.record(z.string(), z.unknown()), nonEmpty], {

@@ -80,7 +80,7 @@ function toSource(given: SourceFields) {
       isInsecure: (host) => access.hosts.get(host)?.insecure === true,
       hasOwnDaemon: daemons.kind === "own",
     }),
-    tracing: readTracing(given.tracing),
+    tracing: readTracing(given.tracing, given.ca_certs),
   };
 }
 export type Source = ReturnType<typeof toSource>;

@@ -1,7 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { type Context, ROOT_CONTEXT, type Span, SpanStatusCode, trace } from "@opentelemetry/api";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
-import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import { AbortError, messageOf } from "../host/errors.ts";
@@ -9,15 +8,12 @@ import { maskCredentials } from "../host/mask-credentials.ts";
 import { settlesBefore } from "../host/settles-before.ts";
 import type { Environment, StepContext } from "../host/step-context.ts";
 import type { Trace, TraceTarget } from "../host/trace.ts";
-import { noAnswer, WatchedExporter } from "./watched-exporter.ts";
+import { SendingExporter } from "./sending-exporter.ts";
+import { openRelay, type SpanRelay } from "./span-relay.ts";
+import { noAnswer, openSender, type SpanSender } from "./span-sender.ts";
 
 /** Milliseconds between two requests with spans while the step works. */
 const sentEvery = 1000;
-/**
- * Milliseconds that one request may take. The SDK tries again after 800 or more, so that with this limit it never does,
- * and the reason for a failure is known at once.
- */
-const requestTime = 750;
 /** Milliseconds that the step waits at its end for its last spans to be sent. */
 const flushTime = 500;
 
@@ -32,15 +28,13 @@ export async function traceStep<T>(
   step: StepContext,
   { name, work }: { readonly name: string; readonly work: (step: StepContext) => Promise<T> },
 ): Promise<T> {
-  const exporter = new WatchedExporter(
-    new OTLPTraceExporter({ url: target.url, headers: { ...target.headers }, timeoutMillis: requestTime }),
-  );
+  using sender = openSender(target, step.env);
+  const exporter = new SendingExporter(sender);
   const provider = new TracerProvider({
     resource: resourceFromAttributes({ "service.name": "oci-build-resource" }),
-    spanProcessors: [
-      new BatchSpanProcessor({ exporter, scheduledDelayMillis: sentEvery, exportTimeoutMillis: requestTime }),
-    ],
+    spanProcessors: [new BatchSpanProcessor({ exporter, scheduledDelayMillis: sentEvery })],
   });
+  using relay = await relayTo(sender, step);
   const inherited = propagator.extract(ROOT_CONTEXT, variablesAsHeaders(step.env), headerGetter);
   const secrets = Object.values(target.headers);
   const traceWork = createTrace(provider, { inherited, secrets });
@@ -50,14 +44,26 @@ export async function traceStep<T>(
       span.note(buildFacts(step.env));
       const [, id = ""] = (variables["TRACEPARENT"] ?? "").split("-");
       step.log.line(`tracing: trace ${id}`);
-      return work({ ...step, env: { ...step.env, ...variables }, trace: traceWork });
+      return work({ ...step, env: { ...step.env, ...variables }, trace: traceWork, spansUrl: relay?.url });
     });
   } finally {
-    const sent = provider.shutdown().catch(() => {});
+    const sent = provider
+      .shutdown()
+      .catch(() => {})
+      .then(() => sender.idle());
     const isSent = await settlesWithin(sent, flushTime);
-    const problem = exporter.failure() ?? (isSent ? undefined : noAnswer);
-    if (problem !== undefined)
-      step.log.warn(`tracing: not all spans reached ${target.url}: ${maskCredentials(problem, secrets)}`);
+    const problem = sender.failure() ?? (isSent ? undefined : noAnswer);
+    if (problem !== undefined) step.log.warn(`tracing: not all spans reached ${target.url}: ${problem}`);
+  }
+}
+
+/** A relay for BuildKit's spans. Without one, which only a container without a loopback address can't have, they are lost. */
+async function relayTo(sender: SpanSender, { log }: StepContext): Promise<SpanRelay | undefined> {
+  try {
+    return await openRelay(sender);
+  } catch (thrown) {
+    log.warn(`tracing: BuildKit's spans are not sent: ${messageOf(thrown)}`);
+    return undefined;
   }
 }
 

@@ -130,9 +130,7 @@ test("the headers reach the receiver, and neither RUN, nor arguments, nor the lo
   const { run, seen } = await watchProcesses(started);
   versionOf(run);
   assertHoldsNone("the log", run.output, [token]);
-  assertProcessesHoldNone(seen, [token], ({ command, isFirst }) =>
-    isFirst || /buildkitd|unshare|runc|setpriv/.test(command) ? [token] : [],
-  );
+  assertProcessesHoldNone(seen, [token], () => []);
   assert.ok(receiver.requests.length >= 2);
   for (const { headers } of receiver.requests) {
     assert.equal(headers["x-token"], token.text);
@@ -259,7 +257,7 @@ test("a task traces by its variable TRACING, which no program that it starts get
   assert.deepEqual(pathTo(receiver, only(receiver, "deliver")), ["task", "deliver"]);
   const rows = [
     ["{", /TRACING: expected YAML or JSON, such as \{endpoint: https:/],
-    ["{endpoint: nowhere}", /TRACING\.endpoint: expected a URL without user, password and query/],
+    ["{endpoint: nowhere}", /TRACING\.endpoint: expected a URL that begins with http/],
     ["{endpoint: 'http://a.example', header: {}}", /TRACING: there is no .*"header".*did you mean "headers"/],
   ] as const;
   for (const [text, message] of rows) assertFailedCleanly(await task({ TRACING: text }), message);
@@ -277,7 +275,6 @@ test("what tracing can't do is refused by name", async () => {
       { endpoint: "http://user:hunter2@otel.example" },
       /source\.tracing\.endpoint: expected a URL without user/,
     ],
-    [{ endpoint: "http://otel.example?token=hunter2" }, /source\.tracing\.endpoint: expected a URL without/],
     [{ headers: { "a b": "c" } }, /source\.tracing\.headers.*expected the name of an HTTP header/],
     [{ headers: { a: "hunter2\nX: y" } }, /source\.tracing\.headers\.a: expected printable ASCII/],
   ];

@@ -94,7 +94,7 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
     context: {
       step: { ...step, signal: AbortSignal.any([step.signal, stopped.signal]) },
       engine: share.engines[0],
-      env: buildctlEnvironment(step, builder.registries, builder.cache, builder.tracing),
+      env: buildctlEnvironment(step, builder.registries, builder.cache, builder.sendsSpans),
       authTls: builder.authTls,
       workspace: builder.workspace,
       tools,

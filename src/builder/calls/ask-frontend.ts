@@ -47,7 +47,7 @@ export async function askFrontend(
       step,
       engine,
       ready: Promise.resolve(),
-      env: buildctlEnvironment(step, builder.registries, noLayerCache, builder.tracing),
+      env: buildctlEnvironment(step, builder.registries, noLayerCache, builder.sendsSpans),
       solve: { ...solve, options: new Map([...solve.options, ["requestid", request]]) },
       exporter: undefined,
       metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),

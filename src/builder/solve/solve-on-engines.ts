@@ -167,7 +167,10 @@ async function runSolve(
     step,
     engine,
     ready,
-    env: { ...buildctlEnvironment(step, builder.registries, builder.cache, builder.tracing), ...variables },
+    env: {
+      ...buildctlEnvironment(step, builder.registries, builder.cache, builder.sendsSpans),
+      ...variables,
+    },
     solve,
     exporter: await request.exporter(part.scope.target),
     metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),

@@ -38,6 +38,7 @@ export function createTestStep(env: Readonly<Record<string, string>> = {}): Test
     late: AbortSignal.any([]),
     kill: (pid, signal) => void process.kill(pid, signal),
     trace: untraced,
+    spansUrl: undefined,
     logged: () => text,
     abort: () => controller.abort(),
   };

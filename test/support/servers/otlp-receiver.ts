@@ -1,9 +1,12 @@
 import { once } from "node:events";
-import { createServer, type IncomingHttpHeaders } from "node:http";
+import { readFile } from "node:fs/promises";
+import { createServer, type IncomingHttpHeaders, type RequestListener } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { gunzipSync } from "node:zlib";
 import protobuf from "protobufjs";
+import type { ServerCertificate } from "./certificates.ts";
 
 /** A span as a receiver of OTLP gets it. */
 export interface ReceivedSpan {
@@ -73,28 +76,46 @@ interface ExportedSpans {
 /** OpenTelemetry's status of a span that failed. */
 const failed = 2;
 
+export interface ReceiverOptions {
+  /** Where it redirects to: a base URL. */
+  readonly location?: string;
+  /** Its certificate, if it uses TLS. */
+  readonly certificate?: ServerCertificate;
+}
+
 /**
  * Receives traces by OTLP over HTTP on a free loopback port.
  * @param status what it answers with
  */
-export async function startOtlpReceiver(status = 200): Promise<OtlpReceiver> {
+export async function startOtlpReceiver(
+  status = 200,
+  { location, certificate }: ReceiverOptions = {},
+): Promise<OtlpReceiver> {
   const requests: { path: string; headers: IncomingHttpHeaders }[] = [];
   const spans: ReceivedSpan[] = [];
-  const server = createServer((request, response) => {
+  const listener: RequestListener = (request, response) => {
     requests.push({ path: request.url ?? "", headers: request.headers });
     const answer = async (): Promise<void> => {
       const body = await buffer(request);
       const plain = request.headers["content-encoding"] === "gzip" ? gunzipSync(body) : body;
       if (status === 200) spans.push(...spansIn(plain));
-      response.writeHead(status, { "content-type": "application/x-protobuf" }).end();
+      const redirect = location === undefined ? {} : { location: `${location}${request.url}` };
+      response.writeHead(status, { "content-type": "application/x-protobuf", ...redirect }).end();
     };
     answer().catch(() => response.destroy());
-  });
+  };
+  const server =
+    certificate === undefined
+      ? createServer(listener)
+      : createTlsServer(
+          { cert: await readFile(certificate.cert), key: await readFile(certificate.key) },
+          listener,
+        );
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   return {
-    endpoint: `http://127.0.0.1:${port}`,
+    endpoint: `${certificate === undefined ? "http" : "https"}://127.0.0.1:${port}`,
     port,
     requests,
     spans: () => spans,

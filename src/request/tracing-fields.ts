@@ -12,10 +12,63 @@ const headerValue = nonEmpty.regex(/^[\x20-\x7e]*$/, {
   error: "expected printable ASCII characters on one line",
 });
 
+/**
+ * Headers that a request itself has: they say what it holds, or how it is sent (RFC 9110 7.2, 7.6.1, 8.3, 8.4, 8.6).
+ */
+const ownHeaders = new Set([
+  "connection",
+  "content-encoding",
+  "content-length",
+  "content-type",
+  "expect",
+  "host",
+  "keep-alive",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** What is wrong with the names of headers, one by one. */
+function headerFaults(given: Readonly<Record<string, string>>): string[] {
+  const names = Object.keys(given);
+  return names.flatMap((name, index) => {
+    const plain = name.toLowerCase();
+    const twin = names.slice(0, index).find((other) => other.toLowerCase() === plain);
+    return [
+      ...(ownHeaders.has(plain)
+        ? [`${name} can't be set, as it belongs to the request itself: remove it`]
+        : []),
+      ...(twin === undefined
+        ? []
+        : [`${JSON.stringify(twin)} and ${JSON.stringify(name)} are the same header; keep one`]),
+    ];
+  });
+}
+
+/** What is wrong with an endpoint. It is shown, so it must not hold a password or a token. */
+function endpointFault(given: string): string {
+  if (!/^https?:\/\//.test(given))
+    return "expected a URL that begins with http:// or https://, such as https://otel.example:4318";
+  if (given.includes("@"))
+    return "expected a URL without user and password, because it is shown in the log; put them into headers: {authorization: Basic …}";
+  if (/[?#]/.test(given))
+    return "expected a URL without ? and #, because it is shown in the log; put a token into headers";
+  return "expected a URL with a host and, if it has one, a port from 1 to 65535, such as https://otel.example:4318";
+}
+
+const headers = z.record(headerName, headerValue).superRefine((given, context) => {
+  for (const message of headerFaults(given)) context.addIssue(message);
+});
+
 const tracing = z.strictObject({
   endpoint: secret(z.string())
-    // It is shown, so it must not hold a password or a token.
-    .regex(/^https?:\/\/[^\s@?#]+$/, { error: "expected a URL without user, password and query" })
+    .regex(/^https?:\/\/[^\s@?#/]+(\/[^\s@?#]*)?$/, { error: ({ input }) => endpointFault(String(input)) })
+    .refine((given) => !/^https?:\/\/[^\s@?#/]/.test(given) || URL.canParse(given), {
+      error: ({ input }) => endpointFault(String(input)),
+    })
     .describe("Base URL of a receiver of OTLP over HTTP: `https://otel.example:4318`."),
   protocol: z
     .string()
@@ -25,9 +78,7 @@ const tracing = z.strictObject({
     })
     .default("http/protobuf")
     .describe("`http/protobuf` is the only one."),
-  headers: secret(z.record(headerName, headerValue))
-    .default({})
-    .describe("Headers of each request, such as a token. They are secret."),
+  headers: secret(headers).default({}).describe("Headers of each request, such as a token. They are secret."),
   ca_certs: pem
     .optional()
     .describe(

@@ -1,7 +1,8 @@
 /**
  * Masks credentials in text from other programs and servers, before it is shown:
  *
- * - in URLs (`https://user:password@host`, `https://token@host`, `ftp://user:password@host`)
+ * - in URLs (`https://user:password@host`, `https://token@host`, `ftp://user:password@host`). A quote may be part of a
+ *   password. Before a blank or a mark such as a comma it is taken for the end of a quoted URL.
  * - in an `Authorization` header that a registry or proxy repeats, and after `Basic` and `Bearer` elsewhere
  * - JSON web tokens
  * - `secrets`, wherever they occur
@@ -13,13 +14,16 @@ export function maskCredentials(text: string, secrets: readonly string[] = []): 
   return secrets
     .filter((secret) => secret.length >= shortestSecret)
     .reduce((shown, secret) => shown.replaceAll(secret, "***"), text)
-    .replaceAll(/:\/\/([^\s/"']+)@/g, (found, login: string, at: number, shown: string) => {
-      const scheme = /[a-z+]+$/i.exec(shown.slice(Math.max(0, at - longestScheme), at))?.[0];
-      if (scheme === undefined) return found;
-      if (/^https?$/i.test(scheme)) return "://***@";
-      const [user = "", password] = login.split(":", 2);
-      return user === "" || password === undefined || password === "" ? found : `://${user}:***@`;
-    })
+    .replaceAll(
+      /:\/\/((?:[^\s/"']|["'](?![\s,;:)\]}]))+)@/g,
+      (found, login: string, at: number, shown: string) => {
+        const scheme = /[a-z+]+$/i.exec(shown.slice(Math.max(0, at - longestScheme), at))?.[0];
+        if (scheme === undefined) return found;
+        if (/^https?$/i.test(scheme)) return "://***@";
+        const [user = "", password] = login.split(":", 2);
+        return user === "" || password === undefined || password === "" ? found : `://${user}:***@`;
+      },
+    )
     .replaceAll(/\b(authorization\W{1,8}(?:basic|bearer|digest|negotiate|ntlm)\s{1,4})[^\s"',\]]+/gi, "$1***")
     .replaceAll(
       /\b((?:basic|bearer)(?:\s|%20|\+){1,4})([A-Za-z0-9._~+/-]{6,}={0,2})/gi,

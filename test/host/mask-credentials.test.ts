@@ -8,6 +8,10 @@ const masked: readonly (readonly [string, string])[] = [
   ["https://user:s3cr@t@host/a", "https://***@host/a"],
   ["ftp://user:secret@host", "ftp://user:***@host"],
   ["git+ssh://user:a:b@host", "git+ssh://user:***@host"],
+  [`fatal: unable to access 'https://me:a'b"c@host/x/'`, "fatal: unable to access 'https://***@host/x/'"],
+  ['dial "ftp://me:it\'s"@host/": refused', 'dial "ftp://me:***@host/": refused'],
+  ['["http://a.example","me@b.example"]', '["http://a.example","me@b.example"]'],
+  ["{'a': 'http://a.example:80', 'b': 'c@d'}", "{'a': 'http://a.example:80', 'b': 'c@d'}"],
   ["ssh://git@host/repo.git", "ssh://git@host/repo.git"],
   ["see https://host/a@b and mail@host", "see https://host/a@b and mail@host"],
   [

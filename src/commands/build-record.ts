@@ -1,10 +1,12 @@
+import resource from "../../package.json" with { type: "json" };
 import type { Inputs } from "../builder/inputs/inputs.ts";
 import type { BuildOptions } from "../builder/plan/build-options.ts";
 import type { Solved } from "../builder/solve/solve-all.ts";
 import type { SolvingEngine } from "../builder/solve/solve-on-engines.ts";
 import type { StepContext } from "../host/step-context.ts";
-import { type BuildRecord, encodeRecord } from "../image/build-record.ts";
+import type { BuildRecord } from "../image/build-record.ts";
 import type { Descriptor } from "../image/descriptor.ts";
+import { encodeRecord } from "../image/encode-record.ts";
 import { configDigestOf, type ImageTree } from "../image/image-tree.ts";
 import { formatPlatform } from "../image/platform.ts";
 import { concourseVariables } from "./build-variables.ts";
@@ -16,6 +18,8 @@ export interface BuildFacts extends Solved {
   readonly started: number;
   readonly options: BuildOptions;
   readonly inputs: Pick<Inputs, "dockerfile" | "buildArgs" | "labels">;
+  /** The version of buildctl. Undefined if its build has none. */
+  readonly buildctl: string | undefined;
   /** Texts that must not be in the record. */
   readonly secrets: readonly string[];
 }
@@ -37,7 +41,7 @@ export function recordBuild(
   targets: readonly RecordedResult[],
   { env, log }: Pick<StepContext, "env" | "log">,
 ): string | undefined {
-  const { options, inputs, results, steps, images, started, secrets } = facts;
+  const { options, inputs, results, steps, images, started, secrets, buildctl } = facts;
   const record: BuildRecord = {
     schema: 1,
     started: new Date(started).toISOString(),
@@ -59,7 +63,11 @@ export function recordBuild(
       ...(fetched > 0 && { fetched }),
     })),
     warnings: results.flatMap(({ summaries }) => summaries.flatMap(({ warnings }) => warnings)),
-    tools: { buildkit: distinct(results.flatMap(({ engines }) => engines)) },
+    tools: {
+      resource: resource.version,
+      ...(buildctl !== undefined && { buildctl }),
+      buildkit: distinct(results.flatMap(({ engines }) => engines)),
+    },
     left_out: [],
   };
   const text = encodeRecord(record, secrets);
@@ -88,11 +96,12 @@ function recordedTarget({ name, built, tags }: RecordedResult): BuildRecord["tar
   };
 }
 
-function distinct(engines: readonly SolvingEngine[]): { where: string; version?: string }[] {
+function distinct(engines: readonly SolvingEngine[]): BuildRecord["tools"]["buildkit"] {
   const byPlace = new Map(engines.map((engine) => [engine.where, engine]));
-  return Array.from(byPlace.values(), ({ where, version }) => ({
+  return Array.from(byPlace.values(), ({ where, version, runc }) => ({
     where,
     ...(version !== undefined && { version }),
+    ...(runc !== undefined && { runc }),
   }));
 }
 

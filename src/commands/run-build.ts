@@ -1,6 +1,7 @@
 import { type Builder, type BuilderOptions, type Daemons, openBuilder } from "../builder/builder.ts";
 import { openCacheMounts } from "../builder/cache-mounts/open-mounts.ts";
 import { checkEngineLimits } from "../builder/engine/limits.ts";
+import { buildctlVersion } from "../builder/engine/program-versions.ts";
 import type { InputFolder } from "../builder/inputs/input-folder.ts";
 import type { Inputs } from "../builder/inputs/inputs.ts";
 import { resolveInputs } from "../builder/inputs/resolve-inputs.ts";
@@ -138,7 +139,7 @@ interface ReadyToSolve {
 async function solve(
   run: RunBuild,
   { builder, options, inputs, timeouts, stage }: ReadyToSolve,
-): Promise<Solved & Pick<BuildFacts, "secrets">> {
+): Promise<Solved & Pick<BuildFacts, "secrets" | "buildctl">> {
   const { step } = run;
   const solves = planBuild(options, inputs);
   await using mounts = await openCacheMounts({
@@ -151,23 +152,26 @@ async function solve(
   });
   // The files of secrets are gone when this returns.
   const secrets = await knownSecrets({ access: run.access, inputs, cache: run.cache, tracing: run.tracing });
-  const solved = await solveAll({
-    step,
-    builder,
-    solves,
-    described: describeBuild(inputs, { ...options, shown: options.context, access: run.access }),
-    style: options.progress,
-    timeouts,
-    watch: mounts?.watch,
-    exporter: async (target) => (run.isExported?.(target) === false ? undefined : stage.exporter(target)),
-    merge: async (built) =>
-      stage.add(await mergedIndex(stage.blobs, built, step.signal), mediaTypes.ociIndex),
-  });
+  const [solved, buildctl] = await concurrently(step.signal, [
+    (signal) =>
+      solveAll({
+        step: { ...step, signal },
+        builder,
+        solves,
+        described: describeBuild(inputs, { ...options, shown: options.context, access: run.access }),
+        style: options.progress,
+        timeouts,
+        watch: mounts?.watch,
+        exporter: async (target) => (run.isExported?.(target) === false ? undefined : stage.exporter(target)),
+        merge: async (built) => stage.add(await mergedIndex(stage.blobs, built, signal), mediaTypes.ociIndex),
+      }),
+    (signal) => buildctlVersion({ env: step.env, signal }),
+  ]);
   if (mounts !== undefined) {
     const ran = sum(solved.results.flatMap(({ summaries }) => summaries).map(({ steps }) => steps.run));
     await step.trace("save cache mounts", () => mounts.save(ran));
   }
-  return { ...solved, secrets };
+  return { ...solved, secrets, buildctl };
 }
 
 /** Warns of options that a daemon elsewhere can't follow: it has its own configuration, which no step can change. */

@@ -1,5 +1,4 @@
 import * as z from "zod";
-import { maskCredentials } from "../host/mask-credentials.ts";
 
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 const moment = z.iso.datetime();
@@ -69,67 +68,27 @@ export const BuildRecord = z.looseObject({
   warnings: z.array(z.string()).describe("Findings of BuildKit's checks."),
   tools: z
     .looseObject({
-      buildkit: z.array(z.looseObject({ where: z.string(), version: z.string().optional() })),
+      resource: z.string().optional().describe("The version of this resource."),
+      buildctl: z.string().optional().describe("Its version."),
+      buildkit: z
+        .array(
+          z.looseObject({
+            where: z.string(),
+            version: z.string().optional(),
+            runc: z
+              .string()
+              .optional()
+              .describe("The version of the runc that it uses. Missing for a BuildKit elsewhere."),
+          }),
+        )
+        .describe("Which BuildKit built. A version is missing if the program has none."),
     })
-    .describe("Which BuildKit built, and its version."),
+    .describe("The programs that built."),
   left_out: z
     .array(z.string())
-    .describe("The fields that were cut or emptied because the record would be too large; else empty."),
+    .describe("The fields from which something was cut because the record would be too large; else empty."),
 });
 export type BuildRecord = z.infer<typeof BuildRecord>;
-
-/**
- * Bytes of a record's JSON. It is stored in an annotation of the build index, where quoting makes it larger by a
- * third or so, and some registries take no manifests of more than 256 KiB.
- */
-const recordLimit = 128 * 1024;
-
-/** Characters of a step's name. */
-const stepNameLimit = 300;
-
-/** What is cut from a record that is too large, in this order, until it fits. */
-const cuts: readonly {
-  readonly field: keyof BuildRecord;
-  readonly cut: (record: BuildRecord) => Partial<BuildRecord>;
-}[] = [
-  { field: "steps", cut: ({ steps }) => ({ steps: longestSteps(steps, 200) }) },
-  {
-    field: "dockerfile",
-    cut: ({ dockerfile }) =>
-      dockerfile === undefined
-        ? {}
-        : { dockerfile: { ...dockerfile, text: dockerfile.text.slice(0, 20_000) } },
-  },
-  { field: "params", cut: () => ({ params: {} }) },
-  { field: "labels", cut: () => ({ labels: {} }) },
-  { field: "build_args", cut: () => ({ build_args: {} }) },
-  { field: "warnings", cut: ({ warnings }) => ({ warnings: warnings.slice(0, 50) }) },
-  {
-    field: "targets",
-    cut: ({ targets }) => ({
-      targets: targets.map((target) => ({
-        ...target,
-        images: target.images.map((image) => ({ ...image, layers: [] })),
-      })),
-    }),
-  },
-];
-
-/**
- * A record as the text of `build.json`, without secrets. Pure.
- * @param secrets texts that must not be in it, see {@link maskCredentials}
- * @returns undefined if it is too large even after {@link cuts}
- */
-export function encodeRecord(record: BuildRecord, secrets: readonly string[]): string | undefined {
-  let masked = shortNamed(masking(record, secrets) as BuildRecord);
-  let text = JSON.stringify(masked);
-  for (const { field, cut } of cuts) {
-    if (Buffer.byteLength(text) <= recordLimit) return text;
-    masked = { ...masked, ...cut(masked), left_out: [...masked.left_out, field] };
-    text = JSON.stringify(masked);
-  }
-  return Buffer.byteLength(text) <= recordLimit ? text : undefined;
-}
 
 /**
  * Whether a text is a record. What was stored isn't covered by the version's digest, so it may have been replaced.
@@ -140,30 +99,4 @@ export function isRecord(text: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** The same value with credentials masked in all its texts, names of fields included. */
-function masking(value: unknown, secrets: readonly string[]): unknown {
-  if (typeof value === "string") return maskCredentials(value, secrets);
-  if (Array.isArray(value)) return value.map((item) => masking(item, secrets));
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, item]) => [maskCredentials(key, secrets), masking(item, secrets)]),
-  );
-}
-
-/** Names are cut after masking: a cut secret might not be recognised. */
-function shortNamed(record: BuildRecord): BuildRecord {
-  const steps = record.steps.map((step) =>
-    step.name.length <= stepNameLimit ? step : { ...step, name: `${step.name.slice(0, stepNameLimit - 1)}…` },
-  );
-  return { ...record, steps };
-}
-
-type RecordedSteps = BuildRecord["steps"];
-
-/** The steps that took longest, still in their order. */
-function longestSteps(steps: RecordedSteps, count: number): RecordedSteps {
-  const longest = new Set(steps.toSorted((a, b) => b.seconds - a.seconds).slice(0, count));
-  return steps.filter((step) => longest.has(step));
 }

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type BuildRecord, encodeRecord, isRecord } from "../../src/image/build-record.ts";
+import { type BuildRecord, isRecord } from "../../src/image/build-record.ts";
 import { digestOf } from "../../src/image/digest.ts";
+import { encodeRecord } from "../../src/image/encode-record.ts";
 import { assertRecord } from "../support/runs/schemas.ts";
 
 const digest = digestOf(Buffer.from("x"));
@@ -55,35 +56,94 @@ test("secrets are masked in every text and every name, also where a long name is
   assert.equal(masked.steps[0]?.name, `${"x".repeat(290)} ***`);
 });
 
-test("a record that is too large loses the shortest steps first, and says what it has lost", () => {
+/** Bytes as JSON. */
+const sizeOf = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
+
+test("a long Dockerfile alone is cut to what there is room for, and nothing else is", () => {
+  const text = `FROM scratch\n${'# "naïve" 🙂\n'.repeat(20_000)}`;
+  const cut = encoded({ dockerfile: { name: "Dockerfile", text }, build_args: { A: "1" } });
+  assert.deepEqual(cut.left_out, ["dockerfile"]);
+  assert.deepEqual(cut.build_args, { A: "1" });
+  assert.ok(text.startsWith(cut.dockerfile?.text ?? "-"));
+  assert.ok(cut.dockerfile?.text.isWellFormed());
+  assert.ok(sizeOf(cut) > 127 * 1024, `${sizeOf(cut)} bytes are kept`);
+});
+
+test("of too many steps the longest are kept, in their order, as many as there is room for", () => {
   const many = Array.from({ length: 2000 }, (_, index) =>
-    step(`[${index}/2000] RUN ${"y".repeat(80)}`, index),
+    step(`[${index}/2000] RUN ${"y".repeat(80)}`, index % 2 === 0 ? index : index / 1e6),
   );
-  const { steps, left_out, dockerfile } = encoded({ steps: many });
-  assert.deepEqual(left_out, ["steps"]);
-  assert.deepEqual(steps, many.slice(-200));
-  assert.deepEqual(dockerfile, record.dockerfile);
+  const cut = encoded({ steps: many });
+  assert.deepEqual(cut.left_out, ["steps"]);
+  const shortest = Math.min(...cut.steps.map(({ seconds }) => seconds));
+  assert.deepEqual(
+    cut.steps,
+    many.filter(({ seconds }) => seconds >= shortest),
+  );
+  assert.ok(sizeOf(cut) > 127 * 1024, `${sizeOf(cut)} bytes are kept`);
+});
+
+test("if several fields are large, they are cut to one size, and left_out names no other", () => {
+  const many = Array.from({ length: 2000 }, (_, index) => step("y".repeat(80), index));
+  const dockerfile = { name: "Dockerfile", text: "z".repeat(380_000) };
+  const labels = { a: "l".repeat(10_000) };
+  const cut = encoded({ steps: many, dockerfile, labels });
+  assert.deepEqual(cut.left_out.toSorted(), ["dockerfile", "steps"]);
+  assert.deepEqual(cut.labels, labels);
+  const [steps, text] = [sizeOf(cut.steps), sizeOf(cut.dockerfile)];
+  assert.ok(Math.abs(steps - text) < 300, `steps have ${steps} bytes, the Dockerfile ${text}`);
+  assert.ok(sizeOf(cut) > 127 * 1024, `${sizeOf(cut)} bytes are kept`);
 });
 
 test("whatever is too large in it, a record keeps the rest", () => {
   const long = "z".repeat(300_000);
   const layer = { digest, diff_id: digest, size: 1, media_type: "layer" };
   const image = { platform: "linux/amd64", manifest_digest: digest, config_digest: digest };
-  const rows: readonly (readonly [keyof BuildRecord, Partial<BuildRecord>])[] = [
-    ["dockerfile", { dockerfile: { name: "Dockerfile", text: long } }],
-    ["params", { params: { annotations: { a: long } } }],
-    ["labels", { labels: { a: long } }],
-    ["build_args", { build_args: { a: long } }],
-    ["warnings", { warnings: Array.from({ length: 5000 }, () => "w".repeat(100)) }],
+  const layers = (count: number) => Array.from({ length: count }, () => layer);
+  const rows: readonly (readonly [keyof BuildRecord, Partial<BuildRecord>, Partial<BuildRecord>])[] = [
+    ["params", { params: { annotations: { a: long }, target: "b" } }, { params: { target: "b" } }],
+    ["labels", { labels: { a: long, b: "c" } }, { labels: { b: "c" } }],
+    ["build_args", { build_args: { a: long, b: "c" } }, { build_args: { b: "c" } }],
+    [
+      "base_images",
+      {
+        base_images: [
+          { name: "a", digest },
+          { name: long, digest },
+        ],
+      },
+      { base_images: [{ name: "a", digest }] },
+    ],
+    ["warnings", { warnings: ["first", long] }, { warnings: ["first"] }],
     [
       "targets",
       {
         targets: [
-          { name: "", tags: [], images: [{ ...image, layers: Array.from({ length: 2000 }, () => layer) }] },
+          {
+            name: "",
+            tags: [],
+            images: [
+              { ...image, layers: layers(3) },
+              { ...image, layers: layers(2000) },
+            ],
+          },
+        ],
+      },
+      {
+        targets: [
+          {
+            name: "",
+            tags: [],
+            images: [
+              { ...image, layers: layers(3) },
+              { ...image, layers: [] },
+            ],
+          },
         ],
       },
     ],
   ];
-  for (const [field, given] of rows) assert.equal(encoded(given).left_out.at(-1), field);
+  for (const [field, given, kept] of rows)
+    assert.deepEqual(encoded(given), { ...record, ...kept, left_out: [field] }, field);
   assert.equal(encodeRecord({ ...record, concourse: { build_name: long } }, []), undefined);
 });

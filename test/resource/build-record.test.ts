@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { execa } from "execa";
+import resource from "../../package.json" with { type: "json" };
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import type { BuildRecord } from "../../src/image/build-record.ts";
 import { buildAnnotations } from "../../src/store/build-index.ts";
@@ -95,6 +96,9 @@ test("build.json tells what was built, from what, by which steps, and by which b
   assert.ok(record.warnings.some((text) => /^app\/Dockerfile:\d+: JSONArgsRecommended/.test(text)));
   assert.match(record.tools.buildkit[0]?.where ?? "", /^BuildKit at unix:/);
   assert.match(record.tools.buildkit[0]?.version ?? "", /^\d+\.\d+\.\d+$/);
+  assert.equal(record.tools.buildkit[0]?.runc, undefined, "the runc of a BuildKit elsewhere isn't known");
+  assert.match(record.tools.buildctl ?? "", /^\d+\.\d+\.\d+$/);
+  assert.equal(record.tools.resource, resource.version);
   assert.deepEqual(record.left_out, []);
   assert.equal(
     (await readFile(join(got, "test/build.json"))).compare(await readFile(join(got, "build.json"))),
@@ -242,4 +246,5 @@ test("a task writes build.json into its outputs, and tells of targets that it on
   assert.equal(record.targets[0]?.images.length, 1);
   assert.deepEqual(record.targets[1], { name: "test", tags: [], images: [] });
   assert.match(record.tools.buildkit[0]?.where ?? "", /^a BuildKit of its own/);
+  assert.match(record.tools.buildkit[0]?.runc ?? "", /^\d+\.\d+\.\d+/);
 });

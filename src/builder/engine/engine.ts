@@ -9,6 +9,8 @@ export interface Engine extends AsyncDisposable {
    * answered.
    */
   readonly version: () => string | undefined;
+  /** The version of the runc that it uses. Not known of a daemon elsewhere. */
+  readonly runc?: string | undefined;
   /** buildctl's global arguments for connecting to it. */
   readonly connection: readonly string[];
   /**

@@ -81,12 +81,13 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     }),
     late: () => `buildkitd is not ready after ${startDeadline / 1000} s${endOfLog()}`,
   });
-  const { version, problem } = await programs;
+  const { buildkitd, runc, problem } = await programs;
   if (problem !== undefined) throw new UserError(problem);
   const owned = started.move();
   return {
     where: `a BuildKit of its own, ${launcherNames[launcher.kind]}`,
-    version: () => version,
+    version: () => buildkitd,
+    runc,
     connection: ["--addr", `unix://${socket}`],
     limited: { limits: launcher.limits, where: launcherNames[launcher.kind] },
     folders: [root],

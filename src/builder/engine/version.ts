@@ -30,11 +30,17 @@ export function oldVersion(said: string): string | undefined {
  * enough or the runtime isn't runc
  */
 export function oldRunc(said: string): string | undefined {
-  const [, shown, version] = /^runc version ((\d+\.\d+\.\d+)\S*)/m.exec(said) ?? [];
+  const shown = runcVersion(said);
+  const [version] = /^\d+\.\d+\.\d+/.exec(shown ?? "") ?? [];
   if (shown === undefined || version === undefined) return undefined;
   const floor = runcFloors[version.split(".", 2).join(".")] ?? runcFloor;
   if (!isOlder(version, floor) && !oldRuncCandidate.test(shown)) return undefined;
   return `is version ${shown}, and up to 1.2.7, 1.3.2 and 1.4.0-rc.2 a RUN can break out of its container (CVE-2025-31133, CVE-2025-52565, CVE-2025-52881). A distribution may have patched an older version, but its number doesn't show it`;
+}
+
+/** The whole version in the output of `runc --version`, such as `1.4.0-rc.1`. Undefined if the runtime isn't runc. */
+export function runcVersion(said: string): string | undefined {
+  return /^runc version (\d+\.\d+\.\d+\S*)/m.exec(said)?.[1];
 }
 
 /** The version in the output of `buildctl debug info` or `buildkitd --version`; undefined for a build without one. */

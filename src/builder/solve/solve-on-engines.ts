@@ -32,6 +32,8 @@ export interface SolvingEngine {
   readonly where: string;
   /** Undefined if its build has none. */
   readonly version: string | undefined;
+  /** {@link Engine.runc} */
+  readonly runc: string | undefined;
 }
 
 interface SolvedPart {
@@ -69,8 +71,10 @@ export async function solveOnEngines(
       continue;
     }
     const { summary, result } = solved;
-    if ("descriptor" in result)
-      return { ...result, summary, engine: { where: engine.where, version: engine.version() } };
+    if ("descriptor" in result) {
+      const { where, runc } = engine;
+      return { ...result, summary, engine: { where, version: engine.version(), runc } };
+    }
     const died = await engine.diagnose();
     if (died === undefined) throw new UserError(result.failure);
     problems.push(died);

@@ -6,7 +6,7 @@ import { buildkitFloor, oldRunc, oldVersion, runcVersion, versionIn } from "./ve
 const versionDeadline = 5_000;
 
 /** What a program says of its version. Empty if it fails or there is none. */
-async function ask(program: string, env: Environment, signal: AbortSignal): Promise<string> {
+async function askVersion(program: string, env: Environment, signal: AbortSignal): Promise<string> {
   const options = { reject: false, timeout: versionDeadline } as const;
   const { exitCode, stdout } = await startChild({ env, signal }, program, ["--version"], options);
   return exitCode === 0 ? stdout : "";
@@ -17,7 +17,7 @@ export async function buildctlVersion({
   env,
   signal,
 }: Pick<StepContext, "env" | "signal">): Promise<string | undefined> {
-  return versionIn(await ask("buildctl", env, signal));
+  return versionIn(await askVersion("buildctl", env, signal));
 }
 
 /** The versions of our own daemon's programs. A version is undefined if the program's build has none. */
@@ -33,7 +33,7 @@ export interface ProgramVersions {
  * starts.
  */
 export async function checkProgramVersions(env: Environment, signal: AbortSignal): Promise<ProgramVersions> {
-  const programs = ["buildkitd", "buildkit-runc", "runc"].map((program) => ask(program, env, signal));
+  const programs = ["buildkitd", "buildkit-runc", "runc"].map((program) => askVersion(program, env, signal));
   const [buildkitd = "", buildkitsRunc = "", systemRunc = ""] = await Promise.all(programs);
   // buildkitd uses the first that it finds: buildkit-runc, then runc.
   const isBuildkits = buildkitsRunc !== "";

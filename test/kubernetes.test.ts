@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
@@ -91,6 +91,24 @@ test("what the example mounts, selects and checks certificates for is what it ma
   for (const name of ["buildkitd-server", "buildkitd-client", "buildkitd.ci.svc"])
     assert.ok(certificates.includes(`"${name}"`), name);
   assert.ok(text.includes('"secretName":"buildkitd-server"'));
+});
+
+test("the example's disk has no setgid bit, which folders of images would inherit", async () => {
+  const [, set] = await resources("buildkitd.yml");
+  assert.doesNotMatch(JSON.stringify(set), /fsGroup/);
+  await using folder = await createPrivateFolder("test-kubernetes");
+  const modes: string[] = [];
+  for (const mode of [0o755, 0o2775]) {
+    const root = join(folder.path, mode.toString(8));
+    await mkdir(root);
+    await chmod(root, mode);
+    await using daemon = await startBuildkitd({ root });
+    await using site = await makeSite("RUN mkdir /made && busybox stat -c %a /made > /result\n");
+    const run = await site.put({}, { buildkit: { address: daemon.address } });
+    modes.push((await result(await site.get(run))).trim());
+  }
+  // If BuildKit no longer inherits it, the example can do with fsGroup.
+  assert.deepEqual(modes, ["755", "2755"]);
 });
 
 test("a daemon with the example's configuration and certificates builds for Concourse's certificate alone", async () => {

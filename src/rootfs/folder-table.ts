@@ -1,49 +1,191 @@
-/** The columns of the table: whole numbers from 0 to 2^32 - 1. */
-export const noted = {
-  depth: 0,
-  layer: 1,
-  newest: 2,
-  cleared: 3,
-  mode: 4,
-  uid: 5,
-  gid: 6,
-  nanoseconds: 7,
-} as const;
-const width = 8;
+import { NameHash } from "./name-hash.ts";
 
 /**
- * Numbers of folders, by folder id, in 40 bytes a folder. As properties of objects they would take a hundred bytes
- * more.
+ * The columns of a folder's row: whole numbers from 0 to 2^32 - 1. `first` is the id of a folder in it, `next` and
+ * `previous` lead to the others; 0 stands for none.
+ */
+const column = {
+  parent: 0,
+  first: 1,
+  next: 2,
+  previous: 3,
+  depth: 4,
+  layer: 5,
+  newest: 6,
+  cleared: 7,
+  mode: 8,
+  uid: 9,
+  gid: 10,
+  nanoseconds: 11,
+} as const;
+const width = 12;
+/** Columns that may be negative or need up to 53 bits. `name` is the place of the name's bytes. */
+const wideColumn = { seconds: 0, name: 1 } as const;
+const wideWidth = 2;
+
+/** Rows are added in blocks. A single array would be copied as it grows, and would then exist twice. */
+const rowsOfBlock = 2 ** 14;
+const bytesOfNameBlock = 2 ** 20;
+
+/**
+ * The folders of a tree, by id: where they are, their names and their numbers. A folder takes about 80 bytes, and the
+ * bytes of its name. As objects with maps of their children they took 270 more. The root is there from the start
+ * and has the id 0. A folder's id is larger than its parent's, and is never used again for another folder.
  */
 export class FolderTable {
-  #whole = new Uint32Array(width * 256);
-  /** Seconds since 1970. They may be negative and need up to 53 bits. */
-  #seconds = new Float64Array(256);
+  readonly #rows: Uint32Array[] = [];
+  readonly #wideRows: Float64Array[] = [];
+  readonly #names: Buffer[] = [];
+  /** Where the next name goes. */
+  #namesEnd = 0;
+  /** Ids by parent and name: open addressing with linear probing; 0 is a free slot. */
+  #slots = new Uint32Array(1024);
+  #used = 0;
+  readonly #hash = new NameHash();
+  /** One more than the largest id. */
+  #length = 0;
 
-  get(id: number, what: keyof typeof noted): number {
-    return this.#whole[id * width + noted[what]] ?? 0;
+  constructor() {
+    this.#addRow("");
   }
 
-  /** @param id at most one more than the largest so far */
-  set(id: number, what: keyof typeof noted, value: number): void {
-    if (id >= this.#seconds.length) this.#grow();
-    this.#whole[id * width + noted[what]] = value;
+  /** One more than the largest id so far. */
+  get length(): number {
+    return this.#length;
   }
 
+  get(id: number, what: keyof typeof column): number {
+    return this.#rows[Math.floor(id / rowsOfBlock)]?.[(id % rowsOfBlock) * width + column[what]] ?? 0;
+  }
+
+  set(id: number, what: keyof typeof column, value: number): void {
+    const block = this.#rows[Math.floor(id / rowsOfBlock)];
+    if (block !== undefined) block[(id % rowsOfBlock) * width + column[what]] = value;
+  }
+
+  /** Seconds since 1970. */
   getSeconds(id: number): number {
-    return this.#seconds[id] ?? 0;
+    return this.#getWide(id, "seconds");
   }
 
   setSeconds(id: number, seconds: number): void {
-    this.#seconds[id] = seconds;
+    this.#setWide(id, "seconds", seconds);
+  }
+
+  name(id: number): string {
+    const place = this.#getWide(id, "name");
+    const start = place % bytesOfNameBlock;
+    const block = this.#names[Math.floor(place / bytesOfNameBlock)];
+    return block?.toString("latin1", start + 1, start + 1 + (block[start] ?? 0)) ?? "";
+  }
+
+  /** The folder with this name in another. */
+  find(parent: number, name: string): number | undefined {
+    const id = this.#slots[this.#slotOf(parent, name)] ?? 0;
+    return id === 0 ? undefined : id;
+  }
+
+  /**
+   * Adds a folder under a free name. Its other numbers are 0.
+   * @param name bytes as latin1, at most 255
+   */
+  add(parent: number, name: string): number {
+    if (this.#used * 4 >= this.#slots.length * 3) this.#grow();
+    const id = this.#addRow(name);
+    this.set(id, "parent", parent);
+    this.set(id, "depth", this.get(parent, "depth") + 1);
+    const next = this.get(parent, "first");
+    this.set(id, "next", next);
+    if (next !== 0) this.set(next, "previous", id);
+    this.set(parent, "first", id);
+    this.#slots[this.#slotOf(parent, name)] = id;
+    this.#used++;
+    return id;
+  }
+
+  /** Removes a folder that has no folders in it. */
+  remove(id: number): void {
+    this.#free(this.#slotOf(this.get(id, "parent"), this.name(id)));
+    const next = this.get(id, "next");
+    const previous = this.get(id, "previous");
+    if (next !== 0) this.set(next, "previous", previous);
+    if (previous !== 0) this.set(previous, "next", next);
+    else this.set(this.get(id, "parent"), "first", next);
+    this.set(id, "parent", id);
+  }
+
+  /** Whether the folder has not been removed. */
+  exists(id: number): boolean {
+    return id === 0 || this.get(id, "parent") !== id;
+  }
+
+  #addRow(name: string): number {
+    const id = this.#length++;
+    if (id % rowsOfBlock === 0) {
+      this.#rows.push(new Uint32Array(rowsOfBlock * width));
+      this.#wideRows.push(new Float64Array(rowsOfBlock * wideWidth));
+    }
+    this.#setWide(id, "name", this.#addName(name));
+    return id;
+  }
+
+  /** Stores a name, after a byte with its length. A name is never in two blocks. */
+  #addName(name: string): number {
+    const left = this.#names.length * bytesOfNameBlock - this.#namesEnd;
+    if (left < name.length + 1) {
+      this.#namesEnd = this.#names.length * bytesOfNameBlock;
+      this.#names.push(Buffer.allocUnsafeSlow(bytesOfNameBlock));
+    }
+    const place = this.#namesEnd;
+    const start = place % bytesOfNameBlock;
+    const block = this.#names.at(-1);
+    block?.writeUInt8(name.length, start);
+    block?.write(name, start + 1, "latin1");
+    this.#namesEnd += name.length + 1;
+    return place;
+  }
+
+  #getWide(id: number, what: keyof typeof wideColumn): number {
+    const block = this.#wideRows[Math.floor(id / rowsOfBlock)];
+    return block?.[(id % rowsOfBlock) * wideWidth + wideColumn[what]] ?? 0;
+  }
+
+  #setWide(id: number, what: keyof typeof wideColumn, value: number): void {
+    const block = this.#wideRows[Math.floor(id / rowsOfBlock)];
+    if (block !== undefined) block[(id % rowsOfBlock) * wideWidth + wideColumn[what]] = value;
+  }
+
+  /** The slot that holds a folder, or the free one where it would go. */
+  #slotOf(parent: number, name: string): number {
+    const slots = this.#slots;
+    const mask = slots.length - 1;
+    let at = this.#hash.of(parent, name) & mask;
+    for (let id = slots[at] ?? 0; id !== 0; id = slots[at] ?? 0) {
+      if (this.get(id, "parent") === parent && this.name(id) === name) return at;
+      at = (at + 1) & mask;
+    }
+    return at;
+  }
+
+  /** Frees a slot. Entries behind it whose probing began before it move up, or they would no longer be found. */
+  #free(slot: number): void {
+    const slots = this.#slots;
+    const mask = slots.length - 1;
+    let hole = slot;
+    for (let at = (hole + 1) & mask; slots[at] !== 0; at = (at + 1) & mask) {
+      const id = slots[at] as number;
+      const begun = this.#hash.of(this.get(id, "parent"), this.name(id));
+      if (((at - begun) & mask) < ((at - hole) & mask)) continue;
+      slots[hole] = id;
+      hole = at;
+    }
+    slots[hole] = 0;
+    this.#used--;
   }
 
   #grow(): void {
-    const whole = new Uint32Array(this.#whole.length * 2);
-    whole.set(this.#whole);
-    this.#whole = whole;
-    const seconds = new Float64Array(this.#seconds.length * 2);
-    seconds.set(this.#seconds);
-    this.#seconds = seconds;
+    const old = this.#slots;
+    this.#slots = new Uint32Array(old.length * 2);
+    for (const id of old) if (id !== 0) this.#slots[this.#slotOf(this.get(id, "parent"), this.name(id))] = id;
   }
 }

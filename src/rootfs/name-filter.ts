@@ -1,4 +1,4 @@
-import { randomInt } from "node:crypto";
+import { NameHash } from "./name-hash.ts";
 
 /** What the filter knows of a file. */
 export interface NotedFile {
@@ -23,7 +23,7 @@ export class NameFilter {
   /** Open addressing with linear probing: a fingerprint with its two flags, or 0. */
   #slots = new Uint32Array(1024);
   #used = 0;
-  readonly #key = [randomInt(2 ** 32), randomInt(2 ** 32)] as const;
+  readonly #hash = new NameHash();
 
   /** The file with this name's fingerprint. It may be a file of another name. */
   find(folder: number, name: string): NotedFile | undefined {
@@ -83,45 +83,8 @@ export class NameFilter {
     for (const slot of old) if (slot !== 0) this.#slots[this.#at(slot)] = slot;
   }
 
-  /**
-   * The fingerprint: HalfSipHash-1-3 (Aumasson and Bernstein) of folder and name, 30 bits, never 0; the two low
-   * bits are free for flags.
-   */
+  /** The fingerprint: 30 bits of the hash, never 0; the two low bits are free for flags. */
   #trace(folder: number, name: string): number {
-    const [k0, k1] = this.#key;
-    let v0 = k0;
-    let v1 = k1;
-    let v2 = 0x6c796765 ^ k0;
-    let v3 = 0x74656462 ^ k1;
-    const length = name.length;
-    const words = 2 + (length >>> 2);
-    // One round each for the folder, the name's whole words, and the rest of the name with its length; then three
-    // more.
-    for (let round = 0; round < words + 3; round++) {
-      let word = 0;
-      if (round === 0) {
-        word = folder;
-      } else if (round < words) {
-        const start = (round - 1) * 4;
-        for (let at = Math.min(length, start + 4) - 1; at >= start; at--)
-          word = (word << 8) | name.charCodeAt(at);
-        if (round === words - 1) word |= length << 24;
-      } else if (round === words) {
-        v2 ^= 0xff;
-      }
-      v3 ^= word;
-      v0 = (v0 + v1) | 0;
-      v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
-      v0 = (v0 << 16) | (v0 >>> 16);
-      v2 = (v2 + v3) | 0;
-      v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
-      v0 = (v0 + v3) | 0;
-      v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
-      v2 = (v2 + v1) | 0;
-      v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
-      v2 = (v2 << 16) | (v2 >>> 16);
-      v0 ^= word;
-    }
-    return ((v1 ^ v3) & ~flags) >>> 0 || flags + 1;
+    return (this.#hash.of(folder, name) & ~flags) >>> 0 || flags + 1;
   }
 }

@@ -14,10 +14,12 @@ const namesAtOnce = Math.floor((pathLimit - 1) / (nameLimit + 1));
  * it can't lead elsewhere, whatever happens to the path meanwhile.
  */
 export class OpenFolders {
-  readonly #fds = new Map<Folder, number>();
+  /** By folder id. */
+  readonly #fds = new Map<number, number>();
   readonly #beforeClosing: () => void;
   readonly #root: number;
-  #last: Folder | undefined;
+  /** The id of the folder that was asked for last. */
+  #last: number | undefined;
   #lastFd = -1;
 
   /**
@@ -31,18 +33,18 @@ export class OpenFolders {
 
   /** The folder's descriptor, valid until the next folder is asked for. */
   fd(folder: Folder): number {
-    if (folder === this.#last) return this.#lastFd;
+    if (folder.id === this.#last) return this.#lastFd;
     const fd = this.#find(folder);
-    this.#last = folder;
+    this.#last = folder.id;
     this.#lastFd = fd;
     return fd;
   }
 
   /** Closes a folder that is being removed. */
   forget(folder: Folder): void {
-    const fd = this.#fds.get(folder);
+    const fd = this.#fds.get(folder.id);
     if (fd === undefined) return;
-    this.#fds.delete(folder);
+    this.#fds.delete(folder.id);
     this.#last = undefined;
     close(fd);
   }
@@ -55,16 +57,16 @@ export class OpenFolders {
 
   #find(folder: Folder): number {
     if (folder.parent === undefined) return this.#root;
-    const known = this.#fds.get(folder);
+    const known = this.#fds.get(folder.id);
     if (known !== undefined) {
       // A map keeps the order of insertion: the last entry is the most recently used.
-      this.#fds.delete(folder);
-      this.#fds.set(folder, known);
+      this.#fds.delete(folder.id);
+      this.#fds.set(folder.id, known);
       return known;
     }
     if (this.#fds.size >= limit) this.#closeHalf();
     const fd = this.#open(folder);
-    this.#fds.set(folder, fd);
+    this.#fds.set(folder.id, fd);
     return fd;
   }
 
@@ -73,7 +75,7 @@ export class OpenFolders {
     const names: string[] = [];
     for (let from: Folder | undefined = folder; from?.parent !== undefined; from = from.parent) {
       if (names.length === namesAtOnce) return openFolder(this.#find(from), names.join("/"));
-      const start = this.#fds.get(from);
+      const start = this.#fds.get(from.id);
       if (start !== undefined) return openFolder(start, names.join("/"));
       names.unshift(from.name);
     }
@@ -82,9 +84,9 @@ export class OpenFolders {
 
   #closeHalf(): void {
     this.#beforeClosing();
-    for (const [folder, fd] of this.#fds) {
+    for (const [id, fd] of this.#fds) {
       if (this.#fds.size <= limit / 2) break;
-      this.#fds.delete(folder);
+      this.#fds.delete(id);
       close(fd);
     }
     this.#last = undefined;

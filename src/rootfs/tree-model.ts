@@ -3,91 +3,83 @@ import { FolderTable } from "./folder-table.ts";
 import { NameFilter } from "./name-filter.ts";
 
 /**
- * A folder of the tree that is being unpacked. There may be a million of them, so their numbers are kept in a
- * table.
+ * A folder of the tree that is being unpacked. There may be a million of them, so all they have is in a table, and
+ * this is only a way to a row of it. Two of the same id are the same folder.
  */
 export class Folder {
   /** Unique; never used again for another folder. */
   readonly id: number;
-  readonly parent: Folder | undefined;
-  readonly name: string;
-  /**
-   * The folders in it, and the few other entries that must be known without asking the disk; see {@link
-   * TreeModel.find}.
-   */
-  children: Map<string, Child> | undefined;
   readonly #notes: FolderNotes;
 
-  constructor(
-    parent: Folder | undefined,
-    name: string,
-    { id, layer, notes }: { id: number; layer: number; notes: FolderNotes },
-  ) {
+  constructor(id: number, notes: FolderNotes) {
     this.id = id;
-    this.parent = parent;
-    this.name = compact(name);
     this.#notes = notes;
-    notes.numbers.set(id, "depth", parent === undefined ? 0 : parent.depth + 1);
-    this.layer = layer;
-    this.newest = layer;
-    this.cleared = layer;
-    this.attributes = impliedAttributes;
+  }
+
+  /** Undefined for the root. */
+  get parent(): Folder | undefined {
+    const { id } = this;
+    return id === 0 ? undefined : new Folder(this.#notes.folders.get(id, "parent"), this.#notes);
+  }
+
+  get name(): string {
+    return this.#notes.folders.name(this.id);
   }
 
   /** 0 for the root. */
   get depth(): number {
-    return this.#notes.numbers.get(this.id, "depth");
+    return this.#notes.folders.get(this.id, "depth");
   }
 
   /** The layer that made it, counted from 0, the lowest. */
   get layer(): number {
-    return this.#notes.numbers.get(this.id, "layer");
+    return this.#notes.folders.get(this.id, "layer");
   }
 
   set layer(layer: number) {
-    this.#notes.numbers.set(this.id, "layer", layer);
+    this.#notes.folders.set(this.id, "layer", layer);
   }
 
   /** The newest layer that has written anything in it or below it. */
   get newest(): number {
-    return this.#notes.numbers.get(this.id, "newest");
+    return this.#notes.folders.get(this.id, "newest");
   }
 
   set newest(layer: number) {
-    this.#notes.numbers.set(this.id, "newest", layer);
+    this.#notes.folders.set(this.id, "newest", layer);
   }
 
   /** The layer that found it empty of lower layers' content: because it made the folder, or hid what was in it. */
   get cleared(): number {
-    return this.#notes.numbers.get(this.id, "cleared");
+    return this.#notes.folders.get(this.id, "cleared");
   }
 
   set cleared(layer: number) {
-    this.#notes.numbers.set(this.id, "cleared", layer);
+    this.#notes.folders.set(this.id, "cleared", layer);
   }
 
   /** As the image has them. They are set at the end, because every change in a folder changes its time. */
   get attributes(): FolderAttributes {
     const { id } = this;
-    const { numbers, xattrs } = this.#notes;
+    const { folders, xattrs } = this.#notes;
     return {
-      mode: numbers.get(id, "mode"),
-      uid: numbers.get(id, "uid"),
-      gid: numbers.get(id, "gid"),
-      seconds: numbers.getSeconds(id),
-      nanoseconds: numbers.get(id, "nanoseconds"),
+      mode: folders.get(id, "mode"),
+      uid: folders.get(id, "uid"),
+      gid: folders.get(id, "gid"),
+      seconds: folders.getSeconds(id),
+      nanoseconds: folders.get(id, "nanoseconds"),
       xattrs: xattrs.get(id),
     };
   }
 
   set attributes({ mode, uid, gid, seconds, nanoseconds, xattrs }: FolderAttributes) {
     const { id } = this;
-    const { numbers, xattrs: noted } = this.#notes;
-    numbers.set(id, "mode", mode & 0o7777);
-    numbers.set(id, "uid", uid);
-    numbers.set(id, "gid", gid);
-    numbers.setSeconds(id, seconds);
-    numbers.set(id, "nanoseconds", nanoseconds);
+    const { folders, xattrs: noted } = this.#notes;
+    folders.set(id, "mode", mode & 0o7777);
+    folders.set(id, "uid", uid);
+    folders.set(id, "gid", gid);
+    folders.setSeconds(id, seconds);
+    folders.set(id, "nanoseconds", nanoseconds);
     if (xattrs === undefined) noted.delete(id);
     else noted.set(id, xattrs);
   }
@@ -95,7 +87,7 @@ export class Folder {
 
 /** The data of all folders of a tree, by folder id. */
 interface FolderNotes {
-  readonly numbers: FolderTable;
+  readonly folders: FolderTable;
   readonly xattrs: Map<number, ReadonlyMap<string, Buffer>>;
 }
 
@@ -162,12 +154,13 @@ export type Look = (folder: Folder, name: string) => { readonly target: string |
  * There may be millions of files, so only fingerprints of their names are kept; the disk knows the rest.
  */
 export class TreeModel {
-  readonly #notes: FolderNotes = { numbers: new FolderTable(), xattrs: new Map() };
-  readonly root = new Folder(undefined, "", { id: 0, layer: 0, notes: this.#notes });
+  readonly #notes: FolderNotes = { folders: new FolderTable(), xattrs: new Map() };
+  readonly root = new Folder(0, this.#notes);
   readonly #files = new NameFilter();
+  /** The few entries besides folders that must be known without asking the disk, by folder id and name; see {@link find}. */
+  readonly #apart = new Map<number, Map<string, number>>();
   readonly #look: Look;
   readonly #settle: () => void;
-  #lastId = 0;
   #layer = 0;
   /** Where paths through symlinks led. Only removing something can change that. */
   readonly #throughLinks = new Map<string, Folder>();
@@ -176,6 +169,7 @@ export class TreeModel {
   constructor(look: Look, settle: () => void) {
     this.#look = look;
     this.#settle = settle;
+    this.root.attributes = impliedAttributes;
   }
 
   /** What is added from now on belongs to this layer. */
@@ -236,7 +230,8 @@ export class TreeModel {
   /** What a name in a folder stands for. */
   find(parent: Folder, name: string): Child | undefined {
     const child = this.known(parent, name);
-    if (child === undefined || parent.children?.has(name) === true) return child;
+    if (child === undefined || child instanceof Folder) return child;
+    if (this.#apart.get(parent.id)?.has(name) === true) return child;
     // The fingerprint may belong to another name.
     if (!isSymlink(child)) this.#settle();
     return this.#look(parent, name) === undefined ? undefined : child;
@@ -247,33 +242,74 @@ export class TreeModel {
    * fingerprint.
    */
   known(parent: Folder, name: string): Child | undefined {
-    const child = parent.children?.get(name);
+    const child = this.folderIn(parent, name) ?? this.#apart.get(parent.id)?.get(name);
     if (child !== undefined) return child;
     const file = this.#files.find(parent.id, name);
     if (file === undefined) return undefined;
     return leaf(file.isFresh ? this.#layer : this.#layer - 1, file.isLink ? "symlink" : "file");
   }
 
+  /** The folder with this name in another. */
+  folderIn(parent: Folder, name: string): Folder | undefined {
+    const id = this.#notes.folders.find(parent.id, name);
+    return id === undefined ? undefined : new Folder(id, this.#notes);
+  }
+
+  /** Any one of the folders in a folder; undefined if there are none. */
+  anyFolderIn(parent: Folder): Folder | undefined {
+    const id = this.#notes.folders.get(parent.id, "first");
+    return id === 0 ? undefined : new Folder(id, this.#notes);
+  }
+
+  /** What is in a folder, besides files that only the disk can list. What is returned last may be removed meanwhile. */
+  *listed(parent: Folder): Generator<readonly [name: string, child: Child]> {
+    const { folders } = this.#notes;
+    for (let id = folders.get(parent.id, "first"); id !== 0; ) {
+      const next = folders.get(id, "next");
+      yield [folders.name(id), new Folder(id, this.#notes)];
+      id = next;
+    }
+    yield* this.#apart.get(parent.id) ?? [];
+  }
+
+  /** All folders, each before its parent. */
+  *childrenFirst(): Generator<Folder> {
+    const { folders } = this.#notes;
+    for (let id = folders.length - 1; id >= 0; id--)
+      if (folders.exists(id)) yield new Folder(id, this.#notes);
+  }
+
   /** Adds what the current layer has written under a free name. */
-  put(parent: Folder, name: string, child: Child): void {
+  put(parent: Folder, name: string, child: number): void {
     noteLayer(parent, this.#layer);
-    const isOnDisk = typeof child === "number" && !isAbsent(child);
-    if (isOnDisk && this.#files.add(parent.id, name, isSymlink(child))) return;
-    parent.children ??= new Map();
-    parent.children.set(child instanceof Folder ? child.name : compact(name), child);
+    if (!isAbsent(child) && this.#files.add(parent.id, name, isSymlink(child))) return;
+    const apart = this.#apart.get(parent.id) ?? new Map<string, number>();
+    this.#apart.set(parent.id, apart.set(compact(name), child));
   }
 
   /** Adds a new folder under a free name. */
   putFolder(parent: Folder, name: string): Folder {
-    const made = new Folder(parent, name, { id: ++this.#lastId, layer: this.#layer, notes: this.#notes });
-    this.put(parent, name, made);
+    noteLayer(parent, this.#layer);
+    const made = new Folder(this.#notes.folders.add(parent.id, name), this.#notes);
+    made.layer = this.#layer;
+    made.newest = this.#layer;
+    made.cleared = this.#layer;
+    made.attributes = impliedAttributes;
     return made;
   }
 
-  /** Removes a name. */
+  /** Removes a file's name. */
   remove(parent: Folder, name: string): void {
     this.#throughLinks.clear();
-    if (parent.children?.delete(name) !== true) this.#files.delete(parent.id, name);
+    if (this.#apart.get(parent.id)?.delete(name) !== true) this.#files.delete(parent.id, name);
+  }
+
+  /** Removes a folder in which nothing is left. */
+  removeFolder({ id }: Folder): void {
+    this.#throughLinks.clear();
+    this.#notes.folders.remove(id);
+    this.#notes.xattrs.delete(id);
+    this.#apart.delete(id);
   }
 }
 
@@ -285,10 +321,7 @@ export function noteLayer(folder: Folder, layer: number): void {
   }
 }
 
-/**
- * V8 keeps a long part of a string as a view of the whole string, which then stays in memory: a million names took
- * a gigabyte.
- */
+/** V8 keeps a long part of a string as a view of the whole string, which then stays in memory. */
 function compact(name: string): string {
   return name.length < 13 ? name : Buffer.from(name, "latin1").toString("latin1");
 }

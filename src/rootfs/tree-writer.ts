@@ -134,11 +134,7 @@ export class TreeWriter implements TarHandler {
   finish(): void {
     this.#smallFiles?.flush();
     // Children come first: their parent's final mode may forbid entering it.
-    const folders = [this.#model.root];
-    for (const folder of folders) {
-      for (const child of folder.children?.values() ?? []) if (child instanceof Folder) folders.push(child);
-    }
-    for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    for (const folder of this.#model.childrenFirst()) {
       const { seconds, nanoseconds, ...attributes } = folder.attributes;
       const file = { ...attributes, mtime: { seconds, nanoseconds } };
       this.#attributes.setFolder(this.#folders.fd(folder), file, folder.name);
@@ -201,9 +197,7 @@ export class TreeWriter implements TarHandler {
 
   #folder({ folder, name }: TreePlace, entry: TarEntry): void {
     const parent = this.#parent(folder);
-    const existing = parent.children?.get(name);
-    const node = existing instanceof Folder ? existing : this.#makeFolder(parent, name);
-    this.#note(node, entry);
+    this.#note(this.#model.folderIn(parent, name) ?? this.#makeFolder(parent, name), entry);
   }
 
   #note(folder: Folder, entry: TarEntry): void {
@@ -223,11 +217,12 @@ export class TreeWriter implements TarHandler {
       throw refusedEntry(entry, `is a hard link to ${showName(entry.link)}, which isn't there`);
     if (child instanceof Folder) throw refusedEntry(entry, "is a hard link to a folder");
     const parent = this.#parent(place.folder);
-    if (parent === from && place.name === target.name) throw refusedEntry(entry, "is a hard link to itself");
+    if (parent.id === from.id && place.name === target.name)
+      throw refusedEntry(entry, "is a hard link to itself");
     // Making the parent may have replaced the target.
-    if (from.children?.get(target.name) instanceof Folder)
+    if (this.#model.folderIn(from, target.name) !== undefined)
       throw refusedEntry(entry, "lies below the file it links to");
-    if (isFolderWithin(from, parent.children?.get(place.name)))
+    if (isFolderWithin(from, this.#model.folderIn(parent, place.name)))
       throw refusedEntry(entry, "replaces the folder of the file it links to");
     this.#remove(parent, place.name);
     const kind = isAbsent(child) ? "absent" : isSymlink(child) ? "symlink" : "file";
@@ -265,7 +260,7 @@ export class TreeWriter implements TarHandler {
   }
 
   /** Removes what has the name, and adds the new child to the model. */
-  #claim(place: TreePlace, child: Child): { folder: Folder; name: string } {
+  #claim(place: TreePlace, child: number): { folder: Folder; name: string } {
     const { folder, name } = this.#makeRoom(place);
     this.#model.put(folder, name, child);
     return { folder, name };
@@ -303,23 +298,29 @@ export class TreeWriter implements TarHandler {
     const child = this.#model.find(parent, name);
     if (child === undefined) return;
     this.#smallFiles?.flush();
+    if (child instanceof Folder) {
+      this.#removeTree(child);
+      return;
+    }
     this.#model.remove(parent, name);
-    if (child instanceof Folder) this.#removeTree(child);
-    else if (!isAbsent(child)) unlink(this.#folders.fd(parent), name);
+    if (!isAbsent(child)) unlink(this.#folders.fd(parent), name);
   }
 
   #removeTree(folder: Folder): void {
-    const pending = [folder];
-    const emptied: Folder[] = [];
-    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      const here = next;
-      emptied.push(here);
-      for (const child of here.children?.values() ?? []) if (child instanceof Folder) pending.push(child);
-      this.#removeFiles(here, (child) => !(child instanceof Folder));
-    }
-    for (let next = emptied.pop(); next !== undefined; next = emptied.pop()) {
-      this.#folders.forget(next);
-      if (next.parent !== undefined) removeEmptyFolder(this.#folders.fd(next.parent), next.name);
+    for (let here = folder; ; ) {
+      const below = this.#model.anyFolderIn(here);
+      if (below !== undefined) {
+        here = below;
+        continue;
+      }
+      const { parent, name } = here;
+      if (parent === undefined) throw new Error("the root is never removed");
+      this.#removeFiles(here, () => true);
+      this.#folders.forget(here);
+      removeEmptyFolder(this.#folders.fd(parent), name);
+      this.#model.removeFolder(here);
+      if (here.id === folder.id) return;
+      here = parent;
     }
   }
 
@@ -345,7 +346,7 @@ export class TreeWriter implements TarHandler {
       // Once for each layer is enough: what this layer adds later isn't hidden.
       if (next.cleared === this.#layer) continue;
       next.cleared = this.#layer;
-      for (const [name, child] of next.children ?? []) {
+      for (const [name, child] of this.#model.listed(next)) {
         const left = this.#hideChild(next, name, child);
         if (left !== undefined) pending.push(left);
       }
@@ -378,11 +379,10 @@ function writeAt(fd: number, bytes: Buffer, position: number): void {
 }
 
 /** Whether `folder` is `other` or lies below it. */
-function isFolderWithin(folder: Folder, other: Child | undefined): boolean {
-  if (!(other instanceof Folder)) return false;
+function isFolderWithin(folder: Folder, other: Folder | undefined): boolean {
   let at: Folder | undefined = folder;
-  while (at !== undefined && at !== other) at = at.parent;
-  return at === other;
+  while (at !== undefined && at.id !== other?.id) at = at.parent;
+  return at !== undefined;
 }
 
 /**

@@ -20,7 +20,7 @@ export interface RootfsBench {
 
 /**
  * Unpacks an image's root filesystem: a whole get from a directory store, everything verified, against GNU tar on
- * each layer with nothing verified, umoci, and skopeo followed by umoci.
+ * each layer with nothing verified, umoci, and skopeo followed by umoci. With a million folders these two take minutes.
  */
 export async function benchRootfs(
   bundle: Bundle,
@@ -32,7 +32,7 @@ export async function benchRootfs(
   return await compare(`rootfs ${image} ${compression}`, rounds, [
     ours(bundle, stored),
     tar(stored, compression),
-    ...umoci(made, compression),
+    ...(image === "folders" ? [] : umoci(made, compression)),
   ]);
 }
 

@@ -136,3 +136,55 @@ test("the docs' table of containers says what the tests of containers expect", a
   const written = expected.map((row) => `| ${row.join(" | ")} |`).join("\n");
   assert.deepEqual(cells, expected, `the rows have to be:\n${written}`);
 });
+
+/**
+ * The flags of fly's commands that the docs may name, and whether each takes a value (github.com/concourse/concourse,
+ * fly/commands/*.go, as of 8.2).
+ */
+const flyFlags: Readonly<Record<string, Readonly<Record<string, "value" | "none">>>> = {
+  "check-resource": { r: "value", resource: "value", f: "value", from: "value", a: "none", async: "none" },
+  intercept: { j: "value", job: "value", b: "value", build: "value", s: "value", step: "value", u: "value" },
+  "set-pipeline": { p: "value", pipeline: "value", c: "value", config: "value", v: "value", n: "none" },
+  "trigger-job": { j: "value", job: "value", w: "none", watch: "none" },
+  execute: { c: "value", config: "value", i: "value", o: "value", p: "none", privileged: "none" },
+  "pin-resource": { r: "value", resource: "value", v: "value", version: "value", c: "value" },
+};
+
+/** What is wrong with a command line of fly, if anything. */
+function flyFault(line: string): string | undefined {
+  const words = line.trim().split(/\s+/).slice(1);
+  if (words[0] === "-t") words.splice(0, 2);
+  const [command = "", ...rest] = words;
+  const flags = flyFlags[command];
+  if (flags === undefined) return `fly has no command ${command} in the test's table`;
+  for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
+    const kind = flags[word.replace(/^--?/, "")];
+    if (!word.startsWith("-") || kind === undefined) return `fly ${command} takes no ${word}`;
+    if (kind === "value" && rest.shift() === undefined) return `fly ${command} ${word} needs a value`;
+  }
+  return undefined;
+}
+
+test("each command line of fly in the docs, the messages and the examples is one that fly takes", async () => {
+  assert.equal(flyFault("fly -t ci intercept -j pipeline/job -s step"), undefined);
+  for (const wrong of [
+    "fly hijak",
+    "fly intercept --jbo a/b",
+    "fly intercept -j",
+    "fly check-resource ref:a",
+  ])
+    assert.ok(flyFault(wrong) !== undefined, wrong);
+  const texts = new Map(await readPages());
+  for await (const name of glob(["docs/*.yml", "examples/**/*.yml", "ci/*.yml"], { cwd: checkout }))
+    texts.set(name, await readFile(join(checkout, name), "utf8"));
+  let found = 0;
+  for (const [name, text] of texts) {
+    const inline = Array.from(text.matchAll(/`(fly [^`]+)`/g), ([, line = ""]) => line);
+    const lines = Array.from(text.matchAll(/^[ $#]*(fly (?:-t )?[a-z-]+ .*)$/gm), ([, line = ""]) => line);
+    for (const line of [...inline, ...lines]) {
+      found++;
+      assert.equal(flyFault(line.replaceAll("\n", " ")), undefined, `${name}: ${line}`);
+    }
+  }
+  assert.ok(found >= 3, `${found} command lines`);
+});

@@ -205,6 +205,9 @@ function remedy(issue: z.core.$ZodIssue, found: unknown, isSafe: boolean): strin
   }
   if (issue.expected === "string" && typeof found === "object" && found !== null && "architecture" in found)
     return "write it as one text: linux/arm64";
+  // The docker-image resource's list of hosts and certificates.
+  if (issue.expected === "string" && typeof found === "object" && found !== null && "cert" in found)
+    return "write the PEM text alone, or registries: {host: {ca_certs: …}} for one host";
   if (issue.expected === "string" && (typeof found === "number" || typeof found === "boolean"))
     return "put it in quotes";
   const isQuoted =

@@ -52,7 +52,15 @@ const sources: Rows = [
   ],
   [
     { ca_certs: [{ domain: "registry.example", cert: "x" }] },
-    "source.ca_certs.0: expected a string, found a map",
+    "source.ca_certs.0: expected a string, found a map; write the PEM text alone, or registries: {host: {ca_certs: …}} for one host",
+  ],
+  [
+    { platform: { architecture: "arm64" } },
+    'source: there is no "platform"; write platforms: [linux/arm64] in the put\'s params',
+  ],
+  [
+    { server_args: "--debug" },
+    'source: there is no "server_args"; write buildkit_config: BuildKit\'s own configuration',
   ],
   [
     { content_trust: {} },

@@ -31,7 +31,10 @@ export const putMistakes: Rows = [
     { additional_tags: "repo/tags" },
     'params: there is no param "additional_tags"; write tags_file for a file with tags, or tags: [one, two] for the tags themselves',
   ],
-  [{ tag: "latest" }, 'params: there is no param "tag"; tags is a list: write tags: [latest]'],
+  [
+    { tag: "version/number" },
+    'params: there is no param "tag"; tags is a list: write tags: [latest], or tags_file for a file that holds the tag',
+  ],
   [
     { tags: "latest" },
     'params.tags: expected a list, found "latest"; a list is written in brackets: [latest]',

@@ -26,12 +26,12 @@ import type { RegistryAccess } from "../registry/access.ts";
 import { withMirrors } from "../registry/mirrors.ts";
 import { defaultTimeouts, type Timeouts } from "../registry/retry-policy.ts";
 import type { Stage, Store } from "../store/store.ts";
-import { warnOfArgs } from "./build-arg-warnings.ts";
 import type { BuildFacts } from "./build-record.ts";
 import { expandBuildVariables } from "./build-variables.ts";
 import { knownSecrets } from "./known-secrets.ts";
+import { warnOfParams } from "./param-warnings.ts";
+import { noteIdleRules } from "./policy-notes.ts";
 import { responsiveCaches } from "./responsive-caches.ts";
-import { warnOfUnused } from "./unused-warnings.ts";
 
 /** What a build and questions about its Dockerfile need. */
 export interface OpenBuild {
@@ -104,8 +104,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
         namespace: options.buildArgs["BUILDKIT_CACHE_MOUNT_NS"] ?? "",
       }),
   ]);
-  warnOfArgs(options, inputs, step);
-  warnOfUnused(options, inputs, step);
+  warnOfParams(options, inputs, step);
   const { limited } = builder.pool;
   if (limited !== undefined) {
     const own = hostPlatform(step.arch);
@@ -117,6 +116,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
     step.log.line(`${replaced} can't read images of the inputs: BuildKit's own frontend is used instead`);
   const stage = held.use(await store.stage(step.signal));
   const solved = await solve(run, { builder: { ...builder, cache }, options, inputs, timeouts, stage });
+  noteIdleRules(options, solved, step);
   if (run.cacheFolder !== undefined) await dropUnused(run.cacheFolder, ["", ...options.additionalTargets]);
   const ended = tools.move().disposeAsync();
   // A failure is thrown where it is awaited.

@@ -32,7 +32,7 @@ const selector = z
 const rule = z
   .strictObject({
     // As in BuildKit, whose encoding leaves out the first of each enumeration.
-    action: z.enum(["ALLOW", "DENY", "CONVERT"]).default("ALLOW"),
+    action: z.enum(["ALLOW", "DENY", "CONVERT"]).optional(),
     selector,
     updates: z
       .strictObject({
@@ -81,7 +81,8 @@ export type PolicySource =
 /** Tells the forms of the param apart. */
 export function policySource(given: PolicyParam): PolicySource {
   if (typeof given !== "string") return { policy: given };
-  return given.trimStart().startsWith("{") ? { text: given } : { file: given };
+  // No file's name has several lines or begins like a policy, in JSON or in YAML.
+  return /^\s*[{[]|\n|^\s*(rules|version)\s*:/.test(given) ? { text: given } : { file: given };
 }
 
 /**
@@ -97,7 +98,7 @@ export function readSourcePolicy(text: string, subject: string): SourcePolicyDoc
     // The parser's message quotes the text. Only the place is taken from it.
     const [place] = /line \d+ column \d+/.exec(messageOf(cause)) ?? ["cut off?"];
     throw new UserError(
-      `${subject}: is not JSON (${place}); expected a source policy of BuildKit: {"rules": [{"action": "DENY", "selector": {"identifier": "docker-image://…"}}]}`,
+      `${subject}: is not JSON (${place}); expected a source policy of BuildKit, which is JSON in a file or a text: {"rules": [{"action": "DENY", "selector": {"identifier": "docker-image://…"}}]}. In YAML, write it as a map: source_policy: {rules: […]}`,
       { cause },
     );
   }

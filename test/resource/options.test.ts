@@ -117,8 +117,23 @@ test("network, shm_size, ulimits and options of the frontend reach RUN", async (
     network: "none",
     shm_size: "32m",
     ulimits: { nofile: "123:456" },
-    options: { hostname: "shop" },
+    options: {
+      hostname: "shop",
+      hostnmae: "shop",
+      "attest:other": "",
+      platfrom: "linux/amd64",
+      whatever: "1",
+    },
   });
+  const ignored = "BuildKit's Dockerfile frontend has no such option and ignores it";
+  assert.deepEqual(
+    run.stderr.split("\n").filter((line) => line.startsWith("warning: options.")),
+    [
+      `warning: options.hostnmae: ${ignored}; did you mean "hostname"?`,
+      `warning: options.platfrom: ${ignored}; did you mean "platform"?`,
+      `warning: options.whatever: ${ignored}; remove it`,
+    ],
+  );
   const said = await result(await site.get(run));
   assert.match(said, /^lo$/m);
   assert.doesNotMatch(said, /^eth/m);

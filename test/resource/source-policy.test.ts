@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
@@ -66,7 +66,53 @@ test("a CONVERT pins a base image, by a policy as a map, as text or as a file of
       [digestOfTwo],
     );
     assert.match(run.stderr, new RegExp(`FROM ${base}:2@${digestOfTwo}`));
+    assert.doesNotMatch(run.stderr, /no image of this build matches/);
+    // So does the provenance, and it alone names what was asked for.
+    const { materials } = await provenanceOf(await site.get(run, { output_oci: true }));
+    const pinned = materials.filter(({ uri }) => uri.includes("base"));
+    assert.deepEqual(
+      pinned.map(({ digest }) => `sha256:${digest["sha256"]}`),
+      [digestOfTwo],
+    );
+    assert.match(decodeURIComponent(pinned[0]?.uri ?? ""), new RegExp(`${base}@2`));
   }
+});
+
+interface Provenance {
+  readonly materials: readonly { readonly uri: string; readonly digest: Readonly<Record<string, string>> }[];
+}
+
+/** The provenance (SLSA 0.2 or 1) among the blobs of a get's OCI layout. */
+async function provenanceOf(folder: string): Promise<Provenance> {
+  const blobs = join(folder, "image/blobs/sha256");
+  for (const name of await readdir(blobs)) {
+    const text = await readFile(join(blobs, name), "utf8");
+    if (!text.startsWith("{") || !text.includes("slsa.dev/provenance") || !text.includes('"predicate"'))
+      continue;
+    const { predicate } = JSON.parse(text);
+    return { materials: predicate.materials ?? predicate.buildDefinition.resolvedDependencies };
+  }
+  throw new Error(`no provenance in ${folder}`);
+}
+
+test("a CONVERT that matches no image is named in one line, and a rule without an action in a warning", async () => {
+  const convert = (from: string) => ({
+    action: "CONVERT",
+    selector: { identifier: `docker-image://${from}` },
+    updates: { identifier: `docker-image://${base}:2` },
+  });
+  const idle = policy(convert(`${base}:1`), convert(`${base}:3`), convert("docker.io/library/base:1"), {
+    selector: { identifier: "*" },
+  });
+  const run = await put(`FROM ${base}:1\nCOPY Dockerfile /\n`, idle);
+  assert.equal(await marked(run), "two");
+  const lines = run.stderr.split("\n").filter((line) => line.includes("source_policy"));
+  assert.deepEqual(lines, [
+    "warning: source_policy: rules.3: there is no action, which BuildKit takes for ALLOW: write ALLOW, DENY or CONVERT",
+    `source_policy: no image of this build matches rules.1 (CONVERT docker-image://${base}:3), rules.2 (CONVERT docker-image://docker.io/library/base:1); it looked up ${base}:1`,
+  ]);
+  const nothing = await put("FROM scratch\nCOPY Dockerfile /\n", policy(convert(`${base}:3`)));
+  assert.match(nothing.stderr, /^source_policy: no image .* rules\.0 \(CONVERT .*\); it looked up none$/m);
 });
 
 test("an image that is refused is named with the rule, in whichever target needs it", async () => {
@@ -74,7 +120,7 @@ test("an image that is refused is named with the rule, in whichever target needs
   const rules = policy(deny("docker-image://other.example/*"), deny(`docker-image://${base}:2*`));
   assert.equal(await marked(await put(dockerfile, rules)), "one");
   const refused = new RegExp(
-    `COPY --from=${base}:2 [\\s\\S]*^image ${base}:2 is refused by rule 2 of source_policy \\(DENY docker-image://${base}:2\\*\\); name another, or change the policy$`,
+    `COPY --from=${base}:2 [\\s\\S]*^image ${base}:2 is refused by rules\\.1 of source_policy \\(DENY docker-image://${base}:2\\*\\); name another, or change the policy$`,
     "m",
   );
   assertFailedCleanly(await put(dockerfile, { ...rules, additional_targets: ["other"] }), refused);
@@ -87,11 +133,11 @@ test("a rule for an image that another rule has converted names both", async () 
     updates: { identifier: `docker-image://${registry.host}/gone:$1` },
   };
   const dockerfile = `FROM ${base}:1\nCOPY Dockerfile /\n`;
-  const place = `rule 1 of source_policy puts docker-image://${registry.host}/gone:\\$1 in the place of image ${base}:1`;
+  const place = `rules\\.0 of source_policy puts docker-image://${registry.host}/gone:\\$1 in the place of image ${base}:1`;
   const missing = new RegExp(`^image ${base}:1 can't be pulled: .*no such image.* \\(${place}\\)$`, "m");
   assertFailedCleanly(await put(dockerfile, policy(convert)), missing);
   const both = new RegExp(
-    `^image ${registry.host}/gone:1 \\(${place}\\) is refused by rule 2 of source_policy`,
+    `^image ${registry.host}/gone:1 \\(${place}\\) is refused by rules\\.1 of source_policy`,
     "m",
   );
   assertFailedCleanly(
@@ -120,19 +166,22 @@ test("a policy that forbids everything is told what the inputs need, and works w
   const local = await put(dockerfile, { ...params, ...policy(deny("*")) });
   assertFailedCleanly(
     local,
-    /source local:\/\/dockerfile is refused by rule 1 .*: add \{"action": "ALLOW", .*"local:\/\/\*"/,
+    /source local:\/\/dockerfile is refused by rules\.0 .*: add \{"action": "ALLOW", .*"local:\/\/\*"/,
   );
   const layout = await put(dockerfile, {
     ...params,
     ...policy(deny("*"), allow("local://*"), allow("docker-image://*")),
   });
-  assertFailedCleanly(layout, /source oci-layout:\/\/\S+ is refused by rule 1 .*: add .*"oci-layout:\/\/\*"/);
+  assertFailedCleanly(
+    layout,
+    /source oci-layout:\/\/\S+ is refused by rules\.0 .*: add .*"oci-layout:\/\/\*"/,
+  );
   const inputs = [deny("*"), allow("local://*"), allow("oci-layout://*")];
   // A name without the digest that BuildKit has found for it.
   const exact = await put(dockerfile, { ...params, ...policy(...inputs, allow(`docker-image://${base}:2`)) });
   assertFailedCleanly(
     exact,
-    /base:2@sha256:\w+ is refused by rule 1 .*has to end with a \*, or name the digest/,
+    /base:2@sha256:\w+ is refused by rules\.0 .*has to end with a \*, or name the digest/,
   );
   const run = await put(dockerfile, { ...params, ...policy(...inputs, allow(`docker-image://${base}:2*`)) });
   assert.equal(await readFile(join(await site.get(run), "rootfs/two"), "utf8"), "two");
@@ -148,18 +197,18 @@ test("git repositories, frontends and SBOM scanners are sources too", async () =
   const fromGit = await put("FROM scratch\nCOPY Dockerfile /\n", { context, ...policy(deny("git://*")) });
   assertFailedCleanly(
     fromGit,
-    /source git:\/\/\S+ is refused by rule 1 of source_policy \(DENY git:\/\/\*\)/,
+    /source git:\/\/\S+ is refused by rules\.0 of source_policy \(DENY git:\/\/\*\)/,
   );
   const frontend = await put(
     `# syntax=${base}:1\nFROM scratch\nCOPY Dockerfile /\n`,
     policy(deny("docker-image://*")),
   );
-  assertFailedCleanly(frontend, new RegExp(`image ${base}:1 is refused by rule 1 of source_policy`));
+  assertFailedCleanly(frontend, new RegExp(`image ${base}:1 is refused by rules\\.0 of source_policy`));
   const scanner = await put("FROM scratch\nCOPY Dockerfile /\n", {
     sbom: { generator: `${base}:1` },
     ...policy(deny("docker-image://*")),
   });
-  assertFailedCleanly(scanner, new RegExp(`image ${base}:1 is refused by rule 1 of source_policy`));
+  assertFailedCleanly(scanner, new RegExp(`image ${base}:1 is refused by rules\\.0 of source_policy`));
 });
 
 test("a task reads its policy from a variable, and its checks heed it", async () => {
@@ -180,7 +229,7 @@ test("a task reads its policy from a variable, and its checks heed it", async ()
     });
     assertFailedCleanly(
       run,
-      new RegExp(`^(error: )?image ${base}:1 is refused by rule 1 of SOURCE_POLICY`, "m"),
+      new RegExp(`^(error: )?image ${base}:1 is refused by rules\\.0 of SOURCE_POLICY`, "m"),
     );
   }
 });
@@ -201,7 +250,11 @@ test("a policy that BuildKit would misread is refused with its file, and one tha
     await file('{"rules": [{'),
     /^error: app\/bad\.json: source_policy: is not JSON \(line 1 column \d+\); expected a source policy/m,
   );
-  assertFailedCleanly(await file("[]"), /app\/bad\.json: source_policy: expected a map, found a list/);
+  assertFailedCleanly(
+    await put(dockerfile, { source_policy: "rules:\n  - action: DENY\n" }),
+    /^error: params\.source_policy: is not JSON \(.*\); .* In YAML, write it as a map: source_policy: \{rules: /m,
+  );
+  assertFailedCleanly(await file("[]"), /app\/bad\.json: source_policy: expected a map, found an empty list/);
   assertFailedCleanly(
     await put(dockerfile, { source_policy: "app/none.json" }),
     /source_policy: there is no file "app\/none\.json"/,

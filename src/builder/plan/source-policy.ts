@@ -7,7 +7,8 @@ export interface SourcePolicy {
 }
 
 export interface PolicyRule {
-  readonly action: "ALLOW" | "DENY" | "CONVERT";
+  /** Without one it is an ALLOW: BuildKit's encoding leaves out the first of an enumeration. */
+  readonly action?: "ALLOW" | "DENY" | "CONVERT" | undefined;
   readonly selector: {
     readonly identifier: string;
     readonly match_type?: "WILDCARD" | "EXACT" | "REGEX" | undefined;
@@ -18,29 +19,70 @@ export interface PolicyRule {
 }
 
 /** A rule, with its place in the policy. */
-export interface NumberedRule {
+export interface PlacedRule {
   readonly rule: PolicyRule;
-  /** Counted from 1. */
-  readonly number: number;
+  /** `rules.0` for the first. */
+  readonly place: string;
 }
 
 /**
  * The rule by which BuildKit refuses a source: of the rules that match it, the last ALLOW or DENY decides. Pure.
  * @returns undefined if none seems to match, as a regular expression may mean something else in Go
  */
-export function refusingRule(policy: SourcePolicy, source: string): NumberedRule | undefined {
-  const matching = numbered(policy).filter(({ rule }) => rule.action !== "CONVERT" && matches(rule, source));
+export function refusingRule(policy: SourcePolicy, source: string): PlacedRule | undefined {
+  const matching = placedRules(policy).filter(
+    ({ rule }) => rule.action !== "CONVERT" && matches(rule, source),
+  );
   const last = matching.at(-1);
   return last?.rule.action === "DENY" ? last : undefined;
 }
 
 /** The rule by which BuildKit puts something else in the place of a source: the first CONVERT that matches. Pure. */
-export function convertingRule(policy: SourcePolicy, source: string): NumberedRule | undefined {
-  return numbered(policy).find(({ rule }) => rule.action === "CONVERT" && matches(rule, source));
+export function convertingRule(policy: SourcePolicy, source: string): PlacedRule | undefined {
+  return placedRules(policy).find(({ rule }) => rule.action === "CONVERT" && matches(rule, source));
 }
 
-function numbered({ rules }: SourcePolicy): readonly NumberedRule[] {
-  return rules.map((rule, index) => ({ rule, number: index + 1 }));
+function placedRules({ rules }: SourcePolicy): readonly PlacedRule[] {
+  return rules.map((rule, index) => ({ rule, place: `rules.${index}` }));
+}
+
+/**
+ * The CONVERT rules for images that match nothing that a build has looked up, so that they pin nothing. Pure.
+ * @param sources as they were named before any rule: `docker-image://docker.io/library/alpine:3.22`
+ */
+export function idleConversions(policy: SourcePolicy, sources: readonly string[]): readonly PlacedRule[] {
+  const conversions = placedRules(policy).filter(({ rule }) => rule.action === "CONVERT");
+  const seen = new Set(sources);
+  // A set's iteration also visits what is added meanwhile. BuildKit gives up after 20 conversions of one source.
+  for (const source of seen) {
+    if (seen.size > sources.length * (maxConversions + 1)) break;
+    for (const { rule } of conversions) if (matches(rule, source)) seen.add(convertedBy(rule, source));
+  }
+  return conversions.filter(
+    ({ rule }) => isForImages(rule) && ![...seen].some((source) => matches(rule, source)),
+  );
+}
+
+/** BuildKit, sourcepolicy/engine.go. */
+const maxConversions = 20;
+
+function isForImages({ selector: { identifier } }: PolicyRule): boolean {
+  return /^\^?docker-image:\/\//.test(identifier);
+}
+
+/** What a CONVERT makes of a source that it matches. `$1` or `${1}` stands for what the first wildcard or group took. */
+function convertedBy(
+  { selector: { identifier, match_type: type }, updates }: PolicyRule,
+  source: string,
+): string {
+  const to = updates?.identifier;
+  if (to === undefined) return source;
+  const pattern = type === "REGEX" ? identifier : wildcardPattern(identifier);
+  try {
+    return source.replace(new RegExp(pattern), to.replaceAll(/\$\{(\d+)\}/g, "$$$1"));
+  } catch {
+    return to;
+  }
 }
 
 /** Constraints are taken to be met: a source's attributes are not known here. */
@@ -51,8 +93,13 @@ function matches(
   if (identifier === source) return true;
   if (type === "EXACT") return false;
   if (type === "REGEX") return matchesPattern(identifier, source);
+  return matchesPattern(wildcardPattern(identifier), source);
+}
+
+/** A regular expression with a group for each wildcard. */
+function wildcardPattern(identifier: string): string {
   const literal = identifier.replaceAll(/[.+?^${}()|[\]\\]/g, "\\$&");
-  return matchesPattern(`^${literal.replaceAll("*", ".*")}$`, source);
+  return `^${literal.replaceAll("*", "(.*)")}$`;
 }
 
 function matchesPattern(pattern: string, source: string): boolean {

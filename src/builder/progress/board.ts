@@ -8,7 +8,7 @@ import { LineSplitter } from "./lines.ts";
 import { createPlainPrinter } from "./plain-printer.ts";
 import type { StepPrinter } from "./printer.ts";
 import { BuildStep, isTime, parseVertexName, platformIn, type StepName } from "./step.ts";
-import { type NamedImage, namedImages, type StepTimes, stepTimes } from "./step-times.ts";
+import { lookedUpImages, type NamedImage, namedImages, type StepTimes, stepTimes } from "./step-times.ts";
 import { createStepsPrinter } from "./steps-printer.ts";
 import { timingLines } from "./summary.ts";
 import { isClientLog } from "./text.ts";
@@ -40,6 +40,8 @@ export interface ProgressBoard {
   steps(): readonly StepTimes[];
   /** The images that steps used, by digest. */
   images(): readonly NamedImage[];
+  /** The names of the images that were looked up, before a source policy converted them. */
+  lookedUp(): readonly string[];
 }
 
 /** The beginnings of BuildKit's names for steps that read or write a layer cache. */
@@ -54,6 +56,7 @@ export function createProgressBoard(options: ProgressBoardOptions): ProgressBoar
     timings: () => timingLines(board.steps()),
     steps: () => stepTimes(board.steps()),
     images: () => namedImages(board.steps()),
+    lookedUp: () => lookedUpImages(board.steps()),
   };
 }
 

@@ -1,4 +1,4 @@
-import { convertingRule, type NumberedRule, refusingRule } from "../plan/source-policy.ts";
+import { convertingRule, type PlacedRule, refusingRule } from "../plan/source-policy.ts";
 import type { BuildDescription } from "./build-description.ts";
 
 /**
@@ -18,8 +18,7 @@ export function explainPolicy(reason: string, { sourcePolicy }: BuildDescription
       ? undefined
       : conversion(convertingRule(sourcePolicy, original), original);
   const rule = refusingRule(sourcePolicy, source);
-  const by =
-    rule === undefined ? "source_policy" : `rule ${rule.number} of source_policy (${formatRule(rule)})`;
+  const by = rule === undefined ? "source_policy" : `${rule.place} of source_policy (${formatRule(rule)})`;
   return `${describeSource(source)}${converted ?? ""} is refused by ${by}; ${remedyFor(source)}`;
 }
 
@@ -30,15 +29,15 @@ export function explainConversion(reason: string, { sourcePolicy }: BuildDescrip
   return conversion(convertingRule(sourcePolicy, `docker-image://${named}`), `docker-image://${named}`) ?? "";
 }
 
-function conversion(rule: NumberedRule | undefined, original: string): string | undefined {
+function conversion(rule: PlacedRule | undefined, original: string): string | undefined {
   if (rule === undefined) return undefined;
   const { identifier } = rule.rule.updates ?? {};
-  const by = `rule ${rule.number} of source_policy`;
+  const by = `${rule.place} of source_policy`;
   if (identifier === undefined) return ` (${by} changes how ${describeSource(original)} is fetched)`;
   return ` (${by} puts ${identifier} in the place of ${describeSource(original)})`;
 }
 
-function formatRule({ rule: { action, selector } }: NumberedRule): string {
+function formatRule({ rule: { action = "ALLOW", selector } }: PlacedRule): string {
   return `${action} ${selector.identifier}`;
 }
 

@@ -56,3 +56,16 @@ export function namedImages(steps: readonly BuildStep[]): NamedImage[] {
   }
   return [...found.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
+
+/**
+ * The images that BuildKit has looked up, by the names that were asked for, which a source policy may have converted:
+ * `[internal] load metadata for docker.io/library/alpine:3.22`, and for a frontend `resolve image config for
+ * docker-image://docker.io/docker/dockerfile:1`. Pure.
+ */
+export function lookedUpImages(steps: readonly BuildStep[]): string[] {
+  const found = steps.flatMap(
+    ({ fullName }) =>
+      /(?:load metadata|resolve image config) for (?:docker-image:\/\/)?(\S+)/.exec(fullName)?.[1] ?? [],
+  );
+  return [...new Set(found)].toSorted();
+}

@@ -24,6 +24,8 @@ export interface Solved {
   readonly steps: readonly StepTimes[];
   /** The base images and frontends, by digest. */
   readonly images: readonly NamedImage[];
+  /** The names of the images that were looked up, before a source policy converted them. */
+  readonly lookedUp: readonly string[];
 }
 
 /**
@@ -44,7 +46,7 @@ export async function solveAll(request: SolveRequest): Promise<Solved> {
   const results = await concurrently(step.signal, [run(main), ...others.map(run)]);
   for (const line of [summaryLine(results.flatMap(({ summaries }) => summaries)), ...board.timings()])
     step.log.line(line);
-  return { results, steps: board.steps(), images: board.images() };
+  return { results, steps: board.steps(), images: board.images(), lookedUp: board.lookedUp() };
 }
 
 async function solveTarget(request: SolveRequest, solve: Solve, board: ProgressBoard): Promise<SolveResult> {

@@ -1,0 +1,35 @@
+import type { BuildOptions } from "../builder/plan/build-options.ts";
+import { idleConversions } from "../builder/plan/source-policy.ts";
+import type { Solved } from "../builder/solve/solve-all.ts";
+import type { StepContext } from "../host/step-context.ts";
+
+type PolicyOption = Pick<BuildOptions, "sourcePolicy">;
+
+/** Warns of rules whose author may have meant another action than they have. */
+export function warnOfPolicy({ sourcePolicy }: PolicyOption, { log }: Pick<StepContext, "log">): void {
+  const bare = (sourcePolicy?.rules ?? []).flatMap(({ action }, index) =>
+    action === undefined ? [`rules.${index}`] : [],
+  );
+  if (bare.length === 0) return;
+  log.warn(
+    `source_policy: ${bare.join(", ")}: there is no action, which BuildKit takes for ALLOW: write ALLOW, DENY or CONVERT`,
+  );
+}
+
+/** Says in the log which rules of the policy should have pinned an image of this build, but matched none. */
+export function noteIdleRules(
+  { sourcePolicy }: PolicyOption,
+  { images, lookedUp }: Pick<Solved, "images" | "lookedUp">,
+  { log }: Pick<StepContext, "log">,
+): void {
+  if (sourcePolicy === undefined) return;
+  const names = [...lookedUp, ...images.map(({ name, digest }) => `${name}@${digest}`)];
+  const idle = idleConversions(
+    sourcePolicy,
+    names.map((name) => `docker-image://${name}`),
+  );
+  if (idle.length === 0) return;
+  const rules = idle.map(({ place, rule }) => `${place} (CONVERT ${rule.selector.identifier})`).join(", ");
+  const asked = lookedUp.length === 0 ? "it looked up none" : `it looked up ${lookedUp.join(", ")}`;
+  log.line(`source_policy: no image of this build matches ${rules}; ${asked}`);
+}

@@ -6,9 +6,13 @@ import { resolveInputs } from "../builder/inputs/resolve-inputs.ts";
 import { planBuild } from "../builder/plan/plan.ts";
 import { describeBuild } from "../builder/solve/describe-build.ts";
 import { concurrently } from "../host/concurrently.ts";
+import { maskCredentials } from "../host/mask-credentials.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
+import type { StepContext } from "../host/step-context.ts";
 import { defaultTimeouts } from "../registry/retry-policy.ts";
 import type { FrontendCall } from "../request/task-params.ts";
+import { knownSecrets } from "./known-secrets.ts";
+import { warnOfParams } from "./param-warnings.ts";
 import { builderOptions, buildPlatforms, type OpenBuild } from "./run-build.ts";
 
 /**
@@ -16,23 +20,27 @@ import { builderOptions, buildPlatforms, type OpenBuild } from "./run-build.ts";
  * @throws UserError for anything that prevents the build, and for findings of the checks if they count as errors
  */
 export async function callFrontend(call: FrontendCall, run: OpenBuild): Promise<void> {
-  const { step, options, folder } = run;
+  const { options, folder } = run;
   await using held = new AsyncDisposableStack();
   const { path: workspace } = held.use(await createPrivateFolder("inputs"));
-  const [builder, inputs] = await concurrently(step.signal, [
-    async (signal) => held.use(await openBuilder(builderOptions(run, options.context, { ...step, signal }))),
+  const [builder, inputs] = await concurrently(run.step.signal, [
+    async (signal) =>
+      held.use(await openBuilder(builderOptions(run, options.context, { ...run.step, signal }))),
     (signal) =>
       resolveInputs({
         options,
         folder,
         workspace,
         platforms: buildPlatforms(options.platforms, run),
-        env: step.env,
+        env: run.step.env,
         excluded: undefined,
-        log: step.log,
+        log: run.step.log,
         signal,
       }),
   ]);
+  const secrets = await knownSecrets({ access: run.access, inputs, cache: run.cache, tracing: run.tracing });
+  const { step, warned } = countWarnings(withMaskedLog(run.step, secrets));
+  if (call === "check") warnOfParams(options, inputs, step);
   const asked: AskedBuild = {
     step,
     builder,
@@ -42,10 +50,36 @@ export async function callFrontend(call: FrontendCall, run: OpenBuild): Promise<
     stall: defaultTimeouts.stall,
   };
   for (const line of await answersTo[call](asked)) step.log.line(line);
+  if (call === "check") step.log.line(countOf(warned()));
+}
+
+/** The step, with secrets masked in what it logs: answers show build args, and the Dockerfile's text. */
+function withMaskedLog(step: StepContext, secrets: readonly string[]): StepContext {
+  const { log } = step;
+  return {
+    ...step,
+    log: {
+      ...log,
+      line: (text) => log.line(maskCredentials(text, secrets)),
+      warn: (text) => log.warn(maskCredentials(text, secrets)),
+    },
+  };
+}
+
+function countWarnings(step: StepContext): { readonly step: StepContext; readonly warned: () => number } {
+  let count = 0;
+  const warn = (text: string) => {
+    count++;
+    step.log.warn(text);
+  };
+  return { step: { ...step, log: { ...step.log, warn } }, warned: () => count };
 }
 
 const answersTo: Readonly<Record<FrontendCall, (asked: AskedBuild) => Promise<readonly string[]>>> = {
-  check: async (asked) => [countOf(await checkDockerfile(asked))],
+  check: async (asked) => {
+    await checkDockerfile(asked);
+    return [];
+  },
   outline: outlineDockerfile,
   targets: targetTable,
 };

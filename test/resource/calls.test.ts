@@ -120,6 +120,42 @@ npm-1.0          /root/.npm       shared
   assert.match(nothing, /^\(without a name\) \(default\)\n\nthe default target takes no build args/m);
 });
 
+test("CALL: check warns of what the Dockerfile doesn't use, as a put does", async () => {
+  const dockerfile = "FROM scratch\nARG VERSION\nCOPY Dockerfile /\n";
+  const log = logOf(
+    await call(dockerfile, {
+      CALL: "check",
+      BUILD_ARG_VERSOIN: "1",
+      BUILDKIT_SECRETTEXT_npmrc: "text",
+      BUILDKIT_OPTION_hostnmae: "a",
+    }),
+  );
+  assert.match(
+    log,
+    /^warning: .*VERSOIN: no ARG of app\/Dockerfile takes this value; did you mean "VERSION"\?$/m,
+  );
+  assert.match(log, /^warning: .*npmrc.*: no RUN of app\/Dockerfile mounts it/m);
+  assert.match(log, /^warning: .*hostnmae: .* ignores it; did you mean "hostname"\?$/m);
+  assert.match(log, /^checked: 3 warnings$/m);
+});
+
+test("no answer shows a secret, even as a build arg's value or in the Dockerfile's text", async () => {
+  const secret = "correct-horse-battery";
+  const dockerfile = `FROM scratch AS Base\n# TOKEN like ${secret}\nARG TOKEN\nARG OTHER=${secret}\nRUN --mount=type=secret,id=token echo $TOKEN $OTHER\nFROM base AS last-${secret}\nMAINTAINER ${secret}\n`;
+  for (const name of ["check", "outline", "targets"]) {
+    const log = logOf(
+      await call(dockerfile, {
+        CALL: name,
+        TARGET: "base",
+        BUILD_ARG_TOKEN: secret,
+        BUILDKIT_SECRETTEXT_token: secret,
+      }),
+    );
+    assert.doesNotMatch(log, new RegExp(secret), name);
+    if (name === "outline") assert.match(log, /^TOKEN +\*{3} /m);
+  }
+});
+
 test("CALL: targets lists the stages alone", async () => {
   assert.match(
     logOf(await call(faulty, { CALL: "targets" })),

@@ -11,10 +11,9 @@ const stagesAtOnce = 4;
 /**
  * Runs BuildKit's checks on the targets of a build, or on all stages if no target is named, and logs each finding
  * as a warning.
- * @returns the number of findings
  * @throws UserError if a stage can't be built as it is written, or if findings count as errors
  */
-export async function checkDockerfile(asked: AskedBuild): Promise<number> {
+export async function checkDockerfile(asked: AskedBuild): Promise<void> {
   const { step, solves, described } = asked;
   const targets = await listTargets(asked);
   const answers: string[] = [];
@@ -30,7 +29,6 @@ export async function checkDockerfile(asked: AskedBuild): Promise<number> {
   await mapAtOnce(stages, { limit: stagesAtOnce, signal: step.signal }, (solve, signal) =>
     askFrontend({ ...asked, step: { ...step, signal } }, solve, "frontend.outline"),
   );
-  return findings.size;
 }
 
 function withTarget(solve: Solve, target: string): Solve {

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { test } from "node:test";
 import { type BuildRecord, isRecord } from "../../src/image/build-record.ts";
 import { digestOf } from "../../src/image/digest.ts";
@@ -146,4 +148,15 @@ test("whatever is too large in it, a record keeps the rest", () => {
   for (const [field, given, kept] of rows)
     assert.deepEqual(encoded(given), { ...record, ...kept, left_out: [field] }, field);
   assert.equal(encodeRecord({ ...record, concourse: { build_name: long } }, []), undefined);
+});
+
+test("the sample in docs/build-record.md is a record, with every field of its schema", async () => {
+  const page = await readFile(join(import.meta.dirname, "../../docs/build-record.md"), "utf8");
+  const [, sample = ""] = /```json\n([\s\S]*?)```/.exec(page) ?? [];
+  const value: unknown = JSON.parse(
+    sample.replaceAll("sha256:…", digest).replaceAll('"…"', JSON.stringify(record.started)),
+  );
+  assertRecord(value);
+  assert.deepEqual(Object.keys(value).toSorted(), Object.keys(record).toSorted());
+  assert.ok(isRecord(JSON.stringify(value)));
 });

@@ -1,8 +1,8 @@
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { startBuildkitd } from "../../test/support/servers/buildkit.ts";
 import type { Bundle } from "./bundle.ts";
+import { onTmpfs } from "./disk.ts";
 import { mixedBytes } from "./images.ts";
 import { type Cost, compare, type Result, timed } from "./measure.ts";
 
@@ -15,39 +15,45 @@ const dockerfile = "FROM scratch AS all\nCOPY . /\nFROM scratch\nCOPY --from=all
 
 /**
  * A put with a context of 100,000 files and 2 GB, against bare `buildctl build` of the same, each to a daemon that has
- * none of it.
+ * none of it. Everything is in memory, as the times of a disk scatter by more than what ours may add.
  */
 export async function benchContext({ main, putEnv }: Bundle, rounds: number): Promise<Result> {
-  await using folder = await createPrivateFolder("bench-context");
-  const app = join(folder.path, "put/app");
-  await writeContext(app);
-  const exported = join(folder.path, "exported");
-  const locals = ["--local", `context=${app}`, "--local", `dockerfile=${app}`];
-  const build = ["build", "--frontend=dockerfile.v0", ...locals];
-  const put = (address: string) => {
-    const source = { directory: join(folder.path, "builds"), buildkit: { address } };
-    const input = JSON.stringify({ source, params: { context: "app" } });
-    return timed("node", [main, "out", join(folder.path, "put")], { input, env: putEnv });
-  };
-  const buildctl = async (address: string) => {
-    await rm(exported, { recursive: true, force: true });
-    return timed("buildctl", [
-      "--addr",
-      address,
-      ...build,
-      "--output",
-      `type=oci,tar=false,dest=${exported}`,
+  return await onTmpfs(async (folder) => {
+    const app = join(folder, "put/app");
+    await writeContext(app);
+    const exported = join(folder, "exported");
+    const locals = ["--local", `context=${app}`, "--local", `dockerfile=${app}`];
+    const build = ["build", "--frontend=dockerfile.v0", ...locals];
+    const put = (address: string) => {
+      const source = { directory: join(folder, "builds"), buildkit: { address } };
+      const input = JSON.stringify({ source, params: { context: "app" } });
+      return timed("node", [main, "out", join(folder, "put")], { input, env: putEnv });
+    };
+    const buildctl = async (address: string) => {
+      await rm(exported, { recursive: true, force: true });
+      return timed("buildctl", [
+        "--addr",
+        address,
+        ...build,
+        "--output",
+        `type=oci,tar=false,dest=${exported}`,
+      ]);
+    };
+    return await compare("put with a context of 100,000 files, 2 GB", rounds, [
+      { name: "put", run: () => onNewDaemon(folder, put) },
+      { name: "buildctl", run: () => onNewDaemon(folder, buildctl) },
     ]);
-  };
-  return await compare("put with a context of 100,000 files, 2 GB", rounds, [
-    { name: "put", run: () => onNewDaemon(put) },
-    { name: "buildctl", run: () => onNewDaemon(buildctl) },
-  ]);
+  });
 }
 
-async function onNewDaemon(run: (address: string) => Promise<Cost>): Promise<Cost> {
-  await using daemon = await startBuildkitd();
-  return await run(daemon.address);
+async function onNewDaemon(folder: string, run: (address: string) => Promise<Cost>): Promise<Cost> {
+  const root = await mkdtemp(join(folder, "daemon-"));
+  try {
+    await using daemon = await startBuildkitd({ root });
+    return await run(daemon.address);
+  } finally {
+    await rm(root, { recursive: true });
+  }
 }
 
 async function writeContext(app: string): Promise<void> {

@@ -86,7 +86,7 @@ function ours({ main, env }: Bundle, { directory, version }: StoredImage): Conte
   const input = JSON.stringify({
     source: { directory },
     version: { digest: version },
-    params: { image_tar: false },
+    params: { unpack_rootfs: true, image_tar: false },
   });
   return { name: "get", run: () => onFreshDisk((disk) => timed("node", [main, "in", disk], { input, env })) };
 }

@@ -120,7 +120,7 @@ test("network, shm_size, ulimits and options of the frontend reach RUN", async (
     options: {
       hostname: "shop",
       hostnmae: "shop",
-      "attest:other": "",
+      "vcs:source": "https://git.example/app",
       platfrom: "linux/amd64",
       whatever: "1",
     },

@@ -79,7 +79,7 @@ const tracing = z.strictObject({
     .default("http/protobuf")
     .describe("`http/protobuf` is the only one."),
   headers: secret(headers).default({}).describe("Headers of each request, such as a token. They are secret."),
-  ca_certs: pem
+  ca_certs: secret(pem)
     .optional()
     .describe(
       "PEM certificates to trust there besides the system's and the source's: text, or a list of texts.",

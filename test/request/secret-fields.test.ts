@@ -35,7 +35,7 @@ const marked = {
         .flat()
         .map((name) => `${cache}.${name}`),
     ),
-    ["tracing.endpoint", "tracing.headers"],
+    ["tracing.endpoint", "tracing.headers", "tracing.ca_certs"],
   ].flat(),
   put: [
     ["context", "dockerfile_inline", "build_args", "labels", "image_args", "contexts", "secrets", "ssh"],

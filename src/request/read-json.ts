@@ -187,13 +187,19 @@ function whatIsFound(found: unknown, isSafe: boolean): string {
 /** Characters of the longest value that is shown. */
 const longestShown = 60;
 
-/** Whether a message may show a value. A text in the place of a map with secrets may be that map in another form. */
+/** What can't be a secret: a yes or no, or an address without a login or path. */
+const harmless = /^(?:true|false|[a-z]+:\/\/[\w.-]+(?::\d+)?)$/;
+
+/**
+ * Whether a message may show a value. A text in the place of a map with secrets may be that map in another form, or one
+ * of the secrets.
+ */
 function isShown(value: unknown, path: readonly PropertyKey[], schema: z.ZodType): boolean {
   const secrecy = secrecyAt(schema, path);
   if (secrecy === "secret") return false;
+  if (secrecy === "around") return harmless.test(String(value));
   if (typeof value !== "string") return typeof value === "number" || typeof value === "boolean";
-  const hasForm = secrecy === "around" && /[\s{}"']/.test(value);
-  return value.length <= longestShown && !hasForm && !/[\p{Cc}@]/u.test(value);
+  return value.length <= longestShown && !/[\p{Cc}@]/u.test(value);
 }
 
 /** How to fix the most frequent mistakes. */

@@ -112,7 +112,7 @@ function answer(source: object): string {
   }
 }
 
-test("a text in the place of a map with secrets is not shown, as it may be that map in another form", () => {
+test("a text in the place of a map with secrets is not shown, as it may be that map in another form or a secret", () => {
   const given = {
     tracing: '{"headers":{"authorization":"Bearer canary"}}',
     cache: "{type: s3, secret_access_key: canary}",
@@ -125,6 +125,8 @@ test("a text in the place of a map with secrets is not shown, as it may be that 
     assert.match(said, new RegExp(`source\\.${name}: .*found a string`));
     assert.doesNotMatch(said, /canary/);
   }
+  const host = answer({ registries: { "a.example": "canary" } });
+  assert.match(host, /source\.registries\.a\.example: expected a map, found a string/);
   assert.match(answer({ cache: "true" }), /source\.cache: expected true, .*, found "true"/);
   assert.match(answer({ buildkit: "tcp://a.example:1" }), /expected a map, found "tcp:\/\/a\.example:1"/);
 });

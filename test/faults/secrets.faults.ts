@@ -301,9 +301,11 @@ test("a task's secrets are in its own variables, and in those of no program that
   });
   const { run, seen } = await watchProcesses(started);
   assert.equal(run.status, 0, run.output);
-  // The launcher's shell forks to look for things; what it becomes is the run's own process.
+  // The launcher's shell forks to look for things; what it becomes is the run's own process. A fork of either looks like
+  // its parent until it becomes another program (execve(2)).
+  const itself = /^\S*(?:sh (?:-p )?\S*\/assets\/build|node \S+ \S+\/main\.(?:ts|mjs) build) *$/;
   assertProcessesHoldNone(seen, [text, file], ({ command, isFirst }) =>
-    isFirst || /^\S*sh (-p )?\S*\/assets\/build/.test(command) ? [text] : [],
+    isFirst || itself.test(command) ? [text] : [],
   );
   assertHoldsNone("stdout and stderr", run.output, [text, file]);
   for (const output of ["image", "cache"])

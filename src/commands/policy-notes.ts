@@ -1,5 +1,5 @@
 import type { BuildOptions } from "../builder/plan/build-options.ts";
-import { idleConversions } from "../builder/plan/source-policy.ts";
+import { idleConversions, placedRules } from "../builder/plan/source-policy.ts";
 import type { Solved } from "../builder/solve/solve-all.ts";
 import type { StepContext } from "../host/step-context.ts";
 
@@ -7,12 +7,11 @@ type PolicyOption = Pick<BuildOptions, "sourcePolicy">;
 
 /** Warns of rules whose author may have meant another action than they have. */
 export function warnOfPolicy({ sourcePolicy }: PolicyOption, { log }: Pick<StepContext, "log">): void {
-  const bare = (sourcePolicy?.rules ?? []).flatMap(({ action }, index) =>
-    action === undefined ? [`rules.${index}`] : [],
-  );
+  if (sourcePolicy === undefined) return;
+  const bare = placedRules(sourcePolicy).filter(({ rule }) => rule.action === undefined);
   if (bare.length === 0) return;
   log.warn(
-    `source_policy: ${bare.join(", ")}: there is no action, which BuildKit takes for ALLOW: write ALLOW, DENY or CONVERT`,
+    `source_policy: ${bare.map(({ place }) => place).join(", ")}: there is no action, which BuildKit takes for ALLOW: write ALLOW, DENY or CONVERT`,
   );
 }
 

@@ -1,3 +1,4 @@
+import { sum } from "../host/sum.ts";
 import type { BuildRecord } from "./build-record.ts";
 
 /** The part of a field that takes at most this many bytes as JSON. */
@@ -47,16 +48,16 @@ const quotes = 2;
 export function cutRecord(record: BuildRecord, limit: number): BuildRecord {
   if (sizeOf(record) <= limit) return record;
   const sizes = Object.keys(cuts).map((name) => sizeOf(record[name] ?? ""));
-  const rest = sizeOf(record) - sizes.reduce((sum, size) => sum + size, 0) + namesSize;
+  const rest = sizeOf(record) - sum(sizes) + namesSize;
   const share = fairShare(sizes, limit - rest);
   const large = Object.entries(cuts).filter((_, index) => (sizes[index] ?? 0) > share);
   const cut = large.map(([name, within]) => [name, (within as Cut<unknown>)(record[name], share)] as const);
   return { ...record, ...Object.fromEntries(cut), left_out: cut.map(([name]) => name) };
 }
 
-/** The size such that all sizes, each of them at most that large, are `sum` together. */
-function fairShare(sizes: readonly number[], sum: number): number {
-  let left = sum;
+/** The size such that all sizes, each of them at most that large, are `total` together. */
+function fairShare(sizes: readonly number[], total: number): number {
+  let left = total;
   for (const [index, size] of sizes.toSorted((a, b) => a - b).entries()) {
     const share = Math.floor(left / (sizes.length - index));
     if (size > share) return Math.max(share, 0);

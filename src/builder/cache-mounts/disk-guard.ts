@@ -1,6 +1,7 @@
 import { lstat, opendir, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { errorCode } from "../../host/errors.ts";
 
 /** How much of a disk something may take. */
 export interface DiskBudget {
@@ -100,7 +101,7 @@ async function bytesSince(folder: string, count: Count, depth = 0): Promise<numb
       if (depth === 1 && entry.name === count.skipped) continue;
       const path = join(folder, entry.name);
       const found = await lstat(path).catch((thrown: unknown) => {
-        if (!isGone(thrown)) throw thrown;
+        if (errorCode(thrown) !== "ENOENT") throw thrown;
       });
       if (found === undefined) continue;
       const { ctimeMs, blocks, nlink } = found;
@@ -110,11 +111,7 @@ async function bytesSince(folder: string, count: Count, depth = 0): Promise<numb
       if (bytes > count.most) return bytes;
     }
   } catch (thrown) {
-    if (!isGone(thrown)) return Number.POSITIVE_INFINITY;
+    if (errorCode(thrown) !== "ENOENT") return Number.POSITIVE_INFINITY;
   }
   return bytes;
-}
-
-function isGone(thrown: unknown): boolean {
-  return thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT";
 }

@@ -42,7 +42,8 @@ export function convertingRule(policy: SourcePolicy, source: string): PlacedRule
   return placedRules(policy).find(({ rule }) => rule.action === "CONVERT" && matches(rule, source));
 }
 
-function placedRules({ rules }: SourcePolicy): readonly PlacedRule[] {
+/** The rules of a policy, in their order. Pure. */
+export function placedRules({ rules }: SourcePolicy): readonly PlacedRule[] {
   return rules.map((rule, index) => ({ rule, place: `rules.${index}` }));
 }
 

@@ -24,6 +24,7 @@ import { taskRules } from "./put-rules.ts";
 import { type OpenBuild, runBuild } from "./run-build.ts";
 import { withSourcePolicy } from "./source-policy.ts";
 import { taskAccess } from "./task-access.ts";
+import { loadYamlParser } from "./yaml-parser.ts";
 
 /** The main target's folder. */
 const mainOutput = "image";
@@ -127,8 +128,7 @@ interface DeliveredResult extends RecordedResult {
 async function yamlParser({ env }: StepContext): Promise<ParseYaml> {
   const isNeeded = [registriesVariable, tracingVariable].some((name) => (env[name] ?? "") !== "");
   if (!isNeeded) return () => undefined;
-  const { parse } = await import("yaml");
-  return (text) => parse(text, { prettyErrors: false });
+  return loadYamlParser();
 }
 
 /**

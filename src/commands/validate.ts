@@ -1,11 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { posix } from "node:path";
+import { parse } from "yaml";
 import { messageOf, UserError } from "../host/errors.ts";
 import { styled } from "../host/log.ts";
 import { type CheckedPipeline, checkPipeline } from "../request/pipeline/check-pipeline.ts";
 import type { PutParams } from "../request/put-params.ts";
 import type { PutRequest } from "../request/read-parts.ts";
-import type { PlacedMessage, Rule } from "../request/rules.ts";
+import { isRefused, type PlacedMessage, type Rule, thrownBy } from "../request/rules.ts";
+import { readJsonPolicy, readYamlPolicy } from "../request/source-policy.ts";
 import type { Invocation } from "./invocation.ts";
 import { putAdvice, sourceAdvice } from "./put-advice.ts";
 import { putRules, taskRules } from "./put-rules.ts";
@@ -82,14 +84,28 @@ function nothingFound(file: string): string {
   return `${file}: nothing in it is for this resource. It looks for resource types that are called oci-build, or whose image's repository ends with oci-build-resource, and for tasks with that image; add --type NAME for a resource type that shows neither`;
 }
 
+/** Steps read the text of a policy that isn't JSON after these rules, since they load a parser of YAML only for it. */
+const yamlPolicyRule: Rule<PutRequest> = {
+  of: ["source_policy"],
+  faults: thrownBy(({ params: { sourcePolicy } }) => {
+    if (sourcePolicy === undefined || !("text" in sourcePolicy)) return;
+    const { text } = sourcePolicy;
+    const subject = "params.source_policy";
+    const isJson =
+      isRefused(() => readJsonPolicy(text, subject)) || readJsonPolicy(text, subject) !== undefined;
+    if (!isJson) readYamlPolicy(text, subject, (yaml) => parse(yaml, { prettyErrors: false }));
+  }),
+};
+
 /** The rules that the steps check, and those about what only a pipeline shows. */
 const pipelineRules = {
   ofSource: putRules.ofSource,
   ofPut: (inputs: readonly string[] | undefined) => [
     ...putRules.ofPut,
+    yamlPolicyRule,
     ...(inputs === undefined ? [] : inputRules(inputs)),
   ],
-  ofTask: taskRules,
+  ofTask: { ...taskRules, ofParams: [...taskRules.ofParams, yamlPolicyRule] },
 };
 
 /** What has no effect, and so causes a warning. */

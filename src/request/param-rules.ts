@@ -1,5 +1,5 @@
 import { type Rule, thrownBy } from "./rules.ts";
-import { type PolicyParam, policySource, readSourcePolicy } from "./source-policy.ts";
+import { type PolicyParam, policySource, readJsonPolicy } from "./source-policy.ts";
 
 /** The params that the rules read. */
 interface RuledParams {
@@ -50,7 +50,7 @@ export const fieldRules: readonly Rule<Partial<RuledParams>>[] = [
     of: ["source_policy"],
     faults: thrownBy(({ source_policy: given }) => {
       const source = given === undefined ? undefined : policySource(given);
-      if (source !== undefined && "text" in source) readSourcePolicy(source.text, "params.source_policy");
+      if (source !== undefined && "text" in source) readJsonPolicy(source.text, "params.source_policy");
     }),
   },
 ];

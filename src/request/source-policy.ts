@@ -1,8 +1,10 @@
 import * as z from "zod";
-import { messageOf, UserError } from "../host/errors.ts";
-import { RequestError } from "./faults.ts";
+import { UserError } from "../host/errors.ts";
+import { jsonKindOf } from "./faults.ts";
+import { whyNeverApplies } from "./policy-identifiers.ts";
 import { readAs, refuseUnusable } from "./read-json.ts";
 import { nonEmpty } from "./scalars.ts";
+import type { ParseYaml } from "./task-yaml.ts";
 
 const constraint = z.strictObject({
   key: nonEmpty,
@@ -19,14 +21,12 @@ const selector = z
     match_type: z.enum(["WILDCARD", "EXACT", "REGEX"]).default("WILDCARD"),
     constraints: z.array(constraint).default([]),
   })
-  .refine(({ identifier, match_type: type }) => type !== "WILDCARD" || !identifier.includes("**"), {
-    error: 'expected at most one "*" in a row in a WILDCARD',
-    path: ["identifier"],
-  })
-  .refine(({ identifier, match_type: type }) => type === "REGEX" || namesSource.test(identifier), {
-    error:
-      'expected the beginning of a source, such as docker-image://registry.example/base:*, or "*", since without it the rule never applies',
-    path: ["identifier"],
+  .superRefine(({ identifier, match_type: type }, context) => {
+    const fault =
+      type === "WILDCARD" && identifier.includes("**")
+        ? 'expected at most one "*" in a row in a WILDCARD'
+        : whyNeverApplies(identifier, type);
+    if (fault !== undefined) context.addIssue({ code: "custom", message: fault, path: ["identifier"] });
   });
 
 const rule = z
@@ -65,14 +65,14 @@ export const sourcePolicy = z.strictObject({
 });
 export type SourcePolicyDocument = z.output<typeof sourcePolicy>;
 
-/** The param: a policy, its JSON, or the path of a file with it. */
+/** The param: a policy, its JSON or YAML, or the path of a file with it. */
 export const sourcePolicyParam = z.union([nonEmpty, sourcePolicy], {
   error: "expected the path of a file with a source policy, or the policy itself: {rules: […]}",
 });
 
 export type PolicyParam = z.output<typeof sourcePolicyParam>;
 
-/** A policy, its JSON, or the path of its file. */
+/** A policy, its JSON or YAML, or the path of its file. */
 export type PolicySource =
   | { readonly file: string }
   | { readonly text: string }
@@ -85,41 +85,61 @@ export function policySource(given: PolicyParam): PolicySource {
   return /^\s*[{[]|\n|^\s*(rules|version)\s*:/.test(given) ? { text: given } : { file: given };
 }
 
+const examplePolicy = '{"rules": [{"action": "DENY", "selector": {"identifier": "docker-image://…"}}]}';
+
 /**
  * Reads the JSON of a policy.
  * @param subject names it in messages
+ * @returns undefined if the text isn't JSON; it may be YAML
  * @throws UserError with all that is wrong
  */
-export function readSourcePolicy(text: string, subject: string): SourcePolicyDocument {
+export function readJsonPolicy(text: string, subject: string): SourcePolicyDocument | undefined {
   let value: unknown;
   try {
     value = JSON.parse(text);
-  } catch (cause) {
-    // The parser's message quotes the text. Only the place is taken from it.
-    const [place] = /line \d+ column \d+/.exec(messageOf(cause)) ?? ["cut off?"];
-    throw new UserError(
-      `${subject}: is not JSON (${place}); expected a source policy of BuildKit, which is JSON in a file or a text: {"rules": [{"action": "DENY", "selector": {"identifier": "docker-image://…"}}]}. In YAML, write it as a map: source_policy: {rules: […]}`,
-      { cause },
-    );
+  } catch {
+    return undefined;
   }
-  refuseUnusable(value, [subject]);
-  return readAs(sourcePolicy, value, subject, { advise: adviseOnPolicy });
+  return readPolicy(value, subject);
 }
 
 /**
- * Reads the JSON of a policy's file.
- * @param file its path, for messages
+ * Reads the YAML of a policy.
+ * @param subject names it in messages
+ * @param parse throws an error with the place of the fault, as `pos`
  * @throws UserError with all that is wrong
  */
-export function readPolicyFile(text: string, file: string): SourcePolicyDocument {
+export function readYamlPolicy(text: string, subject: string, parse: ParseYaml): SourcePolicyDocument {
+  if (text.trim() === "")
+    throw new UserError(`${subject}: is empty; expected a source policy of BuildKit: ${examplePolicy}`);
+  let value: unknown;
   try {
-    return readSourcePolicy(text, "source_policy");
-  } catch (thrown) {
-    if (!(thrown instanceof UserError)) throw thrown;
-    const faults =
-      thrown instanceof RequestError ? thrown.faults.map(({ message }) => message) : [thrown.message];
-    throw new UserError(faults.map((message) => `${file}: ${message}`).join("\n"), { cause: thrown });
+    value = parse(text);
+  } catch (cause) {
+    throw new UserError(
+      `${subject}: is neither JSON nor YAML${yamlPlaceOf(cause, text)}; expected a source policy of BuildKit: ${examplePolicy}`,
+      { cause },
+    );
   }
+  if (typeof value === "object" && value !== null) return readPolicy(value, subject);
+  // buildx has policies of its own, in the language of the Open Policy Agent.
+  const isRego = /^\s*package\s+[\w.]+\s*$/m.test(text);
+  throw new UserError(
+    `${subject}: expected a source policy of BuildKit: ${examplePolicy}; found ${isRego ? "a policy in Rego, which BuildKit can't read" : jsonKindOf(value)}`,
+  );
+}
+
+/** Where in a text a parser of YAML has found its fault. */
+function yamlPlaceOf(thrown: unknown, text: string): string {
+  const { pos } = thrown as { readonly pos?: readonly number[] };
+  if (pos?.[0] === undefined) return "";
+  const lines = text.slice(0, pos[0]).split("\n");
+  return ` (line ${lines.length}, column ${(lines.at(-1) ?? "").length + 1})`;
+}
+
+function readPolicy(value: unknown, subject: string): SourcePolicyDocument {
+  refuseUnusable(value, [subject]);
+  return readAs(sourcePolicy, value, subject, { advise: adviseOnPolicy });
 }
 
 /** Names of a policy in the JSON of protobuf, in camel case. buildctl doesn't read it. */

@@ -85,7 +85,9 @@ export const putMistakes: Rows = [
   [
     {
       source_policy: {
-        rules: [{ action: "DENY", selector: { identifier: "docker-image://a", matchType: "EXACT" } }],
+        rules: [
+          { action: "DENY", selector: { identifier: "docker-image://a.example/b:1", matchType: "EXACT" } },
+        ],
       },
     },
     'params.source_policy.rules.0.selector: there is no "matchType"; write match_type',
@@ -95,15 +97,23 @@ export const putMistakes: Rows = [
     'params.source_policy.rules.0.selector.identifier: expected at most one "*" in a row in a WILDCARD, …',
   ],
   [
-    { source_policy: { rules: [{ action: "CONVERT", selector: { identifier: "docker-image://a" } }] } },
+    {
+      source_policy: {
+        rules: [{ action: "CONVERT", selector: { identifier: "docker-image://a.example/b:1" } }],
+      },
+    },
     "params.source_policy.rules.0.updates: expected what a CONVERT changes: {identifier: docker-image://…}, or attrs, but it is missing",
   ],
   [
     {
       source_policy: {
         rules: [
-          { action: "DENY", selector: { identifier: "docker-image://a" }, updates: { attrs: {} } },
-          { action: "CONVERT", selector: { identifier: "docker-image://a" }, updates: {} },
+          {
+            action: "DENY",
+            selector: { identifier: "docker-image://a.example/b:1" },
+            updates: { attrs: {} },
+          },
+          { action: "CONVERT", selector: { identifier: "docker-image://a.example/b:1" }, updates: {} },
         ],
       },
     },
@@ -118,7 +128,10 @@ export const putMistakes: Rows = [
   ],
   [{ additional_targets: ["test", "test"] }, 'params.additional_targets: "test" is given twice: remove one'],
   [{ target: 1.1 }, "params.target: expected a string, found 1.1; put it in quotes"],
-  [{ source_policy: '{"rules": [' }, "params.source_policy: is not JSON (cut off?); expected …"],
+  [
+    { source_policy: { rules: [{ action: "DENY", selector: { identifier: "docker-image://alpine:3" } }] } },
+    "params.source_policy.rules.0.selector.identifier: expected the whole name, as BuildKit writes it, since otherwise the rule never applies: docker-image://docker.io/library/alpine:3, …",
+  ],
   [
     { source_policy: '{"rule": []}' },
     'params.source_policy.rules: expected a list, but it is missing\nparams.source_policy: there is no "rule"; did you mean "rules"?',

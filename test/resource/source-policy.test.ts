@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { stringify } from "yaml";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { pushLayout, writeLayout } from "../support/images/image-writer.ts";
 import { makeSite, type Site } from "../support/runs/put-and-get.ts";
@@ -45,7 +46,7 @@ const policy = (...rules: readonly unknown[]) => ({ source_policy: { rules } });
 
 const marked = async (run: Run) => readFile(join(await site.get(run), "rootfs/mark"), "utf8");
 
-test("a CONVERT pins a base image, by a policy as a map, as text or as a file of the inputs", async () => {
+test("a CONVERT pins a base image, by a policy as a map, as JSON or YAML in a text or in a file of the inputs", async () => {
   const rule = {
     action: "CONVERT",
     selector: { identifier: `docker-image://${base}:1` },
@@ -54,8 +55,10 @@ test("a CONVERT pins a base image, by a policy as a map, as text or as a file of
   const dockerfile = `FROM ${base}:1\nCOPY Dockerfile /\n`;
   assert.equal(await marked(await put(dockerfile, {})), "one");
   const text = JSON.stringify({ version: 1, rules: [rule] });
+  const yaml = stringify({ rules: [rule] });
   await writeFile(join(site.inputs, "app/policy.json"), text);
-  for (const source_policy of [{ rules: [rule] }, text, "app/policy.json"]) {
+  await writeFile(join(site.inputs, "app/policy.yml"), `# pinned\n---\n${yaml}`);
+  for (const source_policy of [{ rules: [rule] }, text, yaml, "app/policy.json", "app/policy.yml"]) {
     const run = await put(dockerfile, { source_policy, provenance: "max" });
     assert.equal(await marked(run), "two");
     // The log and the build's record name the image that was used.
@@ -95,20 +98,27 @@ async function provenanceOf(folder: string): Promise<Provenance> {
   throw new Error(`no provenance in ${folder}`);
 }
 
-test("a CONVERT that matches no image is named in one line, and a rule without an action in a warning", async () => {
+test("a CONVERT that matches no image is named in one line, and a rule without an action, or with a short name, in a warning", async () => {
   const convert = (from: string) => ({
     action: "CONVERT",
     selector: { identifier: `docker-image://${from}` },
     updates: { identifier: `docker-image://${base}:2` },
   });
-  const idle = policy(convert(`${base}:1`), convert(`${base}:3`), convert("docker.io/library/base:1"), {
-    selector: { identifier: "*" },
-  });
+  const idle = policy(
+    convert(`${base}:1`),
+    convert(`${base}:3`),
+    convert("docker.io/library/base:1"),
+    {
+      selector: { identifier: "*" },
+    },
+    deny("docker-image://alpine:*"),
+  );
   const run = await put(`FROM ${base}:1\nCOPY Dockerfile /\n`, idle);
   assert.equal(await marked(run), "two");
   const lines = run.stderr.split("\n").filter((line) => line.includes("source_policy"));
   assert.deepEqual(lines, [
     "warning: source_policy: rules.3: there is no action, which BuildKit takes for ALLOW: write ALLOW, DENY or CONVERT",
+    "warning: source_policy: rules.4: docker-image://alpine:* is for registries with such a name; for images of Docker Hub write docker-image://docker.io/library/alpine:*",
     `source_policy: no image of this build matches rules.1 (CONVERT docker-image://${base}:3), rules.2 (CONVERT docker-image://docker.io/library/base:1); it looked up ${base}:1`,
   ]);
   const nothing = await put("FROM scratch\nCOPY Dockerfile /\n", policy(convert(`${base}:3`)));
@@ -241,18 +251,32 @@ test("a policy that BuildKit would misread is refused with its file, and one tha
     return put(dockerfile, { source_policy: "app/bad.json" });
   };
   const camel =
-    '{"rules": [{"action": "DENY", "selector": {"identifier": "docker-image://a", "matchType": "EXACT"}}]}';
+    '{"rules": [{"action": "DENY", "selector": {"identifier": "docker-image://*", "matchType": "EXACT"}}]}';
   assertFailedCleanly(
     await file(camel),
     /^error: app\/bad\.json: source_policy\.rules\.0\.selector: there is no "matchType"; write match_type$/m,
   );
   assertFailedCleanly(
     await file('{"rules": [{'),
-    /^error: app\/bad\.json: source_policy: is not JSON \(line 1 column \d+\); expected a source policy/m,
+    /^error: app\/bad\.json: source_policy: is neither JSON nor YAML \(line 1, column \d+\); expected a source policy/m,
   );
   assertFailedCleanly(
-    await put(dockerfile, { source_policy: "rules:\n  - action: DENY\n" }),
-    /^error: params\.source_policy: is not JSON \(.*\); .* In YAML, write it as a map: source_policy: \{rules: /m,
+    await put(dockerfile, { source_policy: "rules:\n  - action: DENY\n    selektor: 1\n" }),
+    /^error: params\.source_policy\.rules\.0\.selector: expected a map, but it is missing\nparams\.source_policy\.rules\.0: there is no "selektor"/m,
+  );
+  assertFailedCleanly(
+    await file("rules: []\nrules: []\n"),
+    /source_policy: is neither JSON nor YAML \(line 2, column 1\)/,
+  );
+  assertFailedCleanly(await file("rules: &rules [*rules]\n"), /^error: app\/bad\.json: source_policy/m);
+  assertFailedCleanly(await file(" \n"), /app\/bad\.json: source_policy: is empty; expected/);
+  assertFailedCleanly(
+    await file("package docker\n\ndefault allow := false\n"),
+    /found a policy in Rego, which BuildKit can't read/,
+  );
+  assertFailedCleanly(
+    await put(dockerfile, policy(deny("docker-image://alpine:3.22"))),
+    /rules\.0\.selector\.identifier: expected the whole name, .* docker-image:\/\/docker\.io\/library\/alpine:3\.22, found/,
   );
   assertFailedCleanly(await file("[]"), /app\/bad\.json: source_policy: expected a map, found an empty list/);
   assertFailedCleanly(

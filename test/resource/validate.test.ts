@@ -93,11 +93,13 @@ test("a path that begins with none of the inputs that a put lists is told", asyn
       'params.source_policy: "rules"',
     ],
   );
-  const [rule] = await faultsOf(putOf(`{ context: repo, source_policy: '{"rules": [{"action": "DENY"}]}' }`));
-  assert.match(
-    rule ?? "",
-    /^\d+:\d+: .*params\.source_policy\.rules\.0\.selector: expected a map, but it is missing$/,
-  );
+  for (const text of ['{"rules": [{"action": "DENY"}]}', "rules: [action: DENY]"]) {
+    const [rule] = await faultsOf(putOf(`{ context: repo, source_policy: '${text}' }`));
+    assert.match(
+      rule ?? "",
+      /^\d+:\d+: .*params\.source_policy\.rules\.0\.selector: expected a map, but it is missing$/,
+    );
+  }
   assert.match(found[0] ?? "", /; write repo\/Dockerfile$/);
   assert.match(found[2] ?? "", /; write inputs: \[repo, keys\], or another path$/);
   const right = [

@@ -42,19 +42,30 @@ export async function traceStep<T>(
     return await traceWork(name, async (span) => {
       const { variables } = span;
       span.note(buildFacts(step.env));
-      const [, id = ""] = (variables["TRACEPARENT"] ?? "").split("-");
-      step.log.line(`tracing: trace ${id}`);
+      step.log.line(traceLine(variables["TRACEPARENT"] ?? ""));
       return work({ ...step, env: { ...step.env, ...variables }, trace: traceWork, spansUrl: relay?.url });
     });
   } finally {
+    sender.hurry();
     const sent = provider
       .shutdown()
       .catch(() => {})
       .then(() => sender.idle());
     const isSent = await settlesWithin(sent, flushTime);
-    const problem = sender.failure() ?? (isSent ? undefined : noAnswer);
+    const { lost, remark } = sender.report();
+    const problem = lost ?? (isSent ? undefined : noAnswer);
     if (problem !== undefined) step.log.warn(`tracing: not all spans reached ${target.url}: ${problem}`);
+    else if (remark !== undefined) step.log.line(`tracing: ${target.url} says: ${remark}`);
   }
+}
+
+/** Names the trace in the log. */
+function traceLine(traceparent: string): string {
+  const [, id = "", , flags = "0"] = traceparent.split("-");
+  const isSampled = (Number.parseInt(flags, 16) & 1) === 1;
+  return isSampled
+    ? `tracing: trace ${id}`
+    : `tracing: trace ${id} is not sampled, as TRACEPARENT says, so nothing is sent`;
 }
 
 /** A relay for BuildKit's spans. Without one, which only a container without a loopback address can't have, they are lost. */

@@ -8,7 +8,7 @@ import { assertFailedCleanly, type Run, runResource, versionOf } from "../suppor
 import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
 import { createAuthority } from "../support/servers/certificates.ts";
 import { startForwardProxy } from "../support/servers/forward-proxy.ts";
-import { type OtlpReceiver, startOtlpReceiver } from "../support/servers/otlp-receiver.ts";
+import { type OtlpReceiver, partialSuccess, startOtlpReceiver } from "../support/servers/otlp-receiver.ts";
 
 let daemon: BuildkitDaemon;
 let own: Site;
@@ -49,6 +49,70 @@ test("no program follows a receiver's redirect, which would show the headers to 
       ),
     );
   }
+});
+
+test("spans that a receiver rejects although it answers 200 are told in one line, and so are its remarks", async () => {
+  const token = canary("the token of the receiver");
+  const json = { "content-type": "application/json" };
+  const rows = [
+    [partialSuccess(2, "span name\n is too long"), {}, /it rejected \d+ spans: span name is too long$/],
+    [partialSuccess(1, `bad token ${token.core}`), {}, /it rejected \d+ spans: bad token \*\*\*$/],
+    [
+      JSON.stringify({ partialSuccess: { rejectedSpans: "3", errorMessage: "no" } }),
+      json,
+      /it rejected \d+ spans: no$/,
+    ],
+    [
+      "<html>log in</html>",
+      { "content-type": "text/html; charset=utf-8" },
+      /it answered 200 with text\/html, as no receiver of OTLP does; check the endpoint$/,
+    ],
+  ] as const;
+  const put = (receiver: OtlpReceiver) =>
+    remote.put(
+      {},
+      {
+        ...elsewhere(),
+        tracing: { endpoint: receiver.endpoint, headers: { authorization: `Bearer ${token.core}` } },
+      },
+    );
+  for (const [body, headers, message] of rows) {
+    await using receiver = await startOtlpReceiver(200, { body, headers });
+    const run = await put(receiver);
+    versionOf(run);
+    assert.equal(warnings(run).length, 1, run.stderr);
+    assert.match(warnings(run)[0] ?? "", message);
+  }
+  for (const [body, headers] of [
+    ["{}", json],
+    ["ok", { "content-type": "text/plain" }],
+    ["\u0007", {}],
+  ] as const) {
+    await using receiver = await startOtlpReceiver(200, { body, headers });
+    assert.doesNotMatch((await put(receiver)).stderr, /tracing: (?!trace \w+$)/m);
+  }
+  await using remarking = await startOtlpReceiver(200, { body: partialSuccess(0, "use gzip") });
+  const run = await put(remarking);
+  assert.deepEqual(warnings(run), []);
+  assert.match(run.stderr, /^tracing: http:\S+ says: use gzip$/m);
+});
+
+test("a receiver that is busy gets the same spans again, but not before it said so", async () => {
+  for (const [status, headers] of [
+    [503, {}],
+    [429, { "retry-after": "0" }],
+  ] as const) {
+    await using receiver = await startOtlpReceiver(status, { headers, times: 1 });
+    const run = await remote.put({}, { ...elsewhere(), tracing: { endpoint: receiver.endpoint } });
+    versionOf(run);
+    assert.deepEqual(warnings(run), []);
+    assert.deepEqual(services(receiver), ["buildctl", "oci-build-resource"]);
+    const names = receiver.spans().map(({ spanId }) => spanId);
+    assert.equal(new Set(names).size, names.length, "a span came twice");
+  }
+  await using busy = await startOtlpReceiver(429, { headers: { "retry-after": "3600" }, times: 1 });
+  const run = await remote.put({}, { ...elsewhere(), tracing: { endpoint: busy.endpoint } });
+  assert.match(warnings(run)[0] ?? "", /it answered 429$/);
 });
 
 test("variables of OpenTelemetry in the step's environment neither drop nor divert spans", async () => {

@@ -188,7 +188,7 @@ test("a receiver that is gone, refuses or hangs costs one warning and no failure
   };
   const rows = [
     [`http://127.0.0.1:${gone.port}`, /connection refused$/],
-    [refusing.endpoint, /it answered 401$/],
+    [refusing.endpoint, /it answered 401; check the headers$/],
     [`http://${silent.host}`, /no answer in time$/],
     [
       "http://otel.invalid:4318",
@@ -235,7 +235,12 @@ test("a receiver that hangs doesn't hold up BuildKit of the step's own either", 
 test("a trace that Concourse doesn't sample is not sent, and a TRACEPARENT that is none begins a trace", async () => {
   await using receiver = await startOtlpReceiver();
   await using site = await makeSite("", { ...remote(), tracing: { endpoint: receiver.endpoint } });
-  versionOf(await site.put({}, {}, { env: { TRACEPARENT: traceparent.replace(/01$/, "00") } }));
+  const unsampled = await site.put({}, {}, { env: { TRACEPARENT: traceparent.replace(/01$/, "00") } });
+  versionOf(unsampled);
+  assert.match(
+    unsampled.stderr,
+    /^tracing: trace \w{32} is not sampled, as TRACEPARENT says, so nothing is sent$/m,
+  );
   assert.deepEqual(ours(receiver), []);
   versionOf(await site.put({}, {}, { env: { TRACEPARENT: "nonsense" } }));
   assert.equal(only(receiver, "put").parentSpanId, "");

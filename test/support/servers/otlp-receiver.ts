@@ -37,6 +37,8 @@ export interface OtlpReceiver extends AsyncDisposable {
 /** The messages of OTLP that hold spans (opentelemetry-proto, collector/trace/v1 and trace/v1), as far as tests read them. */
 const { root } = protobuf.parse(`
   syntax = "proto3";
+  message Answer { PartialSuccess partial_success = 1; }
+  message PartialSuccess { int64 rejected_spans = 1; string error_message = 2; }
   message Export { repeated ResourceSpans resource_spans = 1; }
   message ResourceSpans { Resource resource = 1; repeated ScopeSpans scope_spans = 2; }
   message Resource { repeated KeyValue attributes = 1; }
@@ -51,6 +53,7 @@ const { root } = protobuf.parse(`
   }
 `);
 const Export = root.lookupType("Export");
+const Answer = root.lookupType("Answer");
 
 interface KeyValue {
   readonly key: string;
@@ -81,6 +84,17 @@ export interface ReceiverOptions {
   readonly location?: string;
   /** Its certificate, if it uses TLS. */
   readonly certificate?: ServerCertificate;
+  /** More headers of its answers, which may replace `content-type`. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** The body of its answers. It is empty by default. */
+  readonly body?: string | Uint8Array;
+  /** Number of requests that it answers with `status`; the later ones are taken. Default: all. */
+  readonly times?: number;
+}
+
+/** The body of an answer that rejects spans (collector/trace/v1, `ExportTraceServiceResponse`). */
+export function partialSuccess(rejectedSpans: number, errorMessage: string): Uint8Array {
+  return Answer.encode(Answer.create({ partialSuccess: { rejectedSpans, errorMessage } })).finish();
 }
 
 /**
@@ -89,18 +103,20 @@ export interface ReceiverOptions {
  */
 export async function startOtlpReceiver(
   status = 200,
-  { location, certificate }: ReceiverOptions = {},
+  { location, certificate, headers = {}, body: answered = "", times = Infinity }: ReceiverOptions = {},
 ): Promise<OtlpReceiver> {
   const requests: { path: string; headers: IncomingHttpHeaders }[] = [];
   const spans: ReceivedSpan[] = [];
   const listener: RequestListener = (request, response) => {
     requests.push({ path: request.url ?? "", headers: request.headers });
+    const current = requests.length > times ? 200 : status;
     const answer = async (): Promise<void> => {
       const body = await buffer(request);
       const plain = request.headers["content-encoding"] === "gzip" ? gunzipSync(body) : body;
-      if (status === 200) spans.push(...spansIn(plain));
+      if (current === 200) spans.push(...spansIn(plain));
       const redirect = location === undefined ? {} : { location: `${location}${request.url}` };
-      response.writeHead(status, { "content-type": "application/x-protobuf", ...redirect }).end();
+      const type = { "content-type": "application/x-protobuf" };
+      response.writeHead(current, { ...type, ...redirect, ...headers }).end(answered);
     };
     answer().catch(() => response.destroy());
   };

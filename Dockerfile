@@ -26,33 +26,43 @@ COPY tools/build.ts tools/
 COPY src src/
 RUN npm run build
 
-# The final image takes these files in one layer, so what is removed here isn't in it: git's programs for servers and for
-# sending, and the modules of perl, which only git commands use that BuildKit never runs. perl itself stays: it is of
-# the package perl-base.
+# The final image takes these files in one layer, so what is removed here isn't in it.
 FROM ${base} AS system
 # busybox copies cache mounts; git and ssh fetch contexts from repositories; amazon-ecr-credential-helper logs in to ECR; igzip, xz and zstd unpack layers and archives.
 RUN apt-get update && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       amazon-ecr-credential-helper busybox-static ca-certificates git isal libstdc++6 openssh-client util-linux xz-utils zstd && \
-    rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log && \
+    # What Debian has everywhere and nothing here uses: programs for disks, and time zones.
+    DEBIAN_FRONTEND=noninteractive apt-get purge -y --allow-remove-essential \
+      $(dpkg-query -f '${Package}\n' -W e2fsprogs 'libext2fs*' 'libss2*' logsave tzdata) && \
+    rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/log/apt /var/log/dpkg.log && \
+    # The modules of perl, which only git commands use that BuildKit never runs. perl itself stays: it is of the package
+    # perl-base.
     packages=$(dpkg-query -f '${db:Status-Abbrev}${Package}\n' -W perl 'libperl5*' 'perl-modules-*' | sed -n 's/^ii *//p') && \
     for file in $(dpkg -L $packages | grep -v ^/usr/share/doc); do [ -d "$file" ] || rm -f "$file"; done && \
+    # git's programs for servers, for sending, for its own scripts' messages, and for packs behind other addresses.
     cd /usr/lib/git-core && \
     ln -sf ../../bin/git git && \
-    rm git-daemon git-http-backend git-http-push git-imap-send git-shell scalar /usr/bin/git-shell /usr/bin/scalar && \
+    rm git-daemon git-http-backend git-http-fetch git-http-push git-imap-send git-sh-i18n--envsubst git-shell scalar && \
+    rm -r /usr/bin/git-shell /usr/bin/scalar /usr/share/gitweb && \
+    # ssh's programs for smart cards, security keys and the authentication of hosts, and a second zstd.
+    rm /usr/lib/openssh/ssh-* /usr/bin/pzstd && \
+    # Code pages of mainframes. The other encodings are there for files that git attributes name one for.
+    rm -f /usr/lib/*/gconv/IBM*.so /usr/lib/*/gconv/EBCDIC*.so && \
     # Everything here is run by root, or by a user who shall not become it.
     find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 
-# The names of functions in Node's program are for debuggers.
-FROM ${base} AS stripped
-RUN apt-get update && apt-get install -y --no-install-recommends binutils
-COPY --from=bundle /usr/local/bin/node /node
-RUN strip /node
+# In Node's program, the names of functions are for debuggers, and a quarter is data on languages.
+FROM ${base} AS reduced
+RUN apt-get update && apt-get install -y --no-install-recommends binutils icu-devtools
+COPY --from=bundle /usr/local/bin/node /usr/local/bin/
+COPY tools/small-icu.ts tools/
+RUN strip -o /node /usr/local/bin/node && node tools/small-icu.ts /node
 
 FROM scratch
 ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 COPY --from=system / /
-COPY --from=stripped /node /usr/local/bin/node
+COPY --from=reduced /node /usr/local/bin/node
 COPY --from=tools /usr/local/bin/buildctl /usr/local/bin/buildkitd /usr/local/bin/runc /usr/local/bin/runsc /usr/local/bin/
 COPY assets /opt/resource/
 COPY schemas /opt/resource/schemas/

@@ -89,3 +89,13 @@ for (const [what, text] of [
     await assert.rejects(readFile(join(folder.path, "edited/go.mod")), { code: "ENOENT" });
   });
 }
+
+for (const name of ["buildctl", "buildkitd", "runc"]) {
+  test(`${name} fills in no templates, for which it would keep methods that nothing calls`, async () => {
+    const { stdout } = await execa("which", [name], { env: toolEnvironment() });
+    const program = await readFile(stdout);
+    // Go keeps the names of functions in every program.
+    assert.ok(program.includes("main.main"));
+    assert.equal(program.includes("text/template.(*state).evalField"), false);
+  });
+}

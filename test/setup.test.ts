@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmod, copyFile, cp, mkdir, readdir, symlink, writeFile } from "node:fs/promises";
+import { appendFile, chmod, copyFile, cp, mkdir, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
@@ -171,4 +171,10 @@ test("two set-ups at once build the tools once, and both then run their commands
   assert.equal(said.match(/^setup: building .*: done$/gm)?.length, 1, said);
   assert.match(said, /another set-up is at work/);
   assert.deepEqual((await readdir(join(folder, ".tools/bin"))).toSorted(), ours.toSorted());
+
+  // What is built from edited source is built anew when the way of building it changes.
+  await appendFile(join(folder, "tools/build-tools.sh"), "# Other flags.\n");
+  await rm(join(bin, "go"));
+  const rebuilding = lastSentence(await runSetup({ folder, env: { PATH: bin } }));
+  assert.match(rebuilding, /^setup: there is no Go on PATH to build buildctl buildkitd runc runsc with/);
 });

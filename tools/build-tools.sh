@@ -32,11 +32,11 @@ packages=
 for name; do
   case $name in
   # Its C code makes the namespaces. Static, so that it runs wherever the others do.
-  runc) build 1 . -tags 'seccomp urfave_cli_no_docs netgo osusergo' -ldflags '-s -w -extldflags -static' "$(package runc)" ;;
+  runc) build 1 . -tags 'seccomp runc_nocriu urfave_cli_no_docs netgo osusergo' -ldflags '-s -w -extldflags -static' "$(package runc)" ;;
   runsc) build 0 runsc -ldflags "-s -w -X gvisor.dev/gvisor/runsc/version.version=$(version runsc gvisor.dev/gvisor)" . ;;
   *) packages="$packages $(package "$name")" ;;
   esac
 done
 [ -n "$packages" ] || exit 0
 # shellcheck disable=SC2086 # Packages are words.
-build 0 . -ldflags "-s -w -X github.com/moby/buildkit/version.Version=$(version . github.com/moby/buildkit)" $packages
+build 0 . -tags grpcnotrace -ldflags "-s -w -X github.com/moby/buildkit/version.Version=$(version . github.com/moby/buildkit)" $packages

@@ -42,8 +42,12 @@ const workerUrls: Plugin = {
   },
 };
 
-/** Leaves out the C++ that koffi's native part comes from. */
-const isRun = (path: string) => !/\/(vendor|doc|abi)$|\.(cc|hh|inc|def|md)$|CMakeLists\.txt$/.test(path);
+const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
+const otherLibc = header.glibcVersionRuntime === undefined ? /\/linux_[^/]+$/ : /\/musl_[^/]+$/;
+
+/** Leaves out the C++ that koffi's native part comes from, and that part for the C library that isn't here. */
+const isRun = (path: string) =>
+  !/\/(vendor|doc|abi)$|\.(cc|hh|inc|def|md)$|CMakeLists\.txt$/.test(path) && !otherLibc.test(path);
 
 /** Copies koffi and its native part for this platform as npm installed them. */
 async function copyKoffi(to: string): Promise<void> {

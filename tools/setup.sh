@@ -3,13 +3,12 @@
 #
 #   sh tools/setup.sh [command [argument ...]]
 #
-# npm's dependencies go to node_modules; buildctl and regctl are taken from PATH when they are new enough, else built
-# from the Go modules beside this file into .tools/bin, as are buildkitd, runc and gVisor's runsc, whose source is
-# edited, and a second registry and crane for the tests; the rest comes from Debian's packages. What is there already is
+# npm's dependencies go to node_modules; regctl is taken from PATH when it is new enough, else built from the Go modules
+# beside this file into .tools/bin, as are buildctl, buildkitd, runc and gVisor's runsc, whose source is edited, and a
+# second registry and crane for the tests; the rest comes from Debian's packages. What is there already is
 # left alone, so a second run only looks. Several may run at once: one works, the others wait.
 set -eu
 
-buildkit_floor=0.31.2 # As in src/builder/engine/version.ts.
 regctl_floor=0.9.0
 node_floor=24.0.0
 go_floor=1.21.0 # From here on Go fetches the newer toolchain that go.mod asks for by itself.
@@ -77,8 +76,8 @@ missing_packages() {
   done | sort -u | tr '\n' ' '
 }
 
-# edits_key: tells one state of what is built from edited source from another.
-edits_key() { cat tools/go.mod tools/runsc/go.mod tools/runsc/*.go tools/edit/*.go | cksum; }
+# edits_key: tells one state of what is built from edited source from another, and of how it is built.
+edits_key() { cat tools/build-tools.sh tools/go.mod tools/runsc/go.mod tools/runsc/*.go tools/edit/*.go | cksum; }
 
 # tool_is_good NAME: ours is good when it is what tools/go.mod pins; one from PATH when it isn't below the floor.
 tool_is_good() {
@@ -89,17 +88,15 @@ tool_is_good() {
     return
     ;;
   # Those from elsewhere lack our edits.
-  buildkitd | runc | runsc)
+  buildctl | buildkitd | runc | runsc)
     [ -x "$tools/bin/$1" ] && [ "$(edits_key)" = "$(cat "$tools/edits.key" 2>/dev/null)" ]
     return
     ;;
-  regctl) module=github.com/regclient/regclient argument=version floor=$regctl_floor ;;
-  *) module=github.com/moby/buildkit argument=--version floor=$buildkit_floor ;;
   esac
-  if [ -x "$tools/bin/$1" ]; then
-    [ "$(first_version "$tools/bin/$1" "$argument")" = "$(pinned $module)" ]
+  if [ -x "$tools/bin/regctl" ]; then
+    [ "$(first_version "$tools/bin/regctl" version)" = "$(pinned github.com/regclient/regclient)" ]
   else
-    command -v "$1" >/dev/null && at_least "$floor" "$(first_version "$1" "$argument")"
+    command -v regctl >/dev/null && at_least "$regctl_floor" "$(first_version regctl version)"
   fi
 }
 

@@ -41,6 +41,23 @@ test("the resource builds its own image, which builds images in turn", async () 
   });
   assert.equal(await readFile(join(rootfs, "tmp/build/get/digest"), "utf8"), inner.digest);
 
+  // Node has English only, and everything else that ICU does.
+  const words = `[new Intl.DateTimeFormat("de", { month: "long", timeZone: "UTC" }).format(0), "ﬁ".normalize("NFKC")]`;
+  assert.deepEqual(await inImage(["node", "-p", `JSON.stringify(${words})`], {}), ["January", "fi"]);
+
+  // The programs that builds need, with their libraries, and a submodule, which git has a shell script for.
+  const check = `set -e
+    ldd /usr/bin/* /usr/sbin/* /usr/lib/git-core/* 2>/dev/null | grep "not found" >&2 && exit 1
+    for program in igzip xz zstd; do echo packed | $program -c | $program -dc | grep -q packed; done
+    docker-credential-ecr-login -v >/dev/null && ssh -V && busybox true
+    git remote-https 2>&1 | grep -q usage
+    export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=protocol.file.allow GIT_CONFIG_VALUE_0=always
+    cd /tmp && git init -q lib && git init -q app && commit="git -c user.name=t -c user.email=t@example.org commit -q"
+    echo text > lib/file && git -C lib add file && (cd lib && $commit -m file)
+    git -C app submodule --quiet add /tmp/lib lib && (cd app && $commit -m lib)
+    git clone -q app clone && cd clone && git submodule --quiet update --init --recursive --depth=1 && cmp lib/file ../lib/file`;
+  await inImage(["sh", "-c", check], {});
+
   // JSON is YAML, so this is a pipeline.
   const resource = { name: "web", type: "oci-build", source: { repository: "registry.example/web" } };
   await inImage(["validate"], { resources: [resource] });

@@ -117,6 +117,124 @@ func StartInNS(cmd *exec.Cmd, nss []specs.LinuxNamespace) error {
 		return writer, writer.SetConcurrency(1<<20, runtime.GOMAXPROCS(0))
 `,
 		},
+		// These pages show what google.golang.org/grpc records, which it doesn't with the tag grpcnotrace, and their
+		// templates would keep buildkitd large: see the help of urfave/cli below.
+		{
+			File: "cmd/buildkitd/debug.go",
+			Old: `	m.Handle("/debug/requests", http.HandlerFunc(trace.Traces))
+	m.Handle("/debug/events", http.HandlerFunc(trace.Events))
+`,
+		},
+		{
+			File: "cmd/buildkitd/debug.go",
+			Old: `	// setting debugaddr is opt-in. permission is defined by listener address
+	trace.AuthRequest = func(_ *http.Request) (bool, bool) {
+		return true, true
+	}
+`,
+		},
+		{
+			File: "cmd/buildkitd/debug.go",
+			Old: `	"golang.org/x/net/trace"
+`,
+		},
+		{
+			File: "cmd/buildctl/common/common.go",
+			Old: `func ParseTemplate(format string) (*template.Template, error) {
+`,
+			New: `// JSON writes values as the template {{json .}} does.
+type JSON struct{}
+
+func (JSON) Execute(w io.Writer, v any) error {
+	buf := &bytes.Buffer{}
+	enc := json.NewEncoder(buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(bytes.TrimSpace(buf.Bytes()))
+	return err
+}
+
+func ParseTemplate(format string) (JSON, error) {
+`,
+		},
+		{
+			File: "cmd/buildctl/common/common.go",
+			Old: `	// funcs is from https://github.com/docker/cli/blob/v20.10.12/templates/templates.go#L12-L20 (Apache License 2.0)
+	funcs := template.FuncMap{
+		"json": func(v any) string {
+			buf := &bytes.Buffer{}
+			enc := json.NewEncoder(buf)
+			enc.SetEscapeHTML(false)
+			enc.Encode(v)
+			// Remove the trailing new line added by the encoder
+			return strings.TrimSpace(buf.String())
+		},
+	}
+	return template.New("").Funcs(funcs).Parse(format)
+}
+`,
+			New: `	if format != "{{json .}}" {
+		return JSON{}, errors.Errorf("the only format that this buildctl knows is {{json .}}, not %s", format)
+	}
+	return JSON{}, nil
+}
+`,
+		},
+		{
+			File: "cmd/buildctl/common/common.go",
+			Old: `	"strings"
+	"text/template"
+`,
+			New: `	"io"
+`,
+		},
+	},
+	// A program that fills in templates may call any method by its name, so Go's linker keeps every public method of what
+	// it uses: of the whole client of S3, for example. The programs do so for --help, and buildctl for --format. Without
+	// templates buildkitd and buildctl are a quarter smaller.
+	"github.com/urfave/cli/v3": {
+		{
+			File: "help.go",
+			Old: `var HelpPrinterCustom HelpPrinterCustomFunc = DefaultPrintHelpCustom
+`,
+			New: `var HelpPrinterCustom HelpPrinterCustomFunc = func(out io.Writer, _ string, data any, _ map[string]any) {
+	cmd, ok := data.(*Command)
+	if !ok {
+		return
+	}
+	fmt.Fprintf(out, "%s - %s\n", cmd.FullName(), cmd.Usage)
+	for _, command := range cmd.VisibleCommands() {
+		fmt.Fprintf(out, "   %s\t%s\n", command.Name, command.Usage)
+	}
+	for _, flag := range cmd.VisibleFlags() {
+		fmt.Fprintf(out, "   %s\n", flag)
+	}
+}
+`,
+		},
+	},
+	// The same for runc.
+	"github.com/urfave/cli": {
+		{
+			File: "help.go",
+			Old: `var HelpPrinterCustom helpPrinterCustom = printHelpCustom
+`,
+			New: `var HelpPrinterCustom helpPrinterCustom = func(out io.Writer, _ string, data interface{}, _ map[string]interface{}) {
+	if app, ok := data.(*App); ok {
+		for _, command := range app.VisibleCommands() {
+			fmt.Fprintf(out, "   %s\t%s\n", command.Name, command.Usage)
+		}
+	}
+	if has, ok := data.(interface{ VisibleFlags() []Flag }); ok {
+		for _, flag := range has.VisibleFlags() {
+			fmt.Fprintf(out, "   %s\n", flag)
+		}
+	}
+}
+`,
+		},
 	},
 	"github.com/containerd/containerd/v2": {
 		// What igzip or unpigz writes is read from its pipe, which is as large as a user without privileges may make it.

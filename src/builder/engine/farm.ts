@@ -1,5 +1,6 @@
 import { lookup } from "node:dns/promises";
 import { isIPv6 } from "node:net";
+import * as z from "zod";
 import { startChild } from "../../host/child.ts";
 import { UserError } from "../../host/errors.ts";
 import { mapAtOnce } from "../../host/map-at-once.ts";
@@ -180,14 +181,19 @@ export async function byBuilds<T>(
   return [...ready, ...unasked, ...waiting.map(({ daemon }) => daemon)];
 }
 
+/** An event of a daemon's history of builds. While a build is being solved, it has no time of completion. */
+const HistoryEvent = z.object({ record: z.object({ CompletedAt: z.unknown() }).partial().optional() });
+
 /** The number of builds that a daemon is solving, from its history (`buildctl debug histories`). */
 async function countBuilds({ engine }: FarmDaemon, step: StepContext): Promise<number | undefined> {
-  const format = "{{if and .Record (not .Record.CompletedAt)}}busy{{end}}";
-  const question = ["--timeout", "3", "debug", "histories", "--format", format];
+  // Other formats need the templates that the image's buildctl is built without.
+  const question = ["--timeout", "3", "debug", "histories", "--format", "{{json .}}"];
   const asked = await startChild(step, "buildctl", [...engine.connection, ...question], {
     reject: false,
     timeout: answerDeadline,
   });
   if (asked.exitCode !== 0) return undefined;
-  return asked.stdout.split("\n").filter((line) => line === "busy").length;
+  const events = asked.stdout.split("\n").filter(Boolean);
+  const records = events.map((event) => HistoryEvent.parse(JSON.parse(event)).record);
+  return records.filter((record) => record !== undefined && record.CompletedAt === undefined).length;
 }

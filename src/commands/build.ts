@@ -15,6 +15,7 @@ import { registriesVariable } from "../request/task-registries.ts";
 import { taskWords } from "../request/task-words.ts";
 import type { ParseYaml } from "../request/task-yaml.ts";
 import { tracingVariable } from "../request/tracing-fields.ts";
+import { insteadOfVariable } from "../request/unread-variables.ts";
 import { openDirectoryStore } from "../store/directory/directory-store.ts";
 import { inTrace } from "../tracing/tracing.ts";
 import { type RecordedResult, recordBuild } from "./build-record.ts";
@@ -42,6 +43,7 @@ export async function build({ step }: Invocation): Promise<undefined> {
   const words = (message: string) => taskWords(message, started.env);
   const log = { ...started.log, warn: (text: string) => started.log.warn(words(text)) };
   try {
+    warnOfUnread(started);
     const task = readTask(started.env, { ...taskRules, parseYaml: await yamlParser(started) });
     const work = (traced: StepContext) => buildTask(traced, task);
     await inTrace(task.tracing, { ...started, log }, { name: "task", work });
@@ -52,6 +54,14 @@ export async function build({ step }: Invocation): Promise<undefined> {
     throw thrown;
   }
   return undefined;
+}
+
+/** Warns of variables that are meant for this task, and have no effect on it. */
+function warnOfUnread({ env, log }: StepContext): void {
+  for (const [name, value] of Object.entries(env)) {
+    const instead = value === undefined || value === "" ? undefined : insteadOfVariable(name);
+    if (instead !== undefined) log.warn(`the task doesn't read ${name}; ${instead}`);
+  }
 }
 
 async function buildTask(

@@ -27,6 +27,11 @@ const spellings: ReadonlyMap<string, string> = new Map(
   }),
 );
 
+/** The usual name of a variable that is read under other spellings too. Any other name is answered as it is. Pure. */
+export function usualName(name: string): string {
+  return spellings.get(name) ?? name;
+}
+
 /**
  * A task's environment with every variable under its usual name.
  * @throws UserError if a variable is set under two names to different values
@@ -35,7 +40,7 @@ export function withUsualNames(env: Environment): Environment {
   const usual: Record<string, string | undefined> = {};
   const from = new Map<string, string>();
   for (const [given, value] of Object.entries(env)) {
-    const name = spellings.get(given) ?? given;
+    const name = usualName(given);
     const earlier = usual[name] ?? "";
     if (earlier !== "" && value !== "" && value !== undefined && earlier !== value)
       throw new UserError(`${from.get(name)} and ${given} are two spellings of ${name}: remove one`);

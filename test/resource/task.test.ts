@@ -68,6 +68,35 @@ test("a task for several platforms delivers an OCI layout, with the worker's roo
   assert.ok(!(await readdir(image)).includes("image.tar"));
 });
 
+test("variables of other tasks and params of puts alone are told, as they have no effect", async () => {
+  await using folder = await createPrivateFolder("test-task");
+  await makeContext(folder.path, "FROM scratch\n");
+  const run = await runResource("build", {
+    cwd: folder.path,
+    env: {
+      CONTEXT: "app",
+      CALL: "targets",
+      NO_COLOR: "1",
+      REPOSITORY: "registry.example/web",
+      DOCKER_PASSWORD: "hunter22",
+      TAGS: "latest",
+      PLATFORMS: "linux/amd64",
+      TAG: "",
+      target: "",
+      DATABASE: "x",
+    },
+  });
+  assert.equal(run.status, 0, run.output);
+  const warnings = run.stderr.split("\n").filter((line) => line.startsWith("warning: "));
+  assert.deepEqual(warnings.toSorted(), [
+    "warning: the task doesn't read DOCKER_PASSWORD; write REGISTRIES: {registry.example: {username: …, password: …}}",
+    "warning: the task doesn't read PLATFORMS; did you mean IMAGE_PLATFORM?",
+    "warning: the task doesn't read REPOSITORY; the task only builds: push image/image.tar by a put of the registry-image resource, or build by a put of this resource instead of the task",
+    "warning: the task doesn't read TAGS; that is a param of puts alone",
+  ]);
+  assert.doesNotMatch(run.output, /hunter22/);
+});
+
 test("a task's ssh keys reach RUN", async () => {
   await using folder = await createPrivateFolder("test-task");
   const run = 'RUN --mount=type=ssh,id=github [ -S "$SSH_AUTH_SOCK" ] && echo agent > /result\n';

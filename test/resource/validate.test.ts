@@ -125,11 +125,18 @@ test("a task with our image is held against its environment, with the step's par
   const [overridden] = await faultsOf(task("{ UNPACK_ROOTFS: true }", "params: { UNPACK_ROOTFS: perhaps }"));
   assert.match(overridden ?? "", /^5:15: job build, task build: UNPACK_ROOTFS: expected true or false/);
   const [typed] = await faultsOf(task("{ build_args: { A: 1 } }"));
-  assert.match(typed ?? "", /the task doesn't read build_args; did you mean BUILD_ARG_\*/);
+  assert.match(typed ?? "", /BUILD_ARGS: expected name=value/);
   const [put] = await faultsOf(task("{ tags: latest }"));
   assert.match(put ?? "", /the task doesn't read tags; that is a param of puts alone/);
   const [misspelt] = await faultsOf(task("{ DOCKER_FILE: x }"));
   assert.match(misspelt ?? "", /the task doesn't read DOCKER_FILE; did you mean DOCKERFILE\?/);
+  const [foreign] = await faultsOf(task("{ REPOSITORY: registry.example/web }"));
+  assert.match(
+    foreign ?? "",
+    /the task doesn't read REPOSITORY; the task only builds: push image\/image\.tar/,
+  );
+  const spelt = await validate(task("{ CONTEXT: repo, target: app, UNPACKROOTFS: true }"));
+  assert.equal(spelt.status, 0, spelt.output);
   const [sandbox] = await faultsOf(task("{ SANDBOX: docker }"));
   assert.match(sandbox ?? "", /^8:17: job build, task build: (params\.)?SANDBOX: expected/);
   const [call] = await faultsOf(task("{ CALL: lint }"));

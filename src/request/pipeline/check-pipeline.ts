@@ -7,10 +7,12 @@ import type { PartlyRead } from "../read-json.ts";
 import { type PutRequest, paramsPartly, readGetParams, sourcePartly } from "../read-parts.ts";
 import type { Rule } from "../rules.ts";
 import type { Source } from "../source.ts";
+import { usualName, withUsualNames } from "../task-names.ts";
 import { readTask, type TaskReading, taskVariables } from "../task-params.ts";
 import { registriesVariable } from "../task-registries.ts";
 import { findForm } from "../task-syntax.ts";
 import { tracingVariable } from "../tracing-fields.ts";
+import { insteadOfVariable } from "../unread-variables.ts";
 import { changedTexts } from "./changed-texts.ts";
 import { type Entry, type Located, type Position, plainValue, readYaml } from "./document.ts";
 import { findUses, type Use } from "./find-uses.ts";
@@ -143,7 +145,7 @@ function reader(
   }
   return (value) => {
     const env = asEnvironment(value as Readonly<Record<string, unknown>>);
-    return thrownFaults(() => readTask(env, { ...ofTask, parseYaml }));
+    return thrownFaults(() => readTask(withUsualNames(env), { ...ofTask, parseYaml }));
   };
 }
 
@@ -209,12 +211,10 @@ function strangersOf(node: Located): PipelineFault[] {
     .flat()
     .map((form) => (form.kind === "whole" ? form.name : `${form.prefix}*`));
   return [...node.entries].flatMap(([name, entry]) => {
-    if (findForm(name, taskForms) !== undefined || otherVariables.includes(name)) return [];
-    const typed = Object.hasOwn(taskForms, name) ? (taskForms[name] ?? []) : undefined;
-    const near = typed === undefined ? suggestName(name, [...upper, ...otherVariables]) : undefined;
-    if (typed === undefined && near === undefined) return [];
-    const forms = typed?.map((form) => (form.kind === "whole" ? form.name : `${form.prefix}*`)) ?? [near];
-    const hint = forms.length === 0 ? "that is a param of puts alone" : `did you mean ${forms.join(" or ")}?`;
+    if (findForm(usualName(name), taskForms) !== undefined || otherVariables.includes(name)) return [];
+    const near = suggestName(name, [...upper, ...otherVariables]);
+    const hint = insteadOfVariable(name) ?? (near === undefined ? undefined : `did you mean ${near}?`);
+    if (hint === undefined) return [];
     return [{ ...placeIn(entry.at), message: `params: the task doesn't read ${name}; ${hint}` }];
   });
 }

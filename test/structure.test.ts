@@ -235,6 +235,15 @@ test("the source imports no test, tool or dependency for development", async () 
   assert.deepEqual(others, []);
 });
 
+test("no package is imported when it is needed: in the bundle a CommonJS package then has no names", async () => {
+  const late: string[] = [];
+  for (const file of await sourceFiles()) {
+    const found = /\bawait import\("[^.][^"]*"\)/.exec(await readFile(file, "utf8"));
+    if (found !== null) late.push(`${relative(root, file)}: ${found[0]}`);
+  }
+  assert.deepEqual(late, []);
+});
+
 function packageOf(specifier: string): string {
   return specifier
     .split("/")

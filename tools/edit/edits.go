@@ -52,6 +52,17 @@ func StartInNS(cmd *exec.Cmd, nss []specs.LinuxNamespace) error {
 	var total uintptr
 	for start := 0;`,
 		},
+		// The cached results depend only on the filters and on the architecture, and the parent's are copied just before. To
+		// compute them again means running every filter 2,001 times, which takes as long as the rest of fork and exec.
+		{
+			File: "pkg/sentry/kernel/task_clone.go",
+			Old: `		seccompCopy.populateCache(nt)
+`,
+			New: `		if seccompCopy.cacheAuditNumber != nt.image.st.AuditNumber {
+			seccompCopy.populateCache(nt)
+		}
+`,
+		},
 	},
 	// runc joins the new container's mount namespace in case a source can't be opened from there, as with ids that are
 	// mapped anew, which BuildKit never asks for. Where setns(2) isn't allowed, it can do without.

@@ -1,3 +1,5 @@
+import { launcherNames } from "../builder/engine/launch/no-launcher.ts";
+import { gvisorLimits, vainEntitlement } from "../builder/engine/limits.ts";
 import type { PutRequest } from "../request/read-parts.ts";
 import type { Rule } from "../request/rules.ts";
 import type { Source } from "../request/source.ts";
@@ -58,5 +60,20 @@ export const putAdvice: readonly Rule<PutRequest>[] = [
         ? undefined
         : "params.expand has no effect: no value of build_args, labels and annotations has a variable of Concourse's, such as $BUILD_ID";
     },
+  },
+];
+
+/**
+ * What `validate` warns of in a put besides. A put itself asks its BuildKit, which may also run in a gVisor sandbox
+ * without being asked to.
+ */
+export const gvisorAdvice: readonly Rule<PutRequest>[] = [
+  {
+    of: ["allow"],
+    ofSource: ["sandbox", "buildkit", "nodes"],
+    faults: ({ params: { allow }, source }) =>
+      source?.daemons.kind === "own" && source.daemons.sandbox === "gvisor"
+        ? vainEntitlement({ limits: gvisorLimits, where: launcherNames.gvisor }, allow)
+        : undefined,
   },
 ];

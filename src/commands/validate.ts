@@ -9,7 +9,7 @@ import type { PutRequest } from "../request/read-parts.ts";
 import { isRefused, type PlacedMessage, type Rule, thrownBy } from "../request/rules.ts";
 import { readJsonPolicy, readYamlPolicy } from "../request/source-policy.ts";
 import type { Invocation } from "./invocation.ts";
-import { putAdvice, sourceAdvice } from "./put-advice.ts";
+import { gvisorAdvice, putAdvice, sourceAdvice } from "./put-advice.ts";
 import { putRules, taskRules } from "./put-rules.ts";
 
 /**
@@ -111,7 +111,7 @@ const pipelineRules = {
 /** What has no effect, and so causes a warning. */
 const pipelineAdvice = {
   ofSource: sourceAdvice,
-  ofPut: () => putAdvice,
+  ofPut: () => [...putAdvice, ...gvisorAdvice],
   ofTask: { ofParams: [], ofHosts: [] },
 };
 

@@ -27,6 +27,7 @@ export function taskWords(message: string, env: Environment): string {
         .replaceAll(keyToGive, "BUILDKIT_SSH: $1=path")
         .replaceAll(inSentence, (name: string) => wholeName(taskForms[name] ?? []) ?? name)
         .replaceAll(/\bsource\.registries\b/g, "REGISTRIES")
+        .replaceAll(/"sandbox: (\w+)" in the source \(SANDBOX in a task\)/g, '"SANDBOX: $1"')
         .replaceAll(elsewhere, "$1 in a resource's source, and a put instead of the task")
         .replaceAll(/(?:under "?registries"? )?in the source\b/g, "in the variable REGISTRIES")
         .replace(/^params\.(?=[A-Z])/, ""),

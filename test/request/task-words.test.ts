@@ -38,6 +38,7 @@ const rows: readonly (readonly [string, string])[] = [
     'or build elsewhere: "buildkit: {address: x}" in the source. Read on',
     'or build elsewhere: "buildkit: {address: x}" in a resource\'s source, and a put instead of the task. Read on',
   ],
+  ['or "sandbox: auto" in the source (SANDBOX in a task) instead', 'or "SANDBOX: auto" instead'],
   ["source.registries.a.example: expected", "REGISTRIES.a.example: expected"],
 ];
 

@@ -316,6 +316,35 @@ test("what has no effect is warned of, with file and line, and is no fault", asy
   assert.match(run.stderr, /^-: 1 resource, 3 puts: no faults$/m);
 });
 
+const inSource = (source: string, params: string) =>
+  `${web.replace("registry.example/web", `registry.example/web, ${source}`)}jobs:
+- name: build
+  plan:
+  - put: web
+    params: { context: repo, ${params} }
+`;
+
+test("what a gVisor sandbox can't give is refused or warned of, where the source asks for one", async () => {
+  const insecure = "allow: [security.insecure]";
+  const [isolated] = await faultsOf(inSource("sandbox: gvisor", "network: none"));
+  assert.match(isolated ?? "", /network: "none" isn't possible with "sandbox: gvisor"/);
+  const wanted = await validate(inSource("sandbox: gvisor", insecure));
+  assert.equal(wanted.status, 0, wanted.output);
+  assert.match(
+    wanted.stderr,
+    /^-:9:\d+: warning: .*allow: security\.insecure gives a RUN no rights .* in a gVisor sandbox/m,
+  );
+  for (const source of [
+    "sandbox: auto",
+    "sandbox: ((sandbox))",
+    "buildkit: { address: tcp://a.example:1 }",
+  ]) {
+    const other = await validate(inSource(source, insecure));
+    assert.equal(other.status, 0, other.output);
+    assert.doesNotMatch(other.stderr, /warning/, source);
+  }
+});
+
 test("--help says what validate checks, and how", async () => {
   const run = await validate("", ["--help"]);
   assert.equal(run.status, 0, run.output);

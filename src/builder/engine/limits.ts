@@ -71,10 +71,8 @@ export function checkEngineLimits(
   }
   if (!limits.deviceNodes && /\bmknod\b(?!.*[ \t]p\b)/.test(dockerfile))
     log.warn(`the Dockerfile's mknod can't make a device here, because BuildKit runs ${where}; ${hint}`);
-  if (allow.includes("security.insecure") && !(limits.deviceNodes && limits.ownNetworks))
-    log.warn(
-      `allow: security.insecure gives a RUN no rights on the worker here, because BuildKit itself has none: it runs ${where}; ${hint}`,
-    );
+  const vain = vainEntitlement({ limits, where }, allow);
+  if (vain !== undefined) log.warn(vain);
   const foreign = platforms.filter(
     ({ os, architecture }) => os !== own.os || architecture !== own.architecture,
   );
@@ -82,6 +80,16 @@ export function checkEngineLimits(
     log.warn(
       `${foreign.map(formatPlatform).join(", ")}: a RUN for it fails here, because BuildKit runs ${where}, where nothing is emulated; ${hint}`,
     );
+}
+
+/** What a BuildKit that runs so can't give of what the params allow a RUN. Undefined if it can give all of it. Pure. */
+export function vainEntitlement(
+  { limits, where }: LimitedEngine,
+  allow: readonly string[],
+): string | undefined {
+  return allow.includes("security.insecure") && !(limits.deviceNodes && limits.ownNetworks)
+    ? `allow: security.insecure gives a RUN no rights on the worker here, because BuildKit itself has none: it runs ${where}; ${hint}`
+    : undefined;
 }
 
 /**

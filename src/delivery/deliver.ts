@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { writeProblem } from "../host/disk-errors.ts";
 import { removeFolder } from "../host/remove-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
-import type { Blobs } from "../image/blobs.ts";
+import type { NearBlobs } from "../image/arriving-blob.ts";
 import { deliveredFiles, deliveredNames } from "./delivered-files.ts";
 import type { DecidedTarget } from "./target-content.ts";
 
@@ -43,7 +43,7 @@ export async function deliverAll(targets: readonly DeliverTarget[]): Promise<voi
 }
 
 async function writeFiles(target: DecidedTarget, folder: string): Promise<void> {
-  let near: Blobs | undefined;
+  let near: NearBlobs | undefined;
   for (const { name, write } of deliveredFiles)
     near = (await write(target, join(folder, name), near)) ?? near;
 }

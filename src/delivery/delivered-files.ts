@@ -1,5 +1,5 @@
 import { writeSmallFile } from "../host/atomic-write.ts";
-import type { Blobs } from "../image/blobs.ts";
+import type { NearBlobs } from "../image/arriving-blob.ts";
 import { formatReference, formatRepository } from "../image/reference.ts";
 import { imageLabels, imageMetadata } from "./metadata.ts";
 import type { DecidedTarget } from "./target-content.ts";
@@ -15,8 +15,8 @@ interface DeliveredFile {
   readonly write: (
     target: DecidedTarget,
     path: string,
-    near: Blobs | undefined,
-  ) => Promise<Blobs | undefined>;
+    near: NearBlobs | undefined,
+  ) => Promise<NearBlobs | undefined>;
 }
 
 /** Everything that a target's delivery can contain, in the order in which it is written. */

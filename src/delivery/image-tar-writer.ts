@@ -1,18 +1,19 @@
-import { createReadStream } from "node:fs";
-import { Readable } from "node:stream";
+import type { FileHandle } from "node:fs/promises";
 import { type Header, pack } from "tar-stream";
 import { writeDurably } from "../host/atomic-write.ts";
+import { mapAtOnce } from "../host/map-at-once.ts";
 import { sum } from "../host/sum.ts";
+import { ArrivingBlob, type NearBlobs } from "../image/arriving-blob.ts";
 import type { Blobs } from "../image/blobs.ts";
+import { bringChecked, type CheckBlob } from "../image/bring-checked.ts";
 import { compressionOfMediaType } from "../image/compression/formats.ts";
 import { storedGzip, storedGzipSize } from "../image/compression/stored-gzip.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import { type DiffId, type Digest, hexOf } from "../image/digest.ts";
 import type { Image } from "../image/image-tree.ts";
 import { blobPath } from "../image/layout.ts";
-import { handOn, type Inspect, layoutIndex, layoutMarker } from "../image/layout-writer.ts";
+import { layoutIndex, layoutMarker } from "../image/layout-writer.ts";
 import { familiarRepository, type Reference } from "../image/reference.ts";
-import { verifiedPieces } from "../image/verify.ts";
 
 export interface ImageTar {
   readonly image: Image;
@@ -21,111 +22,138 @@ export interface ImageTar {
   readonly file: string;
   /** The image's names. Names without a tag are not written to manifest.json. */
   readonly tags: readonly Reference[];
-  /** Passes on and examines the verified pieces of each layer. By default they are only passed on. */
-  readonly inspect?: Inspect | undefined;
+  /** Checks each layer. By default only its size and digest are checked. */
+  readonly check?: CheckBlob | undefined;
   /** Called with the size of each piece of a layer that is written. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
   readonly signal: AbortSignal;
 }
 
+const layersAtOnce = 4;
+
 /**
  * Writes one image as a tar archive that is both a `docker save` archive (manifest.json, config and layers) and an
  * OCI layout. The same image and names always give the same bytes.
  *
- * Blobs go from their source straight into the archive, and are verified as they pass. Layers keep their
- * compression: docker load, skopeo and go-containerregistry detect gzip, zstd or none by the first bytes. The
- * archive is written to a temporary file, flushed to the disk and then renamed.
+ * Sizes are known beforehand, so each layer has its place in the archive, and several are written at once. They are
+ * checked there as they arrive. Layers keep their compression: docker load, skopeo and go-containerregistry detect
+ * gzip, zstd or none by the first bytes. The archive is written to a temporary file, flushed to the disk and then
+ * renamed.
  * @returns the layers in the archive, from which they can be read again without their source
  */
-export async function writeImageTar({ file, ...archive }: ImageTar): Promise<Blobs> {
+export async function writeImageTar({ file, ...archive }: ImageTar): Promise<NearBlobs> {
   const { manifest } = archive.image;
   const size = sum([manifest.config, ...manifest.layers].map((blob) => blob.size));
   const layers = new Map<Digest, number>();
-  await writeDurably(
-    file,
-    (handle) => handle.writeFile(archiveBytes(archive, layers), { signal: archive.signal }),
-    size,
-  );
+  await writeDurably(file, (handle, path) => writeArchive(archive, { handle, path, layers }), size);
   return archivedLayers(file, layers);
 }
 
 /** @param starts offset in the file of each layer's bytes */
-function archivedLayers(file: string, starts: ReadonlyMap<Digest, number>): Blobs {
+function archivedLayers(file: string, starts: ReadonlyMap<Digest, number>): NearBlobs {
+  const arrived = (descriptor: Descriptor) => {
+    const start = starts.get(descriptor.digest);
+    if (start === undefined) throw new Error(`${file} holds no layer ${descriptor.digest}`);
+    return ArrivingBlob.inFile(descriptor, { path: file, start }, false);
+  };
   return {
     where: file,
-    async open({ digest, size }) {
-      const start = starts.get(digest);
-      if (start === undefined) throw new Error(`${file} holds no layer ${digest}`);
-      if (size === 0) return Readable.from([]);
-      return createReadStream(file, { start, end: start + size - 1, highWaterMark: 1024 * 1024 });
-    },
+    open: async (descriptor) => arrived(descriptor).open(),
     file: () => undefined,
+    arriving: arrived,
     kept: true,
   };
 }
 
-/** @param starts gets the offset in the archive of each layer's bytes */
-async function* archiveBytes(
-  { image, blobs, tags, inspect = handOn, onBytes, signal }: Omit<ImageTar, "file">,
-  starts: Map<Digest, number>,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  const { descriptor, manifest } = image;
-  const wrapped = layerToWrap(image);
-  const members = new Members();
-  // The documents come first, because go-containerregistry reads from the start of the archive for each file it
-  // needs.
-  yield* members.add("oci-layout", layoutMarker);
-  yield* members.add("index.json", layoutIndex(descriptor, tags));
-  yield* members.add("manifest.json", dockerManifest(image, tags, wrapped));
-  for (const folder of ["blobs/", "blobs/sha256/"]) yield* members.addFolder(folder);
-  yield* members.add(blobPath(descriptor.digest), image.manifestBytes);
-  yield* members.add(blobPath(manifest.config.digest), image.configBytes);
-  for (const layer of new Map(manifest.layers.map((each) => [each.digest, each])).values()) {
-    const { digest, size } = layer;
-    starts.set(digest, members.nextStart);
-    const pieces = inspect(layer, verifiedPieces(blobs, layer, { onBytes, signal }));
-    yield* members.pipe(blobPath(digest), size, pieces);
-  }
-  if (wrapped !== undefined) {
-    const { digest, size } = wrapped;
-    const bytes = storedGzip(verifiedPieces(blobs, wrapped, { signal }), size);
-    yield* members.pipe(wrappedPath(digest), storedGzipSize(size), bytes);
-  }
-  yield Buffer.alloc(2 * tarBlock);
+interface Output {
+  readonly handle: FileHandle;
+  readonly path: string;
+  /** Gets the offset in the archive of each layer's bytes. */
+  readonly layers: Map<Digest, number>;
 }
 
-/** Writes the members of an archive one after the other. Each piece is valid only until the next is requested. */
+async function writeArchive(
+  { image, blobs, tags, check, onBytes, signal }: Omit<ImageTar, "file">,
+  { handle, path, layers }: Output,
+): Promise<void> {
+  const { descriptor, manifest } = image;
+  const wrapped = layerToWrap(image);
+  const members = new Members(handle);
+  // The documents come first, because go-containerregistry reads from the start of the archive for each file it
+  // needs.
+  await members.add("oci-layout", layoutMarker);
+  await members.add("index.json", layoutIndex(descriptor, tags));
+  await members.add("manifest.json", dockerManifest(image, tags, wrapped));
+  for (const folder of ["blobs/", "blobs/sha256/"]) await members.addFolder(folder);
+  await members.add(blobPath(descriptor.digest), image.manifestBytes);
+  await members.add(blobPath(manifest.config.digest), image.configBytes);
+  const once = [...new Map(manifest.layers.map((each) => [each.digest, each])).values()];
+  for (const { digest, size } of once) layers.set(digest, await members.reserve(blobPath(digest), size));
+  const wrappedStart =
+    wrapped && (await members.reserve(wrappedPath(wrapped.digest), storedGzipSize(wrapped.size)));
+  await members.end();
+  // The largest come first: a small one keeps a single core busy at the end.
+  const largestFirst = once.toSorted((one, other) => other.size - one.size);
+  await mapAtOnce(largestFirst, { limit: layersAtOnce, signal }, async (layer, either) => {
+    const blob = new ArrivingBlob(layer, { path, start: layers.get(layer.digest) ?? 0 });
+    await bringChecked(blob, blobs, handle, { check, onBytes, signal: either });
+    if (layer.digest !== wrapped?.digest || wrappedStart === undefined) return;
+    const bytes = storedGzip(blob.open(), layer.size);
+    await writePieces(handle, bytes, { start: wrappedStart, signal: either });
+  });
+}
+
+/** Writes members' headers, and the content of small ones, one after the other. */
 class Members {
+  readonly #file: FileHandle;
   /** Offset of the next member's header. */
   #end = 0;
 
-  /**
-   * Offset of the next member's bytes. The header before them is one block, as names are short and no attribute is
-   * unusual.
-   */
-  get nextStart(): number {
-    return this.#end + tarBlock;
+  constructor(file: FileHandle) {
+    this.#file = file;
   }
 
-  async *add(name: string, bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-    yield* this.pipe(name, bytes.length, [bytes]);
+  async add(name: string, bytes: Uint8Array): Promise<void> {
+    const start = await this.reserve(name, bytes.length);
+    await writePieces(this.#file, [bytes], { start });
   }
 
-  async *addFolder(name: string): AsyncGenerator<Uint8Array, void, undefined> {
-    yield await headerBlock({ ...header(name), mode: 0o755, type: "directory" });
-    this.#end += tarBlock;
+  async addFolder(name: string): Promise<void> {
+    await this.#write(await headerBlock({ ...header(name), mode: 0o755, type: "directory" }));
   }
 
-  async *pipe(
-    name: string,
-    size: number,
-    bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  ): AsyncGenerator<Uint8Array, void, undefined> {
-    yield await headerBlock({ ...header(name), size });
-    yield* bytes;
-    const padding = (tarBlock - (size % tarBlock)) % tarBlock;
-    yield Buffer.alloc(padding);
-    this.#end += tarBlock + size + padding;
+  /** Writes a member's header. Returns the offset of its content, which is zeros until it is written. */
+  async reserve(name: string, size: number): Promise<number> {
+    await this.#write(await headerBlock({ ...header(name), size }));
+    const start = this.#end;
+    this.#end += Math.ceil(size / tarBlock) * tarBlock;
+    return start;
+  }
+
+  /** Ends the archive. */
+  async end(): Promise<void> {
+    await this.#write(Buffer.alloc(2 * tarBlock));
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    await writePieces(this.#file, [bytes], { start: this.#end });
+    this.#end += bytes.length;
+  }
+}
+
+async function writePieces(
+  file: FileHandle,
+  pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  { start, signal }: { readonly start: number; readonly signal?: AbortSignal },
+): Promise<void> {
+  let at = start;
+  for await (const piece of pieces) {
+    signal?.throwIfAborted();
+    for (let done = 0; done < piece.length; ) {
+      const { bytesWritten } = await file.write(piece, done, piece.length - done, at + done);
+      done += bytesWritten;
+    }
+    at += piece.length;
   }
 }
 

@@ -2,10 +2,11 @@ import { formatBytes } from "../host/format.ts";
 import { reportProgress } from "../host/progress.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { sum } from "../host/sum.ts";
-import type { Blobs } from "../image/blobs.ts";
+import type { NearBlobs } from "../image/arriving-blob.ts";
+import type { CheckBlob } from "../image/bring-checked.ts";
 import type { ImageTree } from "../image/image-tree.ts";
 import { layoutBlobs } from "../image/layout.ts";
-import { type Inspect, writeLayout } from "../image/layout-writer.ts";
+import { writeLayout } from "../image/layout-writer.ts";
 import type { Reference } from "../image/reference.ts";
 import { LayerProver } from "../rootfs/prove-layers.ts";
 import type { DecidedTarget, RegistryPlace } from "./target-content.ts";
@@ -19,15 +20,15 @@ export async function writeImage(
   { image, place, step }: DecidedTarget,
   form: "image.tar" | "image",
   path: string,
-): Promise<Blobs | undefined> {
+): Promise<NearBlobs | undefined> {
   if (image?.form !== form) return undefined;
   const { tree, blobs } = image;
   // Unpacking checks the diff IDs of the described image.
   const { described, unpackRootfs } = image;
   const unproved = unpackRootfs ? tree.images.filter((each) => each !== described) : tree.images;
   await using prover = new LayerProver(unproved, step);
-  const inspect: Inspect = (blob, pieces) => prover.prove(blob, pieces);
-  const common = { blobs, tags: namesOf(place), inspect, signal: step.signal };
+  const check: CheckBlob = (blob, where, signal) => prover.check(blob, where, signal);
+  const common = { blobs, tags: namesOf(place), check, signal: step.signal };
   if (form === "image") {
     await reported("image/", tree, step, (onBytes) =>
       writeLayout({ ...common, tree, folder: path, onBytes }),

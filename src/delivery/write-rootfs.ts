@@ -1,6 +1,7 @@
 import { dirname, join } from "node:path";
 import { UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
+import type { NearBlobs } from "../image/arriving-blob.ts";
 import type { Blobs } from "../image/blobs.ts";
 import type { Image } from "../image/image-tree.ts";
 import { unpackRootfs } from "../rootfs/unpack.ts";
@@ -15,7 +16,7 @@ import type { DecidedTarget } from "./target-content.ts";
 export async function writeRootfs(
   { image, step }: DecidedTarget,
   path: string,
-  near: Blobs | undefined,
+  near: NearBlobs | undefined,
 ): Promise<void> {
   if (image?.described === undefined || !image.unpackRootfs) return;
   const { described, blobs } = image;
@@ -29,7 +30,7 @@ async function unpackNear(
     step,
     path,
     near,
-  }: { readonly step: StepContext; readonly path: string; readonly near: Blobs | undefined },
+  }: { readonly step: StepContext; readonly path: string; readonly near: NearBlobs | undefined },
 ): Promise<void> {
   const { layers } = described.manifest;
   const rootfs = { step, destination: path };
@@ -45,7 +46,7 @@ async function unpackNear(
 
 async function unpack(
   image: Image,
-  blobs: Blobs,
+  blobs: NearBlobs,
   { step, destination }: { readonly step: StepContext; readonly destination: string },
 ): Promise<void> {
   const layers = image.manifest.layers.map((descriptor, index) => {
@@ -55,10 +56,8 @@ async function unpack(
     return {
       descriptor,
       diffId,
-      // A getter, because the layer may have been fetched completely by the time it is unpacked.
-      get file() {
-        return blobs.file(descriptor);
-      },
+      file: blobs.file(descriptor),
+      arriving: blobs.arriving?.(descriptor),
       open: (signal: AbortSignal) => blobs.open(descriptor, signal),
     };
   });

@@ -4,19 +4,19 @@ import { basename, dirname, join } from "node:path";
 import { writeProblem } from "./disk-errors.ts";
 
 /**
- * Writes a file completely or not at all. `write` fills a new file beside it, which is flushed to the disk and then
- * renamed, replacing a file of that name. The folder must exist.
+ * Writes a file completely or not at all. `write` fills a new file beside it, whose path it gets. The file is flushed
+ * to the disk and then renamed, replacing a file of that name. The folder must exist.
  * @param size bytes that will be written, if known
  * @throws UserError when the disk is full or can't be written
  */
 export async function writeDurably(
   path: string,
-  write: (file: FileHandle) => Promise<void>,
+  write: (file: FileHandle, path: string) => Promise<void>,
   size?: number,
 ): Promise<void> {
   const beside = besideOf(path);
   try {
-    await writeFlushed(beside, write);
+    await writeFlushed(beside, (opened) => write(opened, beside));
     await rename(beside, path);
     await flushFolder(dirname(path));
   } catch (error) {

@@ -4,20 +4,15 @@ import { besideOf, flushFolder, writeFlushed, writeFlushedBytes } from "../host/
 import { writeProblem } from "../host/disk-errors.ts";
 import { mapAtOnce } from "../host/map-at-once.ts";
 import { sum } from "../host/sum.ts";
+import { ArrivingBlob } from "./arriving-blob.ts";
 import type { Blobs } from "./blobs.ts";
+import { bringChecked, type CheckBlob, checkDigest } from "./bring-checked.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { ImageTree } from "./image-tree.ts";
 import { blobPath } from "./layout.ts";
 import { isManifestType, mediaTypes } from "./media-types.ts";
 import { type ReachableBlob, reachableBlobs } from "./reachable.ts";
 import { formatReference, type Reference } from "./reference.ts";
-import { drain, verifiedFile, verifiedPieces } from "./verify.ts";
-
-/** Passes the pieces of a blob on, and may throw at the end. A piece is valid until the next is requested. */
-export type Inspect = (
-  descriptor: Descriptor,
-  pieces: AsyncIterable<Uint8Array>,
-) => AsyncGenerator<Uint8Array, void, undefined>;
 
 export interface LayoutToWrite {
   readonly tree: ImageTree;
@@ -26,8 +21,8 @@ export interface LayoutToWrite {
   readonly folder: string;
   /** The image's names, if it has any. Only the first is written into the layout. */
   readonly tags: readonly Reference[];
-  /** Every blob's verified pieces pass through this. By default they pass unchanged. */
-  readonly inspect?: Inspect | undefined;
+  /** Checks every blob that isn't in memory. By default only its size and digest are checked. */
+  readonly check?: CheckBlob | undefined;
   /** Called with the size of each piece of a blob that has been placed. Documents that are in memory don't count. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
   readonly signal: AbortSignal;
@@ -52,7 +47,9 @@ export async function writeLayout(layout: LayoutToWrite): Promise<void> {
   const beside = besideOf(folder);
   try {
     await mkdir(join(beside, "blobs/sha256"), { recursive: true });
-    await mapAtOnce(all, { limit: placedAtOnce, signal }, (blob, either) =>
+    // The largest come first: a small one keeps a single core busy at the end.
+    const largestFirst = all.toSorted((one, other) => other.descriptor.size - one.descriptor.size);
+    await mapAtOnce(largestFirst, { limit: placedAtOnce, signal }, (blob, either) =>
       placeBlob(blob, join(beside, blobPath(blob.descriptor.digest)), { ...layout, signal: either }),
     );
     await writeFlushedBytes(join(beside, "oci-layout"), layoutMarker);
@@ -99,16 +96,17 @@ export function layoutIndex(top: Descriptor, [name]: readonly Reference[]): Uint
 async function placeBlob(
   { descriptor, bytes }: ReachableBlob,
   path: string,
-  { blobs, signal, onBytes, inspect = handOn }: LayoutToWrite,
+  { blobs, signal, onBytes, check = checkDigest }: LayoutToWrite,
 ): Promise<void> {
   if (bytes !== undefined) return writeFlushedBytes(path, bytes);
+  const place = { path, start: 0 };
   if (await shareFile(blobs, descriptor, path)) {
-    return drain(
-      inspect(descriptor, verifiedFile(path, descriptor, { where: blobs.where, onBytes, signal })),
-    );
+    await check(ArrivingBlob.inFile(descriptor, place, true), blobs.where, signal);
+    onBytes?.(descriptor.size);
+    return;
   }
-  const pieces = inspect(descriptor, verifiedPieces(blobs, descriptor, { onBytes, signal }));
-  await writeFlushed(path, (file) => file.writeFile(pieces, { signal }));
+  const blob = new ArrivingBlob(descriptor, place);
+  await writeFlushed(path, (file) => bringChecked(blob, blobs, file, { check, onBytes, signal }));
 }
 
 /**
@@ -136,12 +134,4 @@ async function shareFile(blobs: Blobs, descriptor: Descriptor, path: string): Pr
   await file.chmod(0o644);
   await file.sync();
   return true;
-}
-
-/** An {@link Inspect} that doesn't check anything. */
-export async function* handOn(
-  _: Descriptor,
-  pieces: AsyncIterable<Uint8Array>,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  yield* pieces;
 }

@@ -71,13 +71,23 @@ export class BlobCheck {
 
   /** All bytes have been added. */
   end(): void {
-    const { digest, size } = this.#descriptor;
-    if (this.#size < size) {
-      throw damaged(this.#descriptor, this.#where, `it ends after ${this.#size} of its ${size} bytes`);
-    }
-    const found = `sha256:${this.#hash.digest("hex")}`;
-    if (found !== digest) throw damaged(this.#descriptor, this.#where, `its bytes have digest ${found}`);
+    const found = { size: this.#size, digest: `sha256:${this.#hash.digest("hex")}` };
+    checkFound(this.#descriptor, found, this.#where);
   }
+}
+
+/** Size and digest of bytes that were read. */
+export interface FoundBlob {
+  readonly size: number;
+  readonly digest: string;
+}
+
+/** @throws UserError that names the blob and `where`, unless these are its size and digest */
+export function checkFound(descriptor: Descriptor, found: FoundBlob, where: string): void {
+  const { digest, size } = descriptor;
+  if (found.size > size) throw damaged(descriptor, where, `it is longer than its ${size} bytes`);
+  if (found.size < size) throw damaged(descriptor, where, `it ends after ${found.size} of its ${size} bytes`);
+  if (found.digest !== digest) throw damaged(descriptor, where, `its bytes have digest ${found.digest}`);
 }
 
 /** Bytes of a file to read at once. */

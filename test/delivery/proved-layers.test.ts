@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { addAbortSignal, Readable } from "node:stream";
 import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { deliverAll } from "../../src/delivery/deliver.ts";
 import { type Delivery, decideTarget } from "../../src/delivery/target-content.ts";
 import { UserError } from "../../src/host/errors.ts";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
+import type { Blobs } from "../../src/image/blobs.ts";
 import { type DiffId, digestOf } from "../../src/image/digest.ts";
 import { readTree } from "../../src/image/image-tree.ts";
 import { layoutBlobs } from "../../src/image/layout.ts";
@@ -144,4 +146,68 @@ test("an abort ends a delivery while its layers are proved", async () => {
   setImmediate(() => controller.abort(new Error("aborted by the test")));
   await assert.rejects(delivering, /abort/i);
   assert.deepEqual(await readdir(place.path), ["store"]);
+});
+
+/** Delivers an image of four large layers from a network; answers the error. `streamOf` gives a layer's bytes. */
+async function failingDelivery(
+  delivery: Partial<Delivery>,
+  { lying, streamOf }: { lying?: number; streamOf?: (at: number, bytes: Buffer) => Readable },
+): Promise<unknown> {
+  await using place = await createPrivateFolder("test-proved");
+  const store = join(place.path, "store");
+  await mkdir(join(store, "blobs/sha256"), { recursive: true });
+  const contents = new Map<string, readonly [at: number, bytes: Buffer]>();
+  const layers: MadeLayer[] = [];
+  for (let at = 0; at < 4; at++) {
+    const { tar } = await archive(sizes.large, 10 + at);
+    const bytes = gzipSync(tar, { level: 1 });
+    const descriptor = await writeBlob(store, mediaTypes.ociLayerGzip, bytes);
+    const named = at === lying ? Buffer.from("another archive") : tar;
+    layers.push({ descriptor, diffId: digestOf(named) as DiffId, tar });
+    contents.set(descriptor.digest, [at, bytes]);
+  }
+  const { manifest } = await writeImageOf(store, layers);
+  const near = await layoutBlobs(store);
+  const blobs: Blobs = {
+    ...near,
+    file: () => undefined,
+    async open(descriptor, signal) {
+      const [at, bytes] = contents.get(descriptor.digest) ?? [];
+      if (at === undefined || bytes === undefined || streamOf === undefined)
+        return near.open(descriptor, signal);
+      return addAbortSignal(signal, streamOf(at, bytes));
+    },
+  };
+  const step = createTestStep();
+  const tree = await readTree(near, manifest, step.signal);
+  const wanted = { imageTar: true, outputOci: false, unpackRootfs: false, platform: undefined, ...delivery };
+  const target = decideTarget({ ...wanted, place: undefined, record: undefined, tree, blobs, step });
+  const error = await deliverAll([{ ...target, folder: join(place.path, "get") }]).catch((thrown) => thrown);
+  assert.deepEqual(await readdir(place.path), ["store"], "something is left of a delivery that failed");
+  return error;
+}
+
+test("one of several layers that isn't its diff ID's leaves nothing of the others", async () => {
+  for (const [form, delivery] of Object.entries(forms))
+    for (const lying of [0, 3])
+      assert.match(String(await failingDelivery(delivery, { lying })), /holds an archive of digest/, form);
+});
+
+/** The first layer is cut in the middle. The others begin, and never end. */
+function streamOfCut(at: number, bytes: Buffer): Readable {
+  let isBegun = false;
+  return new Readable({
+    read() {
+      if (!isBegun) this.push(bytes.subarray(0, 600_000));
+      else if (at === 0) this.destroy(new Error("the connection was cut"));
+      isBegun = true;
+    },
+  });
+}
+
+test("a layer whose connection is cut ends the others, which are still coming, and leaves nothing", async () => {
+  for (const [form, delivery] of Object.entries(forms)) {
+    const failure = await failingDelivery(delivery, { streamOf: streamOfCut });
+    assert.match(String(failure), /the connection was cut/, form);
+  }
 });

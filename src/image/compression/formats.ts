@@ -35,8 +35,14 @@ interface CompressionFormat {
   readonly decompress: (source: AsyncIterable<Buffer>) => AsyncGenerator<Buffer>;
   /** A program that decompresses stdin to stdout. `endsLoosely`: it ignores what follows the last member. */
   readonly program: { readonly name: string; readonly flags: string; readonly endsLoosely: boolean };
-  /** Decompresses from a file descriptor in a thread, if that is faster than a program. */
-  readonly inThread?: { readonly isPossible: () => boolean; readonly open: (fd: number) => PlainReader };
+  /**
+   * Decompresses in a thread, if that is faster than a program. `input` reads into a buffer and returns the number of
+   * bytes, 0 at the end.
+   */
+  readonly inThread?: {
+    readonly isPossible: () => boolean;
+    readonly open: (input: (into: Buffer) => number) => PlainReader;
+  };
 }
 
 /** Every supported compression, for image args, gets and unpacking alike. */
@@ -49,7 +55,7 @@ export const compressionFormats: readonly CompressionFormat[] = [
     decompress: gunzip,
     // It takes half as long as Node's zlib. Used if a thread can't decompress.
     program: { name: "igzip", flags: "-dc", endsLoosely: true },
-    inThread: { isPossible: canReadGzip, open: (fd) => new GzipReader(fd) },
+    inThread: { isPossible: canReadGzip, open: (input) => new GzipReader(input) },
   },
   {
     compression: "zstd",
@@ -58,7 +64,7 @@ export const compressionFormats: readonly CompressionFormat[] = [
     decompress: unzstd,
     // Used if a thread can't decompress. The program reads any number of frames, and limits its memory.
     program: { name: "zstd", flags: "-dcq", endsLoosely: false },
-    inThread: { isPossible: canReadZstd, open: (fd) => new ZstdReader(fd) },
+    inThread: { isPossible: canReadZstd, open: (input) => new ZstdReader(input) },
   },
 ];
 

@@ -1,4 +1,3 @@
-import { readSync } from "node:fs";
 import koffi from "koffi";
 import { isGzip } from "./magic.ts";
 import { UndecompressableError } from "./undecompressable.ts";
@@ -101,9 +100,9 @@ export class GzipReader implements Disposable {
   #isEnd = false;
   #isBetweenMembers = true;
 
-  /** @param input a file descriptor, or what reads into a buffer and returns the number of bytes, 0 at the end */
-  constructor(input: number | ((into: Buffer) => number)) {
-    this.#readInput = typeof input === "number" ? (into) => readSync(input, into) : input;
+  /** @param input reads into a buffer and returns the number of bytes, 0 at the end */
+  constructor(input: (into: Buffer) => number) {
+    this.#readInput = input;
     this.#isal.init(this.#state);
   }
 

@@ -1,4 +1,3 @@
-import { readSync } from "node:fs";
 import koffi from "koffi";
 import { libc } from "../../host/libc.ts";
 import { isZstd } from "./magic.ts";
@@ -34,13 +33,12 @@ export function canReadZstd(): boolean {
 const zstdInputSize = 256 * 1024;
 
 /**
- * Reads Zstandard (RFC 8878) of any number of frames from a file descriptor, and decompresses it straight into the
- * caller's buffer. The output of a program would be copied into a pipe and out of it, which takes two thirds as
+ * Decompresses Zstandard (RFC 8878) of any number of frames straight into the caller's buffer. The output of a program would be copied into a pipe and out of it, which takes two thirds as
  * long as the decompression itself. The library limits a frame's window to 128 MiB by default, like zstd(1).
  */
 export class ZstdReader implements Disposable {
   readonly #zstd = loadLibzstd();
-  readonly #fd: number;
+  readonly #readInput: (into: Buffer) => number;
   readonly #stream: unknown;
   readonly #bytes = Buffer.allocUnsafeSlow(zstdInputSize);
   /**
@@ -53,8 +51,9 @@ export class ZstdReader implements Disposable {
   /** The output buffer was filled, so the library may have more output without more input. */
   #isHeldBack = false;
 
-  constructor(fd: number) {
-    this.#fd = fd;
+  /** @param input reads into a buffer and returns the number of bytes, 0 at the end */
+  constructor(input: (into: Buffer) => number) {
+    this.#readInput = input;
     this.#stream = this.#zstd.create();
     if (this.#stream === null) throw new Error("ZSTD_createDStream: there is no memory");
     this.#input[0] = koffi.address(this.#bytes);
@@ -117,7 +116,7 @@ export class ZstdReader implements Disposable {
   #readMore(): boolean {
     const left = this.#left();
     this.#bytes.copyWithin(0, Number(this.#input[2]), Number(this.#input[1]));
-    const length = readSync(this.#fd, this.#bytes, left, zstdInputSize - left, null);
+    const length = this.#readInput(this.#bytes.subarray(left));
     this.#input[1] = BigInt(left + length);
     this.#input[2] = 0n;
     return length > 0;

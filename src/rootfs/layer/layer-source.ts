@@ -41,7 +41,11 @@ async function openStream(layer: LayerBytes, signal: AbortSignal): Promise<Layer
 }
 
 /** Opens a file without following a link or waiting at a FIFO: it may be in a folder that others write to. */
-async function openFile({ descriptor }: LayerBytes, path: string, signal: AbortSignal): Promise<LayerSource> {
+async function openFile(
+  { descriptor, where = "layer" }: LayerBytes,
+  path: string,
+  signal: AbortSignal,
+): Promise<LayerSource> {
   await using resources = new AsyncDisposableStack();
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   const file = resources.use(await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
@@ -50,7 +54,7 @@ async function openFile({ descriptor }: LayerBytes, path: string, signal: AbortS
   // Each read gives a position. So the file's own position, which other readers of the descriptor share, stays at
   // the start.
   async function* read() {
-    const check = new BlobCheck(descriptor, "layer");
+    const check = new BlobCheck(descriptor, where);
     // One buffer for all pieces: a new one for each would cost the garbage collector more time than the hashing
     // takes.
     const buffer = Buffer.allocUnsafe(layerReadSize);

@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import { UserError } from "../../host/errors.ts";
+import type { ArrivingBlob } from "../../image/arriving-blob.ts";
 import { type Compression, compressionOf, decompress } from "../../image/compression/formats.ts";
 import { headLength } from "../../image/compression/magic.ts";
 import { UndecompressableError, undecompressableLayer } from "../../image/compression/undecompressable.ts";
@@ -17,12 +18,14 @@ export interface Layer extends LayerBytes {
 /** A layer's compressed blob. */
 export interface LayerBytes {
   readonly descriptor: Descriptor;
-  /** Whether `open` returns bytes that have been verified already. */
-  readonly isVerified?: boolean;
+  /** Names the blob's source in messages; by default `layer`. */
+  readonly where?: string;
   /** Opens the compressed blob. */
   open(signal: AbortSignal): Promise<Readable>;
-  /** The blob's file if it is on a local disk. A blob that is being fetched may get its file later. */
+  /** The blob's file if it is on a local disk. */
   readonly file: string | undefined;
+  /** The blob if it is arriving in a file, or is a part of one. */
+  readonly arriving?: ArrivingBlob | undefined;
 }
 
 export interface Compressed {
@@ -33,11 +36,10 @@ export interface Compressed {
 
 /** Opens the compressed bytes of a layer, which are verified as they pass, and detects their compression. */
 export async function openCompressed(
-  { descriptor, open, isVerified = false }: Omit<LayerBytes, "file">,
+  { descriptor, open, where = "layer" }: Omit<LayerBytes, "file">,
   signal: AbortSignal,
 ): Promise<Compressed> {
-  const opened = await open(signal);
-  const source = isVerified ? opened : verified(descriptor, opened, { where: "layer", signal });
+  const source = verified(descriptor, await open(signal), { where, signal });
   const iterator = (source as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
   let head = Buffer.alloc(0);
   while (head.length < headLength) {

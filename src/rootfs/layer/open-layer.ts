@@ -1,13 +1,20 @@
 import { addAbortListener } from "node:events";
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
 import { Socket } from "node:net";
 import { startChild } from "../../host/child.ts";
 import type { StepContext } from "../../host/step-context.ts";
+import { ArrivingBlob } from "../../image/arriving-blob.ts";
 import type { Decompressors, Program } from "../../image/compression/decompressors.ts";
-import type { Compression } from "../../image/compression/formats.ts";
+import { type Compression, compressionOf } from "../../image/compression/formats.ts";
+import { headLength } from "../../image/compression/magic.ts";
 import { undecompressableLayer } from "../../image/compression/undecompressable.ts";
+import { checkFound, type FoundBlob } from "../../image/verify.ts";
 import { close, duplicate, openPipe } from "../syscalls.ts";
 import { type LayerBytes, openCompressed, plainBytes } from "./layer.ts";
 import { type LayerSource, openLayerSource } from "./layer-source.ts";
+
+const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 
 /**
  * A layer's bytes in a form that a thread can read synchronously: plain, or compressed for that thread to
@@ -17,6 +24,19 @@ export interface OpenBytes {
   /** Descriptor of a pipe or file. */
   readonly fd: number;
   readonly compression: Compression;
+  /**
+   * Where the blob is in the file, and how much of it ({@link Arrival}). Its reader must hash it. Undefined for a pipe,
+   * whose bytes are verified before they are written to it.
+   */
+  readonly file: { readonly start: number; readonly arrival: SharedArrayBuffer } | undefined;
+}
+
+/** What a layer was found to be by the thread that has read it. */
+export interface ReadLayer {
+  /** The number of plain bytes. */
+  readonly size: number;
+  /** Undefined for a pipe. */
+  readonly blob: FoundBlob | undefined;
 }
 
 export interface OpenLayer extends AsyncDisposable {
@@ -29,12 +49,12 @@ export interface OpenLayer extends AsyncDisposable {
    * To be called when the layer has been read to its end.
    * @throws UserError unless size and digest of the blob and the compression's own checks were all right
    */
-  finished(plainSize: number): Promise<void>;
+  finished(read: ReadLayer): Promise<void>;
   /**
    * To be called when the layer's content is invalid, after its descriptor has been closed.
    * @throws UserError if the cause is that the blob doesn't match its descriptor, or can't be decompressed
    */
-  throwIfDamaged(): Promise<void>;
+  throwIfDamaged(blob: FoundBlob | undefined): Promise<void>;
 }
 
 export interface OpenLayerOptions {
@@ -46,6 +66,49 @@ export interface OpenLayerOptions {
 
 /** Opens a layer, and starts its decompression unless its reader decompresses. */
 export async function openLayer(layer: LayerBytes, options: OpenLayerOptions): Promise<OpenLayer> {
+  const { descriptor, file } = layer;
+  const whole = file === undefined ? undefined : { path: file, start: 0 };
+  const blob = layer.arriving ?? (whole && ArrivingBlob.inFile(descriptor, whole, true));
+  if (blob !== undefined) {
+    const compression = compressionOf(await blob.head(headLength));
+    if (isReadAsItIs(compression, options)) return openInFile(layer, { blob, compression }, options);
+  }
+  return await openBeside(layer, options);
+}
+
+function isReadAsItIs(compression: Compression, { decompressors }: OpenLayerOptions): boolean {
+  return compression === "none" || decompressors.inThread.has(compression);
+}
+
+/** For a thread that reads the blob in its file while it arrives. With `none` it only hashes the blob. */
+export async function openInFile(
+  { where = "layer" }: Pick<LayerBytes, "where">,
+  { blob, compression }: { readonly blob: ArrivingBlob; readonly compression: Compression },
+  { step }: Pick<OpenLayerOptions, "step">,
+): Promise<OpenLayer> {
+  await using resources = new AsyncDisposableStack();
+  const { path, start } = blob.place;
+  // It may be in a folder that others write to: no link is followed, and no FIFO waited for.
+  const file = resources.use(await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+  const arrival = blob.follow();
+  resources.defer(() => blob.unfollow(arrival));
+  resources.use(addAbortListener(step.signal, () => blob.unfollow(arrival)));
+  const check = async (found: FoundBlob | undefined) => {
+    step.signal.throwIfAborted();
+    await blob.ended();
+    if (found !== undefined) checkFound(blob.descriptor, found, where);
+  };
+  const owned = resources.move();
+  return {
+    take: () => ({ fd: duplicate(file.fd), compression, file: { start, arrival: arrival.memory } }),
+    finished: ({ blob: found }) => check(found),
+    throwIfDamaged: check,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** For a thread that reads from a pipe: what others decompress, or what comes from a stream. */
+async function openBeside(layer: LayerBytes, options: OpenLayerOptions): Promise<OpenLayer> {
   const stop = new AbortController();
   const step = {
     env: options.step.env,
@@ -53,11 +116,10 @@ export async function openLayer(layer: LayerBytes, options: OpenLayerOptions): P
   };
   await using resources = new AsyncDisposableStack();
   const source = resources.use(await openLayerSource(layer, step.signal));
-  const { programs, inThread } = options.decompressors;
   const { compression } = source;
-  const isReadAsItIs = compression === "none" || inThread.has(compression);
-  const program = isReadAsItIs ? undefined : programs.get(compression);
-  const { bytes, running } = isReadAsItIs
+  const asItIs = isReadAsItIs(compression, options);
+  const program = asItIs ? undefined : options.decompressors.programs.get(compression);
+  const { bytes, running } = asItIs
     ? readAsItIs(source, step.signal)
     : decompressed(source, { layer, step, program });
   let isTaken = false;
@@ -76,12 +138,12 @@ export async function openLayer(layer: LayerBytes, options: OpenLayerOptions): P
       isTaken = true;
       return bytes;
     },
-    async finished(plainSize) {
+    async finished({ size }) {
       await check();
       if (
         options.mayEndLoosely !== true &&
         program?.endsLoosely === true &&
-        (await source.lastNumber()) !== plainSize % 2 ** 32
+        (await source.lastNumber()) !== size % 2 ** 32
       )
         await checkInFull(layer, step.signal);
     },
@@ -96,19 +158,11 @@ interface Started {
   readonly running: readonly Promise<void>[];
 }
 
-/**
- * Passes the bytes on without decompressing them. A blob's file is read twice: by the layer's reader, and again
- * here for the digest, which the page cache makes cheap. The file may change between the two readings. That is
- * safe, because the diff ID is computed from the same bytes that are unpacked. Nothing relies on both readings
- * being equal.
- */
+/** Passes the bytes of a stream on without decompressing them. */
 function readAsItIs(source: LayerSource, signal: AbortSignal): Started {
-  const { compression } = source;
-  if (source.fd !== undefined) {
-    return { bytes: { fd: duplicate(source.fd), compression }, running: [readToEnd(source.read())] };
-  }
   const { readEnd, writeEnd } = openPipe();
-  return { bytes: { fd: readEnd, compression }, running: [feed(source.read(), writeEnd, signal)] };
+  const bytes = { fd: readEnd, compression: source.compression, file: undefined };
+  return { bytes, running: [feed(source.read(), writeEnd, signal)] };
 }
 
 interface DecompressOptions {
@@ -120,14 +174,18 @@ interface DecompressOptions {
 
 function decompressed(source: LayerSource, { layer, step, program }: DecompressOptions): Started {
   const { readEnd, writeEnd } = openPipe();
-  const bytes = { fd: readEnd, compression: "none" } as const;
+  const bytes = { fd: readEnd, compression: "none", file: undefined } as const;
   if (program !== undefined)
     return { bytes, running: decompressBy(program, source, { layer, step, output: writeEnd }) };
   const plain = plainBytes({ ...source, bytes: source.read() }, layer.descriptor);
   return { bytes, running: [feed(plain, writeEnd, step.signal)] };
 }
 
-/** Starts a program. It reads a blob's file itself: see {@link readAsItIs}. */
+/**
+ * Starts a program. It reads a blob's file itself, which is read again here for the digest: the page cache makes that
+ * cheap. The file may change between the two readings. That is safe, because the diff ID is computed from the same
+ * bytes that are unpacked. Nothing relies on both readings being equal.
+ */
 function decompressBy(
   { path, flags }: Program,
   source: LayerSource,

@@ -1,8 +1,7 @@
-import { once } from "node:events";
+import { addAbortListener, once } from "node:events";
 import { Worker } from "node:worker_threads";
-import { errorOfThread } from "./failure.ts";
 import type { PlainHasherAnswer } from "./plain-hasher.ts";
-import type { ProducerRequest } from "./producer.ts";
+import type { ProducerRequest } from "./producer-request.ts";
 
 /** Threads that compute digests of plain bytes. They are started when they are needed. */
 export class HashThreads implements AsyncDisposable {
@@ -19,30 +18,41 @@ export class HashThreads implements AsyncDisposable {
   /**
    * Computes the digest of a layer's plain bytes, once a thread is free.
    * @param open returns the bytes when the thread can take them; the thread closes their descriptor
-   * @throws UserError when they can't be decompressed
+   * @param signal ends the waiting for a thread
    */
-  async hash(open: () => ProducerRequest): Promise<{ readonly digest: string; readonly size: number }> {
-    const worker = await this.#take();
+  async hash(open: () => ProducerRequest, signal: AbortSignal): Promise<PlainHasherAnswer> {
+    const worker = await this.#take(signal);
     try {
       const answered = Promise.race([once(worker, "message"), once(worker, "exit").then(() => undefined)]);
       worker.postMessage(open());
       const message = await answered;
       if (message === undefined) throw new Error("a thread that takes digests has ended");
-      const answer = message[0] as PlainHasherAnswer;
-      if (answer.kind === "failed") throw errorOfThread(answer.failure);
-      return answer;
+      return message[0] as PlainHasherAnswer;
     } finally {
       this.#give(worker);
     }
   }
 
-  async #take(): Promise<Worker> {
+  async #take(signal: AbortSignal): Promise<Worker> {
     const idle = this.#idle.pop();
     if (idle !== undefined) return idle;
-    if (this.#all.length >= this.#limit) return new Promise((resolve) => this.#waiting.push(resolve));
+    if (this.#all.length >= this.#limit) return this.#wait(signal);
     const worker = new Worker(new URL("./plain-hasher.ts", import.meta.url));
     this.#all.push(worker);
     return worker;
+  }
+
+  async #wait(signal: AbortSignal): Promise<Worker> {
+    const { promise, resolve, reject } = Promise.withResolvers<Worker>();
+    this.#waiting.push(resolve);
+    using _ = addAbortListener(signal, () => {
+      const at = this.#waiting.indexOf(resolve);
+      // Otherwise it has got a thread already.
+      if (at < 0) return;
+      this.#waiting.splice(at, 1);
+      reject(signal.reason);
+    });
+    return await promise;
   }
 
   #give(worker: Worker): void {

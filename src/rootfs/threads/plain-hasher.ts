@@ -1,46 +1,53 @@
 import { createHash } from "node:crypto";
-import { readSync } from "node:fs";
 import { parentPort } from "node:worker_threads";
-import { compressionFormatOf } from "../../image/compression/formats.ts";
-import { UndecompressableError, undecompressableLayer } from "../../image/compression/undecompressable.ts";
-import { close } from "../syscalls.ts";
+import type { FoundBlob } from "../../image/verify.ts";
 import { describeFailure, type ThreadFailure } from "./failure.ts";
-import type { ProducerRequest } from "./producer.ts";
+import { LayerReader } from "./layer-reader.ts";
+import { type ProducerRequest, readingFailure } from "./producer-request.ts";
 
-export type PlainHasherAnswer =
+export type PlainHasherAnswer = {
+  /** What the blob is, if this thread has read it from a file. */
+  readonly blob: FoundBlob | undefined;
+} & (
   | { readonly kind: "hashed"; readonly digest: string; readonly size: number }
-  | { readonly kind: "failed"; readonly failure: ThreadFailure };
+  | { readonly kind: "failed"; readonly failure: ThreadFailure }
+);
 
 /**
- * Worker: computes the digest of a layer's plain bytes. It decompresses itself what a thread can decompress, and
- * closes the descriptor.
+ * Worker: computes the digest of a layer's plain bytes, and of the blob itself. It decompresses what a thread can
+ * decompress, and closes the descriptor.
  */
 const port = parentPort;
 if (port === null) throw new Error("this file must run as a worker");
 
+/** Few enough bytes to be in the processor's cache still when they are hashed. */
 const piece = Buffer.allocUnsafeSlow(256 * 1024);
-
-function plainDigestOf({ fd, compression }: ProducerRequest): PlainHasherAnswer {
-  using reader = compressionFormatOf(compression)?.inThread?.open(fd);
-  const sum = createHash("sha256");
-  let size = 0;
-  for (;;) {
-    const length = reader?.read(piece) ?? readSync(fd, piece);
-    if (length === 0) return { kind: "hashed", digest: `sha256:${sum.digest("hex")}`, size };
-    sum.update(piece.subarray(0, length));
-    size += length;
-  }
-}
 
 function answer(request: ProducerRequest): PlainHasherAnswer {
   try {
-    return plainDigestOf(request);
+    using reader = new LayerReader(request);
+    const isPlainFile = request.compression === "none" && request.file !== undefined;
+    const blob = isPlainFile ? reader.finish() : undefined;
+    if (blob !== undefined) return { kind: "hashed", ...blob, blob };
+    const plain = plainDigestOf(reader, request);
+    return { ...plain, blob: reader.finish() };
   } catch (thrown) {
-    const isBroken = thrown instanceof UndecompressableError;
-    const failure = isBroken ? undecompressableLayer(request.digest, thrown.message) : thrown;
-    return { kind: "failed", failure: describeFailure(failure) };
-  } finally {
-    close(request.fd);
+    return { kind: "failed", failure: describeFailure(thrown), blob: undefined };
+  }
+}
+
+function plainDigestOf(reader: LayerReader, request: ProducerRequest) {
+  const sum = createHash("sha256");
+  let size = 0;
+  try {
+    for (;;) {
+      const length = reader.read(piece);
+      if (length === 0) return { kind: "hashed", digest: `sha256:${sum.digest("hex")}`, size } as const;
+      sum.update(piece.subarray(0, length));
+      size += length;
+    }
+  } catch (thrown) {
+    return { kind: "failed", failure: readingFailure(thrown, request) } as const;
   }
 }
 

@@ -1,23 +1,18 @@
-import { readSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
-import { compressionFormatOf } from "../../image/compression/formats.ts";
-import { UndecompressableError, undecompressableLayer } from "../../image/compression/undecompressable.ts";
-import type { Digest } from "../../image/digest.ts";
-import type { OpenBytes } from "../layer/open-layer.ts";
-import { close } from "../syscalls.ts";
+import type { FoundBlob } from "../../image/verify.ts";
 import { describeFailure, type ThreadFailure } from "./failure.ts";
+import { LayerReader } from "./layer-reader.ts";
+import { type ProducerRequest, readingFailure } from "./producer-request.ts";
 import { distance, type Loaded, type SharedMemory, share, waitUntil, wake, word } from "./ring-buffer.ts";
-
-/** The next layer's bytes, and its digest for messages. This worker closes the descriptor. */
-export interface ProducerRequest extends OpenBytes {
-  readonly digest: Digest;
-}
 
 export type ProducerAnswer =
   | Loaded
-  /** All plain bytes of the layer have been in the ring, unless another thread has failed. */
-  | { readonly kind: "filled" }
-  | { readonly kind: "failed"; readonly failure: ThreadFailure };
+  /**
+   * `filled`: all plain bytes of the layer have been in the ring, unless another thread has failed. `blob`: what the
+   * blob is, if this thread has read it from a file.
+   */
+  | { readonly kind: "filled"; readonly blob: FoundBlob | undefined }
+  | { readonly kind: "failed"; readonly failure: ThreadFailure; readonly blob: FoundBlob | undefined };
 
 /** The most plain bytes to bring before telling the others. Few enough to be still in the processor's cache. */
 const filledAtOnce = 256 * 1024;
@@ -35,17 +30,11 @@ answer({ kind: "loaded" });
 
 let produced = 0;
 
-function produce({ fd, compression }: OpenBytes): void {
-  using reader = compressionFormatOf(compression)?.inThread?.open(fd);
-  produceBy((into) => reader?.read(into) ?? readSync(fd, into));
-}
-
-/** @param read reads into a buffer and returns the number of bytes, 0 at the end */
-function produceBy(read: (into: Buffer) => number): void {
+function produce(reader: LayerReader): void {
   // Waiting for this much room avoids waking the others for a few bytes.
   while (waitUntil(shared, word.wakeProducer, () => freeBytes() >= filledAtOnce)) {
     const start = produced & (ring.length - 1);
-    const length = read(ring.subarray(start, Math.min(start + filledAtOnce, ring.length)));
+    const length = reader.read(ring.subarray(start, Math.min(start + filledAtOnce, ring.length)));
     if (length === 0) return;
     produced = (produced + length) | 0;
     Atomics.store(words, word.filled, produced);
@@ -61,23 +50,24 @@ function freeBytes(): number {
   return ring.length - Math.max(unhashed, needed);
 }
 
-/** Names the layer in errors of its decompression. */
-function readingFailure(thrown: unknown, { digest }: ProducerRequest): ThreadFailure {
-  const isBroken = thrown instanceof UndecompressableError;
-  return describeFailure(isBroken ? undecompressableLayer(digest, thrown.message) : thrown);
-}
-
-port.on("message", (request: ProducerRequest) => {
+function produceLayer(request: ProducerRequest): ProducerAnswer {
   let failure: ThreadFailure | undefined;
   try {
-    produce(request);
+    using reader = new LayerReader(request);
+    try {
+      produce(reader);
+    } catch (thrown) {
+      failure = readingFailure(thrown, request);
+    }
+    const blob = reader.finish();
+    return failure === undefined ? { kind: "filled", blob } : { kind: "failed", failure, blob };
   } catch (thrown) {
-    failure = readingFailure(thrown, request);
+    return { kind: "failed", failure: describeFailure(thrown), blob: undefined };
   } finally {
-    close(request.fd);
+    // The layer ends here, whether complete or not.
+    Atomics.add(words, word.ended, 1);
+    wake(shared, word.wakeWriter);
   }
-  // The layer ends here, whether complete or not.
-  Atomics.add(words, word.ended, 1);
-  wake(shared, word.wakeWriter);
-  answer(failure === undefined ? { kind: "filled" } : { kind: "failed", failure });
-});
+}
+
+port.on("message", (request: ProducerRequest) => answer(produceLayer(request)));

@@ -2,10 +2,12 @@ import { addAbortListener, once } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { StepContext } from "../../host/step-context.ts";
 import type { Digest } from "../../image/digest.ts";
+import type { FoundBlob } from "../../image/verify.ts";
 import type { OpenLayer } from "../layer/open-layer.ts";
 import { errorOfThread } from "./failure.ts";
 import type { HasherMessage } from "./hasher.ts";
-import type { ProducerAnswer, ProducerRequest } from "./producer.ts";
+import type { ProducerAnswer } from "./producer.ts";
+import type { ProducerRequest } from "./producer-request.ts";
 import { type Loaded, request, type Shared, type SharedMemory, share, wake, word } from "./ring-buffer.ts";
 import type { WriterAnswer, WriterData, WriterRequest } from "./writer.ts";
 
@@ -49,8 +51,13 @@ export class Threads implements AsyncDisposable {
     this.#untilAborted = addAbortListener(signal, () => this.#fail(signal.reason));
   }
 
-  /** Writes a layer, and returns the number of its plain bytes. */
-  async write(layer: OpenLayer, digest: Digest): Promise<number> {
+  /**
+   * Writes a layer. Returns the number of its plain bytes, and what its blob is if a thread has read it from a file.
+   */
+  async write(
+    layer: OpenLayer,
+    digest: Digest,
+  ): Promise<{ readonly size: number; readonly blob: FoundBlob | undefined }> {
     const producing = this.#producer.ask({ ...layer.take(), digest });
     this.#producing = producing;
     producing.catch(() => {}); // The writer's answer is awaited first.
@@ -66,10 +73,10 @@ export class Threads implements AsyncDisposable {
     // If both have failed, damaged bytes are the cause of a damaged archive.
     const failed = [filled, written].find(({ kind }) => kind === "failed");
     if (failed?.kind === "failed") {
-      if (failed.failure.kind !== "other") await layer.throwIfDamaged();
+      if (failed.failure.kind !== "other") await layer.throwIfDamaged(filled.blob);
       throw errorOfThread(failed.failure);
     }
-    if (written.kind === "layer") return written.size;
+    if (written.kind === "layer") return { size: written.size, blob: filled.blob };
     throw new Error("the writer's thread answers something else than was asked");
   }
 

@@ -36,8 +36,7 @@ export async function unpackInThreads(options: Unpacking): Promise<void> {
     progress.startLayer(index);
     await tracedLayer(layer, step, async () => {
       await using open = await openLayer(layer, options);
-      const size = await threads.write(open, layer.descriptor.digest);
-      await open.finished(size);
+      await open.finished(await threads.write(open, layer.descriptor.digest));
       checkDiffId(layer, `sha256:${Buffer.from(shared.digest).toString("hex")}`);
     });
   }

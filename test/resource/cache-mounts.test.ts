@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { forgeLayers, zerosTar } from "../support/images/forged-cache.ts";
+import { pushLayout, writeLayout } from "../support/images/image-writer.ts";
 import { makeSite, metadataOf, result, type Site } from "../support/runs/put-and-get.ts";
 import { type Run, responseOf } from "../support/runs/resource.ts";
 import { startBucket } from "../support/servers/bucket.ts";
@@ -234,6 +235,47 @@ test("a build begins when its mounts are restored, and content that doesn't come
   const stuck = await site.put({ build_args: { round: "3" } }, { timeouts: { stall: 2 } });
   assert.match(stuck.stderr, /warning: .*cache mount.*: no answer for 2\.0 s/);
   assert.deepEqual((await result(await site.get(stuck))).trim().split("\n"), ["3"]);
+});
+
+test("base images are fetched while mounts are restored, from the layer cache if the build would take them there", async () => {
+  await using registry = await startRegistry();
+  await using proxy = await startFaultProxy(registry.url);
+  const store = { repository: `${proxy.host}/team/app`, insecure: true, cache: { mounts: true } };
+  await using site = await makeSite(
+    `FROM ${proxy.host}/base\nWORKDIR /app\nARG round\nRUN --mount=type=cache,target=/m ls /m > /result; echo $round; head -c 12000000 /dev/urandom > /m/noise\n`,
+    store,
+  );
+  const base = await writeLayout(join(site.folder, "base"), { config: { Env: ["PATH=/bin"] } });
+  await pushLayout(base.folder, `${registry.host}/base`);
+  responseOf(await site.put({ build_args: { round: "1" } }));
+  const manifest = await fetch(`${registry.url}/v2/team/app/manifests/buildcache.mounts`, {
+    headers: { accept: "application/vnd.oci.image.manifest.v1+json" },
+  });
+  const { layers } = (await manifest.json()) as { layers: { digest: string; size: number }[] };
+  const content = layers.find(({ size }) => size > 1e6)?.digest ?? "none";
+  const fetched = Promise.withResolvers<string>();
+  proxy.inject(
+    {
+      when: asks(new RegExp(base.images[0]?.layers[0]?.descriptor.digest ?? "none"), "GET"),
+      happens: async (faulty) => {
+        fetched.resolve(faulty.request.path);
+        const { status, headers, body } = await faulty.forward();
+        faulty.response.writeHead(status, headers).end(body);
+      },
+    },
+    {
+      when: asks(new RegExp(content), "GET"),
+      happens: async (faulty) => {
+        await fetched.promise;
+        const { status, headers, body } = await faulty.forward();
+        faulty.response.writeHead(status, headers).end(body);
+      },
+    },
+  );
+  const second = await site.put({ build_args: { round: "2" } });
+  assert.equal(await result(await site.get(second)), "noise\n");
+  assert.match(await fetched.promise, /^\/v2\/team\/app\//);
+  assert.doesNotMatch(second.stderr, /warning: .*cache mount/);
 });
 
 test("if a registry never answers for the tag of cache mounts, the build doesn't wait for them and uses its layers", async () => {

@@ -8,6 +8,8 @@ export interface DiskBudget {
   readonly bytes: number;
   /** Whether BuildKit's blobs are not counted, because an export writes others at the same time. */
   readonly ignoresBlobs: boolean;
+  /** Bytes that the daemon may write besides, as far as that is known by now. */
+  readonly besides?: () => number;
 }
 
 /**
@@ -52,10 +54,10 @@ async function exceeds(folder: string, budget: DiskBudget, ended: AbortSignal): 
   // The kernel's clock for files is behind by up to 10 ms.
   const since = Date.now() - 20;
   const before = await freeOn(folder);
-  const most = Math.min(budget.bytes, before.bytes / 2);
   /** Bytes that others may have taken. */
   let others = 0;
   while (!ended.aborted) {
+    const most = Math.min(budget.bytes, before.bytes / 2) + (budget.besides?.() ?? 0);
     const free = await freeOn(folder);
     const taken = before.bytes - free.bytes;
     if (free.files < before.files / 2) return true;

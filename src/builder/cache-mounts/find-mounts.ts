@@ -79,6 +79,63 @@ export function listMounts(find: FindMounts): readonly ListedMount[] {
   return [...listed.values()];
 }
 
+/** The beginning of a stage that has an image as its base: the instructions before its first RUN, COPY or ADD. */
+export interface StageOpening {
+  /** The text after FROM. */
+  readonly from: string;
+  /** Those instructions after it on which its filesystem depends. */
+  readonly instructions: readonly string[];
+  /** Whether one of them makes a layer, which a layer cache may have, and the base's layers with it. */
+  readonly hasLayer: boolean;
+}
+
+/**
+ * Finds the base images of the stages that use some mounts. A stage that is built on another has that one's. Pure.
+ * @param wanted mounts, by {@link mountKey}
+ */
+export function findOpenings(find: FindMounts, wanted: ReadonlySet<string>): readonly StageOpening[] {
+  const instructions = readInstructions(find.dockerfile);
+  const found = new Map<number, StageOpening>();
+  for (const platform of find.platforms) {
+    const stages = readStages(instructions, find, platform);
+    const needed = neededStages(stages, find.targets);
+    for (const stage of stages) {
+      const isWanted = stage.mounts.some(({ mount }) => mount !== undefined && wanted.has(mountKey(mount)));
+      if (!needed.has(stage) || !isWanted) continue;
+      const first = firstStageOf(stage, stages);
+      if (first.base !== "scratch") found.set(stages.indexOf(first), openingOf(first));
+    }
+  }
+  return [...found].toSorted(([one], [other]) => one - other).map(([, opening]) => opening);
+}
+
+/** The stage that a stage is built on, through any number of others. */
+function firstStageOf(stage: DockerfileStage, stages: readonly DockerfileStage[]): DockerfileStage {
+  const parent = findStage(stages.slice(0, stages.indexOf(stage)), stage.base);
+  return parent === undefined ? stage : firstStageOf(parent, stages);
+}
+
+function openingOf({ from, own }: DockerfileStage): StageOpening {
+  const end = own.findIndex(({ name }) => name === "RUN" || name === "COPY" || name === "ADD");
+  const before = own
+    .slice(0, end === -1 ? own.length : end)
+    .filter(({ name }) => /^(ARG|ENV|USER|WORKDIR)$/.test(name));
+  return {
+    from,
+    instructions: before.map(({ name, rest }) => `${name} ${rest}`),
+    hasLayer: before.some(({ name }) => name === "WORKDIR"),
+  };
+}
+
+/** The ARG instructions before the first FROM, whose values FROM may use. Pure. */
+export function globalArgs(dockerfile: string): readonly string[] {
+  const instructions = readInstructions(dockerfile);
+  const first = instructions.findIndex(({ name }) => name === "FROM");
+  return instructions
+    .slice(0, Math.max(first, 0))
+    .flatMap(({ name, rest }) => (name === "ARG" ? `ARG ${rest}` : []));
+}
+
 /** Identifies a mount among those of the same namespace. */
 export function mountKey({ id, ownership }: CacheMount): string {
   return ownership === "" ? id : `${id},${ownership}`;
@@ -94,6 +151,12 @@ interface FoundMount {
 
 interface DockerfileStage {
   readonly name: string | undefined;
+  /** The text after FROM. */
+  readonly from: string;
+  /** The image or stage that it is built on. */
+  readonly base: string;
+  /** Its instructions after FROM. */
+  readonly own: Instruction[];
   /** The stages or images that it uses. */
   readonly parents: string[];
   readonly mounts: FoundMount[];
@@ -110,7 +173,8 @@ function readStages(
   const given = new Map(Object.entries(find.buildArgs));
   const global = new Map<string, string>(predefined);
   const stages: DockerfileStage[] = [];
-  for (const { name, rest } of instructions) {
+  for (const instruction of instructions) {
+    const { name, rest } = instruction;
     if (name === "FROM") {
       stages.push(readFrom(rest, global, stages));
       continue;
@@ -120,6 +184,7 @@ function readStages(
       if (name === "ARG") declare(readArgs(rest), { given, outer: new Map(), into: global });
       continue;
     }
+    stage.own.push(instruction);
     if (name === "ARG") declare(readArgs(rest), { given, outer: global, into: stage.variables });
     if (name === "ENV") {
       // All values of one ENV are expanded with the variables set before it.
@@ -139,6 +204,9 @@ function readFrom(rest: string, global: Variables, stages: readonly DockerfileSt
   const parent = findStage(stages, base);
   return {
     name: as.toUpperCase() === "AS" ? name?.toLowerCase() : undefined,
+    from: rest,
+    base,
+    own: [],
     parents: [base],
     mounts: [],
     variables: new Map(parent?.variables),

@@ -6,15 +6,17 @@ import type { StepContext } from "../../host/step-context.ts";
 import { sum } from "../../host/sum.ts";
 import { formatPlatform, hostPlatform } from "../../image/platform.ts";
 import type { Builder } from "../builder.ts";
+import { type AttributePairs, cacheAttributes, type LayerCache } from "../plan/layer-cache.ts";
 import type { Solve } from "../plan/plan.ts";
 import { buildctlEnvironment } from "../program-environment.ts";
 import type { FollowedSolve } from "../progress/followed-solve.ts";
 import type { StepName } from "../progress/step.ts";
 import { formatSeconds } from "../progress/text.ts";
 import type { SolveWatch } from "../solve/solve-request.ts";
-import { findMounts } from "./find-mounts.ts";
+import { type FindMounts, findMounts, findOpenings, mountKey } from "./find-mounts.ts";
 import { type DaemonMounts, type RestoredMounts, restoreMounts } from "./restore.ts";
 import { nothingSaved, type SavedReport, saveMounts } from "./save.ts";
+import { unpackBases } from "./unpack-bases.ts";
 
 export interface OpenMounts {
   readonly step: StepContext;
@@ -46,7 +48,7 @@ export interface CacheMounts extends AsyncDisposable {
  * @returns undefined if there is nothing to restore or save
  */
 export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | undefined> {
-  const { step, builder, solves } = open;
+  const { step, builder, solves, dockerfile } = open;
   const locations = builder.cache.locations.filter(
     ({ mounts }) => mounts?.restore === true || mounts?.save === true,
   );
@@ -55,7 +57,7 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
     step.log.line("cache mounts: not kept by this put: the BuildKit elsewhere keeps its own");
     return undefined;
   }
-  if (open.dockerfile === undefined) {
+  if (dockerfile === undefined) {
     step.log.line(
       "cache mounts: not kept, because the Dockerfile is in a git repository, where it can't be read here",
     );
@@ -68,8 +70,8 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
     return undefined;
   }
   const buildPlatform = hostPlatform(step.arch);
-  const found = findMounts({
-    dockerfile: open.dockerfile,
+  const find: FindMounts = {
+    dockerfile,
     buildArgs: Object.fromEntries(
       [...options].flatMap(([name, value]) =>
         name.startsWith("build-arg:") ? [[name.slice("build-arg:".length), value]] : [],
@@ -78,7 +80,8 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
     targets: solves.map(({ target }) => target),
     platforms: solves[0].platforms.length > 0 ? solves[0].platforms : [buildPlatform],
     buildPlatform,
-  });
+  };
+  const found = findMounts(find);
   if (found.leftOut.length > 0) step.log.line(`cache mounts: not kept: ${found.leftOut.join("; ")}`);
   if (found.mounts.length === 0) return undefined;
   const tools = await makeTools(builder.workspace, step);
@@ -89,6 +92,7 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
     return undefined;
   }
   const stopped = new AbortController();
+  await using held = new AsyncDisposableStack();
   const [share] = await builder.pool.share(solves[0].target, solves[0].platforms);
   const daemon: DaemonMounts = {
     context: {
@@ -105,6 +109,12 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
     mounts: found.mounts,
     instructions: found.instructions,
     locations,
+    unpackBases: (mounts) => {
+      const openings = findOpenings(find, new Set(mounts.map(mountKey)));
+      const importCaches = importsOf(builder.cache, solves);
+      const unpacking = unpackBases(daemon.context, { dockerfile, openings, solve: solves[0], importCaches });
+      return held.use(unpacking);
+    },
   };
   const restored = await restoreMounts(daemon).catch((thrown: unknown) => {
     step.signal.throwIfAborted();
@@ -112,7 +122,15 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
     step.log.warn(`cache mounts not restored: ${String(thrown)}`);
     return undefined;
   });
-  return new MountsOfBuild(daemon, { stopped, restored, solves: solves.length });
+  return new MountsOfBuild(daemon, { stopped, restored, solves: solves.length, held: held.move() });
+}
+
+/** The layer caches of all targets. */
+function importsOf(cache: LayerCache, solves: readonly Solve[]): readonly AttributePairs[] {
+  const imports = solves.flatMap(
+    ({ target }) => cacheAttributes(cache, { target, platform: undefined }).imports,
+  );
+  return [...new Map(imports.map((attributes) => [JSON.stringify(attributes), attributes])).values()];
 }
 
 /** BuildKit's name for a step that uses a cache mount. In a name that is cut off, a cache mount may be what is cut. */
@@ -120,26 +138,32 @@ const usesMount = /^RUN .*--mount=(\S*\btype=cache\b|.*…$)/i;
 /** What BuildKit does after the last step. */
 const isExport = /^exporting to /;
 
+/** What was begun before a build. */
+interface BegunBuild {
+  readonly stopped: AbortController;
+  /** Undefined if restoring failed. */
+  readonly restored: RestoredMounts | undefined;
+  /** The number of solves. */
+  readonly solves: number;
+  /** What goes on during the build, and ends with it. */
+  readonly held: AsyncDisposableStack;
+}
+
 class MountsOfBuild implements CacheMounts {
   readonly watch: SolveWatch;
   readonly #daemon: DaemonMounts;
   readonly #stopped: AbortController;
   /** Undefined if restoring failed. */
   readonly #restored: RestoredMounts | undefined;
+  readonly #held: AsyncDisposableStack;
   readonly #followed = new Set<Pick<FollowedSolve, "ran">>();
   #saving: Promise<SavedReport> | undefined;
 
-  constructor(
-    daemon: DaemonMounts,
-    {
-      stopped,
-      restored,
-      solves,
-    }: { stopped: AbortController; restored: RestoredMounts | undefined; solves: number },
-  ) {
+  constructor(daemon: DaemonMounts, { stopped, restored, solves, held }: BegunBuild) {
     this.#daemon = daemon;
     this.#stopped = stopped;
     this.#restored = restored;
+    this.#held = held;
     this.watch = (solve) => {
       this.#followed.add(solve);
       // If there are several solves, another may still be running steps.
@@ -183,7 +207,7 @@ class MountsOfBuild implements CacheMounts {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped.abort();
-    await Promise.allSettled([this.#saving]);
+    await Promise.allSettled([this.#saving, this.#held.disposeAsync()]);
   }
 }
 

@@ -3,19 +3,23 @@ import { lstat, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { formatBytes } from "../../host/format.ts";
 import { createPrivateFolder } from "../../host/private-folder.ts";
+import { sum } from "../../host/sum.ts";
 import type { CacheLocation } from "../plan/layer-cache.ts";
 import { budgetFor } from "./disk-guard.ts";
-import { mountKey } from "./find-mounts.ts";
+import { type CacheMount, mountKey } from "./find-mounts.ts";
 import { type MountGroup, pausedUntil } from "./payoff.ts";
 import { mountsPlace } from "./place.ts";
 import { emptyList, findSaved, parseSavedList, type SavedList, type SavedMount } from "./saved-list.ts";
 import { runTransfer, type TransferContext, TransferError } from "./transfer.ts";
 import { indexDockerfile, restoringDockerfile } from "./transfer-dockerfile.ts";
+import type { BaseUnpacking } from "./unpack-bases.ts";
 
 /** The cache mounts of one daemon during one build. */
 export interface DaemonMounts extends MountGroup {
   readonly context: TransferContext;
   readonly locations: readonly CacheLocation[];
+  /** Begins to fetch and unpack the base images of the steps that use some mounts, if the build needs them soon. */
+  readonly unpackBases?: (mounts: readonly CacheMount[]) => BaseUnpacking | undefined;
 }
 
 /** What a location has saved. */
@@ -36,6 +40,7 @@ export interface RestoredMounts {
   readonly restored: ReadonlyMap<string, { readonly saved: SavedMount; readonly bytes: number }>;
   /** Keys of content that couldn't be restored. */
   readonly lost: ReadonlySet<string>;
+  /** The build waited so long, less half of the time in which its base images were unpacked: it had to wait for them anyway. */
   readonly seconds: number;
 }
 
@@ -47,25 +52,49 @@ export async function restoreMounts(daemon: DaemonMounts): Promise<RestoredMount
   const begun = performance.now();
   const { context, mounts } = daemon;
   const lists = await Promise.all(daemon.locations.map((location) => readList(location, daemon)));
+  const wanted = mounts.map((mount) => ({ mount, sources: sourcesOf(mount, lists) }));
+  const bytes = sum(wanted.map(({ sources: [first] }) => first?.saved.bytes ?? 0));
+  const unpacking =
+    bytes < leastWorthUnpacking
+      ? undefined
+      : daemon.unpackBases?.(wanted.flatMap(({ mount, sources }) => (sources.length > 0 ? mount : [])));
   const restored = new Map<string, { saved: SavedMount; bytes: number }>();
   const lost = new Set<string>();
   await Promise.all(
-    mounts.map(async (mount) => {
-      for (const { location, list, pausedUntil: paused } of lists) {
-        if (location.mounts?.restore !== true || paused !== undefined) continue;
-        const saved = findSaved(list.mounts, mount);
-        if (saved === undefined) continue;
+    wanted.map(async ({ mount, sources }) => {
+      for (const source of sources) {
         try {
-          restored.set(mountKey(mount), { saved, bytes: await restore(saved, location, daemon) });
+          restored.set(mountKey(mount), {
+            saved: source.saved,
+            bytes: await restore(source, daemon, unpacking),
+          });
           return;
         } catch (thrown) {
           warnOf(`cache mount ${mount.id} not restored`, thrown, context);
-          lost.add(saved.key);
+          lost.add(source.saved.key);
         }
       }
     }),
   );
-  return { lists, restored, lost, seconds: (performance.now() - begun) / 1000 };
+  const seconds = (performance.now() - begun) / 1000 - (unpacking?.seconds() ?? 0) / 2;
+  return { lists, restored, lost, seconds };
+}
+
+/** If there are fewer bytes to restore, the build soon begins, and it is not worth starting its base images before it. */
+const leastWorthUnpacking = 10e6;
+
+interface SavedSource {
+  readonly location: CacheLocation;
+  readonly saved: SavedMount;
+}
+
+/** The content that may be restored into a mount, in the order in which it is tried. */
+function sourcesOf(mount: CacheMount, lists: readonly SavedAt[]): readonly SavedSource[] {
+  return lists.flatMap(({ location, list, pausedUntil: paused }) => {
+    const saved = findSaved(list.mounts, mount);
+    const isUsed = location.mounts?.restore === true && paused === undefined;
+    return isUsed && saved !== undefined ? [{ location, saved }] : [];
+  });
 }
 
 /** BuildKit takes no larger secret, which the list is when it is written. */
@@ -111,9 +140,9 @@ async function readList(location: CacheLocation, daemon: DaemonMounts): Promise<
 
 /** @returns the restored bytes */
 async function restore(
-  saved: SavedMount,
-  location: CacheLocation,
+  { saved, location }: SavedSource,
   { context }: DaemonMounts,
+  unpacking: BaseUnpacking | undefined,
 ): Promise<number> {
   const place = mountsPlace(location, context.namespace);
   const limit = location.mounts?.limit ?? 0;
@@ -126,7 +155,7 @@ async function restore(
   checkSize(saved.bytes);
   const { reports } = await runTransfer(context, {
     dockerfile: restoringDockerfile(saved, limit, newKey()),
-    budget: budgetFor(limit),
+    budget: { ...budgetFor(limit), besides: () => unpacking?.diskBytes() ?? 0 },
     imports: [place.imports],
   });
   const [bytes = 0, files = 0] = reports[0]?.map(Number) ?? [];

@@ -19,7 +19,7 @@ export interface NearBlobs extends Blobs {
 }
 
 export interface Bringing {
-  /** Called with the number of bytes of each write. */
+  /** Called with the number of bytes that have come since the last call. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
   readonly signal: AbortSignal;
 }
@@ -126,13 +126,13 @@ export class ArrivingBlob {
       await writeAllAt(file, taken, this.place.start + this.#received);
       this.#received += length;
       this.#tell();
-      onBytes(length);
     };
     for await (const piece of bytes as AsyncIterable<Buffer>) {
       const part = piece.subarray(0, left);
       pieces.push(part);
       gathered += part.length;
       left -= part.length;
+      onBytes(part.length);
       if (left === 0) break;
       if (gathered < writtenAtOnce) continue;
       await writing;

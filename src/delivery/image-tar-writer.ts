@@ -3,6 +3,7 @@ import { type Header, pack } from "tar-stream";
 import { writeDurably } from "../host/atomic-write.ts";
 import { mapAtOnce } from "../host/map-at-once.ts";
 import { sum } from "../host/sum.ts";
+import { writeAllAt } from "../host/write-at.ts";
 import { ArrivingBlob, type NearBlobs } from "../image/arriving-blob.ts";
 import type { Blobs } from "../image/blobs.ts";
 import { bringChecked, type CheckBlob } from "../image/bring-checked.ts";
@@ -149,10 +150,7 @@ async function writePieces(
   let at = start;
   for await (const piece of pieces) {
     signal?.throwIfAborted();
-    for (let done = 0; done < piece.length; ) {
-      const { bytesWritten } = await file.write(piece, done, piece.length - done, at + done);
-      done += bytesWritten;
-    }
+    await writeAllAt(file, [piece], at);
     at += piece.length;
   }
 }

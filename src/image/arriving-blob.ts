@@ -1,6 +1,7 @@
 import { addAbortListener } from "node:events";
 import { constants, type FileHandle, open } from "node:fs/promises";
 import { Readable } from "node:stream";
+import { writeAllAt } from "../host/write-at.ts";
 import { Arrival } from "./arrival.ts";
 import type { Blobs } from "./blobs.ts";
 import type { Descriptor } from "./descriptor.ts";
@@ -190,18 +191,5 @@ export class ArrivingBlob {
     } finally {
       await file?.close();
     }
-  }
-}
-
-/** Writes all of the pieces, also where the system takes only a part at once. */
-async function writeAllAt(file: FileHandle, pieces: readonly Buffer[], position: number): Promise<void> {
-  const length = pieces.reduce((total, piece) => total + piece.length, 0);
-  const { bytesWritten } = await file.writev(pieces, position);
-  if (bytesWritten === length) return;
-  let rest = Buffer.concat(pieces).subarray(bytesWritten);
-  for (let at = position + bytesWritten; rest.length > 0; ) {
-    const { bytesWritten: more } = await file.write(rest, 0, rest.length, at);
-    rest = rest.subarray(more);
-    at += more;
   }
 }

@@ -93,14 +93,6 @@ export function checkFound(descriptor: Descriptor, found: FoundBlob, where: stri
 /** Bytes of a file to read at once. */
 const verifiedReadSize = 512 * 1024;
 
-export interface VerifiedReading {
-  /** Names the source in messages. */
-  readonly where: string;
-  /** Called with the size of each piece once the piece has been used. */
-  readonly onBytes?: ((bytes: number) => void) | undefined;
-  readonly signal: AbortSignal;
-}
-
 /**
  * The bytes of a blob, verified as by {@link verified}. A piece is valid until the next is requested, because a
  * local file is always read into the same two buffers. A stream would make new buffers, and gigabytes of them would
@@ -109,31 +101,23 @@ export interface VerifiedReading {
 export async function* verifiedPieces(
   blobs: Blobs,
   descriptor: Descriptor,
-  { onBytes = () => {}, signal }: Omit<VerifiedReading, "where">,
+  signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const { where } = blobs;
   const path = blobs.file(descriptor);
-  if (path !== undefined) {
-    yield* verifiedFile(path, descriptor, { where, onBytes, signal });
-    return;
-  }
-  for await (const piece of await openVerified(blobs, descriptor, signal)) {
-    yield piece as Uint8Array;
-    onBytes((piece as Uint8Array).length);
-  }
+  if (path === undefined) yield* (await openVerified(blobs, descriptor, signal)) as AsyncIterable<Uint8Array>;
+  else yield* verifiedFile(path, new BlobCheck(descriptor, blobs.where), { size: descriptor.size, signal });
 }
 
 /** As {@link verifiedPieces}, for a file. The next piece is read and hashed while one is used. */
-export async function* verifiedFile(
+async function* verifiedFile(
   path: string,
-  descriptor: Descriptor,
-  { where, onBytes = () => {}, signal }: VerifiedReading,
+  blob: BlobCheck,
+  { size, signal }: { readonly size: number; readonly signal: AbortSignal },
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   await using file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  const blob = new BlobCheck(descriptor, where);
-  const size = Math.max(1, Math.min(descriptor.size, verifiedReadSize));
-  let [buffer, other] = [Buffer.allocUnsafeSlow(size), Buffer.allocUnsafeSlow(size)];
+  const length = Math.max(1, Math.min(size, verifiedReadSize));
+  let [buffer, other] = [Buffer.allocUnsafeSlow(length), Buffer.allocUnsafeSlow(length)];
   const next = (into: Buffer) => nextPiece(file, { blob, into, signal });
   let coming = next(buffer);
   try {
@@ -142,7 +126,6 @@ export async function* verifiedFile(
       coming = next(buffer);
       coming.catch(() => {}); // Its error is thrown when it is awaited, after this piece has been used.
       yield piece;
-      onBytes(piece.length);
     }
   } finally {
     await coming.catch(() => {});

@@ -128,7 +128,7 @@ async function gather({ build, blobs, layout, signal }: Gathering): Promise<void
   }
   await mapAtOnce([...needed.values()], { limit: flushedAtOnce, signal }, async (blob) => {
     const from = blobs.file(blob);
-    await drain(verifiedPieces(blobs, blob, { signal }));
+    await drain(verifiedPieces(blobs, blob, signal));
     if (from === undefined) throw new Error(`blob ${blob.digest} has no file`);
     await flush(from);
     await rename(from, join(layout, blobPath(blob.digest)));

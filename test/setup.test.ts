@@ -53,14 +53,14 @@ interface Setup {
 
 async function runSetup({ folder, through = [], command = [], env = {} }: Setup) {
   const [file = "sh", ...args] = [...through, "sh", join(folder, "tools/setup.sh"), ...command];
-  const { exitCode, stdout, stderr, durationMs } = await execa(file, args, {
+  const { exitCode, stdout, stderr } = await execa(file, args, {
     cwd: "/",
     env: { ...inherited, ...env },
     extendEnv: false,
     reject: false,
     stdin: "ignore",
   });
-  return { status: exitCode, stdout, stderr, milliseconds: durationMs };
+  return { status: exitCode, stdout, stderr };
 }
 
 /** The one sentence that a failed set-up ends with; before it come only the steps it was at. */
@@ -75,12 +75,11 @@ function lastSentence({ status, stdout, stderr }: Awaited<ReturnType<typeof runS
   return lines.at(-1) ?? "";
 }
 
-test("a set-up that finds everything says nothing, takes less than two seconds and runs its command", async () => {
+test("a set-up that finds everything says nothing, does nothing and runs its command", async () => {
   const run = await runSetup({ folder: checkout, command: ["node", "-p", "process.versions.node"] });
   assert.equal(run.status, 0, run.stderr);
   assert.equal(run.stderr, "");
   assert.ok(Number.parseInt(run.stdout, 10) >= 24, run.stdout);
-  assert.ok(run.milliseconds < 2000, `${run.milliseconds} ms`);
 });
 
 test("the command of a set-up finds the tools, and its exit status is the set-up's", async () => {

@@ -41,6 +41,12 @@ function only(receiver: OtlpReceiver, name: string): ReceivedSpan {
   return found;
 }
 
+/**
+ * Milliseconds that a receiver that hangs may add: a second is what the step waits for it, and the rest is for a
+ * machine that is busy with other tests.
+ */
+const busyLimit = 2_500;
+
 /** The names of the spans that lead to a span, from the top. */
 function pathTo(receiver: OtlpReceiver, span: ReceivedSpan): string[] {
   const above = receiver.spans().find(({ spanId }) => spanId === span.parentSpanId);
@@ -210,7 +216,7 @@ test("a receiver that is gone, refuses or hangs costs one warning and no failure
     return Math.min(...times);
   };
   const added = (await quickest({ endpoint: `http://${silent.host}` })) - (await quickest());
-  assert.ok(added < 1000, `a receiver that hangs adds ${added.toFixed(0)} ms`);
+  assert.ok(added < busyLimit, `a receiver that hangs adds ${added.toFixed(0)} ms`);
 });
 
 test("a receiver that hangs doesn't hold up BuildKit of the step's own either", async () => {
@@ -228,8 +234,7 @@ test("a receiver that hangs doesn't hold up BuildKit of the step's own either", 
     [0, 1, 1],
   );
   const added = Math.min(...runs.map(({ milliseconds }) => milliseconds)) - plain.milliseconds;
-  // It is less than a second. What more is allowed here is for a machine that is busy with other tests.
-  assert.ok(added < 2500, `a receiver that hangs adds ${added.toFixed(0)} ms`);
+  assert.ok(added < busyLimit, `a receiver that hangs adds ${added.toFixed(0)} ms`);
 });
 
 test("a trace that Concourse doesn't sample is not sent, and a TRACEPARENT that is none begins a trace", async () => {

@@ -16,16 +16,32 @@ const tls = z.strictObject({
     .describe("Name to look for in the daemon's certificate."),
 });
 
-const daemonAddress = secret(z.string())
-  // The address becomes an argument and is shown, so it must not hold a password. With some schemes the rest
-  // becomes an argument of ssh(1) or docker(1), so it must not begin with `-`.
-  .regex(
-    /^(tcp|unix|docker-container|podman-container|kube-pod|nerdctl-container|ssh):\/\/(?!-|[^/]*:[^/]*@)\S+$/,
-    {
-      error:
-        "expected an address as buildctl takes it, such as tcp://host:1234 or unix:///path, without a password",
-    },
-  );
+const port = "(?:[1-9]\\d{0,3}|[1-5]\\d{4}|6[0-4]\\d{3}|65[0-4]\\d\\d|655[0-2]\\d|6553[0-5])";
+const tcpAddress = new RegExp(`^tcp://(?:\\[[0-9a-fA-F:.]+\\]|[^\\s/:@[\\]-][^\\s/:@[\\]]*):${port}$`);
+/** With some of these schemes the rest becomes an argument of ssh(1) or docker(1), so it must not begin with `-`. */
+const otherAddress =
+  /^(?:unix|docker-container|podman-container|kube-pod|nerdctl-container|ssh):\/\/(?!-|[^/]*:[^/]*@)\S+$/;
+
+// The address becomes an argument and is shown, so it must not hold a password.
+const daemonAddress = secret(z.string()).regex(new RegExp(`${tcpAddress.source}|${otherAddress.source}`), {
+  error: ({ input }) => addressFault(String(input)),
+});
+
+/** What is wrong with a daemon's address, which isn't repeated: it may hold a password. */
+function addressFault(given: string): string {
+  const [, scheme, rest = ""] = /^(?:([^\s/]*):\/\/)?(.*)$/s.exec(given) ?? [];
+  const isPlain = /^[^\s/@]+\/*$/.test(rest);
+  if (scheme === undefined && isPlain && /:\d+\/*$/.test(rest))
+    return "expected a scheme before the host, as in tcp://host:1234";
+  if (scheme === "http" || scheme === "https" || scheme === "grpc" || scheme === "dns")
+    return "expected tcp://host:1234 (and tls, if the daemon wants certificates), since buildctl takes no other address of a network";
+  if (scheme === "tcp" && isPlain) {
+    if (!/:\d+\/*$/.test(rest)) return "expected a port after the host, as in tcp://host:1234";
+    if (rest.endsWith("/")) return "expected nothing after the port, as in tcp://host:1234";
+    if (!new RegExp(`:${port}$`).test(rest)) return "expected a port from 1 to 65535, as in tcp://host:1234";
+  }
+  return "expected an address as buildctl takes it, such as tcp://host:1234 or unix:///path, without a password";
+}
 
 const daemon = {
   address: daemonAddress.describe("Address of a running buildkitd: `tcp://host:1234`, `unix:///path` …"),
@@ -35,7 +51,9 @@ const daemon = {
 const buildkit = z.strictObject({
   ...daemon,
   resolve: z
-    .enum(["one", "all"])
+    .union([z.enum(["one", "all"]), z.boolean().transform((all) => (all ? "all" : "one"))], {
+      error: "expected one or all",
+    })
     .default("one")
     .describe(
       "`all`: every address behind the name in `address` is a daemon to build with, as with a headless Kubernetes service.",
@@ -147,7 +165,7 @@ export function readDaemons(given: DaemonFields) {
 function readBuildKit({ resolve, max_builds: maxBuilds, ...given }: z.output<typeof buildkit>) {
   const remote = remoteBuildKit(given);
   if (resolve === "all") {
-    if (!/^tcp:\/\/(\[[0-9a-fA-F:.]+\]|[^\s/:@]+):\d{1,5}$/.test(remote.address))
+    if (!tcpAddress.test(remote.address))
       throw new UserError(
         `source.buildkit: with "resolve: all" the address has to be tcp://name:port; found ${remote.address}`,
       );

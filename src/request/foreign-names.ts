@@ -172,6 +172,20 @@ const getNames: Names = {
   version: "a get delivers a version that a put gave: pin one with the step's version",
 };
 
+const namesOfTls: Names = {
+  ca_cert: "write ca",
+  cacert: "write ca",
+  client_cert: "write cert",
+  client_key: "write key",
+  host: "write server_name",
+  insecure:
+    "remove it: certificates are always checked; write server_name if they have another name than address",
+  servername: "write server_name",
+  skip_verify:
+    "remove it: certificates are always checked; write server_name if they have another name than address",
+  verify: "remove it: certificates are always checked",
+};
+
 /** Names inside of fields. `*` stands for any name or number. */
 const nested: Readonly<Record<string, Names>> = {
   "source.registries.*": {
@@ -186,21 +200,42 @@ const nested: Readonly<Record<string, Names>> = {
   },
   "source.buildkit": {
     addr: "write address",
+    ca: "write tls: {ca: …}",
+    cacert: "write tls: {ca: …}",
+    cert: "write tls: {cert: …, key: …}",
+    key: "write tls: {cert: …, key: …}",
+    nodes: "nodes stands beside buildkit, in the source, and instead of it",
+    platforms:
+      "a daemon says which platforms it has; write nodes: [{address: …, platforms: […]}] to say it yourself",
     endpoint: "write address",
     host: "write address",
     url: "write address",
   },
-  "source.buildkit.tls": {
-    ca_cert: "write ca",
-    cacert: "write ca",
-    client_cert: "write cert",
-    client_key: "write key",
+  "source.buildkit.tls": namesOfTls,
+  "source.nodes.*.tls": namesOfTls,
+  "source.tracing": {
+    authorization: "write headers: {authorization: …}",
+    ca: "write ca_certs",
+    ca_cert: "write ca_certs",
+    cacert: "write ca_certs",
+    collector: "write endpoint",
+    exporter_otlp_endpoint: "write endpoint",
+    exporter_otlp_headers: "write headers",
+    exporter_otlp_protocol: "write protocol, or remove it: http/protobuf is the only one",
+    header: "write headers: {name: value}",
+    otel_exporter_otlp_endpoint: "write endpoint",
+    otel_exporter_otlp_headers: "write headers",
+    otel_exporter_otlp_protocol: "write protocol, or remove it: http/protobuf is the only one",
+    token: "write headers: {authorization: Bearer …}, or the header that the receiver wants",
+    url: "write endpoint",
   },
   "source.nodes.*": {
     addr: "write address",
     endpoint: "write address",
     host: "write address",
+    max_builds: "only buildkit has it, with resolve: all",
     platform: "write platforms: [linux/arm64]",
+    resolve: "only buildkit has it: buildkit: {address: …, resolve: all}",
   },
   "source.cache": {
     image: "write ref",

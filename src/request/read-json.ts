@@ -164,9 +164,11 @@ function describe(issue: z.core.$ZodIssue, about: Subject): Fault[] {
     return meant.flatMap((each) => describe({ ...each, path: [...path, ...each.path] }, about));
   const found = valueAt(about.root, path);
   const isSafe = isShown(found, path, about.schema);
-  const hints = [remedy(issue, found, isSafe), ...strangers(found, path, about)].filter(
-    (hint) => hint !== undefined,
-  );
+  const hints = [
+    remedy(issue, found, isSafe),
+    fieldsWanted(issue, found, about),
+    ...strangers(found, path, about),
+  ].filter((hint) => hint !== undefined);
   // A name has the fault, so what it holds doesn't matter.
   const wrong =
     issue.code === "invalid_key"
@@ -200,6 +202,20 @@ function isShown(value: unknown, path: readonly PropertyKey[], schema: z.ZodType
   if (secrecy === "around") return harmless.test(String(value));
   if (typeof value !== "string") return typeof value === "number" || typeof value === "boolean";
   return value.length <= longestShown && !/[\p{Cc}@]/u.test(value);
+}
+
+/** Number of fields of the largest map whose fields are listed. */
+const mostListed = 8;
+
+/** The fields of a map in whose place there is something else. */
+function fieldsWanted(
+  issue: z.core.$ZodIssue,
+  found: unknown,
+  { schema }: Pick<Subject, "schema">,
+): string | undefined {
+  if (issue.code !== "invalid_type" || issue.expected !== "object" || found === undefined) return undefined;
+  const names = knownNames(schema, issue.path);
+  return names.length === 0 || names.length > mostListed ? undefined : `its fields are ${names.join(", ")}`;
 }
 
 /** How to fix the most frequent mistakes. */

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { TraceTarget } from "../host/trace.ts";
+import { adviseOn } from "./foreign-names.ts";
 import { readAs, refuseUnusable } from "./read-json.ts";
 import { nonEmpty, pem } from "./scalars.ts";
 import { secret } from "./schema-parts.ts";
@@ -32,8 +33,7 @@ const ownHeaders = new Set([
 ]);
 
 /** What is wrong with the names of headers, one by one. */
-function headerFaults(given: Readonly<Record<string, string>>): string[] {
-  const names = Object.keys(given);
+function headerFaults(names: readonly string[]): string[] {
   return names.flatMap((name, index) => {
     const plain = name.toLowerCase();
     const twin = names.slice(0, index).find((other) => other.toLowerCase() === plain);
@@ -59,9 +59,60 @@ function endpointFault(given: string): string {
   return "expected a URL with a host and, if it has one, a port from 1 to 65535, such as https://otel.example:4318";
 }
 
-const headers = z.record(headerName, headerValue).superRefine((given, context) => {
-  for (const message of headerFaults(given)) context.addIssue(message);
-});
+/** Headers as the variable OTEL_EXPORTER_OTLP_HEADERS has them: `name=value,name2=value2`. */
+const headerWords = {
+  error:
+    "expected a map of headers, {x-token: …}, or a text as OTEL_EXPORTER_OTLP_HEADERS has it: x-token=…,x-team=web",
+};
+const headerList = z.string().regex(/^\s*[^\s,=]+\s*=[^,]*(,\s*([^\s,=]+\s*=[^,]*)?)*$/, headerWords);
+
+/**
+ * Reads the text of headers. A value may have characters as `%20` and `%2C` (OTLP exporter specification, "Specifying
+ * headers via environment variables").
+ */
+function readHeaderList(text: string): [name: string, value: string][] {
+  return text
+    .split(",")
+    .filter((part) => part.trim() !== "")
+    .map((part) => {
+      const equals = part.indexOf("=");
+      return [part.slice(0, equals).trim(), percentDecoded(part.slice(equals + 1).trim())];
+    });
+}
+
+/** The value, as it is if it isn't encoded: a token may contain a `%`. */
+function percentDecoded(value: string): string {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return value;
+  }
+}
+
+const headers = z
+  .union([z.record(headerName, headerValue), headerList], headerWords)
+  .transform((given, context): Readonly<Record<string, string>> => {
+    const pairs = typeof given === "string" ? readHeaderList(given) : Object.entries(given);
+    const faults = [
+      ...(typeof given === "string" ? pairs.flatMap(pairFaults) : []),
+      ...headerFaults(pairs.map(([name]) => name)),
+    ];
+    for (const message of faults) context.issues.push({ code: "custom", input: given, message });
+    return Object.fromEntries(pairs);
+  });
+
+/** What is wrong with a header that a text gives. It isn't shown: a token without a name may stand in its place. */
+function pairFaults([name, value]: readonly [string, string], index: number): string[] {
+  const place = `header ${index + 1} of the text`;
+  return [
+    ...(headerName.safeParse(name).success
+      ? []
+      : [`${place}: expected the name of an HTTP header before its =`]),
+    ...(headerValue.safeParse(value).success
+      ? []
+      : [`${place}: expected printable ASCII characters on one line after its =`]),
+  ];
+}
 
 const tracing = z.strictObject({
   endpoint: secret(z.string())
@@ -78,7 +129,11 @@ const tracing = z.strictObject({
     })
     .default("http/protobuf")
     .describe("`http/protobuf` is the only one."),
-  headers: secret(headers).default({}).describe("Headers of each request, such as a token. They are secret."),
+  headers: secret(headers)
+    .default({})
+    .describe(
+      "Headers of each request, such as a token: a map, or a text such as `x-token=…,x-team=web`. They are secret.",
+    ),
   ca_certs: secret(pem)
     .optional()
     .describe(
@@ -109,6 +164,11 @@ export function readTracing(given: z.output<typeof tracingField>, caCerts?: stri
   return { url, headers: given.headers, ...(trusted.length > 0 && { caCerts: trusted.join("\n") }) };
 }
 
+const advise = adviseOn("source");
+function adviseOnTracing(path: readonly PropertyKey[], name: string): string | undefined {
+  return advise(["tracing", ...path], name);
+}
+
 /**
  * Where a task sends spans: its variable `TRACING`, a map such as a resource's `source.tracing`, as YAML or JSON.
  * @throws UserError if the text isn't such a map
@@ -118,5 +178,5 @@ export function readTaskTracing(text: string, parse: ParseYaml): TraceTarget | u
   const given = parseVariable(text, parse, { name: tracingVariable, example });
   if (given === undefined) return undefined;
   refuseUnusable(given, [tracingVariable]);
-  return readTracing(readAs(tracing, given, tracingVariable));
+  return readTracing(readAs(tracing, given, tracingVariable, { advise: adviseOnTracing }));
 }

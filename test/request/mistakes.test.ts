@@ -75,8 +75,66 @@ const sources: Rows = [
     'source: there is no "semver_constraint"; a check finds nothing in the registry, since versions come from puts; to follow tags use the registry-image resource',
   ],
   [{ context: "repo" }, 'source: there is no "context"; it belongs in the put\'s params'],
-  [{ buildkit: "tcp://buildkit.example:1234" }, "source.buildkit: expected a map, found …"],
-  [{ buildkit: { address: "buildkit.example:1234" } }, "source.buildkit.address: expected an address …"],
+  [
+    { buildkit: "tcp://buildkit.example:1234" },
+    'source.buildkit: expected a map, found "tcp://buildkit.example:1234"; its fields are address, tls, resolve, max_builds',
+  ],
+  ...(
+    [
+      ["buildkit.example:1234", "expected a scheme before the host, as in tcp://host:1234"],
+      ["tcp://buildkit.example", "expected a port after the host, as in tcp://host:1234"],
+      ["tcp://[fd00::1]", "expected a port after the host, as in tcp://host:1234"],
+      ["tcp://buildkit.example:70000", "expected a port from 1 to 65535, as in tcp://host:1234"],
+      ["tcp://buildkit.example:1234/", "expected nothing after the port, as in tcp://host:1234"],
+      ["https://buildkit.example:1234", "expected tcp://host:1234 (and tls, if …"],
+      ["tcp://user:canary@buildkit.example:1234", "expected an address as buildctl takes it, such as …"],
+      ["/run/buildkit/buildkitd.sock", "expected an address as buildctl takes it, such as …"],
+    ] as const
+  ).flatMap(([address, answer]): Rows => {
+    const whole = answer.endsWith(" …") ? answer : `${answer}, found a string`;
+    return [
+      [{ buildkit: { address } }, `source.buildkit.address: ${whole}`],
+      [{ nodes: [{ address, platforms: ["linux/arm64"] }] }, `source.nodes.0.address: ${whole}`],
+    ];
+  }),
+  [
+    { buildkit: { address: "tcp://buildkit.example:1234", resolve: "every" } },
+    'source.buildkit.resolve: expected one or all, found "every"',
+  ],
+  [
+    { nodes: [{ address: "tcp://a.example:1", resolve: "all", platforms: ["linux/arm64"] }] },
+    'source.nodes.0: there is no "resolve"; only buildkit has it: buildkit: {address: …, resolve: all}',
+  ],
+  [
+    { buildkit: { address: "tcp://buildkit.example:1234", tls: { insecure: true } } },
+    'source.buildkit.tls: there is no "insecure"; remove it: certificates are always checked; …',
+  ],
+  [{ tracing: "https://otel.example:4318" }, "source.tracing: expected a map, found …"],
+  [
+    { tracing: { url: "https://otel.example:4318", token: "canary" } },
+    [
+      "source.tracing.endpoint: expected a string, but it is missing",
+      'source.tracing: there is no "url"; write endpoint',
+      'source.tracing: there is no "token"; write headers: {authorization: Bearer …}, or the header that the receiver wants',
+    ].join("\n"),
+  ],
+  ...[["x-token=canary"], "x-token: canary", "", 5].map(
+    (headers) =>
+      [
+        { tracing: { endpoint: "https://otel.example:4318", headers } },
+        "source.tracing.headers: expected a map of headers, {x-token: …}, or a text as OTEL_EXPORTER_OTLP_HEADERS has it: x-token=…,x-team=web, found …",
+      ] as const,
+  ),
+  [
+    { tracing: { endpoint: "https://otel.example:4318", headers: "x-team=web,(=canary,x=%0Acanary,host=a" } },
+    [
+      "header 2 of the text: expected the name of an HTTP header before its =",
+      "header 3 of the text: expected printable ASCII characters on one line after its =",
+      "host can't be set, as it belongs to the request itself: remove it",
+    ]
+      .map((answer) => `source.tracing.headers: ${answer}, found a string`)
+      .join("\n"),
+  ],
   [
     { buildkit: { host: "tcp://buildkit.example:1234" } },
     'source.buildkit.address: expected a string, but it is missing\nsource.buildkit: there is no "host"; write address',

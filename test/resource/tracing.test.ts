@@ -257,7 +257,8 @@ test("a task traces by its variable TRACING, which no program that it starts get
   await mkdir(join(folder.path, "app"));
   await writeFile(join(folder.path, "app/Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n");
   const token = canary("the token of the receiver");
-  const TRACING = JSON.stringify({ endpoint: receiver.endpoint, headers: { "x-token": token.core } });
+  const headers = `x-token=${token.core}, x-team=web%2Cshop`;
+  const TRACING = JSON.stringify({ endpoint: receiver.endpoint, headers });
   const task = (env: object) =>
     runResource("build", { cwd: folder.path, env: { CONTEXT: "app", NO_COLOR: "1", ...env } });
   const run = await task({ TRACING, TRACEPARENT: traceparent });
@@ -265,10 +266,17 @@ test("a task traces by its variable TRACING, which no program that it starts get
   assertHoldsNone("the log", run.output, [token]);
   assert.equal(only(receiver, "task").parentSpanId, parent.spanId);
   assert.deepEqual(pathTo(receiver, only(receiver, "deliver")), ["task", "deliver"]);
+  for (const request of receiver.requests) {
+    assert.equal(request.headers["x-token"], token.core);
+    assert.equal(request.headers["x-team"], "web,shop");
+  }
   const rows = [
     ["{", /TRACING: expected YAML or JSON, such as \{endpoint: https:/],
     ["{endpoint: nowhere}", /TRACING\.endpoint: expected a URL that begins with http/],
-    ["{endpoint: 'http://a.example', header: {}}", /TRACING: there is no .*"header".*did you mean "headers"/],
+    [
+      "{endpoint: 'http://a.example', header: {}}",
+      /TRACING: there is no "header"; write headers: \{name: value\}/,
+    ],
   ] as const;
   for (const [text, message] of rows) assertFailedCleanly(await task({ TRACING: text }), message);
 });

@@ -18,12 +18,23 @@ RUN sh tools/build-tools.sh /usr/local/bin buildctl buildkitd runc runsc
 
 FROM ${tools} AS tools
 
-FROM ${node} AS bundle
+FROM ${node} AS node
+
+# In Node's program, the names of functions are for debuggers, and a quarter is data on languages.
+FROM ${base} AS reduced
+RUN apt-get update && apt-get install -y --no-install-recommends binutils icu-devtools
+COPY --from=node /usr/local/bin/node /usr/local/bin/
+COPY tools/small-icu.ts tools/
+RUN strip -o /node /usr/local/bin/node && node tools/small-icu.ts /node
+
+FROM node AS bundle
 WORKDIR /src
 COPY .npmrc package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY tools/build.ts tools/
+COPY tools/build.ts tools/snapshot.ts tools/
 COPY src src/
+# The start-up snapshot works only with the Node that makes it.
+COPY --from=reduced /node /usr/local/bin/node
 RUN npm run build
 
 # The final image takes these files in one layer, so what is removed here isn't in it.
@@ -52,13 +63,6 @@ RUN apt-get update && \
     # Everything here is run by root, or by a user who shall not become it.
     find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 
-# In Node's program, the names of functions are for debuggers, and a quarter is data on languages.
-FROM ${base} AS reduced
-RUN apt-get update && apt-get install -y --no-install-recommends binutils icu-devtools
-COPY --from=bundle /usr/local/bin/node /usr/local/bin/
-COPY tools/small-icu.ts tools/
-RUN strip -o /node /usr/local/bin/node && node tools/small-icu.ts /node
-
 FROM scratch
 ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 COPY --from=system / /
@@ -68,7 +72,7 @@ COPY assets /opt/resource/
 COPY schemas /opt/resource/schemas/
 COPY --from=bundle /src/dist /opt/resource/dist/
 # As a task's image it offers `build`, and to people `validate`. The first runs show that it starts, and fill Node's
-# compile cache: a check, and what the others refuse.
+# compile cache: a check, and what the others refuse. Check and out have a snapshot, without which they still work.
 RUN ln -s /opt/resource/build /opt/resource/validate /usr/local/bin/ && \
     for _ in 1 2; do \
       echo '{"source":{"directory":"/tmp"},"version":null}' | /opt/resource/check || exit 1; \

@@ -14,7 +14,17 @@ launch() {
   young=--max-semi-space-size=$young
   if [ -f "$here/dist/main.mjs" ]; then
     # The resource's image: the bundle lies beside the launchers, Node and the tools are on PATH.
-    NODE_COMPILE_CACHE=$here/cache exec node "$young" "$here/dist/main.mjs" "$@"
+    export NODE_COMPILE_CACHE="$here/cache"
+    case $1 in
+      check | out)
+        # A snapshot works only with the Node that made it, and has that program's time.
+        blob=$here/dist/main.blob node=$(command -v node)
+        if [ -f "$blob" ] && ! [ "$blob" -nt "$node" ] && ! [ "$blob" -ot "$node" ]; then
+          exec node "$young" --snapshot-blob "$blob" "$here/dist/main.mjs" "$@"
+        fi
+        ;;
+    esac
+    exec node "$young" "$here/dist/main.mjs" "$@"
   fi
   root=${here%/*}
   export PATH="$root/node_modules/.bin:$root/.tools/bin:$PATH:/usr/sbin:/sbin"

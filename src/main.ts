@@ -1,8 +1,9 @@
+import { startupSnapshot } from "node:v8";
 import type { Command } from "./commands/invocation.ts";
 import { exitTime, tidyingTime } from "./host/abort-budget.ts";
 import { surfaceProblem } from "./host/disk-errors.ts";
 import { AbortError, UserError } from "./host/errors.ts";
-import { createLog, styled } from "./host/log.ts";
+import { createLog, type Log, styled } from "./host/log.ts";
 import type { StepContext } from "./host/step-context.ts";
 import { untraced } from "./host/trace.ts";
 
@@ -23,38 +24,45 @@ const longestLine = 2000;
 
 const status = { done: 0, refused: 1, bug: 2, aborted: 143 } as const;
 
-// Steps that run as any user must be able to read what is delivered, whatever umask Concourse's runtime sets.
-// Private files get an explicit mode.
-process.umask(0o022);
-
-const aborter = new AbortController();
-const late = new AbortController();
-for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
-  process.on(signal, () => abortStep(new AbortError(`aborted by ${signal}`)));
+/** One step: what it logs to, and what aborts it. */
+interface Running {
+  readonly log: Log;
+  readonly aborter: AbortController;
+  readonly late: AbortController;
 }
 
-// The build goes on if nobody reads its log any more.
-process.stderr.on("error", () => {});
-// `print` gets the error too, and handles it.
-process.stdout.on("error", () => {});
-
-// Ends the step in order, as after an abort, so that no temporary files and no half-stored build are left.
-process.on("uncaughtException", abortStep);
+/** Prepares the process for a step, whatever way it was started. */
+function prepare(): Running {
+  // Steps that run as any user must be able to read what is delivered, whatever umask Concourse's runtime sets.
+  // Private files get an explicit mode.
+  process.umask(0o022);
+  const log = createLog({
+    write: (text) => process.stderr.write(text),
+    // Concourse shows colours although the step has no terminal. NO_COLOR: no-color.org.
+    colours: (process.env["NO_COLOR"] ?? "") === "",
+  });
+  const running: Running = { log, aborter: new AbortController(), late: new AbortController() };
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+    process.on(signal, () => abortStep(running, new AbortError(`aborted by ${signal}`)));
+  }
+  // The build goes on if nobody reads its log any more.
+  process.stderr.on("error", () => {});
+  // `print` gets the error too, and handles it.
+  process.stdout.on("error", () => {});
+  // Ends the step in order, as after an abort, so that no temporary files and no half-stored build are left.
+  process.on("uncaughtException", (thrown) => abortStep(running, thrown));
+  return running;
+}
 
 /** Makes the step end in order, and exits if that takes longer than the abort budget allows. */
-function abortStep(reason: unknown): void {
-  aborter.abort(reason);
-  setTimeout(() => late.abort(), tidyingTime).unref();
-  setTimeout(() => process.exit(report(reason)), exitTime);
+function abortStep(running: Running, reason: unknown): void {
+  running.aborter.abort(reason);
+  setTimeout(() => running.late.abort(), tidyingTime).unref();
+  setTimeout(() => process.exit(report(running, reason)), exitTime);
 }
 
-const log = createLog({
-  write: (text) => process.stderr.write(text),
-  // Concourse shows colours although the step has no terminal. NO_COLOR: no-color.org.
-  colours: (process.env["NO_COLOR"] ?? "") === "",
-});
-
-async function run(): Promise<number> {
+async function run(running: Running): Promise<number> {
+  const { log, aborter, late } = running;
   const [name = "", ...args] = process.argv.slice(2);
   const load = commands.get(name);
   try {
@@ -74,15 +82,15 @@ async function run(): Promise<number> {
       trace: untraced,
       spansUrl: undefined,
     };
-    const response = await command({ step, args, readInput });
+    const response = await command({ step, args, readInput: () => readInput(aborter.signal) });
     if (response !== undefined) await print(`${JSON.stringify(response)}\n`);
     return status.done;
   } catch (thrown) {
-    return report(await surfaceProblem(thrown));
+    return report(running, await surfaceProblem(thrown));
   }
 }
 
-function report(caught: unknown): number {
+function report({ log, aborter }: Running, caught: unknown): number {
   // After an abort, the caught error is only a consequence of it.
   const thrown: unknown = aborter.signal.aborted ? aborter.signal.reason : caught;
   if (thrown instanceof AbortError) {
@@ -110,10 +118,10 @@ function stopReading(): void {
   process.stdin.destroy();
 }
 
-async function readInput(): Promise<string> {
+async function readInput(signal: AbortSignal): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
-  aborter.signal.addEventListener("abort", stopReading, { once: true });
+  signal.addEventListener("abort", stopReading, { once: true });
   for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
     size += chunk.length;
     if (size > inputLimit) {
@@ -123,7 +131,7 @@ async function readInput(): Promise<string> {
     }
     chunks.push(chunk);
   }
-  aborter.signal.throwIfAborted();
+  signal.throwIfAborted();
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
   } catch {
@@ -140,5 +148,14 @@ function print(text: string): Promise<void> {
   });
 }
 
-// An open handle must not keep the step alive after the response is written.
-process.exit(await run());
+async function main(): Promise<void> {
+  // An open handle must not keep the step alive after the response is written.
+  process.exit(await run(prepare()));
+}
+
+if (startupSnapshot.isBuildingSnapshot()) {
+  startupSnapshot.setDeserializeMainFunction(() => void main());
+  void import("./commands/warm-up.ts").then(({ warmUp }) => warmUp());
+} else {
+  void main();
+}

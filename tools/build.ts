@@ -1,11 +1,12 @@
 import { cp, glob, mkdir, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { build, type Plugin } from "esbuild";
+import { makeSnapshot } from "./snapshot.ts";
 
 /**
  * Bundles the program for a quick start (`npm run build [FOLDER]`): `dist/main.mjs`, one file per worker beside it, what they
  * share in files of its own, and koffi as it is, since its native part can't be bundled. Names stay readable, so a
- * stack says where it broke.
+ * stack says where it broke. Beside it `dist/main.blob`, a start-up snapshot for the commands that people wait for.
  */
 const root = join(import.meta.dirname, "..");
 const source = join(root, "src");
@@ -86,5 +87,10 @@ await build({
   logLevel: "warning",
 });
 await copyKoffi(join(staging, "node_modules"));
+await makeSnapshot({
+  main: join(source, "main.ts"),
+  blob: join(staging, "main.blob"),
+  plugins: [workerUrls],
+});
 await rm(dist, { recursive: true, force: true });
 await rename(staging, dist);

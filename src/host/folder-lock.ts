@@ -1,19 +1,6 @@
 import { open, readlink, stat } from "node:fs/promises";
 import { constants } from "node:os";
-import koffi from "koffi";
 import { UserError } from "./errors.ts";
-import { libc } from "./libc.ts";
-
-const flock = libc.func("int flock(int fd, int operation)");
-const renameat2 = libc.func(
-  "int renameat2(int olddirfd, const char *oldpath, int newdirfd, const char *newpath, unsigned int flags)",
-);
-
-/** flock(2), `<sys/file.h>`. */
-const operations = { shared: 1, exclusive: 2, nonBlocking: 4 } as const;
-/** renameat2(2), `<linux/fs.h>`; `AT_FDCWD` from `<fcntl.h>`. */
-const renameExchange = 2;
-const currentFolder = -100;
 
 /** An advisory lock on a folder (flock(2)). The kernel releases it when its holder dies. */
 export interface FolderLock extends AsyncDisposable {
@@ -32,8 +19,9 @@ export async function lockFolder(
 ): Promise<FolderLock | undefined> {
   const folder = await open(path, "r").catch(() => undefined);
   if (folder === undefined) return undefined;
-  const locked = flock(folder.fd, operations[mode] | operations.nonBlocking) === 0;
-  const errno = koffi.errno();
+  const { flock } = await folderCalls();
+  const errno = flock(folder.fd, mode);
+  const locked = errno === 0;
   if (!locked && errno !== constants.errno.EWOULDBLOCK) {
     await folder.close();
     throw new UserError(
@@ -55,13 +43,19 @@ export async function lockFolder(
  * Exchanges two names on one filesystem atomically: at no moment is either missing.
  * @returns false if the filesystem (9p, FUSE, NFS …) or the kernel doesn't support it
  */
-export function exchangeNames(one: string, other: string): boolean {
-  if (renameat2(currentFolder, one, currentFolder, other, renameExchange) === 0) return true;
-  const errno = koffi.errno();
+export async function exchangeNames(one: string, other: string): Promise<boolean> {
+  const { exchange } = await folderCalls();
+  const errno = exchange(one, other);
+  if (errno === 0) return true;
   const { EINVAL, ENOSYS, EOPNOTSUPP } = constants.errno;
   if ([EINVAL, ENOSYS, EOPNOTSUPP].includes(errno)) return false;
   const code = errnoName(errno);
   throw Object.assign(new Error(`${code}: renameat2 ${one} ${other}`), { code, path: other });
+}
+
+/** Loaded when it is needed, which takes Node 10 ms: a put to a registry never does. */
+function folderCalls(): Promise<typeof import("./folder-calls.ts")> {
+  return import("./folder-calls.ts");
 }
 
 function errnoName(errno: number): string {

@@ -9,9 +9,9 @@ import { systemCertificates } from "./system-certificates.ts";
 
 // An import of node:http takes Node 25 ms: it reads every export of the module, and its WebSocket loads fetch.
 // Requiring the module doesn't.
-const requireModule = createRequire(import.meta.url);
-const http = requireModule("node:http") as typeof import("node:http");
-const https = requireModule("node:https") as typeof import("node:https");
+const requireModule = (name: string): unknown => createRequire(import.meta.url)(name);
+const http = () => requireModule("node:http") as typeof import("node:http");
+const https = () => requireModule("node:https") as typeof import("node:https");
 
 /** The host that serves a registry. Docker Hub's has another name than its images have. */
 export function serverOf(registry: string): string {
@@ -56,7 +56,7 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
   };
   const open = async (url: URL): Promise<PlainAgent | TlsAgent> => {
     const options = { keepAlive: true, proxyEnv };
-    if (url.protocol === "http:") return new http.Agent(options);
+    if (url.protocol === "http:") return new (http().Agent)(options);
     const isOwn = isOfRegistry(url);
     const host: HostAccess = isOwn ? (own ?? {}) : (access.hosts.get(url.host) ?? {});
     const extra = [access.caCerts, own?.caCerts, host.caCerts].filter((pem) => pem !== undefined);
@@ -67,7 +67,7 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
       ...(host.clientCert === undefined ? {} : { cert: host.clientCert }),
       ...(host.clientKey === undefined ? {} : { key: host.clientKey }),
     });
-    return new https.Agent({ ...options, secureContext, rejectUnauthorized: host.insecure !== true });
+    return new (https().Agent)({ ...options, secureContext, rejectUnauthorized: host.insecure !== true });
   };
   return {
     send: async (exchange, options) => {
@@ -93,7 +93,7 @@ function send(
   const asked = `${method} ${url.origin}${url.pathname}`;
   return new Promise((resolve, reject) => {
     const options = { method, agent, signal, headers: { ...headers, "content-length": body?.length ?? 0 } };
-    const request = url.protocol === "https:" ? https.request(url, options) : http.request(url, options);
+    const request = url.protocol === "https:" ? https().request(url, options) : http().request(url, options);
     const late = () =>
       request.destroy(
         new AttemptFailure(`${asked}: no answer within ${stall / 1000} s`, "cut", { retryable: true }),

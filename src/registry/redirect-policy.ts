@@ -9,34 +9,41 @@ import { AttemptFailure } from "./registry-error.ts";
 const depths = { public: 0, private: 1, local: 2 } as const;
 type Depth = keyof typeof depths;
 
-const localNetworks = new BlockList();
-const privateNetworks = new BlockList();
-// Addresses of this host and of its link (RFC 6890). Clouds have their metadata services there. The private networks
-// follow.
-for (const [address, bits] of [
-  ["0.0.0.0", 8],
-  ["127.0.0.0", 8],
-  ["169.254.0.0", 16],
-] as const) {
-  localNetworks.addSubnet(address, bits, "ipv4");
+/** Filled when an address is first looked up: lists of Node can't be in a start-up snapshot. */
+let networks: { readonly local: BlockList; readonly private: BlockList } | undefined;
+
+function knownNetworks(): NonNullable<typeof networks> {
+  if (networks !== undefined) return networks;
+  networks = { local: new BlockList(), private: new BlockList() };
+  // Addresses of this host and of its link (RFC 6890). Clouds have their metadata services there. The private
+  // networks follow.
+  for (const [address, bits] of [
+    ["0.0.0.0", 8],
+    ["127.0.0.0", 8],
+    ["169.254.0.0", 16],
+  ] as const) {
+    networks.local.addSubnet(address, bits, "ipv4");
+  }
+  networks.local.addSubnet("::", 127, "ipv6");
+  networks.local.addSubnet("fe80::", 10, "ipv6");
+  for (const [address, bits] of [
+    ["10.0.0.0", 8],
+    ["172.16.0.0", 12],
+    ["192.168.0.0", 16],
+    ["100.64.0.0", 10],
+  ] as const) {
+    networks.private.addSubnet(address, bits, "ipv4");
+  }
+  networks.private.addSubnet("fc00::", 7, "ipv6");
+  return networks;
 }
-localNetworks.addSubnet("::", 127, "ipv6");
-localNetworks.addSubnet("fe80::", 10, "ipv6");
-for (const [address, bits] of [
-  ["10.0.0.0", 8],
-  ["172.16.0.0", 12],
-  ["192.168.0.0", 16],
-  ["100.64.0.0", 10],
-] as const) {
-  privateNetworks.addSubnet(address, bits, "ipv4");
-}
-privateNetworks.addSubnet("fc00::", 7, "ipv6");
 
 /** How far inside a network an IP address is. An IPv4 address mapped into IPv6 counts as the IPv4 address. Pure. */
 function depthOf(address: string): Depth {
   const family = isIPv6(address) ? "ipv6" : "ipv4";
-  if (localNetworks.check(address, family)) return "local";
-  return privateNetworks.check(address, family) ? "private" : "public";
+  const known = knownNetworks();
+  if (known.local.check(address, family)) return "local";
+  return known.private.check(address, family) ? "private" : "public";
 }
 
 /**

@@ -30,6 +30,9 @@ test("the resource builds its own image, which builds images in turn", async () 
   };
   const request = { source: { directory: "/tmp/builds" }, version: null };
   assert.deepEqual(await inImage(["/opt/resource/check"], request), []);
+  // As the launcher does: the snapshot is of this Node.
+  const [blob, node] = ["/opt/resource/dist/main.blob", "/usr/local/bin/node"];
+  await inImage(["sh", "-c", `[ -f ${blob} ] && ! [ ${blob} -nt ${node} ] && ! [ ${blob} -ot ${node} ]`], {});
   const response = await inImage(["/opt/resource/out", "/tmp/build/put"], {
     source: { directory: "/tmp/builds" },
     params: { context: "app" },

@@ -82,15 +82,15 @@ export async function replaceContent(
 }
 
 async function takePlace(fresh: string, final: string): Promise<void> {
-  if (isExchanged(fresh, final)) return;
+  if (await isExchanged(fresh, final)) return;
   await rm(final, { recursive: true, force: true });
   await rename(fresh, final);
 }
 
 /** Returns false if there is no old folder, or if an overlayfs refuses to move it because it is in a lower layer. */
-function isExchanged(fresh: string, final: string): boolean {
+async function isExchanged(fresh: string, final: string): Promise<boolean> {
   try {
-    return exchangeNames(fresh, final);
+    return await exchangeNames(fresh, final);
   } catch {
     return false;
   }

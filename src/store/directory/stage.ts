@@ -151,7 +151,7 @@ async function publishLayout(directory: string, layout: string, version: BuildVe
     if (code !== "ENOTEMPTY" && code !== "EEXIST") throw thrown;
     // A get may still be reading the old build. Then the old build keeps its files under another name until a later
     // put removes it.
-    if (exchangeNames(layout, final)) await retire(directory, layout);
+    if (await exchangeNames(layout, final)) await retire(directory, layout);
     else {
       // For a moment neither is there. If the put is killed then, running it again stores the same build.
       await retire(directory, final);

@@ -21,6 +21,8 @@ export interface RunOptions {
   readonly cwd?: string;
   /** The outputs of a task, of which Concourse makes a folder each; by default all that it can deliver into. */
   readonly outputs?: readonly string[];
+  /** The folder of the executables; by default the checkout's. */
+  readonly from?: string;
   /** A program that runs the executable, and its arguments before it: `["strace", "-f"]`. */
   readonly under?: readonly string[];
 }
@@ -55,7 +57,7 @@ export interface StartedRun {
  * succeeds has to be one that the published JSON Schemas allow.
  */
 export async function startResource(name: Executable, options: RunOptions = {}): Promise<StartedRun> {
-  const { stdin, args = [], env = {}, cwd = "/", under = [] } = options;
+  const { stdin, args = [], env = {}, cwd = "/", under = [], from = join(checkout, "assets") } = options;
   const { outputs = name === "build" ? allOutputs(env) : [] } = options;
   for (const output of outputs) await mkdir(join(cwd, output), { recursive: true });
   const temporary = await createPrivateFolder("test-run");
@@ -66,7 +68,7 @@ export async function startResource(name: Executable, options: RunOptions = {}):
     env: { ...concourseEnvironment(name), TMPDIR: temporary.path, ...env },
     signal: AbortSignal.any([]),
   };
-  const [program, ...before] = [...under, join(checkout, "assets", name)] as unknown as [string, ...string[]];
+  const [program, ...before] = [...under, join(from, name)] as unknown as [string, ...string[]];
   const child = startChild(step, program, [...before, ...args], {
     cwd,
     reject: false,

@@ -1,0 +1,193 @@
+import assert from "node:assert/strict";
+import { cp, glob, mkdir, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { after, before, test } from "node:test";
+import { execa } from "execa";
+import { createPrivateFolder, type PrivateFolder } from "../../src/host/private-folder.ts";
+import {
+  assertFailedCleanly,
+  responseOf,
+  runResource,
+  startResource,
+  versionOf,
+} from "../support/runs/resource.ts";
+import { checkout, toolEnvironment } from "../support/runs/test-step.ts";
+import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
+import { type Registry, startRegistry } from "../support/servers/registry.ts";
+
+let folder: PrivateFolder;
+let registry: Registry;
+let daemon: BuildkitDaemon;
+
+/** The executables as the image has them, with the bundle beside them. */
+const whole = () => join(folder.path, "resource");
+/** The same without what `check` and `out` run from when there is no snapshot. */
+const alone = () => join(folder.path, "snapshot-alone");
+
+/** In the environment when the snapshot is made. */
+const canary = "canary-of-the-environment";
+
+before(async () => {
+  folder = await createPrivateFolder("test-start-up");
+  [registry, daemon] = await Promise.all([startRegistry(), startBuildkitd()]);
+  await cp(join(checkout, "assets"), whole(), { recursive: true });
+  await execa("node", [join(checkout, "tools/build.ts"), join(whole(), "dist")], {
+    env: { ...toolEnvironment(), BUILT_WITH: canary },
+  });
+  // Node's own cp rounds times.
+  await execa("cp", ["-a", whole(), alone()]);
+  let removed = 0;
+  for await (const file of glob("dist/{out,check}-*.mjs", { cwd: alone() })) {
+    await rm(join(alone(), file));
+    removed++;
+  }
+  assert.equal(removed, 2);
+  const app = join(folder.path, "put/app");
+  await mkdir(app, { recursive: true });
+  await writeFile(
+    join(app, "Dockerfile"),
+    "FROM scratch\nARG greeting\nLABEL greeting=$greeting\nCOPY Dockerfile /\n",
+  );
+  await writeFile(join(app, "args.yml"), "greeting: hello\n");
+});
+after(async () => {
+  await daemon[Symbol.asyncDispose]();
+  await registry[Symbol.asyncDispose]();
+  await folder[Symbol.asyncDispose]();
+});
+
+const stores = (): readonly Readonly<Record<string, unknown>>[] => [
+  { directory: join(folder.path, "builds") },
+  { repository: `${registry.host}/app`, insecure: true },
+];
+
+const remote = (store: Readonly<Record<string, unknown>>) => ({
+  ...store,
+  buildkit: { address: daemon.address },
+});
+
+const options = (from: string) => ({ from, env: { NO_COLOR: "1", PATH: toolEnvironment()["PATH"] } });
+
+const putFrom = (from: string, store: Readonly<Record<string, unknown>>, params: unknown) =>
+  runResource("out", {
+    ...options(from),
+    args: [join(folder.path, "put")],
+    stdin: { source: remote(store), params },
+  });
+
+test("check and out start from the snapshot, and answer as the program does", async () => {
+  for (const store of stores()) {
+    // The YAML is read in a thread.
+    const params = { context: "app", build_args_file: "app/args.yml", reproducible: true };
+    const put = await putFrom(alone(), store, params);
+    const { version } = versionOf(put);
+    const source = { source: remote(store), version };
+    assert.deepEqual(responseOf(await runResource("check", { ...options(alone()), stdin: source })), [
+      version,
+    ]);
+    const again = await runResource("out", {
+      args: [join(folder.path, "put")],
+      stdin: { source: remote(store), params },
+      env: { NO_COLOR: "1" },
+    });
+    assert.deepEqual(versionOf(again).version, version);
+    assert.match(again.stderr, /this version was stored before/);
+  }
+});
+
+test("a put that starts from the snapshot refuses what is wrong, and takes no colours from when it was made", async () => {
+  const [store = {}] = stores();
+  const refused = await putFrom(alone(), store, { context: "app", contxt: "app" });
+  assertFailedCleanly(refused, /^error: params: there is no param "contxt"/m);
+  const failed = await putFrom(alone(), store, {
+    context: "app",
+    dockerfile_inline: "FROM scratch\nCOPY missing /\n",
+  });
+  assertFailedCleanly(failed, /missing/);
+  const env = { PATH: toolEnvironment()["PATH"] };
+  const coloured = await runResource("out", { ...options(alone()), env, stdin: "" });
+  assert.ok(coloured.stderr.includes("\u001b["), coloured.stderr);
+});
+
+test("a put that starts from the snapshot is aborted in order", async () => {
+  const started = await startResource("out", {
+    ...options(alone()),
+    args: [join(folder.path, "put")],
+    stdin: {
+      source: remote({ directory: join(folder.path, "aborted") }),
+      params: { context: "app", no_cache: true },
+    },
+  });
+  await started.wrote(/building with/);
+  started.kill("SIGTERM");
+  const run = await started.result;
+  assert.equal(run.status, 143, run.output);
+  assert.deepEqual(run.leftovers, []);
+  assert.deepEqual(await readdir(join(folder.path, "aborted")), []);
+});
+
+test("a snapshot holds no environment and no path of the machine that made it", async () => {
+  const blob = await readFile(join(whole(), "dist/main.blob"));
+  for (const text of [canary, "BUILT_WITH", folder.path, checkout, dirname(process.execPath)]) {
+    for (const encoding of ["utf8", "utf16le"] as const) {
+      assert.equal(blob.indexOf(Buffer.from(text, encoding)), -1, text);
+    }
+  }
+});
+
+test("the program starts from the snapshot on a processor without the instructions of the one that made it", async () => {
+  const lacks = ["sse4-1", "sse4-2", "avx", "avx2", "fma3", "bmi1", "bmi2", "lzcnt", "popcnt"];
+  const [store = {}] = stores();
+  const dist = join(alone(), "dist");
+  const { stdout } = await execa(
+    "node",
+    [
+      ...(process.arch === "x64" ? lacks.map((name) => `--no-enable-${name}`) : []),
+      "--snapshot-blob",
+      join(dist, "main.blob"),
+      join(dist, "main.mjs"),
+      "check",
+    ],
+    { env: toolEnvironment(), input: JSON.stringify({ source: remote(store), version: null }) },
+  );
+  assert.equal(stdout, "[]");
+});
+
+test("each put that starts from the snapshot has its own time and its own random ID", async () => {
+  const [store = {}] = stores();
+  const source = { ...remote(store), versions: "put" };
+  const begun = Date.now();
+  const ids: string[] = [];
+  for (const _ of [1, 2]) {
+    const { version } = versionOf(await putFrom(alone(), source, { context: "app" }));
+    const { put = "" } = version as { put?: string };
+    const [, time = "", id = ""] = /^\w+-(.*Z)-(\w{8})$/.exec(put) ?? [];
+    assert.ok(Date.parse(time) >= begun && Date.parse(time) <= Date.now(), time);
+    ids.push(id);
+  }
+  assert.notEqual(ids[0], ids[1]);
+});
+
+test("a snapshot that another Node has made isn't used", async () => {
+  const other = join(folder.path, "other");
+  await execa("cp", ["-a", whole(), other]);
+  const blob = join(other, "dist/main.blob");
+  await writeFile(blob, "not a snapshot");
+  await utimes(blob, 1_000_000_000, 1_000_000_000);
+  const [store = {}] = stores();
+  const run = await runResource("check", {
+    ...options(other),
+    stdin: { source: remote(store), version: null },
+  });
+  assert.deepEqual(responseOf(run), []);
+  assert.equal(run.stderr, "");
+});
+
+test("a task in the image reads variables that hold YAML", async () => {
+  const run = await runResource("build", {
+    ...options(whole()),
+    cwd: join(folder.path, "put"),
+    env: { ...options(whole()).env, CONTEXT: "app", REGISTRIES: "registry.example: {usrname: me}" },
+  });
+  assertFailedCleanly(run, /REGISTRIES.*"usrname"; did you mean "username"\?/s);
+});

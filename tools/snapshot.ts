@@ -1,0 +1,102 @@
+import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { builtinModules } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { build, type Plugin } from "esbuild";
+import { execa } from "execa";
+
+/** Modules of Node that can be in a snapshot (lib/internal/main/mksnapshot.js). The others are loaded by their first use. */
+const early = new Set(
+  "assert buffer console constants crypto events fs fs/promises os path path/posix path/win32 process querystring stream stream/consumers stream/promises stream/web string_decoder timers timers/promises url util util/types v8 vm".split(
+    " ",
+  ),
+);
+
+/** A module whose exports are fetched when they are used. */
+const lateModules: Plugin = {
+  name: "late modules",
+  setup(bundler) {
+    const late = builtinModules.filter((name) => !early.has(name.replace(/^node:/, "")));
+    bundler.onResolve({ filter: /^(node:)?[\w/]+$/ }, ({ path }) => {
+      const name = path.replace(/^node:/, "");
+      return late.includes(name) ? { path: name, namespace: "late" } : undefined;
+    });
+    bundler.onLoad({ filter: /.*/, namespace: "late" }, async ({ path }) => {
+      const real = `process.getBuiltinModule(${JSON.stringify(path)})`;
+      const names = Object.keys((await import(path)) as object).filter((name) => name !== "default");
+      const getters = names.map((name) => `get ${name}() { return ${real}.${name}; },`);
+      return { contents: `module.exports = {\n${getters.join("\n")}\n};`, loader: "js" };
+    });
+  },
+};
+
+/** koffi's native part can't be in a snapshot. It is beside the bundle, as for the other commands. */
+const ownKoffi: Plugin = {
+  name: "koffi beside the bundle",
+  setup(bundler) {
+    bundler.onResolve({ filter: /^koffi$/ }, ({ path }) => ({ path, namespace: "beside" }));
+    bundler.onLoad({ filter: /.*/, namespace: "beside" }, ({ path }) => ({
+      contents: `module.exports = require("node:module").createRequire(bundleUrl)(${JSON.stringify(path)});`,
+      loader: "js",
+    }));
+  },
+};
+
+const script = "main.cjs";
+
+/** Where the bundle is can't be known yet. Node's program and arguments are this machine's; each start has its own. */
+const banner = `Object.defineProperty(globalThis, "bundleUrl", {
+  get: () => require("node:url").pathToFileURL(process.argv[1]).href
+});
+process.execPath = process.argv0 = "node";
+process.argv.splice(0);`;
+
+export interface Snapshot {
+  /** The program's entry file. */
+  readonly main: string;
+  /** The file to make. It fits only the Node that runs this, and gets the time of that program, by which it is known. */
+  readonly blob: string;
+  readonly plugins: readonly Plugin[];
+}
+
+/**
+ * Makes a start-up snapshot: the state of the program when it has loaded, in a file that `node --snapshot-blob BLOB
+ * MAIN …` starts with (nodejs.org/api/cli.html, `--build-snapshot`). MAIN is then not run: it tells where the bundle is.
+ * A snapshot holds no machine code, so it fits every processor of the same architecture.
+ * @throws Error if the program, as it loads, uses what can't be in a snapshot
+ */
+export async function makeSnapshot({ main, blob, plugins }: Snapshot): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "snapshot-"));
+  try {
+    await build({
+      entryPoints: [main],
+      absWorkingDir: join(import.meta.dirname, ".."),
+      outfile: join(folder, script),
+      bundle: true,
+      platform: "node",
+      format: "cjs",
+      target: "node24",
+      // A script with other characters would take two bytes for each in memory.
+      charset: "ascii",
+      legalComments: "none",
+      plugins: [lateModules, ownKoffi, ...plugins],
+      define: { "import.meta.url": "bundleUrl" },
+      banner: { js: banner },
+      logLevel: "warning",
+    });
+    // Node's own cached code would double the size.
+    const config = { builder: `/proc/self/cwd/${script}`, withoutCodeCache: true };
+    await writeFile(join(folder, "config.json"), JSON.stringify(config));
+    // The program finds no variables and no paths of this machine while it loads, so none is in the snapshot.
+    const { stderr } = await execa(
+      process.execPath,
+      ["--snapshot-blob", "main.blob", "--build-snapshot-config", "config.json"],
+      { cwd: folder, env: {}, extendEnv: false, argv0: "node" },
+    );
+    if (stderr !== "") throw new Error(`the snapshot may not work: ${stderr}`);
+    await copyFile(join(folder, "main.blob"), blob);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+  await execa("touch", ["-r", process.execPath, blob]);
+}

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import {
+  assertFilesHoldNone,
   assertHoldsNone,
   assertProcessesHoldNone,
   canary,
@@ -11,8 +12,14 @@ import {
 } from "../support/runs/canaries.ts";
 import { makeSite, result } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
+import { holdsCanary, sandboxMemory } from "../support/runs/sandbox-memory.ts";
 import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
-import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "../support/servers/otlp-receiver.ts";
+import {
+  type OtlpReceiver,
+  pathTo,
+  type ReceivedSpan,
+  startOtlpReceiver,
+} from "../support/servers/otlp-receiver.ts";
 import { type Registry, startRegistry } from "../support/servers/registry.ts";
 import { startSilentServer } from "../support/servers/silent-server.ts";
 
@@ -47,12 +54,6 @@ function only(receiver: OtlpReceiver, name: string): ReceivedSpan {
  */
 const busyLimit = 2_500;
 
-/** The names of the spans that lead to a span, from the top. */
-function pathTo(receiver: OtlpReceiver, span: ReceivedSpan): string[] {
-  const above = receiver.spans().find(({ spanId }) => spanId === span.parentSpanId);
-  return [...(above === undefined ? [] : pathTo(receiver, above)), span.name];
-}
-
 const digestsOf = (spans: readonly ReceivedSpan[]) =>
   new Set(spans.map(({ attributes }) => String(attributes["layer.digest"])));
 
@@ -61,39 +62,43 @@ const warnings = (run: Run) => run.stderr.split("\n").filter((line) => line.incl
 const parent = { traceId: "4bf92f3577b34da6a3ce929d0e0e4736", spanId: "00f067aa0ba902b7" };
 const traceparent = `00-${parent.traceId}-${parent.spanId}-01`;
 
-test("a put's trace lies under Concourse's span, and BuildKit's spans under each solve", async () => {
-  await using receiver = await startOtlpReceiver();
-  await using site = await makeSite("RUN echo traced > /result\n", repository());
-  const tracing = { endpoint: receiver.endpoint };
-  const put = await site.put({}, { tracing }, { env: { TRACEPARENT: traceparent, TRACESTATE: "vendor=1" } });
-  versionOf(put);
-  assert.deepEqual(warnings(put), []);
-  assert.match(put.stderr, new RegExp(`^tracing: trace ${parent.traceId}$`, "m"));
-  for (const { traceId, name, start, end } of receiver.spans()) {
-    assert.equal(traceId, parent.traceId, name);
-    assert.ok(start > 0n && end >= start, name);
-  }
-  const top = only(receiver, "put");
-  assert.equal(top.parentSpanId, parent.spanId);
-  assert.equal(top.attributes["concourse.job"], "build");
-  for (const name of ["start BuildKit", "read inputs", "prepare store", "solve", "commit"])
-    assert.deepEqual(pathTo(receiver, only(receiver, name)), ["put", name]);
-  const solve = only(receiver, "solve");
-  assert.match(String(solve.attributes["build.engine"]), /^a BuildKit of its own/);
-  assert.equal(solve.attributes["steps.run"], "3");
+for (const [sandbox, engine] of [
+  ["auto", /^a BuildKit of its own/],
+  ["gvisor", /^a BuildKit of its own, in a gVisor sandbox$/],
+] as const)
+  test(`a put's trace lies under Concourse's span, and BuildKit's spans under each solve, with sandbox: ${sandbox}`, async () => {
+    await using receiver = await startOtlpReceiver();
+    await using site = await makeSite("RUN echo traced > /result\n", repository());
+    const source = { sandbox, tracing: { endpoint: receiver.endpoint } };
+    const put = await site.put({}, source, { env: { TRACEPARENT: traceparent, TRACESTATE: "vendor=1" } });
+    versionOf(put);
+    assert.deepEqual(warnings(put), []);
+    assert.match(put.stderr, new RegExp(`^tracing: trace ${parent.traceId}$`, "m"));
+    for (const { traceId, name, start, end } of receiver.spans()) {
+      assert.equal(traceId, parent.traceId, name);
+      assert.ok(start > 0n && end >= start, name);
+    }
+    const top = only(receiver, "put");
+    assert.equal(top.parentSpanId, parent.spanId);
+    assert.equal(top.attributes["concourse.job"], "build");
+    for (const name of ["start BuildKit", "read inputs", "prepare store", "solve", "commit"])
+      assert.deepEqual(pathTo(receiver, only(receiver, name)), ["put", name]);
+    const solve = only(receiver, "solve");
+    assert.match(String(solve.attributes["build.engine"]), engine);
+    assert.equal(solve.attributes["steps.run"], "3");
 
-  const buildkits = receiver.spans().filter(({ service }) => service !== "oci-build-resource");
-  assert.deepEqual([...new Set(buildkits.map(({ service }) => service))].toSorted(), [
-    "buildctl",
-    "buildkitd",
-  ]);
-  const run = buildkits.find(({ name }) => name.includes("RUN echo traced"));
-  assert.ok(run !== undefined, `no span of the RUN: ${buildkits.map(({ name }) => name).join(", ")}`);
-  assert.deepEqual(pathTo(receiver, run).slice(0, 2), ["put", "solve"]);
-  const push = only(receiver, "push");
-  assert.deepEqual(pathTo(receiver, push), ["put", "solve", "push"]);
-  assert.ok(push.start >= solve.start && push.end <= solve.end, "the push lies within its solve");
-});
+    const buildkits = receiver.spans().filter(({ service }) => service !== "oci-build-resource");
+    assert.deepEqual([...new Set(buildkits.map(({ service }) => service))].toSorted(), [
+      "buildctl",
+      "buildkitd",
+    ]);
+    const run = buildkits.find(({ name }) => name.includes("RUN echo traced"));
+    assert.ok(run !== undefined, `no span of the RUN: ${buildkits.map(({ name }) => name).join(", ")}`);
+    assert.deepEqual(pathTo(receiver, run).slice(0, 2), ["put", "solve"]);
+    const push = only(receiver, "push");
+    assert.deepEqual(pathTo(receiver, push), ["put", "solve", "push"]);
+    assert.ok(push.start >= solve.start && push.end <= solve.end, "the push lies within its solve");
+  });
 
 test("a get's trace has each layer's fetch and unpacking; without TRACEPARENT, a step begins a trace", async () => {
   await using receiver = await startOtlpReceiver();
@@ -145,6 +150,28 @@ test("the headers reach the receiver, and neither RUN, nor arguments, nor the lo
   const got = await site.get(run);
   assertHoldsNone("what RUN sees", await result(got), [token]);
   assertHoldsNone("build.json", await readFile(join(got, "build.json"), "utf8"), [token]);
+});
+
+test("a gVisor sandbox has neither the headers nor the endpoint in its files, its processes or its memory", async () => {
+  await using receiver = await startOtlpReceiver();
+  await using temporary = await createPrivateFolder("test-sandbox");
+  await using site = await makeSite('RUN echo run""ning; sleep 600\n', repository());
+  const header = canary("a header");
+  const path = canary("the endpoint");
+  const variable = canary("a variable of the step");
+  const tracing = { endpoint: `${receiver.endpoint}/${path.core}`, headers: { "x-token": header.core } };
+  const env = { TMPDIR: temporary.path, PLAIN: variable.core };
+  const started = await site.startPut({}, { sandbox: "gvisor", tracing }, { env });
+  const watched = watchProcesses(started);
+  await started.wrote(/\] running/);
+  assert.ok((await assertFilesHoldNone(temporary.path, [header, path])) > 0);
+  const memory = await sandboxMemory(temporary.path);
+  // The daemon has the step's variables.
+  assert.equal(await holdsCanary(memory, variable), true);
+  assert.equal(await holdsCanary(memory, header), false);
+  assert.equal(await holdsCanary(memory, path), false);
+  started.kill("SIGTERM");
+  assertProcessesHoldNone((await watched).seen, [header, path]);
 });
 
 test("failures mark the spans that they ended, and aborts too", async () => {

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { startContainer } from "../support/containers/container.ts";
 import type { ContainerKind } from "../support/containers/kinds.ts";
 import { putIn, writeApp } from "../support/containers/puts.ts";
+import { pathTo, startOtlpReceiver } from "../support/servers/otlp-receiver.ts";
 
 /** How BuildKit is started in one container of each way. */
 const ways: Readonly<Partial<Record<ContainerKind, string>>> = {
@@ -13,11 +14,19 @@ const ways: Readonly<Partial<Record<ContainerKind, string>>> = {
 };
 
 for (const [kind, way] of Object.entries(ways) as [ContainerKind, string][]) {
-  test(`in a Concourse container of the kind ${kind} a put builds ${way}`, async () => {
-    await using container = await startContainer(kind);
+  test(`in a Concourse container of the kind ${kind} a put builds ${way}, and traces all of it`, async () => {
+    await using receiver = await startOtlpReceiver();
+    await using container = await startContainer(kind, { ports: [receiver.port] });
     await writeApp(container, "RUN id -u > /user && chown 3000000000:7 /user && echo $((6 * 7))\n");
-    const put = await putIn(container, { directory: "/scratch/builds" });
+    const tracing = { endpoint: receiver.endpoint };
+    const put = await putIn(container, { directory: "/scratch/builds", tracing });
     assert.equal(put.exitCode, 0, put.stderr);
+    // The RUN's span comes last but for those above it: buildkitd sends them when it is ended.
+    const run = receiver
+      .spans()
+      .find(({ service, name }) => service === "buildkitd" && name.includes("RUN id -u"));
+    assert.ok(run !== undefined, put.stderr);
+    assert.deepEqual(pathTo(receiver, run).slice(0, 2), ["put", "solve"]);
     assert.match(put.stderr, new RegExp(`building with a BuildKit of its own, ${way} \\(`));
     assert.match(put.stderr, /\] 42\n/);
     const { digest } = JSON.parse(put.stdout).version;

@@ -29,7 +29,7 @@ export function keyCanary(kind: string, pem: string): Canary {
 }
 
 /** As it is (which in JSON it is too), as in a URL, and in base64, plain and for URLs, at any of the three alignments. */
-function forms({ core }: Canary): string[] {
+export function forms({ core }: Canary): string[] {
   const base64 = [0, 1, 2].flatMap((shift) => {
     const encoded = Buffer.concat([Buffer.alloc(shift), Buffer.from(core)]).toString("base64");
     // What lies beside the core changes the first characters and the last.

@@ -76,6 +76,12 @@ interface ExportedSpans {
   }[];
 }
 
+/** The names of the spans that lead to a span, from the top. */
+export function pathTo(receiver: OtlpReceiver, span: ReceivedSpan): string[] {
+  const above = receiver.spans().find(({ spanId }) => spanId === span.parentSpanId);
+  return [...(above === undefined ? [] : pathTo(receiver, above)), span.name];
+}
+
 /** OpenTelemetry's status of a span that failed. */
 const failed = 2;
 

@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { writeSmallFile } from "../../../host/atomic-write.ts";
 import type { Environment } from "../../../host/step-context.ts";
 import type { Refusal } from "./launcher.ts";
-import { inNamespaces } from "./namespaces.ts";
 
 /**
  * runsc's flags. Without privileges runsc makes no namespaces and no root filesystem of its own. So the boundary to
@@ -76,9 +75,8 @@ export interface GvisorCommand {
 /** Writes the sandbox's bundle (OCI runtime-spec). It is part of the workspace, and is removed with it. */
 export async function prepareSandbox(daemon: GvisorDaemon): Promise<GvisorCommand> {
   const bundle = join(daemon.workspace, "sandbox");
-  const state = join(daemon.workspace, "sandbox-state");
   await mkdir(bundle, { mode: 0o700 });
-  await mkdir(state, { mode: 0o700 });
+  await mkdir(runscState(daemon), { mode: 0o700 });
   await writeSmallFile(join(bundle, "config.json"), JSON.stringify(sandboxConfig(daemon)), { mode: 0o600 });
   return {
     command: [
@@ -86,14 +84,29 @@ export async function prepareSandbox(daemon: GvisorDaemon): Promise<GvisorComman
       ...withoutPrivileges,
       "runsc",
       ...runtimeFlags,
-      `--root=${state}`,
+      `--root=${runscState(daemon)}`,
       "run",
       "--bundle",
       bundle,
-      "buildkitd",
+      sandboxName,
     ],
     input: exports(daemon.env),
   };
+}
+
+/**
+ * The command that sends SIGTERM to the daemon of a sandbox by {@link prepareSandbox}. `runsc run` itself passes no
+ * signal on.
+ */
+export function endInSandbox(daemon: Pick<GvisorDaemon, "workspace">): readonly [string, ...string[]] {
+  return ["runsc", ...runtimeFlags, `--root=${runscState(daemon)}`, "kill", sandboxName, "TERM"];
+}
+
+const sandboxName = "buildkitd";
+
+/** Where runsc keeps what it knows of its sandbox. */
+function runscState({ workspace }: Pick<GvisorDaemon, "workspace">): string {
+  return join(workspace, "sandbox-state");
 }
 
 /** The kernel's setting of Yama's (ptrace(2)): who may trace which process. There is none without Yama. */
@@ -156,7 +169,8 @@ function sandboxConfig({ root, command, env }: GvisorDaemon): unknown {
       user: { uid: 0, gid: 0 },
       cwd: "/",
       env: [path],
-      args: ["sh", "-c", 'eval "$(cat)" && exec "$@" </dev/null', "sh", ...inNamespaces, ...command],
+      // The daemon is the sandbox's first process: the sandbox ends with it, and a signal to the sandbox is one to it.
+      args: ["sh", "-c", 'eval "$(cat)" && exec "$@" </dev/null', "sh", ...command],
       capabilities: Object.fromEntries(sets.map((set) => [set, capabilities])),
       rlimits: [{ type: "RLIMIT_NOFILE", soft: 1048576, hard: 1048576 }],
     },

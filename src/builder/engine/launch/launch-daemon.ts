@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { type ChildExit, signalProcess, startChild } from "../../../host/child.ts";
 import { settlesBefore } from "../../../host/settles-before.ts";
 import type { StepContext } from "../../../host/step-context.ts";
-import { prepareSandbox } from "./gvisor.ts";
+import { endInSandbox, prepareSandbox } from "./gvisor.ts";
 import type { Launcher } from "./launcher.ts";
 import { inNamespaces, withCgroups } from "./namespaces.ts";
 import { inUserNamespace, writeIdMaps } from "./user-namespace.ts";
@@ -38,7 +38,7 @@ export interface LaunchedDaemon extends AsyncDisposable {
 
 /** Starts the daemon. If the program doesn't exist, it ends with status 127. */
 export async function launchDaemon(launch: DaemonLaunch): Promise<LaunchedDaemon> {
-  const { step, launcher, env, write } = launch;
+  const { launcher, env, write } = launch;
   const {
     command: [file, ...args],
     input,
@@ -67,8 +67,7 @@ export async function launchDaemon(launch: DaemonLaunch): Promise<LaunchedDaemon
   return {
     exit: () => exit,
     exited,
-    [Symbol.asyncDispose]: () =>
-      stop({ step, launcher, pid: child.pid, exited, sendsSpans: launch.sendsSpans }),
+    [Symbol.asyncDispose]: () => stop({ ...launch, pid: child.pid, exited }),
   };
 }
 
@@ -93,33 +92,52 @@ function withoutSecrets({ PATH, HOME, TMPDIR }: StepContext["env"]): StepContext
   return { PATH, HOME, TMPDIR };
 }
 
-/**
- * Ends the daemon and waits until nothing of it is left. buildkitd is the first process of its PID namespace. When
- * it ends, the kernel ends all other processes in there (pid_namespaces(7)), and then unshare(1) ends. The kernel
- * sends SIGKILL to runsc's processes when their parent dies.
- */
-async function stop({
-  step,
-  launcher,
-  pid,
-  exited,
-  sendsSpans,
-}: Pick<DaemonLaunch, "step" | "launcher" | "sendsSpans"> & {
+interface RunningDaemon extends Pick<DaemonLaunch, "step" | "launcher" | "workspace" | "env" | "sendsSpans"> {
+  /** Of unshare(1) or runsc. Undefined if there was no such program. */
   readonly pid: number | undefined;
   readonly exited: Promise<unknown>;
-}): Promise<void> {
+}
+
+/**
+ * Ends the daemon and waits until nothing of it is left. buildkitd is the first process of its PID namespace. When
+ * it ends, the kernel ends all other processes in there (pid_namespaces(7)), and then unshare(1) or runsc ends. The
+ * kernel sends SIGKILL to runsc's processes when their parent dies.
+ */
+async function stop(daemon: RunningDaemon): Promise<void> {
+  const { step, launcher, pid, exited } = daemon;
   if (pid === undefined) return;
   // SIGKILL is safe, as the state isn't used again. If there is no first process yet, the whole group gets the
   // signal: unshare(1) may be making its child at this moment, and nothing would wait for that child.
   const first = launcher.kind === "gvisor" ? undefined : await firstChild(pid);
-  if (sendsSpans && first !== undefined) {
-    signalProcess(step, first, "SIGTERM");
-    if (await settlesBefore(exited, AbortSignal.any([step.late, AbortSignal.timeout(farewellTime)]))) return;
+  if (daemon.sendsSpans) {
+    const limit = AbortSignal.any([step.late, AbortSignal.timeout(farewellTime)]);
+    if ((await askToEnd(daemon, first, limit)) && (await settlesBefore(exited, limit))) return;
   }
   signalProcess(step, first ?? -pid, "SIGKILL");
   const limit = AbortSignal.any([step.late, AbortSignal.timeout(killDeadline)]);
   if (await settlesBefore(exited, limit)) return;
   step.log.warn(`buildkitd (process ${pid}) has not ended after SIGKILL: it ends with this container`);
+}
+
+/**
+ * Sends SIGTERM to buildkitd, on which it sends its spans and ends.
+ * @param first its process, which isn't visible in a sandbox
+ * @returns whether the signal was sent
+ */
+async function askToEnd(
+  daemon: RunningDaemon,
+  first: number | undefined,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (daemon.launcher.kind === "gvisor") {
+    const [file, ...args] = endInSandbox(daemon);
+    const options = { reject: false, stdout: "ignore", stderr: "ignore", killSignal: "SIGKILL" } as const;
+    const asked = await startChild({ env: withoutSecrets(daemon.env), signal }, file, args, options);
+    return asked.exitCode === 0;
+  }
+  if (first === undefined) return false;
+  signalProcess(daemon.step, first, "SIGTERM");
+  return true;
 }
 
 async function firstChild(pid: number): Promise<number | undefined> {

@@ -86,10 +86,7 @@ async function openPool(
   if (daemons.kind === "nodes") return openNodes(daemons.nodes, { step, workspace, subject });
   if (daemons.kind === "farm") return openFarm(daemons.farm, { step, workspace, subject });
   if (daemons.kind === "remote") {
-    const engine = await reachRemoteDaemon(daemons.remote, { step, workspace, name: "remote" });
-    // The answer is awaited by whoever solves.
-    engine.accepts().catch(() => {});
-    return poolOf(engine);
+    return poolOf(await reachRemoteDaemon(daemons.remote, { step, workspace, name: "remote" }));
   }
   const cacheEnv = await cacheEnvironment(cache, workspace);
   return poolOf(

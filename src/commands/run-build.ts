@@ -152,21 +152,30 @@ async function solve(
   });
   // The files of secrets are gone when this returns.
   const secrets = await knownSecrets({ access: run.access, inputs, cache: run.cache, tracing: run.tracing });
-  const [solved, buildctl] = await concurrently(step.signal, [
-    (signal) =>
-      solveAll({
-        step: { ...step, signal },
-        builder,
-        solves,
-        described: describeBuild(inputs, { ...options, shown: options.context, access: run.access }),
-        style: options.progress,
-        timeouts,
-        watch: mounts?.watch,
-        exporter: async (target) => (run.isExported?.(target) === false ? undefined : stage.exporter(target)),
-        merge: async (built) => stage.add(await mergedIndex(stage.blobs, built, signal), mediaTypes.ociIndex),
-      }),
-    (signal) => buildctlVersion({ env: step.env, signal }),
-  ]);
+  const { signal } = step;
+  let version: Promise<string | undefined> | undefined;
+  const besideBuildctl = (): void => {
+    version ??= buildctlVersion(step);
+    // Whoever awaits it gets the failure.
+    version.catch(() => {});
+    stage.preload();
+  };
+  const solved = await solveAll({
+    step,
+    builder,
+    solves,
+    described: describeBuild(inputs, { ...options, shown: options.context, access: run.access }),
+    style: options.progress,
+    timeouts,
+    started: besideBuildctl,
+    watch: mounts?.watch,
+    exporter: async (target) => (run.isExported?.(target) === false ? undefined : stage.exporter(target)),
+    merge: async (built) => stage.add(await mergedIndex(stage.blobs, built, signal), mediaTypes.ociIndex),
+  }).catch(async (thrown: unknown) => {
+    await version?.catch(() => {});
+    throw thrown;
+  });
+  const buildctl = await version;
   if (mounts !== undefined) {
     const ran = sum(solved.results.flatMap(({ summaries }) => summaries).map(({ steps }) => steps.run));
     await step.trace("save cache mounts", () => mounts.save(ran));

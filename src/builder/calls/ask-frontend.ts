@@ -46,7 +46,7 @@ export async function askFrontend(
     {
       step,
       engine,
-      ready: Promise.resolve(),
+      ready: () => Promise.resolve(),
       env: buildctlEnvironment(step, builder.registries, noLayerCache, builder.sendsSpans),
       solve: { ...solve, options: new Map([...solve.options, ["requestid", request]]) },
       exporter: undefined,

@@ -18,8 +18,11 @@ import { type StallLimits, watchForStalls } from "./stall-watchdog.ts";
 export interface BuildctlRun extends SolveRun {
   readonly step: StepContext;
   readonly engine: Engine;
-  /** Resolves when the daemon is known to be usable. buildctl takes as long to start, so it's started before. */
-  readonly ready: Promise<void>;
+  /**
+   * Called once buildctl has been started, which takes as long as the answer. Resolves when the daemon is known to be
+   * usable.
+   */
+  readonly ready: () => Promise<void>;
   /** buildctl's variables. They contain credentials, or name files with credentials. */
   readonly env: Environment;
   readonly silence: StallLimits;
@@ -39,7 +42,7 @@ export interface BuildctlOutcome {
 }
 
 /**
- * Runs `buildctl build`, and follows its progress until it ends. If `ready` is rejected, buildctl is ended and the
+ * Runs `buildctl build`, and follows its progress until it ends. If `ready` rejects, buildctl is ended and the
  * same error thrown.
  */
 export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Promise<BuildctlOutcome> {
@@ -56,7 +59,7 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
   });
   // Nothing of the build is shown before it is known that the daemon may build.
   child.stderr.pause();
-  await run.ready.catch(async (thrown: unknown) => {
+  await run.ready().catch(async (thrown: unknown) => {
     refused.abort();
     child.stderr.resume();
     await child;

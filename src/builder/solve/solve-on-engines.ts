@@ -58,9 +58,12 @@ export async function solveOnEngines(
   const problems: string[] = [];
   let failures = 0;
   for (const engine of engines) {
-    const ready = acceptedBy(engine, what, step.log);
-    // Whoever runs buildctl awaits it.
-    ready.catch(() => {});
+    let accepted: Promise<void> | undefined;
+    const ready = () => {
+      request.started?.();
+      accepted ??= acceptedBy(engine, what, step.log);
+      return accepted;
+    };
     const solved = await solveOn(engine, request, { ...part, ready }, board).catch((thrown: unknown) => {
       if (thrown instanceof UnusableEngine) return thrown;
       throw thrown;

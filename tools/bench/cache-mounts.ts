@@ -41,7 +41,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=cache,t
  * on this machine.
  */
 export async function benchCacheMounts(
-  { main, env }: Bundle,
+  { out }: Bundle,
   { kind, rate, rounds }: { readonly kind: MountKind; readonly rate?: number; readonly rounds: number },
 ): Promise<Result> {
   await using held = new AsyncDisposableStack();
@@ -68,7 +68,7 @@ export async function benchCacheMounts(
       await writeFile(join(app, "source"), String(count++));
       const source = { repository: `${registry.host}/${name}`, insecure: true, cache };
       const input = JSON.stringify({ source, params: { context: "app", build_args: proxies } });
-      return timed("node", [main, "out", join(folder.path, "put")], { input, env });
+      return timed(out, [join(folder.path, "put")], { input });
     },
   });
   const [ours, peer] = [put("with-mounts", { mounts: { limit: "8g" } }), put("without", { mounts: false })];

@@ -17,7 +17,7 @@ const dockerfile = "FROM scratch AS all\nCOPY . /\nFROM scratch\nCOPY --from=all
  * A put with a context of 100,000 files and 2 GB, against bare `buildctl build` of the same, each to a daemon that has
  * none of it. Everything is in memory, as the times of a disk scatter by more than what ours may add.
  */
-export async function benchContext({ main, putEnv }: Bundle, rounds: number): Promise<Result> {
+export async function benchContext({ out }: Bundle, rounds: number): Promise<Result> {
   return await onTmpfs(async (folder) => {
     const app = join(folder, "put/app");
     await writeContext(app);
@@ -27,7 +27,7 @@ export async function benchContext({ main, putEnv }: Bundle, rounds: number): Pr
     const put = (address: string) => {
       const source = { directory: join(folder, "builds"), buildkit: { address } };
       const input = JSON.stringify({ source, params: { context: "app" } });
-      return timed("node", [main, "out", join(folder, "put")], { input, env: putEnv });
+      return timed(out, [join(folder, "put")], { input });
     };
     const buildctl = async (address: string) => {
       await rm(exported, { recursive: true, force: true });

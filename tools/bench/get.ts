@@ -29,10 +29,10 @@ export async function benchGet(
   await using peer = await peerBundle(peerCommit);
   await using registry = await startRegistry();
   const digest = await storeInRegistry(registry, compression);
-  const get = ({ main, env }: Bundle, name: Repository) => {
+  const get = (by: Bundle, name: Repository) => {
     const source = { repository: `${registry.host}/${name}`, insecure: true };
     const input = JSON.stringify({ source, version: { digest }, params: forms[form] });
-    return onFreshDisk((disk) => timed("node", [main, "in", disk], { input, env }));
+    return onFreshDisk((disk) => timed(by.in, [disk], { input }));
   };
   return await compare(`get of ${form}, ${compression}, from a registry`, rounds, [
     { name: "get", run: () => get(bundle, "bench") },

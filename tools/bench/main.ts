@@ -32,7 +32,7 @@ interface Bench {
   readonly run: (rounds: number) => Promise<Result | readonly Result[]>;
 }
 
-const bundle = await makeBundle();
+await using bundle = await makeBundle();
 const benches: readonly Bench[] = [
   { name: "check", rounds: 20, run: (rounds) => benchCheck(bundle, rounds) },
   { name: "put", rounds: 15, run: (rounds) => benchPut(bundle, rounds) },

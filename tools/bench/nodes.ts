@@ -18,7 +18,7 @@ COPY --from=work /result /
 `;
 
 /** A build for two platforms with work in RUN, one step at a time on each machine: two nodes against one. */
-export async function benchNodes({ main, putEnv: env }: Bundle, rounds: number): Promise<Result> {
+export async function benchNodes({ out }: Bundle, rounds: number): Promise<Result> {
   await using folder = await createPrivateFolder("bench-nodes");
   // A machine that is busy with one step, as most are with a compiler.
   const config = "[worker.oci]\nmax-parallelism = 1\n";
@@ -36,7 +36,7 @@ export async function benchNodes({ main, putEnv: env }: Bundle, rounds: number):
     };
     const params = { context: "app", platforms, build_args: { ROUND: builds++ } };
     const input = JSON.stringify({ source, params });
-    return timed("node", [main, "out", join(folder.path, "put")], { input, env });
+    return timed(out, [join(folder.path, "put")], { input });
   };
   const [amd64 = "", arm64 = ""] = platforms;
   return await compare("a build for two platforms", rounds, [

@@ -19,8 +19,7 @@ export async function benchPut(bundle: Bundle, rounds: number): Promise<Result> 
   const exported = join(folder.path, "exported");
   const locals = ["--local", `context=${app}`, "--local", `dockerfile=${app}`];
   const output = ["--output", `type=oci,tar=false,dest=${exported}`];
-  const put = ({ main, putEnv: env }: Bundle) =>
-    timed("node", [main, "out", join(folder.path, "put")], { input, env });
+  const put = ({ out }: Bundle) => timed(out, [join(folder.path, "put")], { input });
   return await compare("put with nothing to do", rounds, [
     { name: "put", run: () => put(bundle) },
     {

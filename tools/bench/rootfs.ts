@@ -82,13 +82,13 @@ async function storeImage(
   return { directory, version, layers: manifest.layers.map(({ digest }) => join(blobs, hexOf(digest))) };
 }
 
-function ours({ main, env }: Bundle, { directory, version }: StoredImage): Contender {
+function ours(bundle: Bundle, { directory, version }: StoredImage): Contender {
   const input = JSON.stringify({
     source: { directory },
     version: { digest: version },
     params: { unpack_rootfs: true, image_tar: false },
   });
-  return { name: "get", run: () => onFreshDisk((disk) => timed("node", [main, "in", disk], { input, env })) };
+  return { name: "get", run: () => onFreshDisk((disk) => timed(bundle.in, [disk], { input })) };
 }
 
 function tar({ layers }: StoredImage, compression: Compression): Contender {

@@ -48,7 +48,7 @@ async function openPlace(kind: StoreKind, folder: string): Promise<Place> {
  * `buildctl build` that pushes or writes a layout, and `skopeo copy` of that, through the same daemon and registry.
  */
 export async function benchStore(
-  { main, env, putEnv }: Bundle,
+  bundle: Bundle,
   { kind, rounds }: { readonly kind: StoreKind; readonly rounds: number },
 ): Promise<Result> {
   await using folder = await createPrivateFolder("bench-store");
@@ -81,13 +81,10 @@ export async function benchStore(
         await renew();
         await rm(to, { recursive: true, force: true });
         const request = JSON.stringify({ source, params: { context: "app" } });
-        const put = await timed("node", [main, "out", join(folder.path, "put")], {
-          input: request,
-          env: putEnv,
-        });
+        const put = await timed(bundle.out, [join(folder.path, "put")], { input: request });
         const { version } = JSON.parse(put.stdout) as { version: unknown };
         const input = JSON.stringify({ source, version });
-        return inTurn(put, await timed("node", [main, "in", to], { input, env }));
+        return inTurn(put, await timed(bundle.in, [to], { input }));
       },
     },
     {

@@ -36,9 +36,8 @@ export async function benchWhole(
   bundle: Bundle,
   { compression, rounds }: { readonly compression: Compression; readonly rounds: number },
 ): Promise<Result> {
-  await using earlier = await peerBundle(peerCommit);
-  const PATH = `${await peerPrograms()}:${toolEnvironment()["PATH"]}`;
-  const peer = { ...earlier, env: { ...earlier.env, PATH }, putEnv: { ...earlier.putEnv, PATH } };
+  await using peer = await peerBundle(peerCommit);
+  const env = { PATH: `${await peerPrograms()}:${toolEnvironment()["PATH"]}` };
   const { folder: base } = await benchImage("debian");
   return await onTmpfs(async (folder) => {
     await using registry = await startRegistry({ folder: join(folder, "registry") });
@@ -53,35 +52,35 @@ export async function benchWhole(
     const site = { registry, folder, inputs, newRepository: () => `${registry.host}/build-${builds++}` };
     const params = { context: "app", ...(compression === "gzip" ? {} : { compression }) };
     return await compare(`put and get of a rootfs, ${compression}`, rounds, [
-      { name: "put, get", run: () => putAndGet(site, bundle, params) },
-      { name: peerCommit, run: () => putAndGet(site, peer, { context: "app" }) },
-      { name: "buildctl, skopeo, umoci", run: () => withOtherTools(site, peer.env) },
+      { name: "put, get", run: () => putAndGet(site, bundle, { params, env: {} }) },
+      { name: peerCommit, run: () => putAndGet(site, peer, { params: { context: "app" }, env }) },
+      { name: "buildctl, skopeo, umoci", run: () => withOtherTools(site, env) },
     ]);
   });
 }
 
 async function putAndGet(
   { folder, inputs, newRepository }: Site,
-  { main, env, putEnv }: Bundle,
-  params: unknown,
+  bundle: Bundle,
+  { params, env }: { readonly params: unknown; readonly env: Readonly<Record<string, string>> },
 ) {
   const source = { repository: newRepository(), insecure: true };
   const request = JSON.stringify({ source, params });
   // The daemon's state is in /var/lib where there is no /scratch.
   const inMemory = ["--mount", "sh", "-c", 'mount -t tmpfs tmpfs /var/lib && exec "$@"', "sh"];
-  const put = await timed("unshare", [...inMemory, "node", main, "out", inputs], {
-    input: request,
-    env: putEnv,
-  });
+  const put = await timed("unshare", [...inMemory, bundle.out, inputs], { input: request, env });
   const { version } = JSON.parse(put.stdout) as { version: unknown };
   const to = join(folder, "got");
   const input = JSON.stringify({ source, version, params: { unpack_rootfs: true, image_tar: false } });
-  const get = await timed("node", [main, "in", to], { input, env });
+  const get = await timed(bundle.in, [to], { input, env });
   await rm(to, { recursive: true });
   return inTurn(put, get);
 }
 
-async function withOtherTools({ folder, inputs, newRepository }: Site, env: Bundle["env"]) {
+async function withOtherTools(
+  { folder, inputs, newRepository }: Site,
+  env: Readonly<Record<string, string>>,
+) {
   const work = join(folder, "other");
   const image = `${newRepository()}:latest`;
   const app = join(inputs, "app");

@@ -17,6 +17,7 @@ export const takenOptions: Readonly<Record<string, Instead>> = {
   "add-hosts": { params: ["add_hosts"] },
   "attest:provenance": { params: ["provenance"] },
   "attest:sbom": { params: ["sbom"] },
+  "attest:": { params: ["provenance", "sbom"], how: ": BuildKit knows no other attestations" },
   "build-arg:": { params: ["build_args"] },
   "cache-from": "cache",
   "cache-imports": "cache",

@@ -1,3 +1,4 @@
+import { optionsClash, readSwitch, switchArgs } from "./option-values.ts";
 import { type Rule, thrownBy } from "./rules.ts";
 import { type PolicyParam, policySource, readJsonPolicy } from "./source-policy.ts";
 
@@ -13,6 +14,8 @@ interface RuledParams {
   readonly reproducible: boolean;
   readonly source_date_epoch: number | undefined;
   readonly source_policy: PolicyParam | undefined;
+  readonly options: Readonly<Record<string, string>>;
+  readonly platforms: readonly unknown[];
 }
 
 function exclusive(one: keyof RuledParams, other: keyof RuledParams): Rule<Partial<RuledParams>> {
@@ -44,6 +47,26 @@ export const fieldRules: readonly Rule<Partial<RuledParams>>[] = [
       const param = reproducible ? "reproducible" : "source_date_epoch";
       const message = `params: ${param} and the build arg SOURCE_DATE_EPOCH both say what times the image has: remove one of the two`;
       return [{ path: ["build_args", "SOURCE_DATE_EPOCH"], message }];
+    },
+  },
+  {
+    of: ["build_args"],
+    faults: ({ build_args: args = {} }) =>
+      switchArgs.flatMap((name) => {
+        const value = args[name] ?? "";
+        const message = `params.build_args.${name}: expected true or false, as BuildKit reads it`;
+        return value === "" || readSwitch(value) !== undefined
+          ? []
+          : [{ path: ["build_args", name], message }];
+      }),
+  },
+  {
+    of: ["options", "platforms"],
+    faults: ({ options = {}, platforms = [] }) => {
+      const clash = optionsClash(options, platforms);
+      if (clash === undefined) return undefined;
+      const { name, message } = clash;
+      return [{ path: ["options", name], message: `params.options.${name}: ${message}` }];
     },
   },
   {

@@ -4,6 +4,7 @@ import { parseKnownPlatform } from "../image/platform-names.ts";
 import { parseRepository } from "../image/reference.ts";
 import { type TargetName, targetNamePattern } from "../image/target-name.ts";
 import { optionNamePattern, whyNotOption } from "./option-names.ts";
+import { optionValues } from "./option-values.ts";
 import { exactText, flag, nonEmpty, readBy, text } from "./scalars.ts";
 
 export const secretSource = z.union(
@@ -98,6 +99,30 @@ export const compression = z
 export const optionName = z.string().regex(new RegExp(`^${optionNamePattern}`), {
   error: ({ input }) => whyNotOption(String(input)),
 });
+
+const optionTexts = Object.fromEntries(
+  Object.entries(optionValues).map(([name, { expected }]) => [
+    name,
+    { type: ["string", "number", "boolean"], description: `${expected.replace(/^expected/, "Expected:")}.` },
+  ]),
+);
+
+/** Options of BuildKit's frontend. Those that it checks are checked here, and sizes become bytes. */
+export const frontendOptionsParam = z
+  .record(optionName, text)
+  .meta({ properties: optionTexts })
+  .transform((given, context) =>
+    Object.fromEntries(
+      Object.entries(given).map(([name, value]) => {
+        const known = Object.hasOwn(optionValues, name) ? optionValues[name] : undefined;
+        // The frontend takes an empty value for none.
+        const read = known === undefined || value === "" ? value : known.read(value);
+        if (known !== undefined && read === undefined)
+          context.issues.push({ code: "custom", input: given, path: [name], message: known.expected });
+        return [name, read ?? value] as const;
+      }),
+    ),
+  );
 
 /** Additional targets, each with its own tags. */
 export const additionalTargets = z

@@ -11,10 +11,10 @@ import {
   compression,
   contextName,
   epoch,
+  frontendOptionsParam,
   hostName,
   imageName,
   ipAddresses,
-  optionName,
   platform,
   repositoryName,
   secretSource,
@@ -254,9 +254,9 @@ export const putParams = {
     doc: "Rules that pin or forbid base images and other sources: path of a file with a source policy of BuildKit, or the policy itself (docs/base-images.md).",
   },
   options: {
-    schema: secret(z.record(optionName, text)).default({}),
+    schema: secret(frontendOptionsParam).default({}),
     upper: [prefix("BUILDKIT_OPTION_", plain, optionNamePattern), wholeMap("BUILDKIT_OPTIONS")],
-    doc: "Options of BuildKit's Dockerfile frontend that have no param here, by name: `{hostname: build}` (docs/build-args.md).",
+    doc: "Options of BuildKit's Dockerfile frontend that have no param here, by name: `{hostname: build, memory: 2g}` (docs/build-args.md).",
   },
   progress: {
     schema: z.enum(["steps", "plain"]).default("steps"),

@@ -64,6 +64,45 @@ export const putMistakes: Rows = [
     "params.options.target: options can't set it; write target, or additional_targets",
   ],
   [{ options: { "label:team": "web" } }, "params.options.label:team: options can't set it; write labels"],
+  ...(
+    [
+      [
+        { memory: "512Mi" },
+        "memory: expected a number of bytes, or a size such as 512m or 2g, found a string",
+      ],
+      [{ memory: 0 }, "memory: expected a number of bytes, or a size such as 512m or 2g, found a number"],
+      [{ memory: ["1g"] }, "memory: expected a string, found a list"],
+      [{ memswap: "1g" }, "memswap: expected memory beside it, as it limits memory and swap together"],
+      [{ memory: "1g", memswap: "512m" }, "memswap: expected no less than memory, …"],
+      [{ memswap: -2 }, "memswap: expected memory and swap together: a number of bytes, …"],
+      [{ cpuquota: "0.5" }, "cpuquota: expected microseconds of each cpuperiod, at least 1000: …"],
+      [
+        { cpuperiod: 100 },
+        "cpuperiod: expected microseconds from 1000 to 1000000, such as 100000, found a number",
+      ],
+      [{ cpushares: 0 }, "cpushares: expected a whole number above 0, …"],
+      [{ cpusetcpus: "3-1" }, "cpusetcpus: expected numbers of processors, such as 0-3,5, found a string"],
+      [{ cpusetmems: "all" }, "cpusetmems: expected numbers of memory nodes, such as 0-3,5, found a string"],
+      [
+        { hostname: "a b" },
+        "hostname: expected a host name of at most 64 characters, without blanks, found a string",
+      ],
+      [{ "multi-platform": "yes" }, "multi-platform: expected true or false, found a string"],
+      [{ "attest:SBOM": "" }, "attest:SBOM: options can't set it; write provenance, or sbom: …"],
+    ] as const
+  ).map(([options, answer]) => [{ options }, `params.options.${answer}`] as const),
+  [
+    { options: { "multi-platform": false }, platforms: ["linux/amd64", "linux/arm64"] },
+    "params.options.multi-platform: several platforms always give an index: remove it, or all platforms but one",
+  ],
+  [{ options: "memory=1g" }, "params.options: expected a map, found a string"],
+  [
+    { build_args: { BUILDKIT_MULTI_PLATFORM: "yes", BUILDKIT_GIT_ADVICE: "canary" } },
+    [
+      "params.build_args.BUILDKIT_GIT_ADVICE: expected true or false, as BuildKit reads it",
+      "params.build_args.BUILDKIT_MULTI_PLATFORM: expected true or false, as BuildKit reads it",
+    ].join("\n"),
+  ],
   [
     { options: { "a b": "c" } },
     'params.options.a b: expected the name of a frontend option, without "=" and blanks, as in hostname',

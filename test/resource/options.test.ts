@@ -111,7 +111,7 @@ test("targets are built at the same time, and run what they share once", async (
 
 test("network, shm_size, ulimits and options of the frontend reach RUN", async () => {
   await using site = await makeSite(
-    "RUN (ls /sys/class/net; df -k /dev/shm | tail -n 1; ulimit -n; hostname) > /result\n",
+    "RUN (ls /sys/class/net; df -k /dev/shm | tail -n 1; ulimit -n; hostname; cat /sys/fs/cgroup/memory.max || cat /sys/fs/cgroup/memory/memory.limit_in_bytes) > /result\n",
   );
   const run = await site.put({
     network: "none",
@@ -119,6 +119,9 @@ test("network, shm_size, ulimits and options of the frontend reach RUN", async (
     ulimits: { nofile: "123:456" },
     options: {
       hostname: "shop",
+      memory: "64m",
+      memswap: "128m",
+      cpushares: 512,
       hostnmae: "shop",
       "vcs:source": "https://git.example/app",
       platfrom: "linux/amd64",
@@ -140,6 +143,8 @@ test("network, shm_size, ulimits and options of the frontend reach RUN", async (
   assert.match(said, /\b32768\b/);
   assert.match(said, /^123$/m);
   assert.match(said, /^shop$/m);
+  // Sizes are written as Docker has them, and BuildKit wants bytes.
+  assert.match(said, /^67108864$/m);
 });
 
 test("an entitlement that the Dockerfile needs is refused unless it is allowed", async () => {

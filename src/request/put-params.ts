@@ -43,6 +43,7 @@ import {
   boolean,
   commaList,
   hostPairs,
+  pathOrMap,
   plain,
   prefix,
   something,
@@ -250,7 +251,7 @@ export const putParams = {
   },
   source_policy: {
     schema: sourcePolicyParam.optional(),
-    upper: [whole("SOURCE_POLICY")],
+    upper: [whole("SOURCE_POLICY", pathOrMap)],
     doc: "Rules that pin or forbid base images and other sources: path of a file with a source policy of BuildKit, or the policy itself (docs/base-images.md).",
   },
   options: {

@@ -1,5 +1,6 @@
 import { UserError } from "../host/errors.ts";
 import { didYouMean, type Fault, jsonKindOf } from "./faults.ts";
+import { refuseUnusable } from "./read-json.ts";
 
 /**
  * The spelling of a param of the oci-build task, and how its string becomes the value of the snake_case param.
@@ -19,6 +20,11 @@ export type TaskForm = { readonly syntax: Syntax } & (
 export interface Syntax {
   /** The pattern in the published JSON Schema. */
   readonly pattern?: RegExp;
+  /**
+   * What the value of the snake_case param is. A put's param may then be that itself, and a task's be its JSON, which
+   * Concourse makes of maps and lists in a task's params.
+   */
+  readonly structure?: "map" | "list";
   /** @throws UserError naming the param for a string that it can't have */
   readonly read: (text: string, name: string) => unknown;
 }
@@ -47,7 +53,11 @@ export function prefix(start: string, syntax = plain, names = "."): TaskForm {
  * @param part what each part may be, as a regular expression
  */
 export function commaList(part: string): Syntax {
-  return { pattern: new RegExp(`^\\s*(${part})?(\\s*,\\s*(${part})?)*\\s*$`), read: splitAtCommas };
+  return {
+    structure: "list",
+    pattern: new RegExp(`^\\s*(${part})?(\\s*,\\s*(${part})?)*\\s*$`),
+    read: splitAtCommas,
+  };
 }
 
 function splitAtCommas(text: string): string[] {
@@ -58,7 +68,11 @@ function splitAtCommas(text: string): string[] {
 }
 
 /** `a=1,b=x y` → `{a: "1", b: "x y"}`. As in the oci-build task, a value can't contain a comma. */
-const pairList: Syntax = { pattern: /^[\s,]*([^,=\s][^,=]*=[^,]*(,|$)[\s,]*)*$/, read: readPairList };
+const pairList: Syntax = {
+  structure: "map",
+  pattern: /^[\s,]*([^,=\s][^,=]*=[^,]*(,|$)[\s,]*)*$/,
+  read: readPairList,
+};
 
 function readPairList(text: string, name: string): Record<string, string> {
   const parts = text.split(",").filter((part) => part.trim() !== "");
@@ -68,7 +82,7 @@ function readPairList(text: string, name: string): Record<string, string> {
       const key = part.slice(0, Math.max(equals, 0)).trimStart();
       if (key === "" || key === "__proto__")
         throw new UserError(
-          `${name}: expected name=value, separated by commas; found a part without a name or without "="`,
+          `${name}: expected name=value, separated by commas, or a map; found a part without a name or without "="`,
         );
       return [key, part.slice(equals + 1)];
     }),
@@ -77,6 +91,7 @@ function readPairList(text: string, name: string): Record<string, string> {
 
 /** `a=1,b=2,a=3` → `{a: ["1", "3"], b: ["2"]}`. */
 export const hostPairs: Syntax = {
+  structure: "map",
   pattern: /^[\s,]*([^\s,="]+=[^\s,="]+\s*(,|$)[\s,]*)*$/,
   read: readHostPairs,
 };
@@ -87,7 +102,7 @@ function readHostPairs(text: string, name: string): Record<string, string[]> {
     const equals = part.indexOf("=");
     if (equals < 1)
       throw new UserError(
-        `${name}: expected name=value, separated by commas; found a part without a name or without "="`,
+        `${name}: expected name=value, separated by commas, or a map; found a part without a name or without "="`,
       );
     const key = part.slice(0, equals);
     pairs.set(key, [...(pairs.get(key) ?? []), part.slice(equals + 1)]);
@@ -100,6 +115,7 @@ function readHostPairs(text: string, name: string): Record<string, string[]> {
  * several ids.
  */
 export const sshPairs: Syntax = {
+  structure: "map",
   pattern: /^[\s,]*([A-Za-z0-9_.:/@-]+=[^\s,][^,]*(,|$)\s*([^\s,=][^,=]*(,|$)\s*)*)*$/,
   read: readSshPairs,
 };
@@ -113,13 +129,16 @@ function readSshPairs(text: string, name: string): Record<string, string[]> {
     const path = equals > 0 ? part.slice(equals + 1) : part;
     if (id === "" || path === "") {
       throw new UserError(
-        `${name}: expected id=path, with the path of a private key; an id alone stands for an SSH agent, and the step has none`,
+        `${name}: expected id=path, with the path of a private key, or a map; an id alone stands for an SSH agent, and the step has none`,
       );
     }
     pairs.set(id, [...(pairs.get(id) ?? []), path]);
   }
   return Object.fromEntries(pairs);
 }
+
+/** The path of a file, or a map itself or as a text. */
+export const pathOrMap: Syntax = { ...plain, structure: "map" };
 
 /** `true` or `false`, as in the task's environment. */
 export const boolean: Syntax = {
@@ -231,6 +250,13 @@ function isNotGiven(value: unknown, form: TaskForm): boolean {
 }
 
 function readForm({ form }: MatchedForm, name: string, value: unknown): unknown {
+  const { structure } = form.syntax;
+  const structured = structure === undefined ? undefined : asStructure(value, structure, name);
+  if (structured !== undefined) {
+    // A text may hold what the request itself was searched for.
+    refuseUnusable(structured, [name]);
+    return structured;
+  }
   const isScalar = typeof value === "string" || typeof value === "number" || typeof value === "boolean";
   if (!isScalar) throw new UserError(`params.${name}: expected a string; found ${jsonKindOf(value)}`);
   const read = form.syntax.read(String(value), name);
@@ -238,6 +264,25 @@ function readForm({ form }: MatchedForm, name: string, value: unknown): unknown 
   const entry = name.slice(form.prefix.length);
   if (entry === "__proto__") throw new UserError(`params: there is no ${name}`);
   return { [entry]: read };
+}
+
+/** A map or a list, itself or as JSON. Undefined for a text in the param's own notation. The value is a copy. */
+function asStructure(value: unknown, structure: "map" | "list", name: string): object | undefined {
+  const given = typeof value === "string" ? parsedJson(value) : value;
+  if (typeof given !== "object" || given === null) return undefined;
+  if (Array.isArray(given) === (structure === "list"))
+    return Array.isArray(given) ? [...given] : { ...given };
+  throw new UserError(`params.${name}: expected a string or a ${structure}; found ${jsonKindOf(given)}`);
+}
+
+/** The value of a text that is the JSON of a map or a list. */
+function parsedJson(text: string): unknown {
+  if (!/^\s*[{[]/.test(text)) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function unknownName(name: string, forms: Forms, advise: Parameters<typeof fromTaskForms>[2]): string {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { faultsOf, putOf, task, validate, web } from "../support/runs/validate.ts";
+import { faultsOf, putOf, task, types, validate, web } from "../support/runs/validate.ts";
 
 test("names that YAML takes for booleans are told as they were written", async () => {
   const [fault, ...more] = await faultsOf(
@@ -80,4 +80,71 @@ test("faults of a put's get_params, and of a task's options, are told in their o
       'only a put can, with its param "no_cache"',
     ],
   );
+});
+
+test("a variable may stand for anything, and hides no fault beside it", async () => {
+  const pipeline = `${types}resources:
+- name: web
+  type: oci-build
+  source:
+    repository: ((registry.host))/shop/((name))
+    username: ((registry.username))
+    password: ((registry.password))
+    insecure: ((insecure))
+    timeouts: { stall: ((stall)) }
+    buildkit: { address: ((address)), tls: ((tls)) }
+    cache: { ref: ((cache)) }
+    docker_config: ((config))
+    registries: { ((other)): { mirrors: ((mirrors)) } }
+    aws_role_arns: ((roles))
+- name: all
+  type: oci-build
+  source: ((source))
+jobs:
+- name: build
+  plan:
+  - put: web
+    params:
+      context: ((.:folder))/src
+      platforms: ((platforms))
+      version: ((version))
+      tags: [((tag)), "v((number))"]
+      build_args: { A: ((a)), "((b))": 1 }
+      secrets: { one: ((secret)), two: { text: ((text)) } }
+      source_date_epoch: ((epoch))
+      compression: { type: ((type)) }
+      UNPACK_ROOTFS: ((unpack))
+  - put: all
+    params: ((params))
+  - put: all
+    params: &task
+      CONTEXT: ((folder))
+      IMAGE_PLATFORM: ((platforms))
+      BUILD_ARGS: ((args))
+      LABELS: { team: ((team)) }
+      BUILDKIT_ADD_HOSTS: "db=((address))"
+      BUILDKIT_SSH: ((ssh))
+      BUILDKIT_OPTIONS: { hostname: ((host)) }
+      BUILDKIT_OPTION_memory: ((memory))
+      SOURCE_POLICY: ((policy))
+      UNPACK_ROOTFS: ((unpack))
+  - task: ours
+    config:
+      image_resource: { type: registry-image, source: { repository: a/oci-build-resource } }
+      params: { <<: *task, TRACING: ((tracing)), REGISTRIES: ((registries)), CALL: ((call)), SANDBOX: ((box)) }
+      run: { path: build }
+`;
+  const taken = await validate(pipeline);
+  assert.equal(taken.status, 0, taken.output);
+  const found = await faultsOf(
+    pipeline.replace("    username:", "    usrname:").replace("tags: [", "tagz: ["),
+  );
+  assert.equal(found.length, 2, found.join("\n"));
+  assert.match(found[0] ?? "", /there is no "usrname"; did you mean "username"/);
+  assert.match(found[1] ?? "", /there is no param "tagz"; did you mean "tags"/);
+  const beside = await faultsOf(
+    pipeline.replace("((memory))", "((memory))\n      BUILDKIT_OPTION_cpuquota: 0.5"),
+  );
+  assert.equal(beside.length, 2, beside.join("\n"));
+  for (const fault of beside) assert.match(fault, /cpuquota: expected microseconds/);
 });

@@ -29,6 +29,19 @@ function scalarOf({ pattern }: Syntax, more: readonly string[] = []): JsonSchema
   };
 }
 
+/** The form of a whole param of the oci-build task: its text, and where that is JSON, the map or list itself. */
+function wholeOf({ structure, ...syntax }: Syntax, snake: JsonSchema): JsonSchema {
+  const text = scalarOf(syntax, ["null"]);
+  if (structure === undefined) return text;
+  const type = structure === "map" ? "object" : "array";
+  const forms = [snake, ...((snake["anyOf"] as JsonSchema[] | undefined) ?? [])];
+  const found = forms.find((form) => form["type"] === type);
+  if (found === undefined) throw new Error(`no ${type} in ${JSON.stringify(snake)}`);
+  const { description: _description, default: _default, ...whole } = found;
+  const json = { type: "string", pattern: structure === "map" ? "^\\s*\\{" : "^\\s*\\[" };
+  return { anyOf: [...((text["anyOf"] as JsonSchema[] | undefined) ?? [text]), json, whole] };
+}
+
 /** The published JSON Schemas, by the name of their file: what a pipeline may write, and what build.json holds. */
 export function jsonSchemas(): Readonly<Record<string, JsonSchema>> {
   const parts = {
@@ -101,9 +114,10 @@ function upperForms(): { readonly wholes: JsonSchema; readonly prefixes: JsonSch
   const forms = Object.entries(putParams).flatMap(([name, { upper }]) =>
     upper.map((form) => ({ name, form })),
   );
+  const snake = fieldsSchema(mapRows(({ schema }) => schema))["properties"] as Record<string, JsonSchema>;
   const wholes = forms.flatMap(({ name, form }) =>
     form.kind === "whole"
-      ? [[form.name, { ...scalarOf(form.syntax, ["null"]), description: `As \`${name}\`.` }]]
+      ? [[form.name, { ...wholeOf(form.syntax, snake[name] ?? {}), description: `As \`${name}\`.` }]]
       : [],
   );
   const prefixes = forms.flatMap(({ name, form }) =>

@@ -91,7 +91,7 @@ function faultsOf(use: Use, rules: UseRules): PipelineFault[] {
     return [{ ...placeIn(odd), message }];
   }
   const node = merged(whole);
-  const { faults: found } = certainly<unknown>(node, reader(use, rules), fieldOf);
+  const { faults: found } = certainly<unknown>(node, reader(use, rules), placeInSnake);
   const odds = oddNames(node, subject);
   // At the place of an odd name only its own fault is reported. The other fault would show the name as YAML reads
   // it, and the step doesn't know how it was written.
@@ -114,9 +114,14 @@ function changesIn({ kind, given, subject }: Use, faults: readonly PipelineFault
     .map((change) => ({ ...change, message: `${subject}: ${change.message}` }));
 }
 
-/** The param that a name sets, in either of its forms. */
-function fieldOf(name: string): string {
-  return findForm(name, taskForms)?.param ?? name;
+/** The place among the snake_case params that a path of params in either form sets: `BUILD_ARG_A` is `build_args`, `A`. */
+function placeInSnake(path: readonly PropertyKey[]): readonly PropertyKey[] {
+  const [first, ...rest] = path;
+  const name = String(first);
+  const found = findForm(name, taskForms);
+  if (found === undefined) return path;
+  const { param, form } = found;
+  return form.kind === "whole" ? [param, ...rest] : [param, name.slice(form.prefix.length), ...rest];
 }
 
 function placeIn({ line, column }: Position): Position {
@@ -157,7 +162,10 @@ function knownSource(given: readonly Located[]): {
   if (given.length === 0 || given.some((part) => part.kind !== "map"))
     return { known: { value: undefined, faults: [] }, unsure: new Set() };
   const node = merged(given);
-  return { known: certainly(node, (value) => sourcePartly(value), fieldOf), unsure: variableFields(node) };
+  return {
+    known: certainly(node, (value) => sourcePartly(value), placeInSnake),
+    unsure: variableFields(node),
+  };
 }
 
 function thrownFaults<T>(read: () => T): PartlyRead<T> {

@@ -45,28 +45,30 @@ function hasVariable(text: string): boolean {
 /**
  * What a value is and which faults it has, whatever its variables stand for.
  * @param read reads a value as far as it has no faults
- * @param fieldOf the field that a name at the top of the value sets, if it is another form of it
+ * @param placeInSnake the place that a path of the value sets, if its first name is another form of a field
  */
 export function certainly<T>(
   node: Located,
   read: (value: unknown) => PartlyRead<T>,
-  fieldOf: (name: string) => string,
+  placeInSnake: (path: Path) => Path,
 ): PartlyRead<T> {
   const unknown = [...variablePlaces(node)];
   const chosen = new Map<string, unknown>();
   let found = read(filled(node, chosen));
   for (const { path, isWhole, text } of unknown) {
-    if (!isWhole || !found.faults.some((fault) => mayCause(path, fault, fieldOf))) continue;
+    if (!isWhole || !found.faults.some((fault) => mayCause(path, fault, placeInSnake))) continue;
     for (const candidate of candidatesOf(wordFor(text))) {
       const tried = new Map([...chosen, [keyOf(path), candidate]]);
       const next = read(filled(node, tried));
-      if (next.faults.some((fault) => mayCause(path, fault, fieldOf))) continue;
+      if (next.faults.some((fault) => mayCause(path, fault, placeInSnake))) continue;
       chosen.set(keyOf(path), candidate);
       found = next;
       break;
     }
   }
-  const faults = found.faults.filter((fault) => !unknown.some(({ path }) => mayCause(path, fault, fieldOf)));
+  const faults = found.faults.filter(
+    (fault) => !unknown.some(({ path }) => mayCause(path, fault, placeInSnake)),
+  );
   return { value: found.value, faults };
 }
 
@@ -79,14 +81,12 @@ export function variableFields(node: Located): ReadonlySet<string> {
  * Whether a variable at this path may be the cause of a fault. A wrong name is a fault whatever the variable's
  * value is.
  */
-function mayCause(path: Path, fault: Fault, fieldOf: (name: string) => string): boolean {
-  if (fault.kind === "name" && fault.path.length <= path.length) return false;
+function mayCause(path: Path, fault: Fault, placeInSnake: (path: Path) => Path): boolean {
+  const [own, place] = [placeInSnake(fault.path), placeInSnake(path)];
+  if (fault.kind === "name" && own.length <= place.length) return false;
   const isOfRule = fault.involves !== undefined;
-  const [own, field] = [fieldOf(String(fault.path[0])), fieldOf(String(path[0]))];
-  if (isOfRule && field !== own && fault.involves.of.includes(field)) return true;
-  return (
-    startsWith(fault.path, path) || ((isOfRule || fault.kind === "choice") && startsWith(path, fault.path))
-  );
+  if (isOfRule && place[0] !== own[0] && fault.involves.of.includes(String(place[0]))) return true;
+  return startsWith(own, place) || ((isOfRule || fault.kind === "choice") && startsWith(place, own));
 }
 
 function startsWith(long: Path, short: Path): boolean {

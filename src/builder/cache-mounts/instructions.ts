@@ -13,7 +13,8 @@ export interface Instruction {
  */
 export function readInstructions(dockerfile: string): readonly Instruction[] {
   const lines = dockerfile.replace(/^\uFEFF/, "").split(/\r?\n/);
-  const continued = escapeCharacter(lines) === "`" ? /`[ \t]*$/ : /\\[ \t]*$/;
+  // An escaped escape character doesn't continue a line.
+  const continued = escapeOf(lines) === "`" ? /(^|[^`])`[ \t]*$/ : /(^|[^\\])\\[ \t]*$/;
   const instructions: Instruction[] = [];
   for (let index = 0; index < lines.length; index++) {
     if (isSkipped(lines[index])) continue;
@@ -21,7 +22,7 @@ export function readInstructions(dockerfile: string): readonly Instruction[] {
     for (; index < lines.length; index++) {
       const line = lines[index] ?? "";
       if (text !== "" && isSkipped(line)) continue;
-      text += line.replace(continued, "");
+      text += line.replace(continued, "$1");
       if (!continued.test(line)) break;
     }
     const [, name = "", rest = ""] = /^\s*(\S+)\s*(.*)$/s.exec(text) ?? [];
@@ -39,8 +40,12 @@ function isSkipped(line = ""): boolean {
   return /^\s*(#|$)/.test(line);
 }
 
-/** The character of the parser directive `# escape=` at the top of the file; by default a backslash. */
-function escapeCharacter(lines: readonly string[]): string {
+/** The character of the parser directive `# escape=` at the top of the file; by default a backslash. Pure. */
+export function escapeCharacter(dockerfile: string): string {
+  return escapeOf(dockerfile.replace(/^\uFEFF/, "").split(/\r?\n/));
+}
+
+function escapeOf(lines: readonly string[]): string {
   for (const line of lines) {
     const [, key = "", value = ""] = /^#\s*([A-Za-z]+)\s*=\s*(.+?)\s*$/.exec(line) ?? [];
     if (key === "") break;
@@ -50,27 +55,64 @@ function escapeCharacter(lines: readonly string[]): string {
 }
 
 function heredocsOf(name: string, rest: string): readonly { end: string; isIndented: boolean }[] {
-  if (!/^(RUN|COPY|ADD|ONBUILD)$/i.test(name)) return [];
-  return Array.from(
-    rest.matchAll(/(?:^|\s)\d*<<(-?)(["']?)([^\s<"']+)\2(?=\s|$)/g),
-    ([, dash, , end = ""]) => ({
-      end,
-      isIndented: dash === "-",
-    }),
-  );
+  if (!/^(RUN|COPY|ADD|ONBUILD)$/i.test(name) || isExecForm(name, rest)) return [];
+  return quotedWords(rest).flatMap((word) => {
+    const [, dash, given = ""] = /^\d*<<(-?)\s*([^<]*)$/.exec(word) ?? [];
+    const end = given.replaceAll(/"((?:\\.|[^"\\])*)"|'([^']*)'|\\(.)/g, "$1$2$3");
+    return end === "" ? [] : [{ end, isIndented: dash === "-" }];
+  });
+}
+
+/** Whether an instruction has its words as a JSON array, in which `<<` has no meaning. */
+function isExecForm(name: string, rest: string): boolean {
+  const { words } = readFlags(name.toUpperCase() === "ONBUILD" ? rest.replace(/^\S+\s*/, "") : rest);
+  if (!words.startsWith("[")) return false;
+  try {
+    return Array.isArray(JSON.parse(words));
+  } catch {
+    return false;
+  }
+}
+
+/** A line's words, split at blanks outside of quotes, quotes included. If a quote isn't closed, there are none. */
+function quotedWords(line: string): readonly string[] {
+  const word = /(?:"(?:\\.|[^"\\])*"|'[^']*'|\\(?:.|$)|[^\s"'\\])+/gs;
+  return line.replaceAll(word, "").trim() === "" ? (line.match(word) ?? []) : [];
 }
 
 /**
- * Splits an instruction's text into its leading words that begin with `--`, and the rest. Quotes are removed as
- * BuildKit does it (frontend/dockerfile/parser, extractBuilderFlags). Pure.
+ * Splits an instruction's text into its leading words that begin with `--`, and the rest. Quotes and escape characters
+ * are removed as BuildKit does it (frontend/dockerfile/parser, extractBuilderFlags). Pure.
  */
-export function readFlags(rest: string): { readonly flags: readonly string[]; readonly words: string } {
+export function readFlags(
+  rest: string,
+  escapeChar = "\\",
+): { readonly flags: readonly string[]; readonly words: string } {
   const flags: string[] = [];
   let left = rest.trimStart();
-  for (;;) {
-    const [whole = ""] = /^--(?:"[^"]*"|'[^']*'|\\.|[^\s"'])*/.exec(left) ?? [];
-    if (whole === "" || whole === "--") return { flags, words: left };
-    flags.push(whole.replaceAll(/"([^"]*)"|'([^']*)'/g, "$1$2"));
-    left = left.slice(whole.length).trimStart();
+  while (left.startsWith("--")) {
+    const { word, length } = firstWord(left, escapeChar);
+    left = left.slice(length).trimStart();
+    if (word === "--") break;
+    flags.push(word);
   }
+  return { flags, words: left };
+}
+
+/** The first word of a text, without its quotes and escape characters, and how long it is with them. */
+function firstWord(text: string, escapeChar: string): { readonly word: string; readonly length: number } {
+  let word = "";
+  let quote = "";
+  let at = 0;
+  for (; at < text.length; at++) {
+    const character = text[at] ?? "";
+    if (character === escapeChar) word += text[++at] ?? "";
+    else if (quote !== "") {
+      if (character === quote) quote = "";
+      else word += character;
+    } else if (/\s/.test(character)) break;
+    else if (character === '"' || character === "'") quote = character;
+    else word += character;
+  }
+  return { word, length: at };
 }

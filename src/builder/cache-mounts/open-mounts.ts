@@ -13,9 +13,12 @@ import type { FollowedSolve } from "../progress/followed-solve.ts";
 import type { StepName } from "../progress/step.ts";
 import { formatSeconds } from "../progress/text.ts";
 import type { SolveWatch } from "../solve/solve-request.ts";
-import { type FindMounts, findMounts, findOpenings, mountKey } from "./find-mounts.ts";
+import type { FindMounts } from "./dockerfile-stages.ts";
+import { findMounts } from "./find-mounts.ts";
+import { mountKey } from "./mount-flags.ts";
 import { type DaemonMounts, type RestoredMounts, restoreMounts } from "./restore.ts";
 import { nothingSaved, type SavedReport, saveMounts } from "./save.ts";
+import { findOpenings } from "./stage-openings.ts";
 import { unpackBases } from "./unpack-bases.ts";
 
 export interface OpenMounts {

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import * as z from "zod";
 import { sum } from "../../host/sum.ts";
 import type { RanStep } from "../progress/followed-solve.ts";
-import { type CacheMount, mountKey } from "./find-mounts.ts";
+import { type CacheMount, mountKey } from "./mount-flags.ts";
 
 const recordId = z.string().regex(/^[0-9a-f]{16}$/);
 const time = z.number().int().nonnegative();

@@ -6,7 +6,7 @@ import { createPrivateFolder } from "../../host/private-folder.ts";
 import { sum } from "../../host/sum.ts";
 import type { CacheLocation } from "../plan/layer-cache.ts";
 import { budgetFor } from "./disk-guard.ts";
-import { type CacheMount, mountKey } from "./find-mounts.ts";
+import { type CacheMount, mountKey } from "./mount-flags.ts";
 import { type MountGroup, pausedUntil } from "./payoff.ts";
 import { mountsPlace } from "./place.ts";
 import { emptyList, findSaved, parseSavedList, type SavedList, type SavedMount } from "./saved-list.ts";

@@ -3,7 +3,7 @@ import { sum } from "../../host/sum.ts";
 import type { CacheLocation } from "../plan/layer-cache.ts";
 import type { RanStep } from "../progress/followed-solve.ts";
 import { budgetFor } from "./disk-guard.ts";
-import { type CacheMount, mountKey } from "./find-mounts.ts";
+import { type CacheMount, mountKey } from "./mount-flags.ts";
 import {
   type Balance,
   balanceOf,

@@ -1,11 +1,14 @@
 import * as z from "zod";
-import { type CacheMount, mountKey } from "./find-mounts.ts";
+import { type CacheMount, keptId, mountKey, ownershipOf } from "./mount-flags.ts";
 import { noPayoff, Payoff } from "./payoff.ts";
 import type { SavedContent } from "./transfer-dockerfile.ts";
 
 const SavedEntry = z.object({
-  id: z.string().regex(/^[^\s"'`\\$,#]{1,512}$/),
-  ownership: z.string().regex(/^((uid|gid|mode)=\d{1,10}(,(?=\w)|$)){0,3}$/),
+  id: z.string().regex(keptId),
+  ownership: z
+    .string()
+    .regex(/^((uid=\d{1,10}|gid=\d{1,10}|mode=[0-7]{1,11})(,(?=\w)|$)){0,3}$/)
+    .transform((text) => ownershipOf(Object.fromEntries(new URLSearchParams(text.replaceAll(",", "&"))))),
   key: z.string().regex(/^[0-9a-f]{32}$/),
   fingerprint: z.string().regex(/^[0-9a-f]{64}$/),
   bytes: z.number().int().nonnegative(),

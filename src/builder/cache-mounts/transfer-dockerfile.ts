@@ -1,4 +1,4 @@
-import type { CacheMount } from "./find-mounts.ts";
+import type { CacheMount } from "./mount-flags.ts";
 
 /**
  * Saved content of a mount. The key is part of the step that copies the content, so it decides where a cache has
@@ -23,8 +23,17 @@ export const indexSecret = "index";
 const box = "/tool/busybox";
 const runFlags = "RUN --mount=type=bind,target=/tool";
 
-function mountFlag({ id, ownership }: CacheMount): string {
-  return `--mount=type=cache,id=${id}${ownership === "" ? "" : `,${ownership}`},target=/mount`;
+/** Ids that a flag can hold as they are: BuildKit takes each byte of a flag for a character. */
+const plainId = /^[^\s"'`\\$,#\u0080-\u{10ffff}]+$/u;
+
+/** How a stage uses a mount: what it declares before its RUN, and the flag. */
+function useOf({ id, ownership }: CacheMount): { readonly declared: string; readonly flag: string } {
+  const isPlain = plainId.test(id);
+  const named = isPlain ? id : "$cache_mount_id";
+  return {
+    declared: isPlain ? "" : `ARG cache_mount_id="${id.replaceAll(/["\\$]/g, "\\$&")}"\n`,
+    flag: `--mount=type=cache,id=${named}${ownership === "" ? "" : `,${ownership}`},target=/mount`,
+  };
 }
 
 function containerStep(flags: readonly string[], script: string, argument: string): string {
@@ -34,7 +43,8 @@ function containerStep(flags: readonly string[], script: string, argument: strin
 const copyOut = `${box} cp -a /mount /saved; ${box} touch /ready`;
 
 function savedStage(name: string, { mount, key }: SavedContent): string {
-  return `FROM scratch AS ${name}\n${containerStep([mountFlag(mount)], copyOut, key)}\n`;
+  const { declared, flag } = useOf(mount);
+  return `FROM scratch AS ${name}\n${declared}${containerStep([flag], copyOut, key)}\n`;
 }
 
 /** The first word of a line in which a transfer's step reports about a mount. */
@@ -80,8 +90,9 @@ export function measuringDockerfile(mounts: readonly ToMeasure[], nonce: string)
       restored === undefined ? [] : [`--mount=type=bind,from=saved-${index},source=/saved,target=/saved`];
     const changed = restored === undefined ? "" : ` $(${changedBytes})`;
     const script = `cd /mount; echo "${reportMark} $0 $(${fingerprint}) $(${measureFiles})${changed}"; ${box} touch /ready`;
-    const flags = [runFlags, mountFlag(mount), ...from].join(" ");
-    return `${saved}FROM scratch AS measured-${index}\n${flags} ${JSON.stringify([box, "sh", "-ec", script, String(index), nonce])}\n`;
+    const { declared, flag } = useOf(mount);
+    const flags = [runFlags, flag, ...from].join(" ");
+    return `${saved}FROM scratch AS measured-${index}\n${declared}${flags} ${JSON.stringify([box, "sh", "-ec", script, String(index), nonce])}\n`;
   });
   const all = mounts.map((_, index) => `COPY --from=measured-${index} /ready /ready-${index}\n`);
   return `${stages.join("")}FROM scratch\n${all.join("")}`;
@@ -93,8 +104,9 @@ export function measuringDockerfile(mounts: readonly ToMeasure[], nonce: string)
  */
 export function restoringDockerfile(saved: SavedContent, limit: number, nonce: string): string {
   const script = `cd /saved; size="$(${measureFiles})"; echo "${reportMark} $size"; [ "\${size% *}" -le ${limit} ] || exit 0; ${box} cp -a /saved/. /mount/`;
-  const flags = ["--mount=type=bind,from=saved,source=/saved,target=/saved", mountFlag(saved.mount)];
-  return `${savedStage("saved", saved)}FROM scratch\n${containerStep(flags, script, nonce)}\n`;
+  const { declared, flag } = useOf(saved.mount);
+  const flags = ["--mount=type=bind,from=saved,source=/saved,target=/saved", flag];
+  return `${savedStage("saved", saved)}FROM scratch\n${declared}${containerStep(flags, script, nonce)}\n`;
 }
 
 /**

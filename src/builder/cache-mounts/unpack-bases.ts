@@ -10,7 +10,7 @@ import { parserDirective } from "../plan/parser-directives.ts";
 import type { Solve } from "../plan/plan.ts";
 import { parseEvent } from "../progress/events.ts";
 import { LineSplitter } from "../progress/lines.ts";
-import { globalArgs, type StageOpening } from "./find-mounts.ts";
+import { globalArgs, type StageOpening } from "./stage-openings.ts";
 import type { TransferContext } from "./transfer.ts";
 
 export interface UnpackBases {

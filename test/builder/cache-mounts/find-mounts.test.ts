@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { findMounts, mountKey } from "../../../src/builder/cache-mounts/find-mounts.ts";
+import type { FindMounts } from "../../../src/builder/cache-mounts/dockerfile-stages.ts";
+import { findMounts } from "../../../src/builder/cache-mounts/find-mounts.ts";
+import { mountKey } from "../../../src/builder/cache-mounts/mount-flags.ts";
 
 const amd64 = { os: "linux", architecture: "amd64" };
 
 /** The mounts of a Dockerfile's last stage, unless told otherwise. */
-function mounts(dockerfile: string, more: Partial<Parameters<typeof findMounts>[0]> = {}): string[] {
+function mounts(dockerfile: string, more: Partial<FindMounts> = {}): string[] {
   const found = findMounts({
     dockerfile,
     buildArgs: {},
@@ -27,6 +29,9 @@ test("an id is the cleaned target unless one is given, and owners and modes belo
     "target=relative/./x,type=CACHE",
     "type=cache,id=named,target=/x,sharing=locked",
     "type=cache,target=/y,mode=0755,gid=3,uid=2",
+    "type=cache,target=/y,uid=002,gid=3,mode=755",
+    "type=cache,target=/z,mode=00700",
+    "type=cache,target=/read,readonly",
     "type=secret,id=token",
     "type=bind,target=/src",
     "type=tmpfs,target=/tmp",
@@ -37,12 +42,14 @@ test("an id is the cleaned target unless one is given, and owners and modes belo
     "/a/c",
     "relative/x",
     "named",
-    "/y,uid=2,gid=3,mode=0755",
+    "/y,uid=2,gid=3,mode=755",
+    "/z,uid=0,gid=0,mode=700",
+    "/read",
   ]);
 });
 
 test("values of ARG and ENV are filled in, as the stage sees them", () => {
-  const dockerfile = `ARG base=a name=global
+  const dockerfile = `ARG base=scratch name=global
 ARG unseen=x
 FROM $base AS one
 ARG name
@@ -116,8 +123,10 @@ test("what can't be named, or begins with another content, is left out and told"
   const dockerfile = `FROM a
 ARG id=x
 RUN --mount=type=cache,target=/a,from=b --mount=type=cache,target=/c,source=/d true
-RUN --mount=type=cache,target=\${id%x} --mount=type=cache,id=\${id:-$id},target=/y true
+RUN --mount=type=cache,target=\${id%x} --mount=type=cache,target=$GOPATH/pkg --mount=type=cache,id=$HOME,target=/y true
 RUN --mount=type=cache,target=/e,uid=me true
+ENV GOCACHE=$GOPATH/cache
+RUN --mount=type=cache,target=$GOCACHE --mount=type=cache,target=/${"x".repeat(600)} true
 `;
   const found = findMounts({
     dockerfile,
@@ -127,5 +136,36 @@ RUN --mount=type=cache,target=/e,uid=me true
     buildPlatform: amd64,
   });
   assert.deepEqual(found.mounts, []);
-  assert.equal(found.leftOut.length, 5);
+  assert.deepEqual(found.leftOut, [
+    "/a (its content begins with that of something else: from or source)",
+    "/c (its content begins with that of something else: from or source)",
+    " (its target can't be copied)",
+    "/pkg (its target has $GOPATH, which the Dockerfile doesn't set: give the mount an id)",
+    "/y (its id has $HOME, which the Dockerfile doesn't set: give the mount another id)",
+    "/e (its uid)",
+    " (its target has $GOCACHE, which the Dockerfile doesn't set: give the mount an id)",
+    `/${"x".repeat(79)}… (its target can't be copied)`,
+  ]);
+});
+
+test("a stage begins with what ONBUILD tells of the stage that it is built on, and of no other", () => {
+  const dockerfile = `FROM a AS base
+ONBUILD ARG name=on
+ONBUILD RUN --mount=type=cache,target=/$name <<EOF
+RUN --mount=type=cache,target=/heredoc true
+EOF
+${run("base")}FROM base AS one
+${run("one")}FROM one
+${run("two")}`;
+  assert.deepEqual(mounts(dockerfile, { targets: ["base"] }), ["/base"]);
+  assert.deepEqual(mounts(dockerfile), ["/base", "/on", "/one", "/two"]);
+});
+
+test("a variable that nothing sets is empty if there is no base image to set it", () => {
+  const dockerfile =
+    "FROM scratch AS one\nARG declared\nRUN --mount=type=cache,target=/a$unset/b true\nFROM one\nRUN --mount=type=cache,id=c$unset$declared,target=/m true\n";
+  assert.deepEqual(mounts(dockerfile), ["/a/b", "c"]);
+  assert.deepEqual(mounts("FROM a\nARG declared\nRUN --mount=type=cache,id=c$declared,target=/m true\n"), [
+    "c",
+  ]);
 });

@@ -1,14 +1,13 @@
 import assert from "node:assert/strict";
-import { copyFile, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { test } from "node:test";
 import { execa } from "execa";
 import { budgetFor } from "../../../src/builder/cache-mounts/disk-guard.ts";
-import type { CacheMount } from "../../../src/builder/cache-mounts/find-mounts.ts";
+import type { CacheMount } from "../../../src/builder/cache-mounts/mount-flags.ts";
 import { mountsPlace } from "../../../src/builder/cache-mounts/place.ts";
 import { restoreMounts } from "../../../src/builder/cache-mounts/restore.ts";
-import { runTransfer, type TransferContext } from "../../../src/builder/cache-mounts/transfer.ts";
+import { runTransfer } from "../../../src/builder/cache-mounts/transfer.ts";
 import {
   indexSecret,
   indexStage,
@@ -17,43 +16,14 @@ import {
 } from "../../../src/builder/cache-mounts/transfer-dockerfile.ts";
 import type { CacheLocation } from "../../../src/builder/plan/layer-cache.ts";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
-import { formatPlatform, hostPlatform } from "../../../src/image/platform.ts";
 import { type ForgedLayer, forgeLayers, zerosTar } from "../../support/images/forged-cache.ts";
-import { createTestStep, toolEnvironment } from "../../support/runs/test-step.ts";
-import { startBuildkitd } from "../../support/servers/buildkit.ts";
+import { startTransferDaemon } from "../../support/runs/transfer-daemon.ts";
 import { rawTar } from "../../support/tar/raw-tar.ts";
 
 const mount: CacheMount = { id: "/m", ownership: "" };
 const key = "0123456789abcdef".repeat(2);
 const entry = { ...mount, key, fingerprint: "0".repeat(64), bytes: 10, used: 1 };
 const listOf = (...mounts: readonly unknown[]) => JSON.stringify({ version: 1, mounts });
-
-/** A fresh daemon, and how to run transfers on it. */
-async function startDaemon(folder: string, silence = 30_000) {
-  const daemon = await startBuildkitd();
-  const step = createTestStep();
-  const context: TransferContext = {
-    step,
-    engine: {
-      where: "",
-      version: () => undefined,
-      connection: ["--addr", daemon.address],
-      limited: undefined,
-      folders: [daemon.root],
-      diagnose: async () => undefined,
-      accepts: async () => undefined,
-      [Symbol.asyncDispose]: async () => {},
-    },
-    env: toolEnvironment(),
-    authTls: [],
-    workspace: folder,
-    tools: join(folder, "tools"),
-    platform: formatPlatform(hostPlatform(process.arch)),
-    namespace: "",
-    silence,
-  };
-  return { context, step, root: daemon.root, [Symbol.asyncDispose]: () => daemon[Symbol.asyncDispose]() };
-}
 
 /** What a mount is filled with, the list that is saved with it, and what comes of restoring that. */
 interface Row {
@@ -164,8 +134,6 @@ const rows: readonly Row[] = [
 for (const { what, fill = "echo content > /mount/f", list, forged, files, warning } of rows) {
   test(`${what}: ${files === 0 ? "the mount begins empty, with a warning" : "restored as it is"}`, async () => {
     await using folder = await createPrivateFolder("test-hostile-mounts");
-    await mkdir(join(folder.path, "tools"));
-    await copyFile("/bin/busybox", join(folder.path, "tools/busybox"));
     const location: CacheLocation = {
       type: "local",
       attributes: { directory: join(folder.path, "cache") },
@@ -175,7 +143,7 @@ for (const { what, fill = "echo content > /mount/f", list, forged, files, warnin
     };
     const place = mountsPlace(location, "");
     {
-      await using writer = await startDaemon(folder.path);
+      await using writer = await startTransferDaemon(folder.path);
       const command = JSON.stringify([
         "/tool/busybox",
         "sh",
@@ -196,7 +164,7 @@ for (const { what, fill = "echo content > /mount/f", list, forged, files, warnin
       });
     }
     if (forged !== undefined) await forgeLayers(join(folder.path, "cache/cache.mounts"), forged);
-    await using reader = await startDaemon(folder.path);
+    await using reader = await startTransferDaemon(folder.path);
     const { restored } = await restoreMounts({
       context: reader.context,
       mounts: [mount],
@@ -204,7 +172,7 @@ for (const { what, fill = "echo content > /mount/f", list, forged, files, warnin
       locations: [location],
     });
     // Without a look at the disk all of a layer would be unpacked, whatever its size.
-    const { stdout } = await execa("du", ["--summarize", "--block-size=1", reader.root]);
+    const { stdout } = await execa("du", ["--summarize", "--block-size=1", reader.daemon.root]);
     assert.ok(Number.parseInt(stdout, 10) < 1e9, stdout);
     assert.equal(restored.size, files === 0 ? 0 : 1);
     const logged = reader.step.logged();

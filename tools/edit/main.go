@@ -1,6 +1,6 @@
-// Command edit prepares the build of programs whose source needs small changes. For every module of edits.go that the
-// go.mod in MODULE asks for, it copies the pinned source into FOLDER, makes the edits there, and writes a go.mod beside
-// the copies in which they replace the modules:
+// Command edit prepares the build of programs whose source needs small changes, which the files of this folder have by
+// program. For every module to edit that the go.mod in MODULE asks for, it copies the pinned source into FOLDER, makes
+// the edits there, and writes a go.mod beside the copies in which they replace the modules:
 //
 //	go run ./edit MODULE FOLDER && go build -C MODULE -modfile=FOLDER/go.mod ...
 //
@@ -25,6 +25,15 @@ type Edit struct {
 	File string
 	// Old is in the file exactly once; New takes its place.
 	Old, New string
+}
+
+// editsOf answers the edits of a module, which may be for several programs.
+func editsOf(module string) []Edit {
+	var found []Edit
+	for _, program := range []map[string][]Edit{ofRunsc, ofRunc, ofBuildkitd, ofBuildctl, ofBuildKit} {
+		found = append(found, program[module]...)
+	}
+	return found
 }
 
 func main() {
@@ -66,8 +75,8 @@ func prepare(folder string) error {
 	}
 	var replaced []string
 	for _, module := range required {
-		changes, isEdited := edits[module]
-		if !isEdited {
+		changes := editsOf(module)
+		if len(changes) == 0 {
 			continue
 		}
 		source, err := download(module)
@@ -91,7 +100,7 @@ func prepare(folder string) error {
 		replaced = append(replaced, "-replace="+module+"=./"+filepath.ToSlash(relative))
 	}
 	if len(replaced) == 0 {
-		return errors.New("go.mod asks for none of the modules that edits.go changes")
+		return errors.New("go.mod asks for none of the modules that tools/edit changes")
 	}
 	return writeModule(folder, replaced)
 }
@@ -155,7 +164,7 @@ func apply(root string, edit Edit) error {
 		return err
 	}
 	if found := strings.Count(string(content), edit.Old); found != 1 {
-		return fmt.Errorf("%s holds %d times, instead of once: %q. Read what changed there, and change the edit in tools/edit/edits.go",
+		return fmt.Errorf("%s holds %d times, instead of once: %q. Read what changed there, and change the edit in tools/edit",
 			edit.File, found, edit.Old)
 	}
 	return os.WriteFile(file, []byte(strings.Replace(string(content), edit.Old, edit.New, 1)), 0o644)

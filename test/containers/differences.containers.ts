@@ -4,17 +4,11 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { type Container, startContainer } from "../support/containers/container.ts";
-import type { ContainerKind } from "../support/containers/kinds.ts";
 import { putIn } from "../support/containers/puts.ts";
 import { startDockerHub } from "../support/images/debian.ts";
 import { busyboxLayer, type Entry, pushLayout, writeLayout } from "../support/images/image-writer.ts";
 import type { Registry } from "../support/servers/registry.ts";
-import { type Launch, launches, named, trials } from "./matrix.ts";
-
-/** A container of each kind in which something can be built. */
-const kinds = Object.entries(launches).filter(
-  (entry): entry is [ContainerKind, Launch] => entry[1] !== undefined,
-);
+import { buildingKinds, named, trials } from "./matrix.ts";
 
 /** A program of i386 that only ends, with status 0. */
 function program32(): Buffer {
@@ -59,7 +53,7 @@ async function writeDockerfile(container: Container, lines: readonly string[]): 
   await container.own(container.build);
 }
 
-for (const [kind, launch] of kinds) {
+for (const [kind, launch] of buildingKinds) {
   test(`in a container of the kind ${kind}, what a RUN can do is what the docs say`, async () => {
     await using container = await startContainer(kind, { ports: [Number(new URL(hub.url).port)] });
     const source = { directory: "/tmp/builds", registry_mirrors: [hub.url] };

@@ -34,7 +34,15 @@ async function failingPut(
   return put.stderr;
 }
 
-for (const kind of ["unprivileged-on-fuse-only", "unprivileged"] as const) {
+/** One container for each way in which BuildKit is started. */
+const kinds: readonly ContainerKind[] = [
+  "full",
+  "fuse-only-released",
+  "unprivileged-on-fuse-only",
+  "unprivileged",
+];
+
+for (const kind of kinds) {
   test(`in a container of the kind ${kind} a full disk is named, and leaves nothing`, async () => {
     const dockerfile = "FROM busybox\nRUN head -c 200000000 /dev/urandom > /large\n";
     const told = await failingPut(kind, { scratchSize: "60m" }, dockerfile);

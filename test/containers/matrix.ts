@@ -16,6 +16,11 @@ export const launches: Readonly<Record<ContainerKind, Launch | undefined>> = {
   "unprivileged-before-8": undefined,
 };
 
+/** The containers in which something can be built. */
+export const buildingKinds: readonly (readonly [ContainerKind, Launch])[] = Object.entries(launches).filter(
+  (entry): entry is [ContainerKind, Launch] => entry[1] !== undefined,
+);
+
 export interface Trial {
   /** Flags of RUN. */
   readonly flags?: string;
@@ -25,9 +30,10 @@ export interface Trial {
 
 const everywhere: readonly Launch[] = ["with privileges", "in a user namespace", "in gVisor"];
 
-/** What all containers are tried for in which anything can be built, by test/containers/ways.ts. */
+/** What all containers are tried for in which anything can be built, by ways.ts and resource.containers.ts. */
 export const wholeWays: readonly string[] = [
   "A put, a get with `unpack_rootfs`, a task with its cache",
+  "Layer caches, cache mounts, several targets, a source policy, `CALL`, `build.json`",
   "Layers equal to those of a privileged step",
   "An abort ends every process within seconds",
 ];
@@ -60,6 +66,10 @@ export const trials: Readonly<Record<string, Trial>> = {
   "`ulimits`": { command: "[ $(ulimit -n) = 1000 ]", works: everywhere },
   "`add_hosts`": { command: "grep '^127.0.0.9.added' /etc/hosts", works: everywhere },
   "`network: host`": { flags: "--network=host", command: "true", works: everywhere },
+  "A user namespace (`unshare -U`), which a RUN's seccomp filter forbids": {
+    command: "unshare -U true",
+    works: [],
+  },
   "`security.insecure`: a RUN may mount": {
     flags: "--security=insecure",
     command: "mount -t tmpfs tmpfs /tmp",

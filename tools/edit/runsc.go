@@ -35,18 +35,23 @@ func StartInNS(cmd *exec.Cmd, nss []specs.LinuxNamespace) error {
 	}
 `,
 		},
-		// This reads and writes the worker's files, if the bytes are in several places of the sandbox's memory. Without
-		// flags the calls do what those without the 2 do, which don't know the offset -1 for the file's own.
+		// This reads and writes the worker's files, sockets and pipes, if the bytes are in several places of the sandbox's
+		// memory. Without flags the calls do what those without the 2 do. These don't know the offset -1, for what has none
+		// or for the file's own, for which there are others, that take no offset and leave the arguments after it alone.
 		{
 			File: "pkg/sentry/hostfd/hostfd_unsafe.go",
 			Old: `	var total uintptr
 	for start := 0;`,
-			New: `	if flags == 0 && offset >= 0 {
-		switch sysno {
-		case unix.SYS_PREADV2:
+			New: `	if flags == 0 {
+		switch {
+		case sysno == unix.SYS_PREADV2 && offset >= 0:
 			sysno = unix.SYS_PREADV
-		case unix.SYS_PWRITEV2:
+		case sysno == unix.SYS_PREADV2:
+			sysno = unix.SYS_READV
+		case sysno == unix.SYS_PWRITEV2 && offset >= 0:
 			sysno = unix.SYS_PWRITEV
+		case sysno == unix.SYS_PWRITEV2:
+			sysno = unix.SYS_WRITEV
 		}
 	}
 	var total uintptr

@@ -27,3 +27,10 @@ export function putOf(source: Fields, params: Fields = {}): readonly [readonly s
 export function putIn(container: Container, source: Fields, params: Fields = {}): Promise<Ended> {
   return container.exec(...putOf(source, params));
 }
+
+/** The paths of all files of the container's own, without those of the folders that it has from elsewhere. */
+export async function filesIn(container: Container): Promise<ReadonlySet<string>> {
+  const { exitCode, stdout, stderr } = await container.exec(["find", "/", "-xdev"]);
+  if (exitCode !== 0) throw new Error(stderr);
+  return new Set(stdout.split("\n").filter(Boolean));
+}

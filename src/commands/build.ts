@@ -9,8 +9,9 @@ import { UserError } from "../host/errors.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { readTree } from "../image/image-tree.ts";
+import { environmentForPrograms } from "../request/task-environment.ts";
 import { withUsualNames } from "../request/task-names.ts";
-import { readTask, type TaskRequest, withoutTaskParams } from "../request/task-params.ts";
+import { readTask, type TaskRequest } from "../request/task-params.ts";
 import { registriesVariable } from "../request/task-registries.ts";
 import { taskWords } from "../request/task-words.ts";
 import type { ParseYaml } from "../request/task-yaml.ts";
@@ -68,7 +69,7 @@ async function buildTask(
   started: StepContext,
   { params, hosts, sandbox, call, tracing }: TaskRequest,
 ): Promise<void> {
-  const step = { ...started, env: withoutTaskParams(started.env) };
+  const step = { ...started, env: environmentForPrograms(started.env) };
   const inputs: InputFolder = { path: step.cwd, kind: "task" };
   const opened: OpenBuild = {
     step,

@@ -116,21 +116,7 @@ export const taskVariables = {
 
 const TaskVariables = z.looseObject(taskVariables);
 
-/**
- * The environment for programs that a task starts. It lacks the task's params, which hold secrets and which those
- * programs don't need.
- */
-export function withoutTaskParams(
-  env: Readonly<Record<string, string | undefined>>,
-): Readonly<Record<string, string | undefined>> {
-  return Object.fromEntries(
-    Object.entries(env).filter(([name]) => !isTaskParam(name) && !secretVariables.includes(name)),
-  );
-}
-
-/** Variables that aren't params, and hold secrets. */
-const secretVariables: readonly string[] = [registriesVariable, tracingVariable];
-
-function isTaskParam(name: string): boolean {
+/** Whether a variable sets a param. */
+export function isTaskParam(name: string): boolean {
   return findForm(name, taskForms) !== undefined;
 }

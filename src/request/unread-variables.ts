@@ -8,6 +8,7 @@ const registriesMap = "write REGISTRIES: {registry.example: {username: …, pass
 /** Variables of other tasks that build images: builder-task, from which the oci-build task comes, and those after it. */
 const foreignVariables: Readonly<Record<string, string>> = {
   CACHE: "give the task a cache: caches: [{path: cache}]",
+  DOCKER_AUTH_CONFIG: `${registriesMap}, or write its text into a file config.json and name its folder by DOCKER_CONFIG`,
   DOCKER_PASSWORD: registriesMap,
   DOCKER_REGISTRY: registriesMap,
   DOCKER_USERNAME: registriesMap,

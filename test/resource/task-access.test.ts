@@ -2,9 +2,16 @@ import assert from "node:assert/strict";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { pushLayout, writeLayout } from "../support/images/image-writer.ts";
-import { assertFailedCleanly, type Run, runResource } from "../support/runs/resource.ts";
+import {
+  assertHoldsNone,
+  assertProcessesHoldNone,
+  canary,
+  watchProcesses,
+} from "../support/runs/canaries.ts";
+import { assertFailedCleanly, type Run, runResource, startResource } from "../support/runs/resource.ts";
 import { createAuthority } from "../support/servers/certificates.ts";
 import { startRegistry } from "../support/servers/registry.ts";
 
@@ -107,4 +114,56 @@ test("what a task says of registries names its variables", async () => {
   ] as const) {
     assertFailedCleanly(await task.run({ REGISTRIES: text }), message);
   }
+});
+
+test("no program that a task starts has a variable that the task reads, nor one that looks like a login", async () => {
+  await using task = await makeTask();
+  await task.write("app/Dockerfile", `FROM ${task.host}/base:1\nCOPY Dockerfile /copied\n`);
+  const login = canary("the password in REGISTRIES");
+  const own = {
+    BUILDKIT_SECRETTEXT_npm: canary("a secret"),
+    buildkit_ssh: canary("a path of a key, under another spelling"),
+  };
+  const meant = {
+    BUILDKIT_SECRETTEXTS_npm: canary("a secret under a misspelt name"),
+    DOCKER_PASSWORD: canary("another task's password"),
+    DOCKER_USERNAME: canary("another task's user"),
+    DOCKER_AUTH_CONFIG: canary("GitLab's logins"),
+    REGISTRY_PASSWORD: canary("a registry's password"),
+    REPOSITORY: canary("another task's repository"),
+    secrets: canary("a put's secrets"),
+    NPM_TOKEN: canary("a token"),
+    GITHUB_PAT: canary("another token"),
+    deploy_api_key: canary("a key"),
+  };
+  const cloud = canary("what a credential helper may need");
+  const texts = Object.entries({ ...own, ...meant }).map(([name, { core }]) => [name, core]);
+  const key = join(task.path, own.buildkit_ssh.core);
+  await execa("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", key]);
+  const started = await startResource("build", {
+    cwd: task.path,
+    env: {
+      NO_COLOR: "1",
+      CONTEXT: "app",
+      HOME: join(task.path, "home"),
+      AWS_SECRET_ACCESS_KEY: cloud.core,
+      ...Object.fromEntries(texts),
+      buildkit_ssh: `default=${own.buildkit_ssh.core}`,
+      REGISTRIES: JSON.stringify({
+        [task.host]: { username: "user", password, ca_certs: task.ca },
+        "other.example": { username: "user", password: login.core },
+      }),
+    },
+  });
+  const { run, seen } = await watchProcesses(started);
+  assertBuilt(run);
+  const all = [login, ...Object.values(own), ...Object.values(meant)];
+  assertHoldsNone("the log", run.output, all);
+  // Before the program that it starts, a new process is a copy of this one.
+  const step = seen.filter(({ isFirst }) => isFirst).map(({ command }) => command);
+  const programs = seen.filter(({ command }) => !step.includes(command) && !command.startsWith("readlink "));
+  assert.ok(programs.some(({ command }) => /^(\S*\/)?buildctl .*build/.test(command)));
+  assert.ok(programs.some(({ command }) => /buildkitd/.test(command)));
+  assertProcessesHoldNone(programs, all);
+  assert.ok(programs.some(({ environment }) => environment.includes(cloud.core)));
 });

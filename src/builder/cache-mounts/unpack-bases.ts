@@ -24,6 +24,8 @@ export interface UnpackBases {
 
 /** Base images that are being fetched and unpacked. Disposing stops it. */
 export interface BaseUnpacking extends AsyncDisposable {
+  /** Settles when it has ended, whether it was stopped or not. */
+  readonly ended: Promise<unknown>;
   /** Seconds of it so far, or until it ended. */
   seconds(): number;
   /** Bytes of the disk that it may need, as far as it is known by now. */
@@ -37,6 +39,9 @@ export interface BaseUnpacking extends AsyncDisposable {
  * The layers come from where the build would take them. If the layer cache has the result of a step, it has the layers
  * of the step's base as well, and BuildKit fetches them from there. So the steps up to the first RUN, COPY or ADD
  * are solved with them, and a stage that has no such step is left to the build.
+ *
+ * ONBUILD instructions of a base image are known only then. They are the build's to run, with its secrets and restored
+ * mounts, so such an image is left to it.
  * @returns undefined if there is nothing to unpack
  */
 export function unpackBases(context: TransferContext, bases: UnpackBases): BaseUnpacking | undefined {
@@ -50,8 +55,11 @@ export function unpackBases(context: TransferContext, bases: UnpackBases): BaseU
   const work = solveBases({ ...context, step: { ...context.step, signal } }, { ...bases, openings }, layers)
     // The build meets the same problem.
     .catch(() => {})
-    .finally(() => (ended = performance.now()));
+    .finally(() => {
+      ended = performance.now();
+    });
   return {
+    ended: work,
     seconds: () => ((ended ?? performance.now()) - begun) / 1000,
     diskBytes: () => mostExpansion * sum([...layers.values()]),
     async [Symbol.asyncDispose]() {
@@ -81,20 +89,25 @@ async function solveBases(
     authTls,
   });
   const options = { stdout: "ignore", buffer: false, reject: false } as const;
+  const onbuilds = new AbortController();
   const child = startChild(
-    { env, signal: step.signal },
+    { env, signal: AbortSignal.any([step.signal, onbuilds.signal]) },
     "buildctl",
     [...engine.connection, ...args],
     options,
   );
   const lines = new LineSplitter();
   child.stderr.on("data", (bytes: Buffer) => {
-    for (const line of lines.write(bytes))
-      for (const { id, total } of parseEvent(line)?.statuses ?? [])
-        if (id.startsWith("sha256:")) layers.set(id, total);
+    for (const { vertexes, statuses } of lines.write(bytes).flatMap((line) => parseEvent(line) ?? [])) {
+      for (const { id, total } of statuses) if (id.startsWith("sha256:")) layers.set(id, total);
+      if (vertexes.some(({ name }) => onBuild.test(name))) onbuilds.abort();
+    }
   });
   await child;
 }
+
+/** BuildKit's name for a step that comes from an ONBUILD. */
+const onBuild = /^\[[^\]]*\] ONBUILD /;
 
 /** A folder that is made on each base: it has to be unpacked for that. */
 const madeFolder = "/unpacked";
@@ -113,13 +126,21 @@ function basesDockerfile({ dockerfile, openings }: UnpackBases): string {
   return [...directives, ...globalArgs(dockerfile), ...stages, "FROM scratch", ...all, ""].join("\n");
 }
 
-/** Has only what decides which images the Dockerfile names: nothing is exported, and no secret is used. */
+/**
+ * Has only what decides which images the Dockerfile names: nothing is exported, and no secret is used. Should a step of
+ * an ONBUILD begin before the solve is stopped, it has no network, so that the build doesn't take its result for its own,
+ * and other mounts.
+ */
 function solveOf(solve: Solve, folder: string): Solve {
   const locals = [...solve.locals].filter(([name]) => name !== "context" && name !== "dockerfile");
+  const apart = [
+    ["force-network-mode", "none"],
+    ["build-arg:BUILDKIT_CACHE_MOUNT_NS", folder],
+  ] as const;
   return {
     ...solve,
     target: "",
-    options: new Map([...solve.options].filter(([name]) => decidesImages(name))),
+    options: new Map([...[...solve.options].filter(([name]) => decidesImages(name)), ...apart]),
     locals: new Map([...locals, ["dockerfile", folder], ["context", folder]]),
     secrets: [],
     ssh: [],

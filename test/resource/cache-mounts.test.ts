@@ -4,28 +4,18 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { forgeLayers, zerosTar } from "../support/images/forged-cache.ts";
-import { pushLayout, writeLayout } from "../support/images/image-writer.ts";
+import { counting, said } from "../support/runs/mount-builds.ts";
 import { makeSite, metadataOf, result, type Site } from "../support/runs/put-and-get.ts";
-import { type Run, responseOf } from "../support/runs/resource.ts";
+import { responseOf } from "../support/runs/resource.ts";
 import { startBucket } from "../support/servers/bucket.ts";
 import { startBuildkitd } from "../support/servers/buildkit.ts";
-import { asks, startFaultProxy } from "../support/servers/fault-proxy.ts";
+import { startFaultProxy } from "../support/servers/fault-proxy.ts";
 import { startRegistry } from "../support/servers/registry.ts";
-
-/** Each build adds a line to a file in each mount, and shows what was there before. */
-const counting = (flags: string) => `ARG round
-RUN ${flags} echo $round >> /m/rounds && cp /m/rounds /result
-`;
 
 const rounds = async (site: Site, round: string, source = {}, params = {}): Promise<string[]> => {
   const run = await site.put({ build_args: { round }, ...params }, source);
   return (await result(await site.get(run))).trim().split("\n");
 };
-
-/** What the last line on cache mounts says of what was copied. What follows it, on times, differs from run to run. */
-function said({ stderr }: Run): string | undefined {
-  return stderr.match(/^cache mounts: .*?(?=; steps |$)/gm)?.at(-1);
-}
 
 test("what a RUN keeps in its cache mount is there in the next put, from a registry and from a directory", async () => {
   await using registry = await startRegistry();
@@ -197,104 +187,6 @@ test("mounts that can't be copied are named, and a BuildKit elsewhere keeps its 
   const elsewhere = await site.put({}, { buildkit: { address: daemon.address } });
   assert.match(elsewhere.stderr, /^cache mounts: not kept by this put: the BuildKit elsewhere/m);
   assert.doesNotMatch(registry.log(), /PUT \S*buildcache\.mounts/);
-});
-
-test("a build begins when its mounts are restored, and content that doesn't come is done without", async () => {
-  await using registry = await startRegistry();
-  await using proxy = await startFaultProxy(registry.url);
-  const store = { repository: `${proxy.host}/team/app`, insecure: true, cache: { mounts: true } };
-  await using site = await makeSite(counting("--mount=type=cache,target=/m"), store);
-  await site.put({ build_args: { round: "1" } });
-  /** Asks for what the list or the mount's content is in. */
-  const asksMounts = async () => {
-    const manifest = await fetch(`${registry.url}/v2/team/app/manifests/buildcache.mounts`, {
-      headers: { accept: "application/vnd.oci.image.manifest.v1+json" },
-    });
-    const { layers } = (await manifest.json()) as { layers: { digest: string }[] };
-    return asks(new RegExp(layers.map(({ digest }) => digest).join("|")), "GET");
-  };
-  const asked = Promise.withResolvers<void>();
-  const mayAnswer = Promise.withResolvers<void>();
-  proxy.inject({
-    when: await asksMounts(),
-    happens: async (faulty) => {
-      asked.resolve();
-      await mayAnswer.promise;
-      const { status, headers, body } = await faulty.forward();
-      faulty.response.writeHead(status, headers).end(body);
-    },
-  });
-  const second = await site.startPut({ build_args: { round: "2" } });
-  await asked.promise;
-  mayAnswer.resolve();
-  const run = await second.result;
-  assert.deepEqual((await result(await site.get(run))).trim().split("\n"), ["1", "2"]);
-  assert.match(said(run) ?? "", /1 restored, 2 B; 1 saved, 4 B/);
-  assert.match(metadataOf(run, "steps") ?? "", /^1 run/);
-  proxy.inject({ when: await asksMounts(), happens: () => {} });
-  const stuck = await site.put({ build_args: { round: "3" } }, { timeouts: { stall: 2 } });
-  assert.match(stuck.stderr, /warning: .*cache mount.*: no answer for 2\.0 s/);
-  assert.deepEqual((await result(await site.get(stuck))).trim().split("\n"), ["3"]);
-});
-
-test("base images are fetched while mounts are restored, from the layer cache if the build would take them there", async () => {
-  await using registry = await startRegistry();
-  await using proxy = await startFaultProxy(registry.url);
-  const store = { repository: `${proxy.host}/team/app`, insecure: true, cache: { mounts: true } };
-  await using site = await makeSite(
-    `FROM ${proxy.host}/base\nWORKDIR /app\nARG round\nRUN --mount=type=cache,target=/m ls /m > /result; echo $round; head -c 12000000 /dev/urandom > /m/noise\n`,
-    store,
-  );
-  const base = await writeLayout(join(site.folder, "base"), { config: { Env: ["PATH=/bin"] } });
-  await pushLayout(base.folder, `${registry.host}/base`);
-  responseOf(await site.put({ build_args: { round: "1" } }));
-  const manifest = await fetch(`${registry.url}/v2/team/app/manifests/buildcache.mounts`, {
-    headers: { accept: "application/vnd.oci.image.manifest.v1+json" },
-  });
-  const { layers } = (await manifest.json()) as { layers: { digest: string; size: number }[] };
-  const content = layers.find(({ size }) => size > 1e6)?.digest ?? "none";
-  const fetched = Promise.withResolvers<string>();
-  proxy.inject(
-    {
-      when: asks(new RegExp(base.images[0]?.layers[0]?.descriptor.digest ?? "none"), "GET"),
-      happens: async (faulty) => {
-        fetched.resolve(faulty.request.path);
-        const { status, headers, body } = await faulty.forward();
-        faulty.response.writeHead(status, headers).end(body);
-      },
-    },
-    {
-      when: asks(new RegExp(content), "GET"),
-      happens: async (faulty) => {
-        await fetched.promise;
-        const { status, headers, body } = await faulty.forward();
-        faulty.response.writeHead(status, headers).end(body);
-      },
-    },
-  );
-  const second = await site.put({ build_args: { round: "2" } });
-  assert.equal(await result(await site.get(second)), "noise\n");
-  assert.match(await fetched.promise, /^\/v2\/team\/app\//);
-  assert.doesNotMatch(second.stderr, /warning: .*cache mount/);
-});
-
-test("if a registry never answers for the tag of cache mounts, the build doesn't wait for them and uses its layers", async () => {
-  await using registry = await startRegistry();
-  await using proxy = await startFaultProxy(registry.url);
-  const store = { repository: `${proxy.host}/team/app`, insecure: true, cache: { mounts: true } };
-  await using site = await makeSite(counting("--mount=type=cache,target=/m"), store);
-  await site.put({ build_args: { round: "1" } });
-  proxy.inject({ when: ({ path }) => path.includes("/manifests/buildcache.mounts"), happens: () => {} });
-  const put = (args: object) => site.put({ build_args: { round: "1", ...args } }, { timeouts: { stall: 1 } });
-  const again = await put({});
-  assert.match(metadataOf(again, "steps") ?? "", /^0 run/);
-  for (const run of [again, await put({ BUILDKIT_CACHE_MOUNT_NS: "team" })]) {
-    assert.match(
-      run.stderr,
-      /warning: saved cache mounts \S+:buildcache\.mounts\S* not used: HEAD \S+: no answer within 1 s/,
-    );
-    assert.doesNotMatch(run.stderr, /layer cache .*not used/);
-  }
 });
 
 test("mounts are paused when copying them took longer than it saved in three builds in a row, unless always kept", async () => {

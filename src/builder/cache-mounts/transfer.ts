@@ -26,9 +26,12 @@ export interface TransferContext {
   readonly tools: string;
   readonly platform: string;
   readonly namespace: string;
-  /** Milliseconds. A transfer that reports nothing new for so long is given up. */
+  /** Milliseconds. A transfer that waits for something to come, and reports nothing new for so long, is given up. */
   readonly silence: number;
 }
+
+/** So many times longer may be silent what says nothing while it goes on: copying, and sending a layer. */
+const quietWork = 10;
 
 export interface Transfer {
   readonly dockerfile: string;
@@ -64,7 +67,6 @@ export async function runTransfer(context: TransferContext, transfer: Transfer):
   const secret = join(folder.path, "secret");
   if (transfer.secret !== undefined) await writeSmallFile(secret, transfer.secret.text, { mode: 0o600 });
   const silent = new AbortController();
-  const timer = setTimeout(() => silent.abort(), context.silence);
   const args = [
     ...engine.connection,
     ...transferArguments(context, transfer, { folder: folder.path, secret }),
@@ -77,17 +79,22 @@ export async function runTransfer(context: TransferContext, transfer: Transfer):
     reject: false,
   });
   const told = new Told();
+  let heard = performance.now();
   child.stderr.on("data", (bytes: Buffer) => {
-    if (told.write(bytes)) timer.refresh();
+    if (told.write(bytes)) heard = performance.now();
   });
-  const ended = await child.finally(() => clearTimeout(timer));
+  const timer = setInterval(() => {
+    const most = context.silence * (told.isQuietlyWorking() ? quietWork : 1);
+    if (performance.now() - heard >= most) silent.abort(most);
+  }, context.silence / 10);
+  const ended = await child.finally(() => clearInterval(timer));
   step.signal.throwIfAborted();
   if (guard.signal.aborted)
     throw new TransferError(
       `it was stopped, as it took more than ${formatBytes(transfer.budget.bytes)} of the disk, or half of what was free`,
     );
   if (silent.signal.aborted)
-    throw new TransferError(`no answer for ${formatSeconds(context.silence / 1000)}`);
+    throw new TransferError(`no answer for ${formatSeconds(Number(silent.signal.reason) / 1000)}`);
   if (ended.exitCode !== 0) throw new TransferError(told.failure ?? `buildctl ${describeExit(ended)}`);
   if (told.unwritten !== undefined) throw new TransferError(told.unwritten);
   return { reports: told.reports(), isImported: told.isImported };
@@ -138,6 +145,10 @@ class Told {
   readonly #output = new Map<string, string>();
   readonly #words: string[] = [];
   readonly #heard = new Set<string>();
+  /** The steps that have begun and not ended, each with its name. */
+  readonly #running = new Map<string, string>();
+  /** The layers that are being fetched. */
+  readonly #fetched = new Set<string>();
   #failure: string | undefined;
   unwritten: string | undefined;
   isImported = false;
@@ -160,7 +171,14 @@ class Told {
       this.#words.push(line);
       return;
     }
-    for (const { name, error, completed } of event.vertexes) {
+    for (const { id, completed } of event.statuses) {
+      if (!id.startsWith("sha256:")) continue;
+      if (typeof completed === "string") this.#fetched.delete(id);
+      else this.#fetched.add(id);
+    }
+    for (const { digest, name, error, started, completed } of event.vertexes) {
+      if (typeof started === "string" && typeof completed !== "string") this.#running.set(digest, name);
+      else this.#running.delete(digest);
       const isImport = name.startsWith("importing cache manifest from ");
       if (isImport && error === "" && typeof completed === "string") this.isImported = true;
       if (error === "") continue;
@@ -170,6 +188,11 @@ class Told {
     }
     for (const { vertex, data } of event.logs)
       this.#output.set(vertex, (this.#output.get(vertex) ?? "") + data.toString("utf8"));
+  }
+
+  /** Whether a container works, or a cache is written, and nothing is being fetched. */
+  isQuietlyWorking(): boolean {
+    return this.#fetched.size === 0 && [...this.#running.values()].some((name) => quiet.test(name));
   }
 
   get failure(): string | undefined {
@@ -185,6 +208,9 @@ class Told {
     );
   }
 }
+
+/** BuildKit's names for a RUN, and for writing a cache. */
+const quiet = /^\[[^\]]*\] RUN |^exporting cache to /;
 
 function withoutTimes(line: string): string {
   return line.replaceAll(/"\d{4}-\d\d-\d\dT[^"]*"/g, "");

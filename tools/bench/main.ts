@@ -6,6 +6,7 @@ import { benchContext } from "./context.ts";
 import { benchGet, deliveredForms } from "./get.ts";
 import { compressions, imageNames } from "./images.ts";
 import { benchLaunchers, launcherWorks } from "./launchers.ts";
+import { benchLinear, growingKinds } from "./linear.ts";
 import type { Result } from "./measure.ts";
 import { benchNodes } from "./nodes.ts";
 import { benchPut } from "./put.ts";
@@ -63,6 +64,11 @@ const benches: readonly Bench[] = [
     name: `launcher ${work}`,
     rounds: 5,
     run: (rounds: number) => benchLaunchers(work, rounds),
+  })),
+  ...growingKinds.map((kind) => ({
+    name: `linear ${kind}`,
+    rounds: 5,
+    run: (rounds: number) => benchLinear(bundle, { kind, rounds }),
   })),
   { name: "nodes", rounds: 5, run: (rounds) => benchNodes(bundle, rounds) },
   ...compressions.map((compression) => ({

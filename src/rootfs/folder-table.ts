@@ -1,41 +1,42 @@
 import { NameHash } from "./name-hash.ts";
 
 /**
- * The columns of a folder's row: whole numbers from 0 to 2^32 - 1. `first` is the id of a folder in it, `next` and
- * `previous` lead to the others; 0 stands for none.
+ * The columns of a folder's row of 32 bytes, as the place in it. `first` is the id of a folder in it, `next` and
+ * `previous` lead to the others; 0 stands for none. `name` is the place of the name's bytes, counted from those of
+ * the block's first row.
  */
 const column = {
+  // In units of four bytes.
   parent: 0,
   first: 1,
   next: 2,
   previous: 3,
-  depth: 4,
-  layer: 5,
-  newest: 6,
-  cleared: 7,
-  mode: 8,
-  uid: 9,
-  gid: 10,
-  nanoseconds: 11,
+  attributes: 4,
+  name: 5,
+  // In units of two bytes: a manifest of at most 4 MiB has no room for 2^16 layers.
+  depth: 12,
+  layer: 13,
+  newest: 14,
+  cleared: 15,
 } as const;
-const width = 12;
-/** Columns that may be negative or need up to 53 bits. `name` is the place of the name's bytes. */
-const wideColumn = { seconds: 0, name: 1 } as const;
-const wideWidth = 2;
+const rowBytes = 32;
+const firstOfTwoBytes = column.depth;
 
 /** Rows are added in blocks. A single array would be copied as it grows, and would then exist twice. */
 const rowsOfBlock = 2 ** 14;
 const bytesOfNameBlock = 2 ** 20;
 
 /**
- * The folders of a tree, by id: where they are, their names and their numbers. A folder takes about 80 bytes, and the
+ * The folders of a tree, by id: where they are, their names and their numbers. A folder takes about 40 bytes, and the
  * bytes of its name. As objects with maps of their children they took 270 more. The root is there from the start
  * and has the id 0. A folder's id is larger than its parent's, and is never used again for another folder.
  */
 export class FolderTable {
-  readonly #rows: Uint32Array[] = [];
-  readonly #wideRows: Float64Array[] = [];
+  /** Blocks of rows, each seen in two ways. */
+  readonly #rows: { readonly four: Uint32Array; readonly two: Uint16Array }[] = [];
   readonly #names: Buffer[] = [];
+  /** Where the names of each block's rows begin. */
+  readonly #namesOfRows: number[] = [];
   /** Where the next name goes. */
   #namesEnd = 0;
   /** Ids by parent and name: open addressing with linear probing; 0 is a free slot. */
@@ -55,25 +56,23 @@ export class FolderTable {
   }
 
   get(id: number, what: keyof typeof column): number {
-    return this.#rows[Math.floor(id / rowsOfBlock)]?.[(id % rowsOfBlock) * width + column[what]] ?? 0;
+    const block = this.#rows[Math.floor(id / rowsOfBlock)];
+    const at = column[what];
+    const row = (id % rowsOfBlock) * rowBytes;
+    return (at < firstOfTwoBytes ? block?.four[row / 4 + at] : block?.two[row / 2 + at]) ?? 0;
   }
 
   set(id: number, what: keyof typeof column, value: number): void {
     const block = this.#rows[Math.floor(id / rowsOfBlock)];
-    if (block !== undefined) block[(id % rowsOfBlock) * width + column[what]] = value;
-  }
-
-  /** Seconds since 1970. */
-  getSeconds(id: number): number {
-    return this.#getWide(id, "seconds");
-  }
-
-  setSeconds(id: number, seconds: number): void {
-    this.#setWide(id, "seconds", seconds);
+    if (block === undefined) return;
+    const at = column[what];
+    const row = (id % rowsOfBlock) * rowBytes;
+    if (at < firstOfTwoBytes) block.four[row / 4 + at] = value;
+    else block.two[row / 2 + at] = value;
   }
 
   name(id: number): string {
-    const place = this.#getWide(id, "name");
+    const place = (this.#namesOfRows[Math.floor(id / rowsOfBlock)] ?? 0) + this.get(id, "name");
     const start = place % bytesOfNameBlock;
     const block = this.#names[Math.floor(place / bytesOfNameBlock)];
     return block?.toString("latin1", start + 1, start + 1 + (block[start] ?? 0)) ?? "";
@@ -121,11 +120,13 @@ export class FolderTable {
 
   #addRow(name: string): number {
     const id = this.#length++;
+    const place = this.#addName(name);
     if (id % rowsOfBlock === 0) {
-      this.#rows.push(new Uint32Array(rowsOfBlock * width));
-      this.#wideRows.push(new Float64Array(rowsOfBlock * wideWidth));
+      const bytes = new ArrayBuffer(rowsOfBlock * rowBytes);
+      this.#rows.push({ four: new Uint32Array(bytes), two: new Uint16Array(bytes) });
+      this.#namesOfRows.push(place);
     }
-    this.#setWide(id, "name", this.#addName(name));
+    this.set(id, "name", place - (this.#namesOfRows.at(-1) ?? 0));
     return id;
   }
 
@@ -143,16 +144,6 @@ export class FolderTable {
     block?.write(name, start + 1, "latin1");
     this.#namesEnd += name.length + 1;
     return place;
-  }
-
-  #getWide(id: number, what: keyof typeof wideColumn): number {
-    const block = this.#wideRows[Math.floor(id / rowsOfBlock)];
-    return block?.[(id % rowsOfBlock) * wideWidth + wideColumn[what]] ?? 0;
-  }
-
-  #setWide(id: number, what: keyof typeof wideColumn, value: number): void {
-    const block = this.#wideRows[Math.floor(id / rowsOfBlock)];
-    if (block !== undefined) block[(id % rowsOfBlock) * wideWidth + wideColumn[what]] = value;
   }
 
   /** The slot that holds a folder, or the free one where it would go. */

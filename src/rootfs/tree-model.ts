@@ -1,4 +1,5 @@
 import { UserError } from "../host/errors.ts";
+import { AttributeTable, type FolderNumbers } from "./attribute-table.ts";
 import { FolderTable } from "./folder-table.ts";
 import { NameFilter } from "./name-filter.ts";
 
@@ -61,25 +62,14 @@ export class Folder {
   /** As the image has them. They are set at the end, because every change in a folder changes its time. */
   get attributes(): FolderAttributes {
     const { id } = this;
-    const { folders, xattrs } = this.#notes;
-    return {
-      mode: folders.get(id, "mode"),
-      uid: folders.get(id, "uid"),
-      gid: folders.get(id, "gid"),
-      seconds: folders.getSeconds(id),
-      nanoseconds: folders.get(id, "nanoseconds"),
-      xattrs: xattrs.get(id),
-    };
+    const { folders, attributes, xattrs } = this.#notes;
+    return { ...attributes.get(folders.get(id, "attributes")), xattrs: xattrs.get(id) };
   }
 
-  set attributes({ mode, uid, gid, seconds, nanoseconds, xattrs }: FolderAttributes) {
+  set attributes({ mode, xattrs, ...numbers }: FolderAttributes) {
     const { id } = this;
-    const { folders, xattrs: noted } = this.#notes;
-    folders.set(id, "mode", mode & 0o7777);
-    folders.set(id, "uid", uid);
-    folders.set(id, "gid", gid);
-    folders.setSeconds(id, seconds);
-    folders.set(id, "nanoseconds", nanoseconds);
+    const { folders, attributes, xattrs: noted } = this.#notes;
+    folders.set(id, "attributes", attributes.add({ ...numbers, mode: mode & 0o7777 }));
     if (xattrs === undefined) noted.delete(id);
     else noted.set(id, xattrs);
   }
@@ -88,15 +78,11 @@ export class Folder {
 /** The data of all folders of a tree, by folder id. */
 interface FolderNotes {
   readonly folders: FolderTable;
+  readonly attributes: AttributeTable;
   readonly xattrs: Map<number, ReadonlyMap<string, Buffer>>;
 }
 
-export interface FolderAttributes {
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly seconds: number;
-  readonly nanoseconds: number;
+export interface FolderAttributes extends FolderNumbers {
   readonly xattrs: ReadonlyMap<string, Buffer> | undefined;
 }
 
@@ -154,7 +140,11 @@ export type Look = (folder: Folder, name: string) => { readonly target: string |
  * There may be millions of files, so only fingerprints of their names are kept; the disk knows the rest.
  */
 export class TreeModel {
-  readonly #notes: FolderNotes = { folders: new FolderTable(), xattrs: new Map() };
+  readonly #notes: FolderNotes = {
+    folders: new FolderTable(),
+    attributes: new AttributeTable(),
+    xattrs: new Map(),
+  };
   readonly root = new Folder(0, this.#notes);
   readonly #files = new NameFilter();
   /** The few entries besides folders that must be known without asking the disk, by folder id and name; see {@link find}. */

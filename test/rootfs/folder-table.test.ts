@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { AttributeTable } from "../../src/rootfs/attribute-table.ts";
 import { FolderTable } from "../../src/rootfs/folder-table.ts";
 import { randomFrom } from "../support/runs/random.ts";
 
@@ -51,16 +52,39 @@ test("a table finds each folder by parent and name, lists a parent's folders, an
   assert.ok(kept.length < table.length && kept.length > 1000, `${kept.length} of ${table.length} are kept`);
 });
 
-test("a million folders take at most eighty bytes each, besides their names", () => {
+test("a million folders of few different attributes take at most 45 bytes each, besides their names", () => {
+  const { taken } = millionFolders(() => 1);
+  assert.ok(taken < 1_000_000 * (45 + 8), `${taken} bytes`);
+});
+
+test("a million folders whose attributes all differ keep them, and take at most a hundred bytes each", () => {
+  const { taken, attributes, table } = millionFolders((at) => at);
+  assert.ok(taken < 1_000_000 * (100 + 16), `${taken} bytes`);
+  for (let id = 1; id < table.length; id += 997)
+    assert.deepEqual(attributes.get(table.get(id, "attributes")), numbersOf(id));
+});
+
+/** `attributesOf` tells by a folder's id which of many sets of attributes it gets. */
+function millionFolders(attributesOf: (id: number) => number) {
   const before = process.memoryUsage().arrayBuffers;
   const table = new FolderTable();
+  const attributes = new AttributeTable();
   let named = 0;
   for (let at = 1; at <= 1_000_000; at++) {
     const name = `a-name-of-some-length-${at}`;
     named += name.length;
-    table.add(Math.floor(at / 1000), name);
+    const id = table.add(Math.floor(at / 1000), name);
+    table.set(id, "attributes", attributes.add(numbersOf(attributesOf(id))));
   }
+  // The smaller tables of slots may not have been collected yet: up to eight bytes a row.
   const taken = process.memoryUsage().arrayBuffers - before - named;
-  // The smaller tables of slots may not have been collected yet: up to eight bytes a folder.
-  assert.ok(taken < 1_000_000 * (80 + 8), `${taken} bytes`);
+  return { taken, attributes, table };
+}
+
+const numbersOf = (at: number) => ({
+  mode: at % 2 === 0 ? 0o755 : 0o700,
+  uid: at % 3 === 0 ? 2 ** 32 - 1 : at,
+  gid: 1000,
+  seconds: -(2 ** 40) + Math.floor(at / 2),
+  nanoseconds: at % 5,
 });

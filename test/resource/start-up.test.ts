@@ -109,6 +109,34 @@ test("a put that starts from the snapshot refuses what is wrong, and takes no co
   assert.ok(coloured.stderr.includes("\u001b["), coloured.stderr);
 });
 
+test("what a build says is shown, although it has ended before its daemon has answered", async () => {
+  const bin = join(folder.path, "bin");
+  const ended = join(bin, "ended");
+  await mkdir(bin);
+  const path = `${toolEnvironment()["PATH"]}`;
+  const { stdout: buildctl } = await execa("which", ["buildctl"], { env: { PATH: path } });
+  const script = `#!/bin/sh
+case "$*" in
+  *" debug info") while ! [ -e "${ended}" ]; do sleep 0.05; done ;;
+  *" build "*) ${buildctl} "$@"; status=$?; : > "${ended}"; exit $status ;;
+esac
+exec ${buildctl} "$@"
+`;
+  await writeFile(join(bin, "buildctl"), script, { mode: 0o755 });
+  const env = { NO_COLOR: "1", PATH: `${bin}:${path}` };
+  const [store = {}] = stores();
+  const put = async (params: unknown) => {
+    await rm(ended, { force: true });
+    const stdin = { source: remote(store), params };
+    return runResource("out", { from: alone(), env, args: [join(folder.path, "put")], stdin });
+  };
+  const good = await put({ context: "app" });
+  versionOf(good);
+  assert.match(good.stderr, /COPY Dockerfile/);
+  const failed = await put({ context: "app", dockerfile_inline: "FROM scratch\nCOPY missing /\n" });
+  assertFailedCleanly(failed, /missing/);
+});
+
 test("a put that starts from the snapshot is aborted in order", async () => {
   const started = await startResource("out", {
     ...options(alone()),

@@ -57,20 +57,24 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
     stripFinalNewline: false,
     reject: false,
   });
-  // Nothing of the build is shown before it is known that the daemon may build.
-  child.stderr.pause();
+  // Nothing of the build is shown before it is known that the daemon may build. It is read all the same: Node discards
+  // what nobody has read when a program has ended.
+  const early: Buffer[] = [];
+  let take = (bytes: Buffer): unknown => early.push(bytes);
+  child.stderr.on("data", (bytes: Buffer) => {
+    stalls.heard();
+    take(bytes);
+  });
   await run.ready().catch(async (thrown: unknown) => {
     refused.abort();
-    child.stderr.resume();
     await child;
     throw thrown;
   });
-  child.stderr.on("data", (bytes: Buffer) => {
-    stalls.heard();
+  take = (bytes) => {
     progress.write(bytes);
     run.watch?.(progress);
-  });
-  child.stderr.resume();
+  };
+  early.forEach(take);
   const ended = await child;
   const { exitCode, stdout: answer } = ended;
   const summary = progress.end();

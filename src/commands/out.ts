@@ -73,12 +73,11 @@ async function buildAndStore(
   const aliases = plan.aliases?.(await store.tags(step.signal)) ?? [];
   const tags = [...new Set([...plan.tags, ...aliases])];
   plan.check(tags);
+  const trees = targets.map((target) => target.tree);
   const { tree } = targets[0];
   const metadata = putMetadata({ version, tree, results, tags, at: id.at, env: step.env });
   if (earlier !== undefined)
-    await step.trace("prove layers", () =>
-      proveReplacement({ store, stage, version, trees: targets.map((target) => target.tree), step }),
-    );
+    await step.trace("prove layers", () => proveReplacement({ store, stage, version, earlier, trees, step }));
   const build: Build = {
     version,
     targets,

@@ -3,12 +3,15 @@ import type { StepContext } from "../host/step-context.ts";
 import type { BuildVersion } from "../image/build-version.ts";
 import type { Digest } from "../image/digest.ts";
 import type { ImageTree } from "../image/image-tree.ts";
+import type { Build } from "./build.ts";
 import type { Stage, Store } from "./store.ts";
 
 export interface Replacement {
   readonly store: Pick<Store, "fetch" | "where">;
   readonly stage: Pick<Stage, "blobs">;
   readonly version: BuildVersion;
+  /** What is stored under the version, not verified. */
+  readonly earlier: Build;
   /** The image trees of the new build's targets. */
   readonly trees: readonly ImageTree[];
   readonly step: StepContext;
@@ -23,7 +26,11 @@ export interface Replacement {
  * @throws UserError if a layer isn't what its config says
  */
 export async function proveReplacement(replacement: Replacement): Promise<void> {
-  const { store, stage, version, trees, step } = replacement;
+  const { store, stage, version, earlier, step } = replacement;
+  // Digests of what the stored targets lead to. The same digest is the same tree, so nothing of it is replaced.
+  const kept = new Set(earlier.targets.map(({ descriptor }) => descriptor.digest));
+  const trees = replacement.trees.filter(({ top }) => !kept.has(top.digest));
+  if (trees.length === 0) return;
   const stored = await storedManifests(replacement);
   const added = trees
     .flatMap(({ images }) => images)

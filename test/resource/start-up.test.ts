@@ -13,6 +13,7 @@ import {
 } from "../support/runs/resource.ts";
 import { checkout, toolEnvironment } from "../support/runs/test-step.ts";
 import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
+import { startFaultProxy } from "../support/servers/fault-proxy.ts";
 import { type Registry, startRegistry } from "../support/servers/registry.ts";
 
 let folder: PrivateFolder;
@@ -194,6 +195,22 @@ test("each put that starts from the snapshot has its own time and its own random
     ids.push(id);
   }
   assert.notEqual(ids[0], ids[1]);
+});
+
+test("a put of what is stored already asks the registry once for each document", async () => {
+  await using proxy = await startFaultProxy(registry.url);
+  const store = { repository: `${proxy.host}/again`, insecure: true };
+  const params = { context: "app" };
+  const first = versionOf(await putFrom(alone(), store, params));
+  const askedBefore = proxy.requests.length;
+  const again = versionOf(await putFrom(alone(), store, params));
+  assert.deepEqual(again.version, first.version);
+  const asked = proxy.requests
+    .slice(askedBefore)
+    .filter(({ method, headers }) => method === "GET" && !headers["user-agent"]?.startsWith("buildkit"))
+    .map(({ path }) => path);
+  assert.ok(asked.some((path) => path.includes("/manifests/build-")));
+  assert.deepEqual(asked.toSorted(), [...new Set(asked)].toSorted());
 });
 
 test("a snapshot that another Node has made isn't used", async () => {

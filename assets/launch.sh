@@ -8,10 +8,9 @@ launch() {
   # with Node's 16 the heap of a large root filesystem grows by twice what it holds; with 1 it takes no longer. The
   # others are short, and would spend a tenth of their time on moving objects.
   case $1 in
-    in | build) young=1 ;;
-    *) young=16 ;;
+    in | build) young=--max-semi-space-size=1 ;;
+    *) young=--min-semi-space-size=16 ;;
   esac
-  young=--max-semi-space-size=$young
   if [ -f "$here/dist/main.mjs" ]; then
     # The resource's image: the bundle lies beside the launchers, Node and the tools are on PATH.
     export NODE_COMPILE_CACHE="$here/cache"

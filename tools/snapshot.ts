@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { builtinModules } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -62,7 +62,8 @@ export interface Snapshot {
 /**
  * Makes a start-up snapshot: the state of the program when it has loaded, in a file that `node --snapshot-blob BLOB
  * MAIN …` starts with (nodejs.org/api/cli.html, `--build-snapshot`). MAIN is then not run: it tells where the bundle is.
- * A snapshot holds no machine code, so it fits every processor of the same architecture.
+ * A snapshot holds no machine code, so it fits every processor of the same architecture. It keeps the bytecode of
+ * functions that have run, as long as Node also puts its own cached code into it, so that isn't left out.
  * @throws Error if the program, as it loads, uses what can't be in a snapshot
  */
 export async function makeSnapshot({ main, blob, plugins }: Snapshot): Promise<void> {
@@ -76,7 +77,6 @@ export async function makeSnapshot({ main, blob, plugins }: Snapshot): Promise<v
       platform: "node",
       format: "cjs",
       target: "node24",
-      // A script with other characters would take two bytes for each in memory.
       charset: "ascii",
       legalComments: "none",
       plugins: [lateModules, ownKoffi, ...plugins],
@@ -84,13 +84,11 @@ export async function makeSnapshot({ main, blob, plugins }: Snapshot): Promise<v
       banner: { js: banner },
       logLevel: "warning",
     });
-    // Node's own cached code would double the size.
-    const config = { builder: `/proc/self/cwd/${script}`, withoutCodeCache: true };
-    await writeFile(join(folder, "config.json"), JSON.stringify(config));
+    await escapeOthers(join(folder, script));
     // The program finds no variables and no paths of this machine while it loads, so none is in the snapshot.
     const { stderr } = await execa(
       process.execPath,
-      ["--snapshot-blob", "main.blob", "--build-snapshot-config", "config.json"],
+      ["--snapshot-blob", "main.blob", "--build-snapshot", `/proc/self/cwd/${script}`],
       { cwd: folder, env: {}, extendEnv: false, argv0: "node" },
     );
     if (stderr !== "") throw new Error(`the snapshot may not work: ${stderr}`);
@@ -99,4 +97,17 @@ export async function makeSnapshot({ main, blob, plugins }: Snapshot): Promise<v
     await rm(folder, { recursive: true });
   }
   await execa("touch", ["-r", process.execPath, blob]);
+}
+
+/**
+ * Escapes what isn't ASCII and what esbuild leaves as it is: comments and regular expressions. With one such character,
+ * the whole text would take two bytes a character in the snapshot.
+ */
+async function escapeOthers(file: string): Promise<void> {
+  const text = await readFile(file, "utf8");
+  const escaped = text.replaceAll(
+    /[\u0080-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  await writeFile(file, escaped);
 }

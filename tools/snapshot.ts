@@ -62,8 +62,7 @@ export interface Snapshot {
 /**
  * Makes a start-up snapshot: the state of the program when it has loaded, in a file that `node --snapshot-blob BLOB
  * MAIN …` starts with (nodejs.org/api/cli.html, `--build-snapshot`). MAIN is then not run: it tells where the bundle is.
- * A snapshot holds no machine code, so it fits every processor of the same architecture. It keeps the bytecode of
- * functions that have run, as long as Node also puts its own cached code into it, so that isn't left out.
+ * A snapshot holds no machine code, so it fits every processor of the same architecture.
  * @throws Error if the program, as it loads, uses what can't be in a snapshot
  */
 export async function makeSnapshot({ main, blob, plugins }: Snapshot): Promise<void> {
@@ -85,10 +84,14 @@ export async function makeSnapshot({ main, blob, plugins }: Snapshot): Promise<v
       logLevel: "warning",
     });
     await escapeOthers(join(folder, script));
+    // With Node's own cached code V8 would also keep the bytecode of functions that have run. A put would be 25 ms
+    // quicker, and the image 2.3 MB larger.
+    const config = { builder: `/proc/self/cwd/${script}`, withoutCodeCache: true };
+    await writeFile(join(folder, "config.json"), JSON.stringify(config));
     // The program finds no variables and no paths of this machine while it loads, so none is in the snapshot.
     const { stderr } = await execa(
       process.execPath,
-      ["--snapshot-blob", "main.blob", "--build-snapshot", `/proc/self/cwd/${script}`],
+      ["--snapshot-blob", "main.blob", "--build-snapshot-config", "config.json"],
       { cwd: folder, env: {}, extendEnv: false, argv0: "node" },
     );
     if (stderr !== "") throw new Error(`the snapshot may not work: ${stderr}`);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { forgeLayers, zerosTar } from "../support/images/forged-cache.ts";
+import { withDisk } from "../support/runs/disks.ts";
 import { counting, said } from "../support/runs/mount-builds.ts";
 import { makeSite, metadataOf, result, type Site } from "../support/runs/put-and-get.ts";
 import { responseOf } from "../support/runs/resource.ts";
@@ -170,6 +171,29 @@ test("broken and foreign content is left out with a warning, and is replaced by 
     assert.deepEqual((await result(await site.get(run))).trim().split("\n"), [what]);
     assert.deepEqual(await rounds(site, "next", { cache }), [what, "next"]);
   }
+});
+
+test("a mount of more files than the disk has room for begins empty, isn't saved, and fails no build", async () => {
+  await using site = await makeSite(
+    `ARG files
+RUN --mount=type=cache,target=/m ls -A /m | wc -l > /result; mkdir -p /m/d && cd /m/d && seq $files | xargs touch
+`,
+  );
+  const cache = {
+    type: "local",
+    directory: join(site.folder, "cache"),
+    mounts: { always: true, limit: 1e6 },
+  };
+  const put = (files: number, how = {}) => site.put({ build_args: { files } }, { cache }, how);
+  assert.match(said(await put(6000)) ?? "", /; 1 saved, 0 B$/);
+  // There is room for the files as they are unpacked, but not for their copies.
+  const run = await put(4000, { under: withDisk("/var/lib", "nr_inodes=12500") });
+  for (const what of ["mount /m not restored", "mounts not saved"])
+    assert.match(
+      run.stderr,
+      new RegExp(`^warning: cache ${what}: .*(half of what was free|No space left)`, "m"),
+    );
+  assert.equal(await result(await site.get(run)), "0\n");
 });
 
 test("mounts that can't be copied are named, and a BuildKit elsewhere keeps its own", async () => {

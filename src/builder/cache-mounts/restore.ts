@@ -11,7 +11,7 @@ import { type MountGroup, pausedUntil } from "./payoff.ts";
 import { mountsPlace } from "./place.ts";
 import { emptyList, findSaved, parseSavedList, type SavedList, type SavedMount } from "./saved-list.ts";
 import { runTransfer, type TransferContext, TransferError } from "./transfer.ts";
-import { indexDockerfile, restoringDockerfile } from "./transfer-dockerfile.ts";
+import { clearingDockerfile, indexDockerfile, restoringDockerfile } from "./transfer-dockerfile.ts";
 import type { BaseUnpacking } from "./unpack-bases.ts";
 
 /** The cache mounts of one daemon during one build. */
@@ -72,6 +72,7 @@ export async function restoreMounts(daemon: DaemonMounts): Promise<RestoredMount
         } catch (thrown) {
           warnOf(`cache mount ${mount.id} not restored`, thrown, context);
           lost.add(source.saved.key);
+          await clear(mount, daemon);
         }
       }
     }),
@@ -163,6 +164,14 @@ async function restore(
   // The step that copied the content wasn't found in the cache, so it was run again, on the empty mount.
   if (files === 0 && saved.bytes > 0) throw new TransferError("the cache no longer has its content");
   return bytes;
+}
+
+/** Removes what a stopped restore has left. If that fails, it takes up room and does no other harm. */
+async function clear(mount: CacheMount, { context }: DaemonMounts): Promise<void> {
+  const dockerfile = clearingDockerfile(mount, newKey());
+  await runTransfer(context, { dockerfile, budget: budgetFor(0) }).catch((thrown: unknown) => {
+    if (!(thrown instanceof TransferError)) throw thrown;
+  });
 }
 
 /** A random key for content that is saved, or for a step that must not be cached. */

@@ -98,15 +98,28 @@ export function measuringDockerfile(mounts: readonly ToMeasure[], nonce: string)
   return `${stages.join("")}FROM scratch\n${all.join("")}`;
 }
 
+/** Begins the name of a folder in a mount, whose content is not complete. */
+const incomplete = "/mount/.restoring-";
+
 /**
  * Has a step that copies saved content into its mount, and reports `cache-mount BYTES FILES`. Content of
  * more than `limit` bytes is not copied.
+ *
+ * The step may be stopped at any time, and programs trust the files that they find. So the copies get their names when
+ * all of them are there.
  */
 export function restoringDockerfile(saved: SavedContent, limit: number, nonce: string): string {
-  const script = `cd /saved; size="$(${measureFiles})"; echo "${reportMark} $size"; [ "\${size% *}" -le ${limit} ] || exit 0; ${box} cp -a /saved/. /mount/`;
+  const copy = `${incomplete}$0`;
+  const script = `cd /saved; size="$(${measureFiles})"; echo "${reportMark} $size"; [ "\${size% *}" -le ${limit} ] || exit 0; ${box} cp -a /saved "${copy}"; cd "${copy}"; ${box} find . -mindepth 1 -maxdepth 1 -exec ${box} mv -f {} /mount/ ';'; ${box} cp -a . /mount/; ${box} rmdir "${copy}"; ${box} touch -r /saved /mount`;
   const { declared, flag } = useOf(saved.mount);
   const flags = ["--mount=type=bind,from=saved,source=/saved,target=/saved", flag];
   return `${savedStage("saved", saved)}FROM scratch\n${declared}${containerStep(flags, script, nonce)}\n`;
+}
+
+/** Has a step that removes what a stopped restore has left in a mount. */
+export function clearingDockerfile(mount: CacheMount, nonce: string): string {
+  const { declared, flag } = useOf(mount);
+  return `FROM scratch\n${declared}${containerStep([flag], `${box} rm -rf ${incomplete}*`, nonce)}\n`;
 }
 
 /**

@@ -50,7 +50,7 @@ const recorders: { readonly [K in keyof BuildOptions]-?: Recorder<BuildOptions[K
   sbom: asIs,
   compression: asIs,
   sourceDateEpoch: asIs,
-  sourcePolicy: asIs,
+  sourcePolicy: (policy) => policy && { ...policy, expressions: undefined },
   frontendOptions: asIs,
   failOnWarnings: asIs,
   progress: (progress) => (progress === "steps" ? undefined : progress),

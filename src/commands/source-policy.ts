@@ -1,9 +1,17 @@
 import { type InputFolder, readInputText } from "../builder/inputs/input-folder.ts";
 import type { BuildOptions } from "../builder/plan/build-options.ts";
+import type { SourcePolicy } from "../builder/plan/source-policy.ts";
 import { UserError } from "../host/errors.ts";
 import { RequestError } from "../request/faults.ts";
 import type { PutParams } from "../request/put-params.ts";
-import { readJsonPolicy, readYamlPolicy, type SourcePolicyDocument } from "../request/source-policy.ts";
+import {
+  hasExpressions,
+  type PolicySource,
+  readExpressions,
+  readJsonPolicy,
+  readYamlPolicy,
+  type SourcePolicyDocument,
+} from "../request/source-policy.ts";
 import { loadYamlParser } from "./yaml-parser.ts";
 
 /**
@@ -12,17 +20,30 @@ import { loadYamlParser } from "./yaml-parser.ts";
  */
 export async function withSourcePolicy(params: PutParams, folder: InputFolder): Promise<BuildOptions> {
   const { sourcePolicy } = params;
-  if (sourcePolicy === undefined) return { ...params, sourcePolicy };
-  if ("policy" in sourcePolicy) return { ...params, sourcePolicy: sourcePolicy.policy };
-  if ("text" in sourcePolicy)
-    return { ...params, sourcePolicy: await readPolicyText(sourcePolicy.text, "params.source_policy") };
-  const { file } = sourcePolicy;
-  const text = await readInputText(folder, file, "source_policy");
-  return { ...params, sourcePolicy: await readPolicyFile(text, file) };
+  return {
+    ...params,
+    sourcePolicy: sourcePolicy === undefined ? undefined : await givenPolicy(sourcePolicy, folder),
+  };
 }
 
-async function readPolicyText(text: string, subject: string): Promise<SourcePolicyDocument> {
-  return readJsonPolicy(text, subject) ?? readYamlPolicy(text, subject, await loadYamlParser());
+async function givenPolicy(given: PolicySource, folder: InputFolder): Promise<SourcePolicy> {
+  const subject = "params.source_policy";
+  if ("policy" in given) return withExpressions(given.policy, subject);
+  if ("text" in given) return readPolicyText(given.text, subject);
+  const text = await readInputText(folder, given.file, "source_policy");
+  return readPolicyFile(text, given.file);
+}
+
+async function readPolicyText(text: string, subject: string): Promise<SourcePolicy> {
+  const policy = readJsonPolicy(text, subject) ?? readYamlPolicy(text, subject, await loadYamlParser());
+  return withExpressions(policy, subject);
+}
+
+/** Expressions are compiled by a library that few policies need. */
+async function withExpressions(policy: SourcePolicyDocument, subject: string): Promise<SourcePolicy> {
+  if (!hasExpressions(policy)) return policy;
+  const { compileGoExpression } = await import("../host/go-expression.ts");
+  return { ...policy, expressions: readExpressions(policy, subject, compileGoExpression) };
 }
 
 /**
@@ -30,7 +51,7 @@ async function readPolicyText(text: string, subject: string): Promise<SourcePoli
  * @param file its path, for messages
  * @throws UserError with all that is wrong
  */
-async function readPolicyFile(text: string, file: string): Promise<SourcePolicyDocument> {
+async function readPolicyFile(text: string, file: string): Promise<SourcePolicy> {
   try {
     return await readPolicyText(text, "source_policy");
   } catch (thrown) {

@@ -2,13 +2,20 @@ import { readFile } from "node:fs/promises";
 import { posix } from "node:path";
 import { parse } from "yaml";
 import { messageOf, UserError } from "../host/errors.ts";
+import { compileGoExpression } from "../host/go-expression.ts";
 import { styled } from "../host/log.ts";
 import { type CheckedPipeline, checkPipeline } from "../request/pipeline/check-pipeline.ts";
 import type { PutParams } from "../request/put-params.ts";
 import type { PutRequest } from "../request/read-parts.ts";
 import { isRefused, type PlacedMessage, type Rule, thrownBy } from "../request/rules.ts";
-import { readJsonPolicy, readYamlPolicy } from "../request/source-policy.ts";
+import {
+  readExpressions,
+  readJsonPolicy,
+  readYamlPolicy,
+  type SourcePolicyDocument,
+} from "../request/source-policy.ts";
 import type { Invocation } from "./invocation.ts";
+import { policyDoubts } from "./policy-doubts.ts";
 import { gvisorAdvice, putAdvice, sourceAdvice } from "./put-advice.ts";
 import { putRules, taskRules } from "./put-rules.ts";
 
@@ -84,35 +91,58 @@ function nothingFound(file: string): string {
   return `${file}: nothing in it is for this resource. It looks for resource types that are called oci-build, or whose image's repository ends with oci-build-resource, and for tasks with that image; add --type NAME for a resource type that shows neither`;
 }
 
-/** Steps read the text of a policy that isn't JSON after these rules, since they load a parser of YAML only for it. */
-const yamlPolicyRule: Rule<PutRequest> = {
+/** Steps look into a policy after these rules, since they load what reads YAML and regular expressions only for it. */
+const policyRule: Rule<PutRequest> = {
   of: ["source_policy"],
-  faults: thrownBy(({ params: { sourcePolicy } }) => {
-    if (sourcePolicy === undefined || !("text" in sourcePolicy)) return;
-    const { text } = sourcePolicy;
-    const subject = "params.source_policy";
-    const isJson =
-      isRefused(() => readJsonPolicy(text, subject)) || readJsonPolicy(text, subject) !== undefined;
-    if (!isJson) readYamlPolicy(text, subject, (yaml) => parse(yaml, { prettyErrors: false }));
+  faults: thrownBy(({ params }) => {
+    const policy = policyIn(params);
+    if (policy !== undefined) readExpressions(policy, policySubject, compileGoExpression);
   }),
 };
+
+/** What a step warns of when it has read a policy. */
+const policyAdvice: Rule<PutRequest> = {
+  of: ["source_policy"],
+  faults: ({ params }) => {
+    const policy = isRefused(() => policyIn(params)) ? undefined : policyIn(params);
+    const doubts = policy === undefined ? [] : policyDoubts(policy);
+    return doubts.map((doubt) => ({ path: ["source_policy"], message: `${policySubject}: ${doubt}` }));
+  },
+};
+
+const policySubject = "params.source_policy";
+
+/**
+ * The policy that the params hold. Undefined if they hold none, or the path of its file.
+ * @throws UserError for a text that isn't a policy
+ */
+function policyIn({ sourcePolicy: given }: PutParams): SourcePolicyDocument | undefined {
+  if (given === undefined || "file" in given) return undefined;
+  if ("policy" in given) return given.policy;
+  // JSON with faults is the matter of another rule.
+  if (isRefused(() => readJsonPolicy(given.text, policySubject))) return undefined;
+  return (
+    readJsonPolicy(given.text, policySubject) ??
+    readYamlPolicy(given.text, policySubject, (yaml) => parse(yaml, { prettyErrors: false }))
+  );
+}
 
 /** The rules that the steps check, and those about what only a pipeline shows. */
 const pipelineRules = {
   ofSource: putRules.ofSource,
   ofPut: (inputs: readonly string[] | undefined) => [
     ...putRules.ofPut,
-    yamlPolicyRule,
+    policyRule,
     ...(inputs === undefined ? [] : inputRules(inputs)),
   ],
-  ofTask: { ...taskRules, ofParams: [...taskRules.ofParams, yamlPolicyRule] },
+  ofTask: { ...taskRules, ofParams: [...taskRules.ofParams, policyRule] },
 };
 
 /** What has no effect, and so causes a warning. */
 const pipelineAdvice = {
   ofSource: sourceAdvice,
-  ofPut: () => [...putAdvice, ...gvisorAdvice],
-  ofTask: { ofParams: [], ofHosts: [] },
+  ofPut: () => [...putAdvice, ...gvisorAdvice, policyAdvice],
+  ofTask: { ofParams: [policyAdvice], ofHosts: [] },
 };
 
 /** Every path in a put's params has to begin with one of the inputs that the put lists. */

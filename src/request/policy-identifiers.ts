@@ -1,4 +1,4 @@
-/** How a selector's identifier is read: `*` is any text in a WILDCARD alone. A REGEX is Go's, and is not looked into. */
+/** How a selector's identifier is read: `*` is any text in a WILDCARD alone. A REGEX is Go's. */
 export type MatchType = "WILDCARD" | "EXACT" | "REGEX";
 
 /** What BuildKit's names of sources begin with (BuildKit, source/types). */
@@ -71,15 +71,94 @@ function onHub(pattern: string): string {
 }
 
 /**
- * What a pattern seems to mean that may apply, but hardly to what its author thinks of: `docker-image://alpine:*` holds
- * for a registry with the name `alpine`. Undefined for any other identifier. Pure.
+ * Why a rule with this identifier hardly does what its author thinks of, and what to write instead. Undefined for any
+ * other identifier. Pure.
  */
-export function meantOnHub(identifier: string, type: MatchType): string | undefined {
-  if (type !== "WILDCARD" || !identifier.startsWith(imageScheme)) return undefined;
+export function doubtOf(identifier: string, type: MatchType): string | undefined {
+  if (type === "EXACT") return undefined;
+  if (type === "REGEX") return doubtOfExpression(identifier);
+  const meant = meantOnHub(identifier);
+  return meant === undefined
+    ? undefined
+    : `${identifier} is for registries with such a name; for images of Docker Hub write ${meant}`;
+}
+
+/**
+ * What a wildcard seems to mean that may apply, but hardly to what its author thinks of: `docker-image://alpine:*` holds
+ * for a registry with the name `alpine`.
+ */
+function meantOnHub(identifier: string): string | undefined {
+  if (!identifier.startsWith(imageScheme)) return undefined;
   const pattern = identifier.slice(imageScheme.length);
   const [, name, digits = ""] = /^([a-z0-9_-]+)(?::(\d*))?\*[^/]*$/.exec(pattern) ?? [];
   if (name === undefined || ["localhost", "docker.io"].some((host) => host.startsWith(name)))
     return undefined;
   // Four digits are rather a port than a tag.
   return digits.length > 3 ? undefined : `${imageScheme}${onHub(pattern)}`;
+}
+
+/** Why an expression hardly matches any source, by how each of its alternatives begins. */
+function doubtOfExpression(expression: string): string | undefined {
+  for (const alternative of alternativesOf(expression)) {
+    const { beginning, rest, isAnchored } = literalStart(alternative);
+    // Elsewhere than at its beginning a source has no such text.
+    if (!(isAnchored || beginning.startsWith(imageScheme)) || beginning.includes("*")) continue;
+    if (!mayBegin(beginning))
+      return `no source matches ${alternative}: a source begins with ${schemes.map((each) => `${each}://`).join(", ")}`;
+    if (!beginning.startsWith(imageScheme)) continue;
+    const pattern = `${beginning}${isAnchored && isEnd.test(rest) ? "" : "*"}`;
+    // A name that goes on in the expression may be that of a registry.
+    const goesOn = !/^(\.[*+]\$?)?$/.test(rest) && !isEnd.test(rest);
+    const full = fullPattern(pattern.slice(imageScheme.length));
+    const meant = full === undefined ? (goesOn ? undefined : meantOnHub(pattern)) : `${imageScheme}${full}`;
+    if (meant !== undefined)
+      return `hardly any image matches ${alternative}: BuildKit writes the whole name, as in ${meant.replace(/\*$/, "…")}`;
+  }
+  return undefined;
+}
+
+const isEnd = /^(\$|\\z)$/;
+
+/** Whether a source may begin like an expression that begins so. A `.` may stand for any character. */
+function mayBegin(beginning: string): boolean {
+  return schemes
+    .map((each) => `${each}://`)
+    .some((scheme) =>
+      Array.from(scheme.slice(0, beginning.length)).every(
+        (character, index) => beginning[index] === character || beginning[index] === ".",
+      ),
+    );
+}
+
+/** The alternatives of an expression that stand outside of groups, brackets and quotes. */
+function alternativesOf(expression: string): string[] {
+  if (/\\Q|^\(\?[a-zA-Z-]+\)/.test(expression)) return [];
+  const parts = [""];
+  let depth = 0;
+  for (const [piece] of expression.matchAll(/\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|[\s\S]/g)) {
+    if (piece === "(") depth++;
+    if (piece === ")") depth--;
+    if (piece === "|" && depth === 0) parts.push("");
+    else parts.push(`${parts.pop() ?? ""}${piece}`);
+  }
+  return parts;
+}
+
+/** The text that everything begins with that an expression matches. A `.` is taken for the dot of a name. */
+function literalStart(alternative: string): {
+  readonly beginning: string;
+  /** What follows it in the expression. */
+  readonly rest: string;
+  /** Whether a match begins where the source does. */
+  readonly isAnchored: boolean;
+} {
+  const [, anchor = "", all = ""] = /^(\^|\\A)?(.*)$/s.exec(alternative) ?? [];
+  const [literal = ""] = /^(?:\\[^\w\s]|[^\\^$*+?()[\]{}|])*/.exec(all) ?? [];
+  // What follows may make the last character optional, or repeat it.
+  const kept = /^[*+?{]/.test(all.slice(literal.length)) ? literal.replace(/\\?.$/s, "") : literal;
+  return {
+    beginning: kept.replaceAll(/\\(.)/gs, "$1"),
+    rest: all.slice(kept.length),
+    isAnchored: anchor !== "",
+  };
 }

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { UserError } from "../host/errors.ts";
-import { jsonKindOf } from "./faults.ts";
+import type { compileGoExpression, GoExpression } from "../host/go-expression.ts";
+import { type Fault, jsonKindOf, RequestError } from "./faults.ts";
 import { whyNeverApplies } from "./policy-identifiers.ts";
 import { readAs, refuseUnusable } from "./read-json.ts";
 import { nonEmpty } from "./scalars.ts";
@@ -140,6 +141,49 @@ function yamlPlaceOf(thrown: unknown, text: string): string {
 function readPolicy(value: unknown, subject: string): SourcePolicyDocument {
   refuseUnusable(value, [subject]);
   return readAs(sourcePolicy, value, subject, { advise: adviseOnPolicy });
+}
+
+/**
+ * The expressions of a policy's rules, by their texts.
+ * @param subject names the policy in messages
+ * @throws UserError naming each rule with an expression that Go can't read
+ */
+export function readExpressions(
+  { rules }: SourcePolicyDocument,
+  subject: string,
+  compile: typeof compileGoExpression,
+): ReadonlyMap<string, GoExpression> {
+  const expressions = new Map<string, GoExpression>();
+  const faults: Fault[] = [];
+  for (const { path, text } of rules.flatMap(({ selector: given }, index) => expressionsIn(given, index))) {
+    const compiled = compile(text);
+    if (typeof compiled !== "string") {
+      expressions.set(text, compiled);
+      continue;
+    }
+    const message = `${[subject, ...path].join(".")}: expected a regular expression as Go has them (RE2); Go says: ${compiled}`;
+    faults.push({ path, message, kind: "value" });
+  }
+  if (faults.length > 0) throw new RequestError(faults);
+  return expressions;
+}
+
+/** Whether a policy has regular expressions. */
+export function hasExpressions({ rules }: SourcePolicyDocument): boolean {
+  return rules.some(({ selector: given }, index) => expressionsIn(given, index).length > 0);
+}
+
+function expressionsIn(
+  { identifier, match_type: type, constraints }: SourcePolicyDocument["rules"][number]["selector"],
+  index: number,
+): readonly { readonly path: readonly PropertyKey[]; readonly text: string }[] {
+  const place = ["rules", index, "selector"];
+  return [
+    ...(type === "REGEX" ? [{ path: [...place, "identifier"], text: identifier }] : []),
+    ...constraints.flatMap(({ condition, value }, number) =>
+      condition === "MATCHES" ? [{ path: [...place, "constraints", number, "value"], text: value }] : [],
+    ),
+  ];
 }
 
 /** Names of a policy in the JSON of protobuf, in camel case. buildctl doesn't read it. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type MatchType, meantOnHub, whyNeverApplies } from "../../src/request/policy-identifiers.ts";
+import { doubtOf, type MatchType, whyNeverApplies } from "../../src/request/policy-identifiers.ts";
 
 const never = (identifier: string, type: MatchType = "WILDCARD") => whyNeverApplies(identifier, type);
 
@@ -68,8 +68,63 @@ test("characters that only other tools' patterns have are named, and so are sche
 test("a pattern for registries that looks like one for images of Docker Hub is told apart", () => {
   const full = "docker-image://docker.io/library/";
   for (const pattern of ["alpine:*", "node:18*", "alpine*"])
-    assert.equal(meantOnHub(`docker-image://${pattern}`, "WILDCARD"), `${full}${pattern}`);
+    assert.equal(
+      doubtOf(`docker-image://${pattern}`, "WILDCARD"),
+      `docker-image://${pattern} is for registries with such a name; for images of Docker Hub write ${full}${pattern}`,
+    );
   for (const pattern of ["*", "docker*", "local*", "registry.*", "registry:5000*", "registry*/app:1", "a/b*"])
-    assert.equal(meantOnHub(`docker-image://${pattern}`, "WILDCARD"), undefined, pattern);
-  assert.equal(meantOnHub("docker-image://alpine:.*", "REGEX"), undefined);
+    assert.equal(doubtOf(`docker-image://${pattern}`, "WILDCARD"), undefined, pattern);
+  assert.equal(doubtOf("docker-image://alpine:*", "EXACT"), undefined);
+});
+
+test("an expression that matches no source, by how it begins, is told apart from one that may", () => {
+  const hardly = {
+    "docker-image://alpine:3": "alpine:3…",
+    "^docker-image://alpine:.*": "alpine:…",
+    "^docker-image://alpine$": "alpine",
+    "docker-image://alpine.*": "alpine…",
+    "docker-image://alpine:3\\.2[0-9]": "alpine:3.2…",
+    "\\Adocker-image://library/alpine:3\\z": "alpine:3",
+    "^docker-image://docker.io/alpine:": "alpine:…",
+    "docker-image://docker\\.io/library/alpine|docker-image://debian:12": "debian:12…",
+  };
+  for (const [expression, name] of Object.entries(hardly)) {
+    const doubt = doubtOf(expression, "REGEX") ?? "nothing";
+    assert.ok(
+      doubt.endsWith(`BuildKit writes the whole name, as in docker-image://docker.io/library/${name}`),
+      `${expression}: ${doubt}`,
+    );
+  }
+  for (const expression of [
+    "^alpine",
+    "^docker.io/library/alpine:3",
+    "^oci://x",
+    "^dockerimage://x",
+    "a|^b|c",
+  ])
+    assert.match(doubtOf(expression, "REGEX") ?? "", /^no source matches \^\S+: a source begins with docker/);
+  for (const expression of [
+    "",
+    "^",
+    ".*",
+    "alpine",
+    "^.*alpine",
+    "^docker",
+    "^docker.image://docker",
+    "^https?://example",
+    "^(docker-image|git)://",
+    "(?i)^alpine",
+    "\\Q^alpine\\E",
+    "[|]^alpine",
+    "^local://",
+    "docker-image://.*",
+    "^docker-image://[^/]+/alpine",
+    "^docker-image://(docker\\.io|quay\\.io)/",
+    "^docker-image://regis(try|ter)\\.example/",
+    "^docker-image://registry:50{3}/",
+    "^docker-image://registry\\.example/.*$",
+    "^docker-image://localhost:5000/app",
+    "^docker-image://docker.io/library/(alpine|debian):",
+  ])
+    assert.equal(doubtOf(expression, "REGEX"), undefined, expression);
 });

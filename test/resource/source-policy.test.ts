@@ -112,6 +112,8 @@ test("a CONVERT that matches no image is named in one line, and a rule without a
       selector: { identifier: "*" },
     },
     deny("docker-image://alpine:*"),
+    deny("^docker-image://alpine:3", { match_type: "REGEX" }),
+    { ...convert("(?i)BASE:1$"), selector: { identifier: "(?i)BASE:1$", match_type: "REGEX" } },
   );
   const run = await put(`FROM ${base}:1\nCOPY Dockerfile /\n`, idle);
   assert.equal(await marked(run), "two");
@@ -119,6 +121,7 @@ test("a CONVERT that matches no image is named in one line, and a rule without a
   assert.deepEqual(lines, [
     "warning: source_policy: rules.3: there is no action, which BuildKit takes for ALLOW: write ALLOW, DENY or CONVERT",
     "warning: source_policy: rules.4: docker-image://alpine:* is for registries with such a name; for images of Docker Hub write docker-image://docker.io/library/alpine:*",
+    "warning: source_policy: rules.5: hardly any image matches ^docker-image://alpine:3: BuildKit writes the whole name, as in docker-image://docker.io/library/alpine:3…",
     `source_policy: no image of this build matches rules.1 (CONVERT docker-image://${base}:3), rules.2 (CONVERT docker-image://docker.io/library/base:1); it looked up ${base}:1`,
   ]);
   const nothing = await put("FROM scratch\nCOPY Dockerfile /\n", policy(convert(`${base}:3`)));
@@ -283,10 +286,18 @@ test("a policy that BuildKit would misread is refused with its file, and one tha
     await put(dockerfile, { source_policy: "app/none.json" }),
     /source_policy: there is no file "app\/none\.json"/,
   );
-  const pattern = await put(dockerfile, policy(deny("(", { match_type: "REGEX" })));
+  const constraint = { key: "image.resolvemode", condition: "MATCHES", value: "a(?=b)" };
+  const patterns = policy(
+    deny("*"),
+    deny("(", { match_type: "REGEX" }),
+    deny("*", { constraints: [constraint] }),
+  );
+  const go = "expected a regular expression as Go has them \\(RE2\\); Go says: ";
+  const said = `^(error: )?%source_policy\\.rules\\.1\\.selector\\.identifier: ${go}missing closing \\): "\\("\n(app/bad\\.json: )?%source_policy\\.rules\\.2\\.selector\\.constraints\\.0\\.value: ${go}invalid or unsupported Perl syntax: "\\(\\?="$`;
+  assertFailedCleanly(await put(dockerfile, patterns), new RegExp(said.replaceAll("%", "params\\."), "m"));
   assertFailedCleanly(
-    pattern,
-    /^(error: )?source_policy: BuildKit can't apply it: error parsing regexp: missing closing \)/m,
+    await file(JSON.stringify(patterns.source_policy)),
+    new RegExp(said.replace("%", "app/bad\\.json: ").replace("%", ""), "m"),
   );
   versionOf(await put(dockerfile, policy()));
 });

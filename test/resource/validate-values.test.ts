@@ -148,3 +148,49 @@ jobs:
   assert.equal(beside.length, 2, beside.join("\n"));
   for (const fault of beside) assert.match(fault, /cpuquota: expected microseconds/);
 });
+
+/** A policy with two odd rules, the second of which has a regular expression. */
+const rules = (identifier: string) =>
+  `{ rules: [{ selector: { identifier: "docker-image://alpine:*" } }, { action: DENY, selector: { match_type: REGEX, identifier: "${identifier}" } }] }`;
+
+test("the rules of a source policy are looked into as by a step, in all of its forms and in a task", async () => {
+  const odd = "^docker-image://alpine:";
+  const text = `'${rules(odd)}'`;
+  const run = await validate(`${web}jobs:
+- name: build
+  plan:
+  - put: web
+    params: { context: repo, source_policy: ${rules(odd)} }
+  - put: web
+    params: { context: repo, source_policy: ${text} }
+  - task: ours
+    config:
+      image_resource: { type: registry-image, source: { repository: a/oci-build-resource } }
+      params: { CONTEXT: repo, SOURCE_POLICY: ${rules(odd)} }
+      run: { path: build }
+`);
+  assert.equal(run.status, 0, run.output);
+  const found = run.stderr.split("\n").flatMap((line) => /warning: (.*)$/.exec(line)?.slice(1) ?? []);
+  const doubts = [
+    "rules.0: there is no action, which BuildKit takes for ALLOW: write ALLOW, DENY or CONVERT",
+    "rules.0: docker-image://alpine:* is for registries with such a name; for images of Docker Hub write docker-image://docker.io/library/alpine:*",
+    `rules.1: hardly any image matches ${odd}: BuildKit writes the whole name, as in docker-image://docker.io/library/alpine:…`,
+  ];
+  const places = [
+    "put web: params.source_policy",
+    "put web: params.source_policy",
+    "task ours: SOURCE_POLICY",
+  ];
+  assert.deepEqual(
+    found.toSorted(),
+    places.flatMap((place) => doubts.map((doubt) => `job build, ${place}: ${doubt}`)).toSorted(),
+  );
+  for (const policy of [rules("("), `'${rules("(")}'`]) {
+    const [fault, ...more] = await faultsOf(putOf(`{ context: repo, source_policy: ${policy} }`));
+    assert.deepEqual(more, []);
+    assert.match(
+      fault ?? "",
+      /params\.source_policy\.rules\.1\.selector\.identifier: expected a regular expression as Go has them \(RE2\); Go says: missing closing/,
+    );
+  }
+});

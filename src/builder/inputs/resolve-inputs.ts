@@ -78,7 +78,8 @@ export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
 
 async function writePolicy({ options, workspace }: ResolveInputs): Promise<string | undefined> {
   if (options.sourcePolicy === undefined) return undefined;
-  return privateFile(workspace, "source-policy", "policy.json", JSON.stringify(options.sourcePolicy));
+  const { expressions: _, ...document } = options.sourcePolicy;
+  return privateFile(workspace, "source-policy", "policy.json", JSON.stringify(document));
 }
 
 /** Writes the logins in the contexts' URLs as secrets. */

@@ -7,6 +7,7 @@ import {
   refusingRule,
   type SourcePolicy,
 } from "../../../src/builder/plan/source-policy.ts";
+import { compileGoExpression } from "../../../src/host/go-expression.ts";
 
 const source = "docker-image://registry.example/base:1";
 
@@ -18,7 +19,15 @@ function rule(
   return { action, selector: { identifier, match_type } };
 }
 
-const policyOf = (...rules: readonly PolicyRule[]): SourcePolicy => ({ rules });
+function policyOf(...rules: readonly PolicyRule[]): SourcePolicy {
+  const texts = rules.map(({ selector }) => selector).filter(({ match_type: type }) => type === "REGEX");
+  const expressions = texts.map(({ identifier }) => {
+    const compiled = compileGoExpression(identifier);
+    if (typeof compiled === "string") throw new Error(compiled);
+    return [identifier, compiled] as const;
+  });
+  return { rules, expressions: new Map(expressions) };
+}
 
 test("of the rules that match a source the last ALLOW or DENY decides", () => {
   const all = rule("DENY", "*");
@@ -43,6 +52,9 @@ test("a selector matches as in BuildKit: a * any text, EXACT the whole, REGEX an
     rule("DENY", "*/base:*"),
     rule("DENY", source, "EXACT"),
     rule("DENY", "example/b.se", "REGEX"),
+    // Of Go alone.
+    rule("DENY", "(?P<name>base)", "REGEX"),
+    rule("DENY", "(?i)REGISTRY\\.example/\\Qbase:\\E[[:digit:]]\\z", "REGEX"),
   ];
   const others = [
     rule("DENY", "docker-image://registry"),
@@ -50,8 +62,6 @@ test("a selector matches as in BuildKit: a * any text, EXACT the whole, REGEX an
     rule("DENY", "docker-image://registry.example/b.se:1"),
     rule("DENY", "docker-image://*", "EXACT"),
     rule("DENY", "^base", "REGEX"),
-    // Of Go alone.
-    rule("DENY", "(?P<name>base)", "REGEX"),
   ];
   for (const one of matching)
     assert.notEqual(refusingRule(policyOf(one), source), undefined, JSON.stringify(one));
@@ -82,6 +92,9 @@ test("a CONVERT is idle if it matches no image that was looked up, nor what anot
   const wildcard = convert(image("*:1"), image(`mirror/\${1}:1`));
   const group = convert("^docker-image://registry.example/mirror/(b.*)$", image("x-$1"), "REGEX");
   const last = convert(image("x-base:1"), image("y:1"));
+  // Go takes $1x for the group "1x", which there isn't.
+  const joined = convert("^docker-image://(?P<host>[^/]+)/(.*)$", `docker-image://\${host}/$2x-$2`, "REGEX");
+  assert.deepEqual(idle([source], joined, convert(image("-base:1"), image("y:1"))), []);
   assert.deepEqual(idle([source], wildcard, group, last), []);
   assert.deepEqual(idle([image("base:2")], wildcard, group, last), ["rules.0", "rules.1", "rules.2"]);
   // A rule that leads to itself.

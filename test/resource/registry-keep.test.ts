@@ -50,7 +50,7 @@ for (const [kind, start] of [
   test(`keep removes old builds of the same variant from ${kind}, and leaves images with tags, other variants and young builds`, async () => {
     await using registry = await start();
     const put = putter(registry.host);
-    const stored: Version[] = [];
+    const versions: Version[] = [];
     for (const [content, options] of [
       ["a", { params: { tags: ["mine"] } }],
       ["b", {}],
@@ -58,9 +58,9 @@ for (const [kind, start] of [
       ["c", {}],
       ["young", {}],
     ] as const) {
-      stored.push(versionOf(await put(content, options)).version);
+      versions.push(versionOf(await put(content, options)).version);
     }
-    const [a, b, slim, c, young] = stored as [Version, Version, Version, Version, Version];
+    const [a, b, slim, c, young] = versions as [Version, Version, Version, Version, Version];
     for (const [version, days] of [
       [a, 9],
       [b, 8],
@@ -69,12 +69,31 @@ for (const [kind, start] of [
     ] as const) {
       await ageBuild(registry.url, "app", version, days);
     }
+    const manifestOf = (reference: string) =>
+      fetch(`${registry.url}/v2/app/manifests/${reference}`, {
+        headers: { accept: "application/vnd.oci.image.index.v1+json" },
+      });
+    const stored = await manifestOf(nameOf(b));
+    const record = /"org\.concourse-ci\.oci-build\.record":/;
+    const indexDigest = stored.headers.get("docker-content-digest") ?? "none";
+    const index = await stored.text();
+    assert.match(index, record);
     const keep = { builds: 1, days: 7 };
     const run = await put("new", { source: { keep } });
     assert.match(run.stderr, /keep: removed 2 old builds from repository \S+\/app/);
     const newest = versionOf(run).version;
     const left = [slim, c, young, newest].map(nameOf).toSorted();
     assert.deepEqual(await buildTags(registry.url, "app"), left);
+    // The record of a build is in its index, and goes with it: nothing else refers to the image.
+    assert.equal((await manifestOf(indexDigest)).status, 404);
+    const digests = [indexDigest, ...(index.match(/sha256:[0-9a-f]{64}/g) ?? [])];
+    for (const digest of digests) {
+      const referrers = await fetch(`${registry.url}/v2/app/referrers/${digest}`);
+      const { manifests = [] } = referrers.ok ? ((await referrers.json()) as { manifests?: unknown[] }) : {};
+      assert.deepEqual(manifests, [], digest);
+    }
+    const { tags } = (await (await fetch(`${registry.url}/v2/app/tags/list`)).json()) as { tags: string[] };
+    assert.deepEqual(tags.toSorted(), [...left, "mine"].toSorted());
     for (const version of [slim, c, young, newest]) versionOf(await get(registry.host, version));
     assertFailedCleanly(
       await get(registry.host, b, { keep }),

@@ -123,7 +123,7 @@ test("of three daemons, the one with enough builds and the one that is frozen ar
   );
   assert.equal(await result(await site.get(third)), "done\n");
   assertFailedCleanly(refused, /none of the 1 addresses of .* can be used: .*no answer within/);
-  for (const { milliseconds } of [third, refused]) assert.ok(milliseconds < 30_000, `${milliseconds} ms`);
+  for (const { milliseconds } of [third, refused]) assert.ok(milliseconds < 60_000, `${milliseconds} ms`);
   const mark = newMark();
   const asking = await lonely.startPut({}, source, { ...alone, env: { [mark]: "1" } });
   await started(mark, /^buildctl\0/);

@@ -74,7 +74,7 @@ test("a daemon that wants TLS, has another authority, or wants a client certific
   for (const [fields, message] of wrong) {
     const run = await site.put({}, { buildkit: { address: daemon.address, ...fields } });
     assertFailedCleanly(run, message);
-    assert.ok(run.milliseconds < 15_000, `${run.milliseconds} ms`);
+    assert.ok(run.milliseconds < 60_000, `${run.milliseconds} ms`);
   }
 });
 
@@ -86,7 +86,7 @@ test("a daemon that takes connections and never answers is named within seconds,
     const run = await site.put({}, source);
     assertFailedCleanly(run, /BuildKit at tcp:\/\/127\.0\.0\.1:\d+ can't be used/);
     assert.doesNotMatch(run.stderr, /building with/);
-    assert.ok(run.milliseconds < 15_000, `${run.milliseconds} ms`);
+    assert.ok(run.milliseconds < 60_000, `${run.milliseconds} ms`);
   }
 });
 

@@ -1,13 +1,13 @@
 import type { IncomingMessage } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { messageOf } from "../host/errors.ts";
-import { maskCredentials } from "../host/mask-credentials.ts";
 import type { Environment } from "../host/step-context.ts";
 import type { TraceTarget } from "../host/trace.ts";
-import { openConnections } from "../registry/connection.ts";
+import { type Connections, openConnections } from "../registry/connection.ts";
 import { AttemptFailure } from "../registry/registry-error.ts";
 import { type RetryPolicy, retryAfterOf, startRetries } from "../registry/retry-policy.ts";
 import { readAnswer, type Verdict } from "./receiver-answer.ts";
+import { SpanFindings, type SpanReport } from "./span-report.ts";
 
 /** Spans in the encoding of OTLP (opentelemetry-proto, `ExportTraceServiceRequest`). */
 export interface EncodedSpans {
@@ -30,20 +30,10 @@ export interface SpanSender extends Disposable {
   report(): SpanReport;
 }
 
-/** What became of the spans, in a few words and without secrets. */
-export interface SpanReport {
-  /** Why spans were lost. Undefined if none were. */
-  readonly lost: string | undefined;
-  /** What the receiver says although it has taken them. */
-  readonly remark: string | undefined;
-}
-
 /** Milliseconds that one request may take. */
 const requestTime = 750;
 /** Bytes of an answer that are read. */
 const receiverAnswerLimit = 64 * 1024;
-/** Characters of a receiver's message that are shown. */
-const messageLength = 300;
 /** When a request is repeated. The SDK waits 30 s for its own spans to be sent. */
 const repetition: RetryPolicy = { timeout: 20_000, firstPause: 500, longestPause: 5000 };
 
@@ -54,81 +44,94 @@ export const noAnswer = "no answer in time";
  * Opens the only way to the receiver, for the step's spans and for BuildKit's. It uses the proxy of the environment
  * and the system's CA certificates, and follows no redirect: another host must not get the headers.
  */
-export function openSender({ url, headers, caCerts }: TraceTarget, env: Environment): SpanSender {
-  const target = new URL(url);
-  const access = { hosts: new Map(), ...(caCerts !== undefined && { caCerts }) };
-  const connections = openConnections(access, target.host, env);
-  const pending = new Set<Promise<void>>();
-  const ending = new AbortController();
-  // A receiver may repeat a token without the scheme before it.
-  const secrets = Object.values(headers).flatMap((value) => [value, value.replace(/^\S+ +/, "")]);
-  const shown = (text: string) =>
-    maskCredentials(text, secrets)
-      .replaceAll(/[\p{C}\s]+/gu, " ")
-      .trim()
-      .slice(0, messageLength);
-  let failure: string | undefined;
-  let rejected = 0;
-  let message: string | undefined;
-  const post = async ({ body, encoding }: EncodedSpans): Promise<Outcome> => {
-    const signal = AbortSignal.timeout(requestTime);
-    const fixed = {
-      "content-type": "application/x-protobuf",
-      ...(encoding !== undefined && { "content-encoding": encoding }),
-    };
-    const exchange = { method: "POST", url: target, headers: { ...headers, ...fixed }, body } as const;
-    try {
-      const response = await connections.send(exchange, { signal, stall: requestTime });
-      return await outcomeOf(response, target);
-    } catch (thrown) {
-      if (signal.aborted) return { fault: noAnswer };
-      const isUnreachable = thrown instanceof AttemptFailure && thrown.fault === "unreachable";
-      return { fault: reasonOf(thrown, target), ...(isUnreachable && { isRetryable: true }) };
-    }
-  };
-  const sendNow = async (spans: EncodedSpans): Promise<void> => {
+export function openSender(target: TraceTarget, env: Environment): SpanSender {
+  return new Sender(target, env);
+}
+
+class Sender implements SpanSender {
+  readonly #url: URL;
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #connections: Connections;
+  readonly #findings: SpanFindings;
+  readonly #pending = new Set<Promise<void>>();
+  readonly #ending = new AbortController();
+
+  constructor({ url, headers, caCerts }: TraceTarget, env: Environment) {
+    this.#url = new URL(url);
+    this.#headers = headers;
+    const access = { hosts: new Map(), ...(caCerts !== undefined && { caCerts }) };
+    this.#connections = openConnections(access, this.#url.host, env);
+    this.#findings = new SpanFindings(headers);
+  }
+
+  async send(spans: EncodedSpans): Promise<void> {
+    const sent = this.#sendRepeatedly(spans);
+    this.#pending.add(sent);
+    await sent;
+    this.#pending.delete(sent);
+  }
+
+  hurry(): void {
+    this.#ending.abort();
+  }
+
+  async idle(): Promise<void> {
+    await Promise.all(this.#pending);
+  }
+
+  report(): SpanReport {
+    return this.#findings.report();
+  }
+
+  [Symbol.dispose](): void {
+    this.#connections[Symbol.dispose]();
+  }
+
+  async #sendRepeatedly(spans: EncodedSpans): Promise<void> {
     const retries = startRetries(repetition);
     for (;;) {
-      const outcome = await post(spans);
-      const { fault, isRetryable, retryAfter } = outcome;
-      rejected += outcome.rejected ?? 0;
-      message ??= outcome.message;
+      const { fault, isRetryable, retryAfter = 0, ...words } = await this.#post(spans);
+      this.#findings.heard(words);
       if (fault === undefined) return;
-      const asked = retryAfter ?? 0;
-      const isAgain = isRetryable && asked <= repetition.timeout && !ending.signal.aborted;
+      const isAgain = isRetryable && retryAfter <= repetition.timeout && !this.#ending.signal.aborted;
       const pause = isAgain ? retries.pause({ retryAfter }) : undefined;
-      const begun = performance.now();
-      if (pause !== undefined) await delay(pause, undefined, { signal: ending.signal }).catch(() => {});
-      // A receiver that said when to come again isn't asked before that.
-      if (pause === undefined || performance.now() - begun < asked) {
-        failure ??= fault;
+      if (pause === undefined || (await this.#waited(pause)) < retryAfter) {
+        this.#findings.lost(fault);
         return;
       }
     }
-  };
-  return {
-    send: async (spans) => {
-      const sent = sendNow(spans);
-      pending.add(sent);
-      await sent;
-      pending.delete(sent);
-    },
-    hurry: () => ending.abort(),
-    idle: async () => void (await Promise.all(pending)),
-    report: () => {
-      const said = message === undefined ? "" : shown(message);
-      const refused = `it rejected ${rejected} ${rejected === 1 ? "span" : "spans"}${said === "" ? "" : `: ${said}`}`;
-      const lost = [
-        ...(failure === undefined ? [] : [shown(failure)]),
-        ...(rejected === 0 ? [] : [refused]),
-      ].join("; ");
-      return {
-        lost: lost === "" ? undefined : lost,
-        remark: rejected === 0 && said !== "" ? said : undefined,
-      };
-    },
-    [Symbol.dispose]: () => connections[Symbol.dispose](),
-  };
+  }
+
+  /**
+   * Waits for so many milliseconds, or until the step is in a hurry. Returns how many it were: a receiver that said
+   * when to come again isn't asked before that.
+   */
+  async #waited(pause: number): Promise<number> {
+    const begun = performance.now();
+    return await delay(pause, undefined, { signal: this.#ending.signal }).then(
+      // A timer may end a part of a millisecond early.
+      () => pause,
+      () => performance.now() - begun,
+    );
+  }
+
+  async #post({ body, encoding }: EncodedSpans): Promise<Outcome> {
+    const signal = AbortSignal.timeout(requestTime);
+    const headers = {
+      ...this.#headers,
+      "content-type": "application/x-protobuf",
+      ...(encoding !== undefined && { "content-encoding": encoding }),
+    };
+    try {
+      const exchange = { method: "POST", url: this.#url, headers, body } as const;
+      const response = await this.#connections.send(exchange, { signal, stall: requestTime });
+      return await outcomeOf(response, this.#url);
+    } catch (thrown) {
+      if (signal.aborted) return { fault: noAnswer };
+      const isUnreachable = thrown instanceof AttemptFailure && thrown.fault === "unreachable";
+      return { fault: reasonOf(thrown, this.#url), ...(isUnreachable && { isRetryable: true }) };
+    }
+  }
 }
 
 /** What a request has led to. */

@@ -176,7 +176,11 @@ async function runTask(
   { cwd, mirror }: { readonly cwd: string; readonly mirror: string },
 ): Promise<void> {
   const { params = {}, outputs = [] } = config as { params?: Fields; outputs?: { name: string }[] };
-  const texts = Object.entries(params).map(([name, value]) => [name, String(value)]);
+  // Concourse makes JSON of whatever isn't text.
+  const texts = Object.entries(params).map(([name, value]) => [
+    name,
+    typeof value === "string" ? value : JSON.stringify(value),
+  ]);
   const env = { NO_COLOR: "1", REGISTRY_MIRRORS: mirror, ...Object.fromEntries(texts) };
   const names = outputs.map(({ name }) => name);
   const run = await runResource("build", { cwd, env, outputs: names.length > 0 ? names : ["image"] });

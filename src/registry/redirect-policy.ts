@@ -9,41 +9,41 @@ import { AttemptFailure } from "./registry-error.ts";
 const depths = { public: 0, private: 1, local: 2 } as const;
 type Depth = keyof typeof depths;
 
-/** Filled when an address is first looked up: lists of Node can't be in a start-up snapshot. */
+/** Addresses of this host and of its link (RFC 6890). Clouds have their metadata services there. */
+const localSubnets = [
+  ["0.0.0.0", 8],
+  ["127.0.0.0", 8],
+  ["169.254.0.0", 16],
+  ["::", 127],
+  ["fe80::", 10],
+] as const;
+const privateSubnets = [
+  ["10.0.0.0", 8],
+  ["172.16.0.0", 12],
+  ["192.168.0.0", 16],
+  ["100.64.0.0", 10],
+  ["fc00::", 7],
+] as const;
+
+/** Made when an address is first looked up: lists of Node can't be in a start-up snapshot. */
 let networks: { readonly local: BlockList; readonly private: BlockList } | undefined;
 
-function knownNetworks(): NonNullable<typeof networks> {
-  if (networks !== undefined) return networks;
-  networks = { local: new BlockList(), private: new BlockList() };
-  // Addresses of this host and of its link (RFC 6890). Clouds have their metadata services there. The private
-  // networks follow.
-  for (const [address, bits] of [
-    ["0.0.0.0", 8],
-    ["127.0.0.0", 8],
-    ["169.254.0.0", 16],
-  ] as const) {
-    networks.local.addSubnet(address, bits, "ipv4");
-  }
-  networks.local.addSubnet("::", 127, "ipv6");
-  networks.local.addSubnet("fe80::", 10, "ipv6");
-  for (const [address, bits] of [
-    ["10.0.0.0", 8],
-    ["172.16.0.0", 12],
-    ["192.168.0.0", 16],
-    ["100.64.0.0", 10],
-  ] as const) {
-    networks.private.addSubnet(address, bits, "ipv4");
-  }
-  networks.private.addSubnet("fc00::", 7, "ipv6");
-  return networks;
+function blockListOf(subnets: readonly (readonly [address: string, bits: number])[]): BlockList {
+  const list = new BlockList();
+  for (const [address, bits] of subnets) list.addSubnet(address, bits, familyOf(address));
+  return list;
+}
+
+function familyOf(address: string): "ipv4" | "ipv6" {
+  return isIPv6(address) ? "ipv6" : "ipv4";
 }
 
 /** How far inside a network an IP address is. An IPv4 address mapped into IPv6 counts as the IPv4 address. Pure. */
 function depthOf(address: string): Depth {
-  const family = isIPv6(address) ? "ipv6" : "ipv4";
-  const known = knownNetworks();
-  if (known.local.check(address, family)) return "local";
-  return known.private.check(address, family) ? "private" : "public";
+  const family = familyOf(address);
+  networks ??= { local: blockListOf(localSubnets), private: blockListOf(privateSubnets) };
+  if (networks.local.check(address, family)) return "local";
+  return networks.private.check(address, family) ? "private" : "public";
 }
 
 /**

@@ -55,13 +55,13 @@ export function readYaml(text: string, file: string): Located {
     prettyErrors: false,
     customTags: (tags) => tags.flatMap((tag): Tags => (typeof tag === "string" ? [tag] : asInGo(tag))),
   });
-  const placeInSnake = (offset: number): Position => {
+  const placeOf = (offset: number): Position => {
     const { line, col } = counter.linePos(offset);
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
   const [error] = document.errors;
   if (error !== undefined) {
-    const { line, column } = placeInSnake(error.pos[0]);
+    const { line, column } = placeOf(error.pos[0]);
     throw new UserError(`${file}:${line}:${column}: this is not YAML: ${error.message}`);
   }
   let values = 0;
@@ -69,7 +69,7 @@ export function readYaml(text: string, file: string): Located {
     values++;
     if (values > mostValues) throw new UserError(`${file}: has over ${mostValues} values`);
     const node = isAlias(given) ? given.resolve(document) : (given as Node | null | undefined);
-    const place = isAlias(given) || node?.range == null ? at : placeInSnake(node.range[0]);
+    const place = isAlias(given) || node?.range == null ? at : placeOf(node.range[0]);
     if (isSeq(node)) return { ...place, kind: "list", items: node.items.map((item) => read(item, place)) };
     if (isMap(node)) return { ...place, kind: "map", entries: readEntries(node.items, place) };
     const value = isScalar(node) ? node.value : null;
@@ -81,7 +81,7 @@ export function readYaml(text: string, file: string): Located {
     const own = new Map<string, Entry>();
     const merged = new Map<string, Entry>();
     for (const { key, value } of pairs) {
-      const place = isScalar(key) && key.range != null ? placeInSnake(key.range[0]) : at;
+      const place = isScalar(key) && key.range != null ? placeOf(key.range[0]) : at;
       const node = read(value, place);
       if (isScalar(key) && (key.value === "<<" || typeof key.value === "symbol")) {
         for (const source of node.kind === "list" ? node.items : [node]) {

@@ -45,30 +45,28 @@ function hasVariable(text: string): boolean {
 /**
  * What a value is and which faults it has, whatever its variables stand for.
  * @param read reads a value as far as it has no faults
- * @param placeInSnake the place that a path of the value sets, if its first name is another form of a field
+ * @param placeOf the place that a path of the value sets, if its first name is another form of a field
  */
 export function certainly<T>(
   node: Located,
   read: (value: unknown) => PartlyRead<T>,
-  placeInSnake: (path: Path) => Path,
+  placeOf: (path: Path) => Path,
 ): PartlyRead<T> {
   const unknown = [...variablePlaces(node)];
   const chosen = new Map<string, unknown>();
   let found = read(filled(node, chosen));
   for (const { path, isWhole, text } of unknown) {
-    if (!isWhole || !found.faults.some((fault) => mayCause(path, fault, placeInSnake))) continue;
+    if (!isWhole || !found.faults.some((fault) => mayCause(path, fault, placeOf))) continue;
     for (const candidate of candidatesOf(wordFor(text))) {
       const tried = new Map([...chosen, [keyOf(path), candidate]]);
       const next = read(filled(node, tried));
-      if (next.faults.some((fault) => mayCause(path, fault, placeInSnake))) continue;
+      if (next.faults.some((fault) => mayCause(path, fault, placeOf))) continue;
       chosen.set(keyOf(path), candidate);
       found = next;
       break;
     }
   }
-  const faults = found.faults.filter(
-    (fault) => !unknown.some(({ path }) => mayCause(path, fault, placeInSnake)),
-  );
+  const faults = found.faults.filter((fault) => !unknown.some(({ path }) => mayCause(path, fault, placeOf)));
   return { value: found.value, faults };
 }
 
@@ -81,8 +79,8 @@ export function variableFields(node: Located): ReadonlySet<string> {
  * Whether a variable at this path may be the cause of a fault. A wrong name is a fault whatever the variable's
  * value is.
  */
-function mayCause(path: Path, fault: Fault, placeInSnake: (path: Path) => Path): boolean {
-  const [own, place] = [placeInSnake(fault.path), placeInSnake(path)];
+function mayCause(path: Path, fault: Fault, placeOf: (path: Path) => Path): boolean {
+  const [own, place] = [placeOf(fault.path), placeOf(path)];
   if (fault.kind === "name" && own.length <= place.length) return false;
   const isOfRule = fault.involves !== undefined;
   if (isOfRule && place[0] !== own[0] && fault.involves.of.includes(String(place[0]))) return true;

@@ -46,6 +46,74 @@ var ofBuildkitd = map[string][]Edit{
 		return writer, writer.SetConcurrency(1<<20, runtime.GOMAXPROCS(0))
 `,
 		},
+		// The label containerd.io/uncompressed of a blob is its diff ID. BuildKit writes it of the layers that it makes. With this
+		// edit it also writes it of a layer whose plain bytes it has just compared with the diff ID in its base's config.
+		{
+			File: "cache/refs.go",
+			Old: `		return errors.Errorf("failed to verify layer %s: expected diffID %s, got %s", desc.Digest, sr.getDiffID(), applied.Digest)
+	}
+`,
+			New: `		return errors.Errorf("failed to verify layer %s: expected diffID %s, got %s", desc.Digest, sr.getDiffID(), applied.Digest)
+	}
+	proven := content.Info{Digest: desc.Digest, Labels: map[string]string{labels.LabelUncompressed: applied.Digest.String()}}
+	if _, err := sr.cm.ContentStore.Update(ctx, proven, "labels."+labels.LabelUncompressed); err != nil {
+		unmount()
+		return err
+	}
+`,
+		},
+		// Tells the client which of an exported image's layers have such a label. buildctl writes it into its metadata file. A
+		// frontend can't write it: all that the client gets of a frontend's result begins with "frontend.".
+		{
+			File: "exporter/containerimage/writer.go",
+			Old: `type ImageWriter struct {
+	opt WriterOpt
+}
+`,
+			New: `type ImageWriter struct {
+	opt WriterOpt
+}
+
+// ProvenLayersKey is a key of the exporter's response, whose value has a line for each layer with a known diff ID: the
+// layer's digest, a blank, and the diff ID.
+const ProvenLayersKey = "containerimage.layers.proven"
+
+// ProvenLayers returns the value of ProvenLayersKey for what Commit has committed.
+func (ic *ImageWriter) ProvenLayers(ctx context.Context, committed *result.Result[*solver.Remote]) string {
+	var lines strings.Builder
+	_ = committed.EachRef(func(remote *solver.Remote) error {
+		for _, layer := range remote.Descriptors {
+			// A layer that isn't here has not been looked at.
+			info, err := ic.opt.ContentStore.Info(ctx, layer.Digest)
+			if diffID := info.Labels[labels.LabelUncompressed]; err == nil && diffID != "" {
+				fmt.Fprintf(&lines, "%s %s\n", layer.Digest, diffID)
+			}
+		}
+		return nil
+	})
+	return lines.String()
+}
+`,
+		},
+		{
+			File: "exporter/containerimage/export.go",
+			Old: `	resp := make(map[string]string)
+`,
+			New: `	resp := map[string]string{ProvenLayersKey: e.opt.ImageWriter.ProvenLayers(ctx, committedRemotes)}
+`,
+		},
+		{
+			File: "exporter/oci/export.go",
+			Old:  `	desc, _, err := e.opt.ImageWriter.Commit(`,
+			New:  `	desc, committed, err := e.opt.ImageWriter.Commit(`,
+		},
+		{
+			File: "exporter/oci/export.go",
+			Old: `	resp := make(map[string]string)
+`,
+			New: `	resp := map[string]string{containerimage.ProvenLayersKey: e.opt.ImageWriter.ProvenLayers(ctx, committed)}
+`,
+		},
 		// These pages show what google.golang.org/grpc records, which it doesn't with the tag grpcnotrace, and their
 		// templates would keep buildkitd large: see buildkit.go.
 		{

@@ -11,6 +11,11 @@ export interface Engine extends AsyncDisposable {
   readonly version: () => string | undefined;
   /** The version of the runc that it uses. Not known of a daemon elsewhere. */
   readonly runc?: string | undefined;
+  /**
+   * Whether it is believed which layers it has compared with their diff IDs. Only the daemon that the step started is:
+   * it runs the program that this resource brings.
+   */
+  readonly provesLayers: boolean;
   /** buildctl's global arguments for connecting to it. */
   readonly connection: readonly string[];
   /**

@@ -88,6 +88,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     where: `a BuildKit of its own, ${launcherNames[launcher.kind]}`,
     version: () => buildkitd,
     runc,
+    provesLayers: true,
     connection: ["--addr", `unix://${socket}`],
     limited: { limits: launcher.limits, where: launcherNames[launcher.kind] },
     folders: [root],

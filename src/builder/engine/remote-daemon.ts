@@ -40,6 +40,7 @@ export async function reachRemoteDaemon(
     version: () => version,
     connection,
     limited: undefined,
+    provesLayers: false,
     folders: [],
     accepts: () => {
       accepted ??= diagnose();

@@ -47,6 +47,11 @@ const explanations: readonly Explanation[] = [
       `${reason}; the registry refuses the push: check what this user may do there, and its quota`,
   },
   {
+    sign: /failed to verify layer (\S+): expected diffID (\S+), got (\S+)/,
+    say: (_, [, layer, expected, found]) =>
+      `layer ${layer} of a base image holds an archive of digest ${found}, the image's config says ${expected}: the base is damaged; push it again, or name another in FROM`,
+  },
+  {
     sign: /server gave HTTP response to HTTPS client/,
     say: (reason) =>
       `${reason}; that registry uses plain http: set "insecure: true" for its host under "registries" in the source`,

@@ -6,6 +6,7 @@ import { fullDisks } from "../../host/disk-errors.ts";
 import { UserError } from "../../host/errors.ts";
 import type { Environment, StepContext } from "../../host/step-context.ts";
 import { Descriptor } from "../../image/descriptor.ts";
+import { type ProvenLayers, parseProvenLayers } from "../../image/proven-layers.ts";
 import type { Engine } from "../engine/engine.ts";
 import { limitBehind } from "../engine/limits.ts";
 import { whatToInstall } from "../engine/program-versions.ts";
@@ -35,10 +36,17 @@ export interface BuildctlOutcome {
   /** What buildctl wrote to stdout: the frontend's answer, if it was asked about the Dockerfile. */
   readonly answer: string;
   /**
-   * The descriptor of what was exported (undefined if nothing was to be exported). Or the failure, in the words of
-   * the failing step and of BuildKit.
+   * What was exported. Or the failure, in the words of the failing step and of BuildKit.
    */
-  readonly result: { readonly descriptor: Descriptor | undefined } | { readonly failure: string };
+  readonly result: Exported | { readonly failure: string };
+}
+
+/** What a solve has exported. */
+export interface Exported {
+  /** Undefined if nothing was to be exported. */
+  readonly descriptor: Descriptor | undefined;
+  /** The layers that the daemon says it has compared with their diff IDs. */
+  readonly proven: ProvenLayers;
 }
 
 /**
@@ -79,7 +87,7 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
   const { exitCode, stdout: answer } = ended;
   const summary = progress.end();
   step.signal.throwIfAborted();
-  if (exitCode === 0) return { summary, answer, result: { descriptor: await resultOf(run) } };
+  if (exitCode === 0) return { summary, answer, result: await resultOf(run) };
   if (stalls.signal.aborted) return { summary, answer, result: { failure: String(stalls.signal.reason) } };
   if (exitCode === 127) throw new UserError(`buildctl is not on PATH. ${whatToInstall}`);
   if (ended.code === "E2BIG") throw new UserError(argumentsTooLarge(args));
@@ -121,10 +129,20 @@ async function diskTrouble(failure: string, run: BuildctlRun): Promise<string | 
   return `${run.engine.limited?.where}, an I/O error may mean that the disk of ${run.engine.folders.join(", ")} was full`;
 }
 
-/** The content of buildctl's `--metadata-file`. The descriptor is there for a single manifest and for an index. */
-const Metadata = z.looseObject({ "containerimage.descriptor": Descriptor });
+/**
+ * The content of buildctl's `--metadata-file`. The descriptor is there for a single manifest and for an index, the layers
+ * only if the daemon's source was edited for it (tools/edit/buildkitd.go).
+ */
+const Metadata = z.looseObject({
+  "containerimage.descriptor": Descriptor,
+  "containerimage.layers.proven": z.string().default(""),
+});
 
-async function resultOf({ exporter, metadataFile: file }: SolveRun): Promise<Descriptor | undefined> {
-  if (exporter === undefined) return undefined;
-  return Metadata.parse(JSON.parse(await readFile(file, "utf8")))["containerimage.descriptor"];
+async function resultOf({ exporter, metadataFile: file }: SolveRun): Promise<Exported> {
+  if (exporter === undefined) return { descriptor: undefined, proven: new Map() };
+  const metadata = Metadata.parse(JSON.parse(await readFile(file, "utf8")));
+  return {
+    descriptor: metadata["containerimage.descriptor"],
+    proven: parseProvenLayers(metadata["containerimage.layers.proven"]),
+  };
 }

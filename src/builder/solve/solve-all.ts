@@ -1,19 +1,17 @@
 import { concurrently } from "../../host/concurrently.ts";
-import type { Descriptor } from "../../image/descriptor.ts";
 import { formatExactPlatform } from "../../image/platform.ts";
 import { forPlatforms, type Solve } from "../plan/plan.ts";
 import { createProgressBoard, type ProgressBoard } from "../progress/board.ts";
 import type { SolveSummary } from "../progress/followed-solve.ts";
 import type { NamedImage, StepTimes } from "../progress/step-times.ts";
 import { summaryLine } from "../progress/summary.ts";
+import type { Exported } from "./run-buildctl.ts";
 import { type EngineSolve, type SolvingEngine, solveOnEngines } from "./solve-on-engines.ts";
 import type { SolveRequest } from "./solve-request.ts";
 
 /** The result of one target's solves: its manifest or index, where the exporter put it. */
-export interface SolveResult {
+export interface SolveResult extends Exported {
   readonly target: string;
-  /** Undefined if nothing was to be exported. */
-  readonly descriptor: Descriptor | undefined;
   readonly summaries: readonly SolveSummary[];
   readonly engines: readonly SolvingEngine[];
 }
@@ -74,6 +72,7 @@ async function solveTarget(request: SolveRequest, solve: Solve, board: ProgressB
   return {
     target,
     descriptor: descriptors.length > 1 ? await request.merge(descriptors) : only,
+    proven: new Map(parts.flatMap(({ proven }) => [...proven])),
     summaries: parts.map(({ summary }) => summary),
     engines: parts.map(({ engine }) => engine),
   };

@@ -3,7 +3,6 @@ import { UserError } from "../../host/errors.ts";
 import type { Log } from "../../host/log.ts";
 import type { Environment } from "../../host/step-context.ts";
 import { sum } from "../../host/sum.ts";
-import type { Descriptor } from "../../image/descriptor.ts";
 import { formatPlatform } from "../../image/platform.ts";
 import { retryPolicy } from "../../registry/retry-policy.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -14,7 +13,7 @@ import { buildctlEnvironment } from "../program-environment.ts";
 import type { ProgressBoard } from "../progress/board.ts";
 import type { SolveSummary } from "../progress/followed-solve.ts";
 import { pushingAgain, type UsedCaches, withoutBrokenCaches, writingLostCacheAgain } from "./recoveries.ts";
-import { type BuildctlOutcome, type BuildctlRun, runBuildctl } from "./run-buildctl.ts";
+import { type BuildctlOutcome, type BuildctlRun, type Exported, runBuildctl } from "./run-buildctl.ts";
 import type { SolveRequest } from "./solve-request.ts";
 
 /** One solve, and the daemons that can run it. */
@@ -36,8 +35,7 @@ export interface SolvingEngine {
   readonly runc: string | undefined;
 }
 
-interface SolvedPart {
-  readonly descriptor: Descriptor | undefined;
+interface SolvedPart extends Exported {
   readonly summary: SolveSummary;
   readonly engine: SolvingEngine;
 }
@@ -75,8 +73,9 @@ export async function solveOnEngines(
     }
     const { summary, result } = solved;
     if ("descriptor" in result) {
-      const { where, runc } = engine;
-      return { ...result, summary, engine: { where, version: engine.version(), runc } };
+      const { where, runc, provesLayers } = engine;
+      const proven = provesLayers ? result.proven : new Map();
+      return { ...result, proven, summary, engine: { where, version: engine.version(), runc } };
     }
     const died = await engine.diagnose();
     if (died === undefined) throw new UserError(result.failure);

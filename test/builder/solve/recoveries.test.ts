@@ -17,7 +17,7 @@ const descriptor = {
   digest: digestOf(Buffer.from("manifest")),
   size: 1,
 };
-const built: BuildctlOutcome = { summary, answer: "", result: { descriptor } };
+const built: BuildctlOutcome = { summary, answer: "", result: { descriptor, proven: new Map() } };
 const failed = (failure: string): BuildctlOutcome => ({ summary, answer: "", result: { failure } });
 
 const unread = failed("failed to compute cache key: failed to copy: httpReadSeeker: failed open: not found");

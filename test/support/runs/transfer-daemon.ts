@@ -28,6 +28,7 @@ export async function startTransferDaemon(folder: string): Promise<TransferDaemo
       version: () => undefined,
       connection: ["--addr", daemon.address],
       limited: undefined,
+      provesLayers: false,
       folders: [daemon.root],
       diagnose: async () => undefined,
       accepts: async () => undefined,

@@ -1,0 +1,42 @@
+import { type DiffId, type Digest, digestOf, isDigest } from "./digest.ts";
+import { configDigestOf, type Image } from "./image-tree.ts";
+
+/**
+ * Layers whose plain bytes have been compared with a diff ID while they were made or unpacked: the diff ID of each, by
+ * the digest of its blob.
+ */
+export type ProvenLayers = ReadonlyMap<Digest, DiffId>;
+
+/** Reads lines of `<layer digest> <diff ID>`. Other lines prove nothing. */
+export function parseProvenLayers(text: string): ProvenLayers {
+  const proven = new Map<Digest, DiffId>();
+  for (const line of text.split("\n")) {
+    const [digest = "", diffId = "", ...more] = line.split(" ");
+    if (isDigest(digest) && isDigest(diffId) && more.length === 0) proven.set(digest, diffId as DiffId);
+  }
+  return proven;
+}
+
+/**
+ * Whether every layer of an image is known to have the diff ID that its config says.
+ *
+ * A blob that is its own diff ID never counts. BuildKit takes it as it is if its media type says so, and we by its
+ * first bytes, so what BuildKit has compared may not be what a get unpacks.
+ */
+export function isProven({ manifest, config }: Image, proven: ProvenLayers): boolean {
+  return manifest.layers.every(({ digest }, at) => {
+    const diffId = config.rootfs.diff_ids[at];
+    return diffId !== digest && proven.get(digest) === diffId;
+  });
+}
+
+/**
+ * A digest over the configs and layers of images, in their order. So it is over the diff IDs too, and over the bytes of
+ * every layer as they are compressed.
+ */
+export function layersDigest(images: readonly Image[]): Digest {
+  const lines = images.map((image) =>
+    [configDigestOf(image), ...image.manifest.layers.map(({ digest }) => digest)].join(" "),
+  );
+  return digestOf(Buffer.from(lines.join("\n")));
+}

@@ -9,6 +9,7 @@ import { UserError } from "../host/errors.ts";
 import { createPrivateFolder } from "../host/private-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { readTree } from "../image/image-tree.ts";
+import { isProven } from "../image/proven-layers.ts";
 import { environmentForPrograms } from "../request/task-environment.ts";
 import { withUsualNames } from "../request/task-names.ts";
 import { readTask, type TaskRequest } from "../request/task-params.ts";
@@ -20,6 +21,7 @@ import { insteadOfVariable } from "../request/unread-variables.ts";
 import { openDirectoryStore } from "../store/directory/directory-store.ts";
 import { inTrace } from "../tracing/tracing.ts";
 import { type RecordedResult, recordBuild } from "./build-record.ts";
+import { provenBy } from "./built-targets.ts";
 import { callFrontend } from "./call-frontend.ts";
 import type { Invocation } from "./invocation.ts";
 import { taskRules } from "./put-rules.ts";
@@ -111,6 +113,7 @@ async function buildTask(
     built.push({ output, name: target, tags: [], built: tree && { descriptor: tree.top, tree } });
   }
   const record = recordBuild(facts, built, step);
+  const proven = provenBy(facts.results);
   const targets: DeliverTarget[] = [];
   for (const { output, built: result } of built) {
     if (result === undefined) continue;
@@ -121,6 +124,7 @@ async function buildTask(
       platform: undefined,
       place: undefined,
       tree: result.tree,
+      layersAreProven: result.tree.images.every((image) => isProven(image, proven)),
       record,
       blobs,
       step,

@@ -2,7 +2,9 @@ import type { SolveResult } from "../builder/solve/solve-all.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { type BuildVersion, sortedTargets } from "../image/build-version.ts";
 import type { Descriptor } from "../image/descriptor.ts";
+import type { Digest } from "../image/digest.ts";
 import { readTree, versionOf } from "../image/image-tree.ts";
+import { isProven, layersDigest, type ProvenLayers } from "../image/proven-layers.ts";
 import type { PutParams } from "../request/put-params.ts";
 import type { AdditionalTarget, BuiltTarget } from "../store/build.ts";
 import type { Stage, StoredTarget } from "../store/store.ts";
@@ -44,6 +46,23 @@ export function contentVersion([main, ...others]: BuiltTargets): Pick<BuildVersi
     digest: versionOf(main.tree),
     targets: sortedTargets(others.map(({ name, tree }) => ({ name, digest: versionOf(tree) }))),
   };
+}
+
+/**
+ * The digest of all layers ({@link layersDigest}), if the daemon has compared each with its diff ID. Undefined otherwise.
+ */
+export function provenLayers(
+  [main, ...others]: BuiltTargets,
+  results: readonly SolveResult[],
+): Digest | undefined {
+  const proven = provenBy(results);
+  const images = [main, ...sortedTargets(others)].flatMap(({ tree }) => tree.images);
+  return images.every((image) => isProven(image, proven)) ? layersDigest(images) : undefined;
+}
+
+/** All layers that the daemons of a build have compared with their diff IDs. */
+export function provenBy(results: readonly SolveResult[]): ProvenLayers {
+  return new Map(results.flatMap(({ proven }) => [...proven]));
 }
 
 /**

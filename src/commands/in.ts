@@ -117,11 +117,12 @@ function withoutImage(target: DeliverTarget): DeliverTarget {
 }
 
 async function targetsOf(
-  { blobs, targets: [main, ...others], put }: StoredBuild,
+  { blobs, targets: [main, ...others], put, layersAreProven }: StoredBuild,
   delivery: Delivery,
   { request, store, folder, step }: WantedGet,
 ): Promise<DeliverTarget[]> {
-  const common = { ...delivery, blobs: tracedBlobs(blobs, step), step, record: readRecord(put, step) };
+  const record = readRecord(put, step);
+  const common = { ...delivery, blobs: tracedBlobs(blobs, step), layersAreProven, step, record };
   const place = placeOf(request, buildName(request.version));
   const targets: DeliverTarget[] = [{ ...decideTarget({ ...common, place, tree: main.tree }), folder }];
   for (const { name, descriptor, tags, tree } of others) {

@@ -1,7 +1,12 @@
 import type { InputFolder } from "../builder/inputs/input-folder.ts";
 import { UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
-import { type BuildVersion, formatBuildVersion, type VersionFields } from "../image/build-version.ts";
+import {
+  type BuildVersion,
+  formatBuildVersion,
+  putName,
+  type VersionFields,
+} from "../image/build-version.ts";
 import { formatReference, type Repository } from "../image/reference.ts";
 import { type OutRequest, readOutRequest } from "../request/out-request.ts";
 import { faultsBy } from "../request/rules.ts";
@@ -10,7 +15,14 @@ import type { Build, MetadataField } from "../store/build.ts";
 import { proveReplacement } from "../store/prove-replacement.ts";
 import { inTrace } from "../tracing/tracing.ts";
 import { recordBuild } from "./build-record.ts";
-import { type BuiltTargets, contentVersion, readBuiltTargets, recordedResults } from "./built-targets.ts";
+import {
+  type BuiltTargets,
+  contentVersion,
+  provenBy,
+  provenLayers,
+  readBuiltTargets,
+  recordedResults,
+} from "./built-targets.ts";
 import type { Invocation } from "./invocation.ts";
 import { layerLines } from "./layer-lines.ts";
 import { openStore } from "./open-store.ts";
@@ -64,10 +76,11 @@ async function buildAndStore(
   const { results } = facts;
   const targets = await readBuiltTargets(stage, results, params, step);
   const id = putId(step);
+  const layers = provenLayers(targets, results);
   const version: BuildVersion = {
     ...contentVersion(targets),
     delivery: { unpackRootfs: params.unpackRootfs, outputOci: params.outputOci },
-    put: source.versions === "put" ? id.text : undefined,
+    put: source.versions === "put" ? putName(id.text, layers) : undefined,
   };
   const earlier = await stage.earlier(version);
   const aliases = plan.aliases?.(await store.tags(step.signal)) ?? [];
@@ -76,8 +89,10 @@ async function buildAndStore(
   const trees = targets.map((target) => target.tree);
   const { tree } = targets[0];
   const metadata = putMetadata({ version, tree, results, tags, at: id.at, env: step.env });
-  if (earlier !== undefined)
-    await step.trace("prove layers", () => proveReplacement({ store, stage, version, earlier, trees, step }));
+  if (earlier !== undefined) {
+    const replacement = { store, stage, version, earlier, trees, proven: provenBy(results), step };
+    await step.trace("prove layers", () => proveReplacement(replacement));
+  }
   const build: Build = {
     version,
     targets,
@@ -86,6 +101,7 @@ async function buildAndStore(
       at: id.at,
       variant: params.variant ?? source.variant,
       metadata,
+      layers,
       record: recordBuild(facts, recordedResults(targets, tags), step),
     },
   };

@@ -32,6 +32,8 @@ export interface TargetContent extends Delivery {
   readonly place: RegistryPlace | undefined;
   readonly tree: ImageTree;
   readonly blobs: Blobs;
+  /** Whether every layer is known to have the diff ID that its image's config says. */
+  readonly layersAreProven: boolean;
   readonly step: StepContext;
   /** The text of `build.json`, if the build has a record. */
   readonly record: string | undefined;
@@ -53,6 +55,8 @@ export interface DecidedTarget {
 export interface DecidedImage {
   readonly tree: ImageTree;
   readonly blobs: Blobs;
+  /** {@link TargetContent.layersAreProven} */
+  readonly layersAreProven: boolean;
   readonly form: "image.tar" | "image" | "none";
   readonly unpackRootfs: boolean;
   /**
@@ -67,7 +71,7 @@ export interface DecidedImage {
  * @throws UserError if the image doesn't have the platform
  */
 export function decideTarget(target: TargetContent): DecidedTarget {
-  const { step, place, blobs, platform, unpackRootfs, record } = target;
+  const { step, place, blobs, layersAreProven, platform, unpackRootfs, record } = target;
   const own = hostPlatform(step.arch);
   const { images } = target.tree;
   const tree = platform === undefined ? target.tree : singleImage(choosePlatform(images, platform, own));
@@ -81,6 +85,7 @@ export function decideTarget(target: TargetContent): DecidedTarget {
     image: {
       tree,
       blobs,
+      layersAreProven,
       form: imageForm(target, isOne),
       unpackRootfs,
       described: isOne || unpackRootfs ? choosePlatform(tree.images, undefined, own) : undefined,

@@ -14,7 +14,8 @@ import type { DecidedTarget, RegistryPlace } from "./target-content.ts";
 /**
  * Writes the image itself, if it is delivered in this form: `image.tar`, or `image`, an OCI layout.
  * @returns its layers in the written files
- * @throws UserError if the image doesn't match its digests, or a layer doesn't match its diff ID
+ * @throws UserError if the image doesn't match its digests, or a layer doesn't match its diff ID. It isn't
+ * compared with its diff ID if all layers are proven
  */
 export async function writeImage(
   { image, place, step }: DecidedTarget,
@@ -22,11 +23,10 @@ export async function writeImage(
   path: string,
 ): Promise<NearBlobs | undefined> {
   if (image?.form !== form) return undefined;
-  const { tree, blobs } = image;
+  const { tree, blobs, layersAreProven, described, unpackRootfs } = image;
   // Unpacking checks the diff IDs of the described image.
-  const { described, unpackRootfs } = image;
-  const unproved = unpackRootfs ? tree.images.filter((each) => each !== described) : tree.images;
-  await using prover = new LayerProver(unproved, step);
+  const unchecked = unpackRootfs ? tree.images.filter((each) => each !== described) : tree.images;
+  await using prover = new LayerProver(layersAreProven ? [] : unchecked, step);
   const check: CheckBlob = (blob, where, signal) => prover.check(blob, where, signal);
   const common = { blobs, tags: namesOf(place), check, signal: step.signal };
   if (form === "image") {

@@ -19,27 +19,30 @@ export async function writeRootfs(
   near: NearBlobs | undefined,
 ): Promise<void> {
   if (image?.described === undefined || !image.unpackRootfs) return;
-  const { described, blobs } = image;
-  await step.trace("write rootfs/", () => unpackNear(described, blobs, { step, path, near }));
+  const { described, blobs, layersAreProven } = image;
+  const rootfs = { step, destination: path, layersAreProven };
+  await step.trace("write rootfs/", () => unpackNear(described, blobs, { rootfs, near }));
+}
+
+/** What is unpacked where. */
+interface Rootfs {
+  readonly step: StepContext;
+  readonly destination: string;
+  readonly layersAreProven: boolean;
 }
 
 async function unpackNear(
   described: Image,
   blobs: Blobs,
-  {
-    step,
-    path,
-    near,
-  }: { readonly step: StepContext; readonly path: string; readonly near: NearBlobs | undefined },
+  { rootfs, near }: { readonly rootfs: Rootfs; readonly near: NearBlobs | undefined },
 ): Promise<void> {
   const { layers } = described.manifest;
-  const rootfs = { step, destination: path };
   const here = layers.every((layer) => blobs.file(layer) !== undefined) ? blobs : near;
   if (here !== undefined) {
     await unpack(described, here, rootfs);
     return;
   }
-  const fetching = { folder: join(dirname(path), ".layers"), signal: step.signal };
+  const fetching = { folder: join(dirname(rootfs.destination), ".layers"), signal: rootfs.step.signal };
   await using fetched = await fetchAhead(blobs, layers, fetching);
   await unpack(described, fetched, rootfs);
 }
@@ -47,7 +50,7 @@ async function unpackNear(
 async function unpack(
   image: Image,
   blobs: NearBlobs,
-  { step, destination }: { readonly step: StepContext; readonly destination: string },
+  { step, destination, layersAreProven }: Rootfs,
 ): Promise<void> {
   const layers = image.manifest.layers.map((descriptor, index) => {
     const diffId = image.config.rootfs.diff_ids[index];
@@ -56,6 +59,7 @@ async function unpack(
     return {
       descriptor,
       diffId,
+      isProven: layersAreProven,
       file: blobs.file(descriptor),
       arriving: blobs.arriving?.(descriptor),
       open: (signal: AbortSignal) => blobs.open(descriptor, signal),

@@ -22,7 +22,7 @@ export interface BuildVersion {
   /** The additional targets, sorted by name. Their digests follow the same rule. */
   readonly targets: readonly TargetVersion[];
   readonly delivery: DeliveryDefaults;
-  /** Distinguishes this put from every other. Only set if the source says `versions: put`. */
+  /** Distinguishes this put from every other: {@link putName}. Only set if the source says `versions: put`. */
   readonly put: string | undefined;
 }
 
@@ -57,6 +57,22 @@ export const versionForms: Readonly<
   },
   put: { form: "up to 200 letters, digits and . : _ -", fits: (text) => putForm.test(text) },
 };
+
+/**
+ * How a version names its put.
+ * @param id unique to the put
+ * @param layers the digest of the build's layers (`layersDigest`), if each is known to have the diff ID that its image's
+ * config says. Concourse keeps it, so nobody who can only write to the store can change it
+ */
+export function putName(id: string, layers: Digest | undefined): string {
+  return layers === undefined ? id : `${id}.${hexOf(layers)}`;
+}
+
+/** The layers in a name by {@link putName}. */
+export function layersOfPut(name: string): Digest | undefined {
+  const [, hex] = /\.([0-9a-f]{64})$/.exec(name) ?? [];
+  return hex === undefined ? undefined : (`sha256:${hex}` as Digest);
+}
 
 /** The fields of a version, always in the same order. */
 export function formatBuildVersion({ digest, targets, delivery, put }: BuildVersion): VersionFields {

@@ -3,7 +3,7 @@ import type { Layer } from "./layer/layer.ts";
 
 /** Runs the unpacking of one layer in a span of its own. */
 export function tracedLayer(
-  { descriptor, diffId }: Layer,
+  { descriptor, diffId, isProven }: Layer,
   { trace }: Pick<StepContext, "trace">,
   unpack: () => Promise<void>,
 ): Promise<void> {
@@ -11,6 +11,7 @@ export function tracedLayer(
   return trace("unpack layer", unpack, {
     "layer.digest": digest,
     "layer.diff_id": diffId,
+    "layer.is_proven": isProven,
     "layer.size": size,
   });
 }

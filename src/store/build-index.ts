@@ -2,6 +2,7 @@ import * as z from "zod";
 import { UserError } from "../host/errors.ts";
 import { type BuildVersion, formatBuildVersion, parseVersionFields } from "../image/build-version.ts";
 import { Descriptor } from "../image/descriptor.ts";
+import { isDigest } from "../image/digest.ts";
 import { parseDocument } from "../image/documents.ts";
 import { mediaTypes } from "../image/media-types.ts";
 import { isTargetName } from "../image/target-name.ts";
@@ -22,6 +23,8 @@ export const buildAnnotations = {
   variant: "org.concourse-ci.oci-build.variant",
   /** On the index: the metadata that a get shows again, as a JSON list of {name, value}. */
   metadata: "org.concourse-ci.oci-build.metadata",
+  /** On the index: `layersDigest` of the build, if the put has proven the layers. */
+  layers: "org.concourse-ci.oci-build.proven-layers",
   /** On the index: the build's record, as the text of `build.json`. */
   record: "org.concourse-ci.oci-build.record",
   /** On each descriptor: the target's name in the Dockerfile. Empty for its last stage. */
@@ -50,6 +53,7 @@ const BuildIndex = z.looseObject({
     [buildAnnotations.stored]: z.iso.datetime(),
     [buildAnnotations.variant]: z.string().optional(),
     [buildAnnotations.metadata]: z.string(),
+    [buildAnnotations.layers]: z.string().optional(),
     [buildAnnotations.record]: z.string().optional(),
   }),
 });
@@ -70,6 +74,7 @@ export function encodeBuildIndex({ version, targets: [main, ...others], put }: B
       [buildAnnotations.stored]: new Date(put.at).toISOString(),
       ...(put.variant !== undefined && { [buildAnnotations.variant]: put.variant }),
       [buildAnnotations.metadata]: JSON.stringify(put.metadata),
+      ...(put.layers !== undefined && { [buildAnnotations.layers]: put.layers }),
       ...(put.record !== undefined && { [buildAnnotations.record]: put.record }),
     }),
   };
@@ -102,6 +107,7 @@ export function decodeBuildIndex(bytes: Uint8Array, where: string): Build {
   const { manifests, annotations } = parseDocument(BuildIndex, bytes, subject);
   const [main, ...others] = manifests.map(readTarget);
   if (main === undefined) throw new UserError(`${subject}: holds no target; expected the main target first`);
+  const layers = annotations[buildAnnotations.layers] ?? "";
   return {
     version: recordedVersion(annotations[buildAnnotations.version], subject),
     targets: [
@@ -113,6 +119,7 @@ export function decodeBuildIndex(bytes: Uint8Array, where: string): Build {
       at: Date.parse(annotations[buildAnnotations.stored]),
       variant: annotations[buildAnnotations.variant],
       metadata: readMetadata(annotations[buildAnnotations.metadata], subject),
+      layers: isDigest(layers) ? layers : undefined,
       record: annotations[buildAnnotations.record],
     },
   };

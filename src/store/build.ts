@@ -1,5 +1,6 @@
 import type { BuildVersion } from "../image/build-version.ts";
 import type { Descriptor } from "../image/descriptor.ts";
+import type { Digest } from "../image/digest.ts";
 import type { TargetName } from "../image/target-name.ts";
 
 /**
@@ -43,6 +44,11 @@ export interface PutRecord {
   readonly variant: string | undefined;
   /** The metadata that a get shows again. */
   readonly metadata: readonly MetadataField[];
+  /**
+   * The digest of the build's layers (`layersDigest`), if the put knows that each has the diff ID that its image's config
+   * says.
+   */
+  readonly layers: Digest | undefined;
   /** The text of the build's record, `build.json`. Undefined if there is none, as in builds of earlier releases. */
   readonly record: string | undefined;
 }

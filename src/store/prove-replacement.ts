@@ -3,6 +3,7 @@ import type { StepContext } from "../host/step-context.ts";
 import type { BuildVersion } from "../image/build-version.ts";
 import type { Digest } from "../image/digest.ts";
 import type { ImageTree } from "../image/image-tree.ts";
+import { isProven, type ProvenLayers } from "../image/proven-layers.ts";
 import type { Build } from "./build.ts";
 import type { Stage, Store } from "./store.ts";
 
@@ -14,6 +15,8 @@ export interface Replacement {
   readonly earlier: Build;
   /** The image trees of the new build's targets. */
   readonly trees: readonly ImageTree[];
+  /** Layers that were compared with their diff IDs while they were built. */
+  readonly proven: ProvenLayers;
   readonly step: StepContext;
 }
 
@@ -26,7 +29,7 @@ export interface Replacement {
  * @throws UserError if a layer isn't what its config says
  */
 export async function proveReplacement(replacement: Replacement): Promise<void> {
-  const { store, stage, version, earlier, step } = replacement;
+  const { store, stage, version, earlier, proven, step } = replacement;
   // Digests of what the stored targets lead to. The same digest is the same tree, so nothing of it is replaced.
   const kept = new Set(earlier.targets.map(({ descriptor }) => descriptor.digest));
   const trees = replacement.trees.filter(({ top }) => !kept.has(top.digest));
@@ -34,7 +37,7 @@ export async function proveReplacement(replacement: Replacement): Promise<void> 
   const stored = await storedManifests(replacement);
   const added = trees
     .flatMap(({ images }) => images)
-    .filter(({ descriptor }) => !stored.has(descriptor.digest));
+    .filter((image) => !stored.has(image.descriptor.digest) && !isProven(image, proven));
   const images = [...new Map(added.map((image) => [image.descriptor.digest, image])).values()];
   if (images.length === 0) return;
   // Few puts replace a build, and the others need not load what decompresses layers.

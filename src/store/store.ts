@@ -56,6 +56,8 @@ export interface StoredBuild extends AsyncDisposable {
   readonly blobs: Blobs;
   readonly targets: readonly [StoredTarget<BuiltTarget>, ...StoredTarget<AdditionalTarget>[]];
   readonly put: PutRecord;
+  /** Whether the put has proven that every layer has its diff ID, and the version vouches for that. */
+  readonly layersAreProven: boolean;
 }
 
 /** A target and its image tree, verified against the version. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, readdir } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { addAbortSignal, Readable } from "node:stream";
 import { test } from "node:test";
@@ -9,7 +9,7 @@ import { type Delivery, decideTarget } from "../../src/delivery/target-content.t
 import { UserError } from "../../src/host/errors.ts";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import type { Blobs } from "../../src/image/blobs.ts";
-import { type DiffId, digestOf } from "../../src/image/digest.ts";
+import { type DiffId, digestOf, hexOf } from "../../src/image/digest.ts";
 import { readTree } from "../../src/image/image-tree.ts";
 import { layoutBlobs } from "../../src/image/layout.ts";
 import { mediaTypes } from "../../src/image/media-types.ts";
@@ -23,6 +23,9 @@ const forms: Readonly<Record<string, Partial<Delivery>>> = {
   "rootfs/": { imageTar: false, unpackRootfs: true },
   "image.tar and rootfs/": { unpackRootfs: true },
 };
+
+/** What a target has besides its image and its delivery. */
+const plain = { place: undefined, record: undefined, layersAreProven: false };
 
 /** Bytes of a file: so few that they are looked at in one thread, and so many that threads and programs are. */
 const sizes = { small: 1000, large: 1_500_000 };
@@ -46,11 +49,17 @@ async function archive(size: number, seed: number) {
   return { tar, blobs };
 }
 
+interface TestDelivery extends Partial<Delivery> {
+  readonly layersAreProven?: boolean;
+  /** Whether the stored blob of the layer given differs from its descriptor in one byte. */
+  readonly isDamaged?: boolean;
+}
+
 /** Delivers an image of one honest layer and one given; answers the folder's names. */
 async function deliver(
   [mediaType, bytes]: readonly [string, Buffer],
   diffId: DiffId,
-  delivery: Partial<Delivery>,
+  { isDamaged = false, ...delivery }: TestDelivery,
 ): Promise<string[]> {
   await using place = await createPrivateFolder("test-proved");
   const store = join(place.path, "store");
@@ -62,6 +71,11 @@ async function deliver(
     tar: under,
   };
   const descriptor = await writeBlob(store, mediaType, bytes);
+  if (isDamaged) {
+    const damaged = Buffer.from(bytes);
+    damaged.writeUInt8(damaged.readUInt8(bytes.length >> 1) ^ 1, bytes.length >> 1);
+    await writeFile(join(store, "blobs/sha256", hexOf(descriptor.digest)), damaged);
+  }
   const { manifest } = await writeImageOf(store, [honest, { descriptor, diffId, tar: bytes }]);
   const blobs = await layoutBlobs(store);
   const step = createTestStep();
@@ -69,9 +83,7 @@ async function deliver(
   const wanted = { imageTar: true, outputOci: false, unpackRootfs: false, platform: undefined, ...delivery };
   const folder = join(place.path, "get");
   try {
-    await deliverAll([
-      { ...decideTarget({ ...wanted, place: undefined, record: undefined, tree, blobs, step }), folder },
-    ]);
+    await deliverAll([{ ...decideTarget({ ...plain, ...wanted, tree, blobs, step }), folder }]);
   } catch (thrown) {
     assert.deepEqual(await readdir(place.path), ["store"], "something is left of a delivery that failed");
     throw thrown;
@@ -108,6 +120,30 @@ for (const [name, size] of Object.entries(sizes)) {
   });
 }
 
+test("layers that are proven aren't compared with their diff IDs, in any form, whatever they are compressed with", async () => {
+  for (const size of Object.values(sizes)) {
+    const { blobs } = await archive(size, 6);
+    for (const [form, delivery] of Object.entries(forms)) {
+      for (const [compression, blob] of Object.entries(blobs)) {
+        const other = digestOf(Buffer.from("another archive")) as DiffId;
+        const names = await deliver(blob, other, { ...delivery, layersAreProven: true });
+        assert.ok(names.includes("digest"), `${form}, ${compression}`);
+      }
+    }
+  }
+});
+
+test("a blob that isn't its digest's is delivered in no form, whatever is proven of it", async () => {
+  const { tar, blobs } = await archive(sizes.large, 8);
+  for (const [mediaType, bytes] of Object.values(blobs)) {
+    for (const [form, delivery] of Object.entries(forms)) {
+      const how = { ...delivery, layersAreProven: true, isDamaged: true };
+      const delivering = deliver([mediaType, bytes], digestOf(tar) as DiffId, how);
+      await assert.rejects(delivering, /sha256:/, form);
+    }
+  }
+});
+
 test("a blob that is damaged, or isn't what its first bytes say, is delivered in no form", async () => {
   const { tar, blobs } = await archive(sizes.large, 4);
   const [, gzip = tar] = blobs["gzip"] ?? [];
@@ -140,9 +176,7 @@ test("an abort ends a delivery while its layers are proved", async () => {
   const tree = await readTree(blobs, manifest, step.signal);
   const folder = join(place.path, "get");
   const delivery = { imageTar: true, outputOci: false, unpackRootfs: false, platform: undefined };
-  const delivering = deliverAll([
-    { ...decideTarget({ ...delivery, place: undefined, record: undefined, tree, blobs, step }), folder },
-  ]);
+  const delivering = deliverAll([{ ...decideTarget({ ...delivery, ...plain, tree, blobs, step }), folder }]);
   setImmediate(() => controller.abort(new Error("aborted by the test")));
   await assert.rejects(delivering, /abort/i);
   assert.deepEqual(await readdir(place.path), ["store"]);
@@ -181,7 +215,7 @@ async function failingDelivery(
   const step = createTestStep();
   const tree = await readTree(near, manifest, step.signal);
   const wanted = { imageTar: true, outputOci: false, unpackRootfs: false, platform: undefined, ...delivery };
-  const target = decideTarget({ ...wanted, place: undefined, record: undefined, tree, blobs, step });
+  const target = decideTarget({ ...wanted, ...plain, tree, blobs, step });
   const error = await deliverAll([{ ...target, folder: join(place.path, "get") }]).catch((thrown) => thrown);
   assert.deepEqual(await readdir(place.path), ["store"], "something is left of a delivery that failed");
   return error;

@@ -32,6 +32,7 @@ test("files beside empty ones keep their content however far behind the second t
           size: tar.length,
         },
         diffId: digestOf(tar) as DiffId,
+        isProven: false,
         open: async () => Readable.from([tar]),
         file: undefined,
       },

@@ -28,7 +28,7 @@ const build: Build = {
     },
     { name: "0" as TargetName, descriptor, tags: [] },
   ],
-  put: putRecord,
+  put: { ...putRecord, layers: digest },
 };
 
 const decode = (value: unknown) => decodeBuildIndex(Buffer.from(JSON.stringify(value)), "store");

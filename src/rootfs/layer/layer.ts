@@ -13,6 +13,8 @@ import { verified } from "../../image/verify.ts";
  */
 export interface Layer extends LayerBytes {
   readonly diffId: DiffId;
+  /** Whether the blob is known to have this diff ID, so that it need not be computed. */
+  readonly isProven: boolean;
 }
 
 /** A layer's compressed blob. */

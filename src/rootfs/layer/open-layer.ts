@@ -41,6 +41,11 @@ export interface ReadLayer {
 
 export interface OpenLayer extends AsyncDisposable {
   /**
+   * Whether the bytes that are decompressed are the very ones that are checked against the blob's digest. Not so if a
+   * program reads the blob's file: the file may change before it is read again for the digest.
+   */
+  readonly isReadOnce: boolean;
+  /**
    * Returns the bytes. May be called only once; the caller closes the descriptor. Before the call, as many bytes
    * are decompressed as fit into a pipe.
    */
@@ -100,6 +105,7 @@ export async function openInFile(
   };
   const owned = resources.move();
   return {
+    isReadOnce: true,
     take: () => ({ fd: duplicate(file.fd), compression, file: { start, arrival: arrival.memory } }),
     finished: ({ blob: found }) => check(found),
     throwIfDamaged: check,
@@ -134,6 +140,7 @@ async function openBeside(layer: LayerBytes, options: OpenLayerOptions): Promise
   };
   const owned = resources.move();
   return {
+    isReadOnce: program === undefined || source.fd === undefined,
     take() {
       isTaken = true;
       return bytes;
@@ -183,8 +190,8 @@ function decompressed(source: LayerSource, { layer, step, program }: DecompressO
 
 /**
  * Starts a program. It reads a blob's file itself, which is read again here for the digest: the page cache makes that
- * cheap. The file may change between the two readings. That is safe, because the diff ID is computed from the same
- * bytes that are unpacked. Nothing relies on both readings being equal.
+ * cheap. The file may change between the two readings. That is safe, because the diff ID is then always computed, from
+ * the same bytes that are unpacked. Nothing relies on both readings being equal.
  */
 function decompressBy(
   { path, flags }: Program,

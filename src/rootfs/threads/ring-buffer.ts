@@ -52,6 +52,8 @@ export const word = {
   needed: 9,
   /** Number of layers whose bytes have all been brought. */
   ended: 10,
+  /** Not 0 if nobody needs the digest of the layer's plain bytes. The hasher then only makes small files. */
+  unhashed: 11,
 } as const;
 
 export const request = { none: 0, digest: 1, end: 2 } as const;

@@ -52,12 +52,14 @@ export class Threads implements AsyncDisposable {
   }
 
   /**
-   * Writes a layer. Returns the number of its plain bytes, and what its blob is if a thread has read it from a file.
+   * Writes a layer, and computes the digest of its plain bytes if `isHashed`. Returns the number of its plain bytes, and what its blob is if a thread has read it from a file.
    */
   async write(
     layer: OpenLayer,
     digest: Digest,
+    isHashed: boolean,
   ): Promise<{ readonly size: number; readonly blob: FoundBlob | undefined }> {
+    Atomics.store(this.#shared.words, word.unhashed, isHashed ? 0 : 1);
     const producing = this.#producer.ask({ ...layer.take(), digest });
     this.#producing = producing;
     producing.catch(() => {}); // The writer's answer is awaited first.

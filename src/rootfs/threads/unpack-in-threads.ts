@@ -36,8 +36,9 @@ export async function unpackInThreads(options: Unpacking): Promise<void> {
     progress.startLayer(index);
     await tracedLayer(layer, step, async () => {
       await using open = await openLayer(layer, options);
-      await open.finished(await threads.write(open, layer.descriptor.digest));
-      checkDiffId(layer, `sha256:${Buffer.from(shared.digest).toString("hex")}`);
+      const isHashed = !layer.isProven || !open.isReadOnce;
+      await open.finished(await threads.write(open, layer.descriptor.digest, isHashed));
+      if (isHashed) checkDiffId(layer, `sha256:${Buffer.from(shared.digest).toString("hex")}`);
     });
   }
   await threads.finish();

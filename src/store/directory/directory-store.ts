@@ -51,9 +51,9 @@ export function openDirectoryStore({ directory, keep }: DirectoryStoreOptions): 
       await using held = new AsyncDisposableStack();
       const { build, path, where: folder } = held.use(await openStoredFolder({ directory, keep }, version));
       const blobs = await layoutBlobs(path, folder);
-      const targets = await verifiedTargets(build, version, blobs, signal);
+      const verified = await verifiedTargets(build, version, blobs, signal);
       const owned = held.move();
-      return { targets, put: build.put, blobs, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+      return { ...verified, put: build.put, blobs, [Symbol.asyncDispose]: () => owned.disposeAsync() };
     },
     isTagged: async () => false,
     [Symbol.asyncDispose]: async () => {},

@@ -57,8 +57,8 @@ export async function openRegistryStore(options: RegistryStoreOptions): Promise<
     read: (version, signal) => readTaggedIndex(opened, version, { keep, signal }),
     async fetch(version, signal) {
       const build = await readTaggedIndex(opened, version, { keep, signal });
-      const targets = await verifiedTargets(build, version, blobs, signal);
-      return { targets, put: build.put, blobs, async [Symbol.asyncDispose]() {} };
+      const verified = await verifiedTargets(build, version, blobs, signal);
+      return { ...verified, put: build.put, blobs, async [Symbol.asyncDispose]() {} };
     },
     isTagged: async (tag, { digest }, signal) => (await taggedDigest(client, tag, signal)) === digest,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

@@ -37,6 +37,7 @@ export const putRecord: PutRecord = {
   at: Date.parse("2026-01-02T03:04:05.678Z"),
   variant: undefined,
   metadata: [{ name: "steps", value: "3 run, 0 cached" }],
+  layers: undefined,
   record: undefined,
 };
 

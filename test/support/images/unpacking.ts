@@ -51,6 +51,7 @@ export function layerOf(tar: Buffer, blob: Buffer = tar): Layer {
   return {
     descriptor: { mediaType, digest: digestOf(blob), size: blob.length },
     diffId: digestOf(tar) as DiffId,
+    isProven: false,
     open: async () => Readable.from([blob]),
     file: undefined,
   };

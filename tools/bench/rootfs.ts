@@ -75,7 +75,7 @@ async function storeImage(
     encodeBuildIndex({
       version: stored,
       targets,
-      put: { id: "bench", at: 0, variant: undefined, metadata: [], record: undefined },
+      put: { id: "bench", at: 0, variant: undefined, metadata: [], layers: undefined, record: undefined },
     }),
   );
   const [{ manifest }] = tree.images;

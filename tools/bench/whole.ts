@@ -53,18 +53,26 @@ export async function benchWhole(
     const params = { context: "app", ...(compression === "gzip" ? {} : { compression }) };
     return await compare(`put and get of a rootfs, ${compression}`, rounds, [
       { name: "put, get", run: () => putAndGet(site, bundle, { params, env: {} }) },
+      { name: "versions: put", run: () => putAndGet(site, bundle, { params, env: {}, versions: "put" }) },
       { name: peerCommit, run: () => putAndGet(site, peer, { params: { context: "app" }, env }) },
       { name: "buildctl, skopeo, umoci", run: () => withOtherTools(site, env) },
     ]);
   });
 }
 
+interface HowToPut {
+  readonly params: unknown;
+  readonly env: Readonly<Record<string, string>>;
+  /** With `put` the version vouches for the layers. */
+  readonly versions?: "put";
+}
+
 async function putAndGet(
   { folder, inputs, newRepository }: Site,
   bundle: Bundle,
-  { params, env }: { readonly params: unknown; readonly env: Readonly<Record<string, string>> },
+  { params, env, versions }: HowToPut,
 ) {
-  const source = { repository: newRepository(), insecure: true };
+  const source = { repository: newRepository(), insecure: true, versions };
   const request = JSON.stringify({ source, params });
   // The daemon's state is in /var/lib where there is no /scratch.
   const inMemory = ["--mount", "sh", "-c", 'mount -t tmpfs tmpfs /var/lib && exec "$@"', "sh"];

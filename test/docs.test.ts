@@ -29,8 +29,7 @@ test("every block of YAML is one that a pipeline may have, for the program and f
     const checked = checkPipeline(JSON.stringify(pipeline), {
       file: where,
       types: [],
-      rules: { ofSource: [], ofPut: () => [], ofTask: { ofParams: [], ofHosts: [] } },
-      advice: { ofSource: [], ofPut: () => [], ofTask: { ofParams: [], ofHosts: [] } },
+      rules: { ofSource: [], ofPut: () => [], ofTask: { ofParams: [], ofHosts: [], ofTask: [] } },
     });
     for (const kind of Object.keys(counts) as (keyof typeof counts)[]) counts[kind] += checked.counts[kind];
     faults.push(...checked.faults.map(({ message }) => `${where}: ${message}`));

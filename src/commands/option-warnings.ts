@@ -4,6 +4,7 @@ import type { StepContext } from "../host/step-context.ts";
 import { suggestName } from "../host/suggest.ts";
 import { takenOptions } from "../request/option-names.ts";
 import { optionValues } from "../request/option-values.ts";
+import type { PlacedMessage } from "../request/rules.ts";
 import { hasOtherSyntax } from "./build-arg-warnings.ts";
 
 /**
@@ -22,19 +23,32 @@ const ofDocker: Readonly<Record<string, string | undefined>> = {
   memswap_limit: "memswap",
 };
 
-/** Warns of options that BuildKit's frontend doesn't know, and so ignores. Another frontend may know them. */
-export function warnOfOptions(
+/**
+ * The options that BuildKit's Dockerfile frontend doesn't know, and so ignores. Pure.
+ * @param dockerfile its text, where it is known: another frontend that it names may know the options
+ */
+export function ignoredOptions(
   { frontendOptions, buildArgs }: Pick<BuildOptions, "frontendOptions" | "buildArgs">,
+  dockerfile: string | undefined,
+): readonly PlacedMessage[] {
+  if ("BUILDKIT_SYNTAX" in buildArgs || (dockerfile !== undefined && hasOtherSyntax(dockerfile))) return [];
+  const isKnown = (name: string) => freeOptions.includes(name) || name.startsWith(freePrefix);
+  return Object.keys(frontendOptions)
+    .filter((name) => !isKnown(name))
+    .map((name) => {
+      const near = ofDocker[name] ?? suggestName(name, [...freeOptions, ...Object.keys(takenOptions)]);
+      const hint = near === undefined ? "remove it" : `did you mean ${JSON.stringify(near)}?`;
+      const message = `options.${name}: BuildKit's Dockerfile frontend has no such option and ignores it; ${hint}`;
+      return { path: ["options", name], message };
+    });
+}
+
+/** Warns of options that have no effect. A Dockerfile that BuildKit fetches may name another frontend. */
+export function warnOfOptions(
+  options: Pick<BuildOptions, "frontendOptions" | "buildArgs">,
   { dockerfile }: Pick<Inputs, "dockerfile">,
   { log }: Pick<StepContext, "log">,
 ): void {
-  const isOther =
-    "BUILDKIT_SYNTAX" in buildArgs || dockerfile === undefined || hasOtherSyntax(dockerfile.text);
-  if (isOther) return;
-  for (const name of Object.keys(frontendOptions)) {
-    if (freeOptions.includes(name) || name.startsWith(freePrefix)) continue;
-    const near = ofDocker[name] ?? suggestName(name, [...freeOptions, ...Object.keys(takenOptions)]);
-    const hint = near === undefined ? "remove it" : `did you mean ${JSON.stringify(near)}?`;
-    log.warn(`options.${name}: BuildKit's Dockerfile frontend has no such option and ignores it; ${hint}`);
-  }
+  if (dockerfile === undefined) return;
+  for (const { message } of ignoredOptions(options, dockerfile.text)) log.warn(message);
 }

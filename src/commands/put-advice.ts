@@ -1,8 +1,11 @@
 import { launcherNames } from "../builder/engine/launch/no-launcher.ts";
-import { gvisorLimits, vainEntitlement } from "../builder/engine/limits.ts";
+import { gvisorLimits, vainParams } from "../builder/engine/limits.ts";
+import type { PutParams } from "../request/put-params.ts";
 import type { PutRequest } from "../request/read-parts.ts";
-import type { Rule } from "../request/rules.ts";
+import type { PlacedMessage, Rule } from "../request/rules.ts";
 import type { Source } from "../request/source.ts";
+import type { TaskRequest } from "../request/task-params.ts";
+import { ignoredOptions } from "./option-warnings.ts";
 
 /** Concourse's variables begin so (commands/build-variables.ts). */
 const buildVariable = /\$\{?(BUILD_|ATC_)/;
@@ -64,16 +67,31 @@ export const putAdvice: readonly Rule<PutRequest>[] = [
 ];
 
 /**
- * What `validate` warns of in a put besides. A put itself asks its BuildKit, which may also run in a gVisor sandbox
- * without being asked to.
+ * What `validate` warns of besides, where the source asks for a gVisor sandbox. A put itself asks its BuildKit, which
+ * may also run in one without being asked to.
  */
 export const gvisorAdvice: readonly Rule<PutRequest>[] = [
   {
-    of: ["allow"],
+    of: ["allow", "options"],
     ofSource: ["sandbox", "buildkit", "nodes"],
-    faults: ({ params: { allow }, source }) =>
-      source?.daemons.kind === "own" && source.daemons.sandbox === "gvisor"
-        ? vainEntitlement({ limits: gvisorLimits, where: launcherNames.gvisor }, allow)
-        : undefined,
+    faults: ({ params, source }) =>
+      source?.daemons.kind === "own" ? vainInSandbox(source.daemons.sandbox, params) : undefined,
   },
 ];
+
+/** What `validate` warns of where the Dockerfile isn't known. A step looks whether it names another frontend. */
+export const optionAdvice: Rule<PutRequest> = {
+  of: ["options", "build_args", "dockerfile_inline"],
+  faults: ({ params }) => ignoredOptions(params, params.dockerfileInline),
+};
+
+/** {@link gvisorAdvice} for a task, whose variable `SANDBOX` says it. */
+export const taskAdvice: readonly Rule<TaskRequest>[] = [
+  { of: ["options", "SANDBOX"], faults: ({ params, sandbox }) => vainInSandbox(sandbox, params) },
+];
+
+function vainInSandbox(sandbox: TaskRequest["sandbox"], params: PutParams): readonly PlacedMessage[] {
+  return sandbox === "gvisor"
+    ? vainParams({ limits: gvisorLimits, where: launcherNames.gvisor }, params)
+    : [];
+}

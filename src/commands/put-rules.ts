@@ -229,7 +229,7 @@ export const putRules: PutRules = {
 };
 
 /** What the params of a task must keep, besides the form of each. */
-export const taskRules: Pick<TaskReading, "ofParams" | "ofHosts"> = {
+export const taskRules: Omit<TaskReading, "parseYaml"> = {
   ofParams: [
     ...paramRules,
     {
@@ -240,6 +240,7 @@ export const taskRules: Pick<TaskReading, "ofParams" | "ofHosts"> = {
     },
   ],
   ofHosts: [{ of: [registriesVariable], faults: (hosts) => certificateFaults(hosts, registriesVariable) }],
+  ofTask: [],
 };
 
 /** What is wrong with a list in which something is there twice. */

@@ -4,10 +4,10 @@ import { parse } from "yaml";
 import { messageOf, UserError } from "../host/errors.ts";
 import { compileGoExpression } from "../host/go-expression.ts";
 import { styled } from "../host/log.ts";
-import { type CheckedPipeline, checkPipeline } from "../request/pipeline/check-pipeline.ts";
+import { type CheckedPipeline, checkPipeline, type UseRules } from "../request/pipeline/check-pipeline.ts";
 import type { PutParams } from "../request/put-params.ts";
 import type { PutRequest } from "../request/read-parts.ts";
-import { isRefused, type PlacedMessage, type Rule, thrownBy } from "../request/rules.ts";
+import { asAdvice, type PlacedMessage, type Rule } from "../request/rules.ts";
 import {
   readExpressions,
   readJsonPolicy,
@@ -16,7 +16,7 @@ import {
 } from "../request/source-policy.ts";
 import type { Invocation } from "./invocation.ts";
 import { policyDoubts } from "./policy-doubts.ts";
-import { gvisorAdvice, putAdvice, sourceAdvice } from "./put-advice.ts";
+import { gvisorAdvice, optionAdvice, putAdvice, sourceAdvice, taskAdvice } from "./put-advice.ts";
 import { putRules, taskRules } from "./put-rules.ts";
 
 /**
@@ -33,7 +33,7 @@ export async function validate({ step, args, readInput }: Invocation): Promise<u
   let faults = 0;
   for (const file of files) {
     const text = file === "-" ? await readInput() : await readPipeline(file);
-    const checked = checkPipeline(text, { file, types, rules: pipelineRules, advice: pipelineAdvice });
+    const checked = checkPipeline(text, { file, types, rules: pipelineRules });
     if (Object.values(checked.counts).every((count) => count === 0)) throw new UserError(nothingFound(file));
     for (const { line, column, message } of checked.faults)
       step.log.line(`${file}:${line}:${column}: ${styled(step.log, "bad", "error:")} ${message}`);
@@ -91,22 +91,22 @@ function nothingFound(file: string): string {
   return `${file}: nothing in it is for this resource. It looks for resource types that are called oci-build, or whose image's repository ends with oci-build-resource, and for tasks with that image; add --type NAME for a resource type that shows neither`;
 }
 
-/** Steps look into a policy after these rules, since they load what reads YAML and regular expressions only for it. */
+/**
+ * Reads the policy that the params hold. Steps do so after these rules, since they load what reads YAML and regular
+ * expressions only for a policy.
+ */
 const policyRule: Rule<PutRequest> = {
   of: ["source_policy"],
-  faults: thrownBy(({ params }) => {
-    const policy = policyIn(params);
-    if (policy !== undefined) readExpressions(policy, policySubject, compileGoExpression);
-  }),
-};
-
-/** What a step warns of when it has read a policy. */
-const policyAdvice: Rule<PutRequest> = {
-  of: ["source_policy"],
   faults: ({ params }) => {
-    const policy = isRefused(() => policyIn(params)) ? undefined : policyIn(params);
-    const doubts = policy === undefined ? [] : policyDoubts(policy);
-    return doubts.map((doubt) => ({ path: ["source_policy"], message: `${policySubject}: ${doubt}` }));
+    const policy = policyIn(params);
+    if (policy === undefined) return undefined;
+    readExpressions(policy, policySubject, compileGoExpression);
+    const doubts = policyDoubts(policy);
+    return doubts.map((doubt) => ({
+      path: ["source_policy"],
+      message: `${policySubject}: ${doubt}`,
+      isAdvice: true,
+    }));
   },
 };
 
@@ -119,30 +119,26 @@ const policySubject = "params.source_policy";
 function policyIn({ sourcePolicy: given }: PutParams): SourcePolicyDocument | undefined {
   if (given === undefined || "file" in given) return undefined;
   if ("policy" in given) return given.policy;
-  // JSON with faults is the matter of another rule.
-  if (isRefused(() => readJsonPolicy(given.text, policySubject))) return undefined;
   return (
     readJsonPolicy(given.text, policySubject) ??
     readYamlPolicy(given.text, policySubject, (yaml) => parse(yaml, { prettyErrors: false }))
   );
 }
 
-/** The rules that the steps check, and those about what only a pipeline shows. */
-const pipelineRules = {
-  ofSource: putRules.ofSource,
-  ofPut: (inputs: readonly string[] | undefined) => [
+/** The rules that the steps check, those about what only a pipeline shows, and advice. */
+const pipelineRules: UseRules = {
+  ofSource: [...putRules.ofSource, ...asAdvice(sourceAdvice)],
+  ofPut: (inputs) => [
     ...putRules.ofPut,
-    policyRule,
     ...(inputs === undefined ? [] : inputRules(inputs)),
+    policyRule,
+    ...asAdvice([...putAdvice, ...gvisorAdvice, optionAdvice]),
   ],
-  ofTask: { ...taskRules, ofParams: [...taskRules.ofParams, policyRule] },
-};
-
-/** What has no effect, and so causes a warning. */
-const pipelineAdvice = {
-  ofSource: sourceAdvice,
-  ofPut: () => [...putAdvice, ...gvisorAdvice, policyAdvice],
-  ofTask: { ofParams: [policyAdvice], ofHosts: [] },
+  ofTask: {
+    ...taskRules,
+    ofParams: [...taskRules.ofParams, policyRule, ...asAdvice([optionAdvice])],
+    ofTask: [...taskRules.ofTask, ...asAdvice(taskAdvice)],
+  },
 };
 
 /** Every path in a put's params has to begin with one of the inputs that the put lists. */

@@ -14,6 +14,8 @@ export interface Fault {
   readonly kind: "name" | "value" | "choice";
   /** The field that the path's first name sets, if that is another form of it: `context` for `CONTEXT`. */
   readonly field?: string;
+  /** Whether it only causes a warning. */
+  readonly isAdvice?: true;
   /** For a rule about several fields: the names of all that it reads, of which any may be the wrong one. */
   readonly involves?: { readonly of: readonly string[]; readonly ofSource?: readonly string[] };
 }

@@ -122,10 +122,11 @@ export function readPartly<S extends z.ZodType>(
 }
 
 /** What rules can't rely on beside these faults. */
-export function unreliable(faults: readonly Fault[]): {
+export function unreliable(all: readonly Fault[]): {
   readonly isFaulty: (field: string) => boolean;
   readonly hasUnknown: boolean;
 } {
+  const faults = all.filter(({ isAdvice = false }) => !isAdvice);
   const faulty = new Set(
     faults.flatMap(({ path: [name], field }) =>
       [name, field].filter((each) => each !== undefined).map(String),

@@ -26,6 +26,8 @@ export interface Rule<T> {
 export interface PlacedMessage {
   readonly path: readonly PropertyKey[];
   readonly message: string;
+  /** Whether it only causes a warning. */
+  readonly isAdvice?: true;
 }
 
 /** Fields whose values a rule can't rely on. */
@@ -62,6 +64,14 @@ function placedFaults<T extends object>({ of, faults }: Rule<T>, given: T): read
     if (!(thrown instanceof UserError)) throw thrown;
     return [{ path, message: thrown.message }];
   }
+}
+
+/** The same rules, whose faults only cause warnings. */
+export function asAdvice<T extends object>(rules: readonly Rule<T>[]): readonly Rule<T>[] {
+  return rules.map((rule) => ({
+    ...rule,
+    faults: (given) => placedFaults(rule, given).map((found) => ({ ...found, isAdvice: true as const })),
+  }));
 }
 
 /** The messages that a check gives for some entries of a map or of a list, each placed at its entry. */

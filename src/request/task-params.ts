@@ -6,7 +6,7 @@ import { sandbox } from "./daemons.ts";
 import { type Fault, RequestError } from "./faults.ts";
 import { whyNotOption } from "./option-names.ts";
 import { type PutParams, taskForms } from "./put-params.ts";
-import { type PartlyRead, readPartly } from "./read-json.ts";
+import { type PartlyRead, readPartly, unreliable } from "./read-json.ts";
 import { type PutRequest, paramsPartly } from "./read-parts.ts";
 import { faultsBy, type Rule } from "./rules.ts";
 import { readTaskRegistries, registriesVariable } from "./task-registries.ts";
@@ -36,6 +36,8 @@ export interface TaskReading {
   readonly ofParams: readonly Rule<PutRequest>[];
   /** Rules about the variable `REGISTRIES`. */
   readonly ofHosts: readonly Rule<TaskRequest["hosts"]>[];
+  /** Rules about all of it together. */
+  readonly ofTask: readonly Rule<TaskRequest>[];
 }
 
 /**
@@ -46,11 +48,12 @@ export interface TaskReading {
  */
 export function readTask(
   env: Readonly<Record<string, string | undefined>>,
-  { parseYaml, ofParams, ofHosts }: TaskReading,
+  { parseYaml, ofParams, ofHosts, ofTask }: TaskReading,
 ): TaskRequest {
   const given = Object.entries(env).filter(([name, value]) => value !== undefined && isTaskParam(name));
   const { value: params, faults } = paramsPartly(Object.fromEntries(given), undefined, ofParams);
-  const worded = faults.map((fault) => ({ ...fault, message: taskWords(inTask(fault), env) }));
+  const inWords = (all: readonly Fault[]): readonly Fault[] =>
+    all.map((fault) => ({ ...fault, message: taskWords(inTask(fault), env) }));
   const hosts = variablePartly(
     registriesVariable,
     () => readTaskRegistries(env[registriesVariable] ?? "", parseYaml),
@@ -65,11 +68,14 @@ export function readTask(
     ...fault,
     message: fault.message.replace(/^params\./, ""),
   }));
-  const all = [...worded, ...hosts.faults, ...tracing.faults, ...ofVariables];
-  if (all.length > 0 || params === undefined || hosts.value === undefined || variables.value === undefined)
+  const all = [...inWords(faults), ...hosts.faults, ...tracing.faults, ...ofVariables];
+  if (params === undefined || hosts.value === undefined || variables.value === undefined)
     throw new RequestError(all);
   const { SANDBOX, CALL } = variables.value;
-  return { params, hosts: hosts.value, sandbox: SANDBOX, call: CALL, tracing: tracing.value };
+  const task = { params, hosts: hosts.value, sandbox: SANDBOX, call: CALL, tracing: tracing.value };
+  const ofWhole = faultsBy(ofTask, task, unreliable([...faults, ...variables.faults]));
+  if (all.length + ofWhole.length > 0) throw new RequestError([...all, ...inWords(ofWhole)]);
+  return task;
 }
 
 /** A fault's message, with a task's variables in what it advises instead of an option. */

@@ -8,7 +8,7 @@ import { putIn } from "../support/containers/puts.ts";
 import { startDockerHub } from "../support/images/debian.ts";
 import { busyboxLayer, type Entry, pushLayout, writeLayout } from "../support/images/image-writer.ts";
 import type { Registry } from "../support/servers/registry.ts";
-import { buildingKinds, named, trials } from "./matrix.ts";
+import { buildingKinds, limitsOfRun, named, optionLines, runOptions, trials } from "./matrix.ts";
 
 /** A program of i386 that only ends, with status 0. */
 function program32(): Buffer {
@@ -75,6 +75,23 @@ for (const [kind, launch] of buildingKinds) {
     );
     const expected = names.filter((name) => trials[name]?.works.includes(launch));
     assert.deepEqual(found.toSorted(), expected.toSorted(), put.stderr);
+
+    await writeDockerfile(container, optionLines);
+    const limited = await putIn(container, source, { options: runOptions });
+    const keeping = limitsOfRun[kind];
+    assert.equal(limited.exitCode, keeping === "refused" ? 1 : 0, limited.stderr);
+    assert.equal(/\] 67108864$/m.test(limited.stderr), keeping === "kept", limited.stderr);
+    assert.equal(
+      /^warning: options\.memory: it has no effect/m.test(limited.stderr),
+      keeping === "warned of",
+    );
+    assert.equal(/control groups can't limit a RUN/.test(limited.stderr), keeping === "refused");
+    if (keeping !== "refused")
+      assert.notEqual(
+        /\] given$/m.test(limited.stderr),
+        /^warning: options\.hostname: it has no effect/m.test(limited.stderr),
+        limited.stderr,
+      );
 
     for (const { line, works, told } of named) {
       await writeDockerfile(container, [line]);

@@ -83,6 +83,27 @@ export const trials: Readonly<Record<string, Trial>> = {
   },
 };
 
+/** Where {@link optionLines} show that `options` limit a RUN, or what is said instead. */
+export const limitsOfRun: Readonly<Record<ContainerKind, "kept" | "warned of" | "refused" | undefined>> = {
+  full: "kept",
+  // It mounts no control groups, and the launch mounts those of version 2, which may have no controllers.
+  guardian: "refused",
+  "fuse-only": "warned of",
+  "fuse-only-released": "warned of",
+  "unprivileged-on-fuse-only": "warned of",
+  "operator-profile": "warned of",
+  unprivileged: "warned of",
+  "guardian-unprivileged": "warned of",
+  "unprivileged-before-8": undefined,
+};
+
+/** Options of RUN, and lines that show whether they have an effect. */
+export const runOptions = { memory: "64m", hostname: "given" };
+export const optionLines = [
+  "RUN cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null | grep -x 67108864 || true",
+  "RUN hostname",
+];
+
 /** Where a RUN can have a network of its own. */
 const ownNetworks: readonly Launch[] = ["with privileges", "in a user namespace"];
 

@@ -217,7 +217,8 @@ test("any environment of a task is refused in such words, or planned as what it 
       ends(() => {
         assertPlanned({
           source: nothing,
-          params: readTask({ CONTEXT: "app", ...env }, { parseYaml, ofParams: [], ofHosts: [] }).params,
+          params: readTask({ CONTEXT: "app", ...env }, { parseYaml, ofParams: [], ofHosts: [], ofTask: [] })
+            .params,
         });
         planned++;
       });

@@ -300,6 +300,35 @@ test("what a gVisor sandbox can't give is refused or warned of, where the source
   }
 });
 
+test("options that have no effect are warned of by their place, in a put and in a task", async () => {
+  const options = 'options: { memory: 64m, hostname: web, memry: 1, "vcs:source": x }';
+  const put = await validate(inSource("sandbox: gvisor", options));
+  assert.equal(put.status, 0, put.output);
+  assert.deepEqual(
+    put.stderr.match(/^-:9:\d+: warning: .*/gm)?.map((line) => line.replace(/^.*?put web: /, "")),
+    [
+      "options.memory: it has no effect here, because BuildKit runs in a gVisor sandbox, where it has no control groups; docs/without-privileges.md says where it works",
+      'options.memry: BuildKit\'s Dockerfile frontend has no such option and ignores it; did you mean "memory"?',
+    ],
+  );
+  const ofTask = await validate(
+    task("{ SANDBOX: gvisor, BUILDKIT_OPTION_memory: 64m, BUILDKIT_OPTIONS: 'memry=1,hostname=web' }"),
+  );
+  assert.equal(ofTask.status, 0, ofTask.output);
+  assert.match(ofTask.stderr, /warning: .*BUILDKIT_OPTION_memory: it has no effect here/);
+  assert.match(ofTask.stderr, /warning: .*BUILDKIT_OPTIONS, memry: BuildKit's Dockerfile frontend/);
+  assert.equal(ofTask.stderr.match(/warning:/g)?.length, 2, ofTask.stderr);
+  for (const other of [
+    "options: { memry: 1 }, build_args: { BUILDKIT_SYNTAX: registry.example/frontend }",
+    'options: { memry: 1 }, dockerfile_inline: "# syntax=registry.example/frontend"',
+    "options: ((options))",
+  ]) {
+    const quiet = await validate(inSource("sandbox: auto", other));
+    assert.equal(quiet.status, 0, quiet.output);
+    assert.doesNotMatch(quiet.stderr, /warning/, other);
+  }
+});
+
 test("--help says what validate checks, and how", async () => {
   const run = await validate("", ["--help"]);
   assert.equal(run.status, 0, run.output);

@@ -2,6 +2,7 @@ import { UserError } from "../../host/errors.ts";
 import type { Log } from "../../host/log.ts";
 import type { Platform } from "../../image/descriptor.ts";
 import { formatPlatform } from "../../image/platform.ts";
+import type { BuildOptions } from "../plan/build-options.ts";
 
 /** What a RUN can use in a BuildKit that the step started. It depends on how that BuildKit was started. */
 export interface Limits {
@@ -13,12 +14,16 @@ export interface Limits {
   readonly networkRights: boolean;
   /** 32-bit programs, and programs of other architectures for which the worker's kernel has an emulator. */
   readonly foreignPrograms: boolean;
+  /** Control groups (cgroups(7)), by which `options` limit what a RUN may use. */
+  readonly controlGroups: boolean;
+  /** A host name of a RUN's own: `options: {hostname: …}`. */
+  readonly hostNames: boolean;
   /** Whether a full disk is reported as ENOSPC, and not as EIO like a broken disk. */
   readonly tellsFullDisks: boolean;
 }
 
 /**
- * gVisor's kernel has no emulators and no networks besides the host's. Files in it are memory that is backed by a
+ * gVisor's kernel has no emulators and no networks besides the host's, and its control groups limit nothing. Files in it are memory that is backed by a
  * file on the disk, so a full disk shows as EIO.
  */
 export const gvisorLimits: Limits = {
@@ -26,6 +31,8 @@ export const gvisorLimits: Limits = {
   deviceNodes: true,
   networkRights: true,
   foreignPrograms: false,
+  controlGroups: false,
+  hostNames: true,
   tellsFullDisks: false,
 };
 
@@ -38,10 +45,71 @@ export interface LimitedEngine {
 
 const hint = "docs/without-privileges.md says where it works";
 
+/** The params that have no effect in a BuildKit that lacks something. */
+export type LimitedParams = Pick<BuildOptions, "allow" | "frontendOptions">;
+
+/** A param that has no effect. */
+export interface VainParam {
+  /** Names that lead to it: `options`, `memory`. */
+  readonly path: readonly string[];
+  /** The whole message. */
+  readonly message: string;
+}
+
+/** What a param needs of BuildKit to have an effect, and what is said of it where any of that is missing. */
+interface Need {
+  readonly of: readonly (keyof Limits)[];
+  readonly paths: (params: LimitedParams) => readonly (readonly string[])[];
+  readonly says: (where: string) => string;
+}
+
+/** Paths of those options that are given. */
+const given =
+  (names: readonly string[]): Need["paths"] =>
+  ({ frontendOptions }) =>
+    names.filter((name) => name in frontendOptions).map((name) => ["options", name]);
+
+const needs: readonly Need[] = [
+  {
+    of: ["deviceNodes", "ownNetworks"],
+    paths: ({ allow }) => (allow.includes("security.insecure") ? [["allow"]] : []),
+    says: (where) =>
+      `security.insecure gives a RUN no rights on the worker here, because BuildKit itself has none: it runs ${where}`,
+  },
+  {
+    of: ["controlGroups"],
+    paths: given([
+      "memory",
+      "memswap",
+      "cpushares",
+      "cpuquota",
+      "cpuperiod",
+      "cpusetcpus",
+      "cpusetmems",
+      "cgroup-parent",
+    ]),
+    says: (where) => `it has no effect here, because BuildKit runs ${where}, where it has no control groups`,
+  },
+  {
+    of: ["hostNames"],
+    paths: given(["hostname"]),
+    says: (where) =>
+      `it has no effect here, because BuildKit runs ${where}, where no RUN may set a host name`,
+  },
+];
+
+/** Which params have no effect in a BuildKit that runs so. Pure. */
+export function vainParams({ limits, where }: LimitedEngine, params: LimitedParams): readonly VainParam[] {
+  return needs
+    .filter(({ of }) => !of.every((feature) => limits[feature]))
+    .flatMap(({ paths, says }) =>
+      paths(params).map((path) => ({ path, message: `${path.join(".")}: ${says(where)}; ${hint}` })),
+    );
+}
+
 /** The parts of a build that its daemon's limits can affect. */
-export interface LimitedBuild {
+export interface LimitedBuild extends LimitedParams {
   readonly network: "default" | "none" | "host";
-  readonly allow: readonly string[];
   readonly platforms: readonly Platform[];
   /** The worker's own platform. */
   readonly own: Platform;
@@ -59,7 +127,7 @@ export function checkEngineLimits(
   build: LimitedBuild,
   log: Pick<Log, "warn">,
 ): void {
-  const { network, allow, platforms, own } = build;
+  const { network, platforms, own } = build;
   const dockerfile = (build.dockerfile ?? "").replace(/^[ \t]*#.*$/gm, "");
   if (!limits.ownNetworks) {
     if (network === "none")
@@ -71,8 +139,7 @@ export function checkEngineLimits(
   }
   if (!limits.deviceNodes && /\bmknod\b(?!.*[ \t]p\b)/.test(dockerfile))
     log.warn(`the Dockerfile's mknod can't make a device here, because BuildKit runs ${where}; ${hint}`);
-  const vain = vainEntitlement({ limits, where }, allow);
-  if (vain !== undefined) log.warn(vain);
+  for (const { message } of vainParams({ limits, where }, build)) log.warn(message);
   const foreign = platforms.filter(
     ({ os, architecture }) => os !== own.os || architecture !== own.architecture,
   );
@@ -80,16 +147,6 @@ export function checkEngineLimits(
     log.warn(
       `${foreign.map(formatPlatform).join(", ")}: a RUN for it fails here, because BuildKit runs ${where}, where nothing is emulated; ${hint}`,
     );
-}
-
-/** What a BuildKit that runs so can't give of what the params allow a RUN. Undefined if it can give all of it. Pure. */
-export function vainEntitlement(
-  { limits, where }: LimitedEngine,
-  allow: readonly string[],
-): string | undefined {
-  return allow.includes("security.insecure") && !(limits.deviceNodes && limits.ownNetworks)
-    ? `allow: security.insecure gives a RUN no rights on the worker here, because BuildKit itself has none: it runs ${where}; ${hint}`
-    : undefined;
 }
 
 /**
@@ -106,6 +163,9 @@ export function limitBehind({ limits, where }: LimitedEngine, failure: string): 
     /(raw socket|SOCK_RAW)[\s\S]*operation not permitted|\bping: permission denied|\bbind\b.*permission denied/i;
   if (!limits.networkRights && refused.test(failure))
     return `because BuildKit runs ${where}, raw sockets (as of ping) and ports below 1024 can't be opened here; ${hint}`;
+  // runc finds no file for the limit, because its control group has no such controller.
+  if (/error setting cgroup config|cannot enter cgroupv2/.test(failure))
+    return `because BuildKit runs ${where}, and this container's control groups can't limit a RUN: leave memory and the like out of options; ${hint}`;
   if (!limits.deviceNodes && /\bmknod\b.*operation not permitted/i.test(failure))
     return `because BuildKit runs ${where}, no device node can be made here; ${hint}`;
   return undefined;

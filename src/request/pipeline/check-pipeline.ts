@@ -29,7 +29,7 @@ export interface UseRules {
   readonly ofSource: readonly Rule<Source>[];
   /** @param inputs those that the put lists, if it does */
   readonly ofPut: (inputs: readonly string[] | undefined) => readonly Rule<PutRequest>[];
-  readonly ofTask: Pick<TaskReading, "ofParams" | "ofHosts">;
+  readonly ofTask: Omit<TaskReading, "parseYaml">;
 }
 
 export interface CheckedPipeline {
@@ -37,7 +37,7 @@ export interface CheckedPipeline {
   readonly counts: Readonly<Record<Use["kind"], number>>;
   /** In the order of the file. */
   readonly faults: readonly PipelineFault[];
-  /** What breaks only {@link PipelineCheck.advice}, in the order of the file. */
+  /** What only causes a warning, in the order of the file. */
   readonly warnings: readonly PipelineFault[];
 }
 
@@ -46,10 +46,8 @@ export interface PipelineCheck {
   readonly file: string;
   /** Names of resource types that are ours, besides those recognized by their name or image. */
   readonly types: readonly string[];
-  /** The rules that the resource's commands check. */
+  /** The rules that the resource's commands check, and advice, which is given where there is no fault. */
   readonly rules: UseRules;
-  /** Rules that cause only warnings. They are checked where there is no fault. */
-  readonly advice: UseRules;
 }
 
 /**
@@ -64,11 +62,16 @@ export function checkPipeline(text: string, check: PipelineCheck): CheckedPipeli
   for (const use of uses) {
     counts[use.kind]++;
     const found = faultsOf(use, check.rules);
-    faults.push(...found);
-    if (found.length === 0) warnings.push(...faultsOf(use, check.advice));
-    warnings.push(...changesIn(use, found));
+    const wrong = found.filter(({ isAdvice }) => !isAdvice);
+    faults.push(...wrong.map(asTold));
+    if (wrong.length === 0) warnings.push(...found.map(asTold));
+    warnings.push(...changesIn(use, wrong));
   }
   return { counts, faults: sortedByPlace(faults), warnings: sortedByPlace(warnings) };
+}
+
+function asTold({ line, column, message }: PipelineFault): PipelineFault {
+  return { line, column, message };
 }
 
 /** In the order of the file. What an anchor brings to several places is there once. */
@@ -77,7 +80,11 @@ function sortedByPlace(faults: readonly PipelineFault[]): readonly PipelineFault
   return [...different.values()].toSorted((a, b) => a.line - b.line || a.column - b.column);
 }
 
-function faultsOf(use: Use, rules: UseRules): PipelineFault[] {
+interface FoundFault extends PipelineFault {
+  readonly isAdvice?: true | undefined;
+}
+
+function faultsOf(use: Use, rules: UseRules): FoundFault[] {
   const { kind, given } = use;
   const subject = kind === "source" ? "source" : (use.field ?? "params");
   const named = (message: string) =>
@@ -96,14 +103,10 @@ function faultsOf(use: Use, rules: UseRules): PipelineFault[] {
   // At the place of an odd name only its own fault is reported. The other fault would show the name as YAML reads
   // it, and the step doesn't know how it was written.
   const others = found
-    .map(({ path, message }) => ({ ...locate(node, path), message }))
+    .map(({ path, message, isAdvice }) => ({ ...locate(node, path), message, isAdvice }))
     .filter(({ line, column }) => !odds.some((name) => name.line === line && name.column === column));
-  const all = [...others, ...odds, ...(kind === "task" ? strangersOf(node) : [])];
-  return all.map(({ line, column, message }) => ({
-    line,
-    column,
-    message: `${use.subject}: ${named(message)}`,
-  }));
+  const all: readonly FoundFault[] = [...others, ...odds, ...(kind === "task" ? strangersOf(node) : [])];
+  return all.map((fault) => ({ ...fault, message: `${use.subject}: ${named(fault.message)}` }));
 }
 
 /** What YAML makes of values that stand for texts. Where a fault is told, it is left out. */

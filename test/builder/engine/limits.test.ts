@@ -16,6 +16,8 @@ const namespace: LimitedEngine = {
     deviceNodes: false,
     networkRights: false,
     foreignPrograms: true,
+    controlGroups: false,
+    hostNames: true,
     tellsFullDisks: true,
   } satisfies Limits,
   where: "in a user namespace",
@@ -26,7 +28,15 @@ function warnings(engine: LimitedEngine, build: Partial<LimitedBuild>): string[]
   const told: string[] = [];
   checkEngineLimits(
     engine,
-    { network: "default", allow: [], platforms: [], own, dockerfile: undefined, ...build },
+    {
+      network: "default",
+      allow: [],
+      frontendOptions: {},
+      platforms: [],
+      own,
+      dockerfile: undefined,
+      ...build,
+    },
     { warn: (text) => told.push(text) },
   );
   return told;
@@ -52,6 +62,37 @@ test("a platform is warned of only where a RUN for it can't run", () => {
     /^linux\/386: a RUN for it fails here/,
   );
   assert.deepEqual(warnings(namespace, { platforms: [{ os: "linux", architecture: "386" }] }), []);
+});
+
+test("a param that has no effect is warned of by its name, and no other param is", () => {
+  const params = {
+    allow: ["network.host", "security.insecure"] as const,
+    frontendOptions: { hostname: "web", memory: "1", cpusetcpus: "0", "cgroup-parent": "x", other: "1" },
+  };
+  const all =
+    /^(allow: security\.insecure gives|options\.(memory|cpusetcpus|cgroup-parent): it has no effect) /;
+  for (const engine of [gvisor, namespace]) {
+    const told = warnings(engine, params);
+    assert.equal(told.length, 4);
+    for (const line of told) {
+      assert.match(line, all);
+      assert.ok(
+        line.includes(`BuildKit runs ${engine.where}`) || line.includes(`it runs ${engine.where}`),
+        line,
+      );
+    }
+  }
+  const shimmed = { ...namespace, limits: { ...namespace.limits, controlGroups: true, hostNames: false } };
+  assert.match(
+    warnings(shimmed, { frontendOptions: params.frontendOptions }).join("\n"),
+    /^options\.hostname: it has no effect here, [^\n]*$/,
+  );
+});
+
+test("a RUN whose limits runc can't set is answered with the options that ask for them", () => {
+  const said =
+    "runc run failed: unable to start container process: error during container init: error setting cgroup config for procHooks process: openat2 /sys/fs/cgroup/buildkit/x/memory.max: no such file or directory";
+  assert.match(limitBehind(gvisor, said) ?? "", /control groups can't limit a RUN: leave memory/);
 });
 
 test("a step that failed by a limit of how BuildKit runs is answered with it, and no other step", () => {

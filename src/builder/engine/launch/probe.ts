@@ -42,6 +42,9 @@ export async function probeNamespaces(
       // The network belongs to the namespace around the new one.
       networkRights: kind === "direct",
       foreignPrograms: true,
+      // In a user namespace BuildKit uses none: the files of control groups belong to the worker's root.
+      controlGroups: kind === "direct",
+      hostNames: !missing.has("shim"),
       tellsFullDisks: true,
     },
   };

@@ -32,9 +32,8 @@ export function ignoredOptions(
   dockerfile: string | undefined,
 ): readonly PlacedMessage[] {
   if ("BUILDKIT_SYNTAX" in buildArgs || (dockerfile !== undefined && hasOtherSyntax(dockerfile))) return [];
-  const isKnown = (name: string) => freeOptions.includes(name) || name.startsWith(freePrefix);
   return Object.keys(frontendOptions)
-    .filter((name) => !isKnown(name))
+    .filter((name) => !freeOptions.includes(name) && !name.startsWith(freePrefix))
     .map((name) => {
       const near = ofDocker[name] ?? suggestName(name, [...freeOptions, ...Object.keys(takenOptions)]);
       const hint = near === undefined ? "remove it" : `did you mean ${JSON.stringify(near)}?`;

@@ -19,10 +19,33 @@ export const sourceAdvice: readonly Rule<Source>[] = [
         ? "source.keep has no effect without builds or days: all builds are kept"
         : undefined,
   },
+  {
+    of: ["registries", "registry_mirrors", "buildkit", "nodes"],
+    faults: (source) => {
+      const { hosts } = source.registryAccess;
+      const mirrored = [...hosts].flatMap(([name, { mirrors }]) => (mirrors === undefined ? [] : [name]));
+      return mirrored.length === 0 ? undefined : idleMirrors(`mirrors of ${mirrored.join(", ")}`, source);
+    },
+  },
 ];
+
+/** Why mirrors have no effect. Undefined if they have one. */
+function idleMirrors(subject: string, { daemons }: Source): string | undefined {
+  if (daemons.kind === "own") return undefined;
+  const elsewhere = daemons.kind === "nodes" ? "nodes" : "buildkit";
+  return `${subject}: not used: the BuildKit that the source's ${elsewhere} names uses the mirrors in its own configuration (buildkitd.toml)`;
+}
 
 /** What has no effect in a put. It causes a warning, not an error. */
 export const putAdvice: readonly Rule<PutRequest>[] = [
+  {
+    of: ["registry_mirrors"],
+    ofSource: ["buildkit", "nodes"],
+    faults: ({ params: { registryMirrors }, source }) =>
+      registryMirrors.length === 0 || source === undefined
+        ? undefined
+        : idleMirrors("registry_mirrors", source),
+  },
   {
     of: ["tag_prefix", "version", "version_file", "tags_file"],
     wants: true,

@@ -71,7 +71,6 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   const { step, store } = run;
   const started = Date.now();
   const options = expandBuildVariables(withPlatforms(run), step);
-  warnOfUnusedOptions(run);
   await using held = new AsyncDisposableStack();
   await using tools = new AsyncDisposableStack();
   const { path: workspace } = tools.use(await createPrivateFolder("inputs"));
@@ -181,21 +180,6 @@ async function solve(
     await step.trace("save cache mounts", () => mounts.save(ran));
   }
   return { ...solved, secrets, buildctl };
-}
-
-/** Warns of options that a daemon elsewhere can't follow: it has its own configuration, which no step can change. */
-function warnOfUnusedOptions({ options, daemons, access, step }: RunBuild): void {
-  if (daemons.kind === "own") return;
-  const elsewhere = daemons.kind === "nodes" ? "nodes" : "buildkit";
-  const mirrored = [...access.hosts].flatMap(([name, { mirrors }]) => (mirrors === undefined ? [] : [name]));
-  const idle = [
-    ...(mirrored.length > 0 ? [`mirrors of ${mirrored.join(", ")}`] : []),
-    ...(options.registryMirrors.length > 0 ? ["registry_mirrors"] : []),
-  ];
-  if (idle.length === 0) return;
-  step.log.warn(
-    `${idle.join("; ")}: not used: the BuildKit that the source's ${elsewhere} names uses the mirrors in its own configuration (buildkitd.toml)`,
-  );
 }
 
 /**

@@ -329,6 +329,15 @@ test("options that have no effect are warned of by their place, in a put and in 
   }
 });
 
+test("mirrors that a BuildKit elsewhere doesn't use are warned of where they are", async () => {
+  const source =
+    "buildkit: { address: tcp://a.example:1 }, registries: { b.example: { mirrors: [c.example] } }";
+  const run = await validate(inSource(source, "registry_mirrors: [c.example]"));
+  assert.equal(run.status, 0, run.output);
+  assert.match(run.stderr, /^-:4:\d+: warning: resource web: mirrors of b\.example: not used/m);
+  assert.match(run.stderr, /^-:9:\d+: warning: job build, put web: registry_mirrors: not used/m);
+});
+
 test("--help says what validate checks, and how", async () => {
   const run = await validate("", ["--help"]);
   assert.equal(run.status, 0, run.output);

@@ -31,6 +31,7 @@ import { plainVersion, putRecord } from "../support/images/stored-image.ts";
 import { makeSite, type Site } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
 import { startBuildkitd } from "../support/servers/buildkit.ts";
+import { type OtlpReceiver, startOtlpReceiver } from "../support/servers/otlp-receiver.ts";
 import { startRegistry } from "../support/servers/registry.ts";
 
 const registry = await startRegistry();
@@ -138,6 +139,47 @@ test("a base whose layer isn't what its config says fails a put that unpacks it"
   const put = await site.put({}, { ...access, versions: "put" });
   const stdin = { source: site.source, version: versionOf(put).version };
   assertFailedCleanly(await runResource("in", { args: [join(site.folder, "got")], stdin }), isOther);
+});
+
+/** Which of the layers that were unpacked were proven before, by the spans of a get or a task. */
+function provenOf(receiver: OtlpReceiver): unknown[] {
+  const unpacked = receiver.spans().filter(({ name }) => name === "unpack layer");
+  return unpacked.map(({ attributes }) => attributes["layer.is_proven"]);
+}
+
+test("a get by a version that names the layers, and a task, compute no diff IDs of what the daemon has proven", async () => {
+  await using site = await makeSite("RUN echo made > /made\n");
+  const put = await site.put({}, { versions: "put" });
+  const { version } = versionOf(put);
+  for (const [given, isProven] of [
+    [version, true],
+    [{ digest: version.digest }, false],
+  ] as const) {
+    await using receiver = await startOtlpReceiver();
+    const source = { ...site.source, tracing: { endpoint: receiver.endpoint } };
+    const stdin = { source, version: given, params: { unpack_rootfs: true } };
+    versionOf(await runResource("in", { args: [join(site.folder, `traced-${isProven}`)], stdin }));
+    assert.deepEqual(provenOf(receiver), [isProven, isProven, isProven]);
+  }
+  for (const [dockerfile, expected] of [
+    ["COPY busybox /made\n", [true]],
+    // Nothing looks into the layer of an image that is an input.
+    ["", [false]],
+  ] as const) {
+    await using receiver = await startOtlpReceiver();
+    await writeLayout(join(site.inputs, "base"), { layers: [[{ name: "one", content: "one" }]] });
+    const from = dockerfile === "" ? "ARG base\nFROM $base\n" : "FROM scratch\n";
+    await writeFile(join(site.inputs, "app/Dockerfile"), from + dockerfile);
+    const env = {
+      CONTEXT: "app",
+      UNPACK_ROOTFS: "true",
+      TRACING: JSON.stringify({ endpoint: receiver.endpoint }),
+      ...(dockerfile === "" && { IMAGE_ARG_base: "base" }),
+    };
+    const run = await runResource("build", { cwd: site.inputs, env });
+    assert.equal(run.status, 0, run.output);
+    assert.deepEqual(provenOf(receiver), expected);
+  }
 });
 
 interface Stored {

@@ -1,5 +1,7 @@
+import { readInstructions } from "../builder/cache-mounts/instructions.ts";
 import type { Inputs } from "../builder/inputs/inputs.ts";
 import type { BuildOptions } from "../builder/plan/build-options.ts";
+import { parserDirective } from "../builder/plan/parser-directives.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { suggestName } from "../host/suggest.ts";
 
@@ -35,19 +37,19 @@ const predefined =
 
 /** The names that ARG declares, in any stage. */
 function argsOf(dockerfile: string): string[] {
-  const continuation = /^#\s*escape\s*=\s*`/im.test(dockerfile) ? /`[ \t]*\r?\n/g : /\\[ \t]*\r?\n/g;
-  const lines = dockerfile
-    .replaceAll(continuation, " ")
-    .matchAll(/^[ \t]*(?:ONBUILD[ \t]+)?ARG[ \t]+(.+)$/gim);
-  return Array.from(lines).flatMap(([, rest = ""]) =>
+  const args = readInstructions(dockerfile).flatMap(({ name, rest }) => {
+    if (name === "ARG") return [rest];
+    return name === "ONBUILD" ? (/^ARG\s+(.*)$/is.exec(rest)?.[1] ?? []) : [];
+  });
+  return args.flatMap((rest) =>
     Array.from(rest.matchAll(/(?:^|\s)["']?([A-Za-z_][\w.-]*)/g), ([, name = ""]) => name),
   );
 }
 
 /** Whether another frontend than Docker's reads the file. ARG may mean something else there. */
 export function hasOtherSyntax(dockerfile: string): boolean {
-  const [, image] = /^#\s*syntax\s*=\s*(\S+)/i.exec(dockerfile) ?? [];
-  return image !== undefined && !/(^|\/)docker\/dockerfile(-upstream)?(:|@|$)/.test(image);
+  const [image = ""] = parserDirective(dockerfile, "syntax").split(/\s+/);
+  return image !== "" && !/(^|\/)docker\/dockerfile(-upstream)?(:|@|$)/.test(image);
 }
 
 /** Build args are in the image's history, where everyone who has the image can read them. */

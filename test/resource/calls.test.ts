@@ -73,6 +73,34 @@ test("CALL: check fails for a Dockerfile that can't be built, in a stage that no
   assert.match(logOf(await call(unused, { CALL: "check", TARGET: "last" })), /^checked: no warnings$/m);
 });
 
+test("CALL: check names file and line of an instruction that is none, and why warnings count as errors", async () => {
+  assertFailedCleanly(
+    await call("FROM scratch\nCOYP a b\n", { CALL: "check" }),
+    /^error: app\/Dockerfile:2: unknown instruction: COYP/m,
+  );
+  assertFailedCleanly(
+    await call("# check=error=true\nFROM scratch\nMAINTAINER me\n", { CALL: "check" }),
+    /^error: lint violation found for rules: MaintainerDeprecated: warnings count as errors, by FAIL_ON_WARNINGS or the Dockerfile's "# check=error=true".*"# check=skip=MaintainerDeprecated"/m,
+  );
+});
+
+test("args are those that BuildKit's parser sees: in continued lines, but not in a heredoc", async () => {
+  const odd = `# check=skip=all
+# escape=\`
+FROM scratch
+ARG one=1 \`
+  # a comment
+  two=2
+ONBUILD ARG three
+COPY <<END /x
+ARG four
+END
+`;
+  const args = ["one", "two", "three", "four"].map((name) => [`BUILD_ARG_${name}`, "x"]);
+  const log = logOf(await call(odd, { CALL: "check", ...Object.fromEntries(args) }));
+  assert.deepEqual(log.match(/^warning: \S+/gm), ["warning: BUILD_ARG_four:"]);
+});
+
 test("CALL: outline lists targets, args, secrets, SSH keys and cache mounts, and heeds no warning", async () => {
   const dockerfile = `# check=error=true
 FROM scratch AS Base

@@ -1,3 +1,5 @@
+import { parserDirective } from "../plan/parser-directives.ts";
+
 /** One instruction of a Dockerfile. */
 export interface Instruction {
   /** In upper case. */
@@ -14,7 +16,7 @@ export interface Instruction {
 export function readInstructions(dockerfile: string): readonly Instruction[] {
   const lines = dockerfile.replace(/^\uFEFF/, "").split(/\r?\n/);
   // An escaped escape character doesn't continue a line.
-  const continued = escapeOf(lines) === "`" ? /(^|[^`])`[ \t]*$/ : /(^|[^\\])\\[ \t]*$/;
+  const continued = escapeCharacter(dockerfile) === "`" ? /(^|[^`])`[ \t]*$/ : /(^|[^\\])\\[ \t]*$/;
   const instructions: Instruction[] = [];
   for (let index = 0; index < lines.length; index++) {
     if (isSkipped(lines[index])) continue;
@@ -42,16 +44,7 @@ function isSkipped(line = ""): boolean {
 
 /** The character of the parser directive `# escape=` at the top of the file; by default a backslash. Pure. */
 export function escapeCharacter(dockerfile: string): string {
-  return escapeOf(dockerfile.replace(/^\uFEFF/, "").split(/\r?\n/));
-}
-
-function escapeOf(lines: readonly string[]): string {
-  for (const line of lines) {
-    const [, key = "", value = ""] = /^#\s*([A-Za-z]+)\s*=\s*(.+?)\s*$/.exec(line) ?? [];
-    if (key === "") break;
-    if (key.toLowerCase() === "escape") return value;
-  }
-  return "\\";
+  return parserDirective(dockerfile, "escape") || "\\";
 }
 
 function heredocsOf(name: string, rest: string): readonly { end: string; isIndented: boolean }[] {

@@ -29,6 +29,11 @@ const explanations: readonly Explanation[] = [
     say: (reason) => `${reason}; 127 means that a command was not found in the image`,
   },
   {
+    sign: /^lint violation found for rules: (.*)$/,
+    say: (reason, [, rules]) =>
+      `${reason}: warnings count as errors, by fail_on_warnings or the Dockerfile's "# check=error=true"; mend them, or skip a rule by "# check=skip=${rules?.replace(/,.*/s, "")}" at the top of the Dockerfile`,
+  },
+  {
     sign: /^target stage "?[^\s"]+"? could not be found/,
     say: (reason, _, build) => `${reason}; ${stageList(build)}`,
   },
@@ -117,7 +122,11 @@ export function explain(reason: string, build: BuildDescription, failed: FailedS
   const plain = middleCut(reason)
     .replace(/^failed to solve: /, "")
     .replace(/^rpc error: code = \w+ desc = /, "")
-    .replace(/^failed to load LLB: /, "");
+    .replace(/^failed to load LLB: /, "")
+    .replace(
+      /^(?:failed to parse dockerfile: )?dockerfile parse error on line \d+: /,
+      build.dockerfile === undefined ? "$&" : "",
+    );
   const pull = explainPull(plain, build, step);
   const special =
     explainPolicy(plain, build) ??

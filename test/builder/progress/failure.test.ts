@@ -342,7 +342,7 @@ const others: readonly (readonly [string, RegExp])[] = [
   ],
   [
     "dockerfile parse error on line 2: unknown instruction: COYP (did you mean COPY?)",
-    /^dockerfile parse error on line 2: unknown instruction: COYP \(did you mean COPY\?\)$/,
+    /^app\/Dockerfile:2: unknown instruction: COYP \(did you mean COPY\?\)$/,
   ],
 ];
 for (const [said, message] of others) {

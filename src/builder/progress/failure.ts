@@ -33,13 +33,14 @@ export function failureMessage(
     ...(failed === undefined ? [] : [stepLine(failed, shown.length > 0, output.length > 0)]),
     ...(output.length > 0 ? ["the end of its output:", ...output.map((line) => `  ${line}`)] : []),
     ...shown,
-    placeOf(reason, shown, build) + explain(withoutCommand(maskCredentials(reason.trim())), build, failed),
+    parseErrorPlace(reason, shown, build) +
+      explain(withoutCommand(maskCredentials(reason.trim())), build, failed),
   ];
   return parts.filter((part) => part !== undefined && part !== "").join("\n");
 }
 
 /** The place in the Dockerfile that a reason names, where no excerpt shows it. Checks and outlines have none. */
-function placeOf(reason: string, shown: readonly string[], { dockerfile }: BuildDescription): string {
+function parseErrorPlace(reason: string, shown: readonly string[], { dockerfile }: BuildDescription): string {
   const [, line] = /\bdockerfile parse error on line (\d+): /.exec(reason) ?? [];
   return line === undefined || dockerfile === undefined || shown.length > 0
     ? ""

@@ -1,25 +1,22 @@
 import { NameHash } from "./name-hash.ts";
+import { freeSlot, moveAll } from "./slots.ts";
 
 /**
- * The columns of a folder's row of 32 bytes, as the place in it. `first` is the id of a folder in it, `next` and
- * `previous` lead to the others; 0 stands for none. `name` is the place of the name's bytes, counted from those of
- * the block's first row.
+ * The columns of a folder's row of 20 bytes, as the place in it. `name` is the place of the name's bytes, counted from
+ * those of the block's first row.
  */
 const column = {
   // In units of four bytes.
   parent: 0,
-  first: 1,
-  next: 2,
-  previous: 3,
-  attributes: 4,
-  name: 5,
+  attributes: 1,
+  name: 2,
   // In units of two bytes: a manifest of at most 4 MiB has no room for 2^16 layers.
-  depth: 12,
-  layer: 13,
-  newest: 14,
-  cleared: 15,
+  depth: 6,
+  layer: 7,
+  newest: 8,
+  cleared: 9,
 } as const;
-const rowBytes = 32;
+const rowBytes = 20;
 const firstOfTwoBytes = column.depth;
 
 /** Rows are added in blocks. A single array would be copied as it grows, and would then exist twice. */
@@ -27,9 +24,10 @@ const rowsOfBlock = 2 ** 14;
 const bytesOfNameBlock = 2 ** 20;
 
 /**
- * The folders of a tree, by id: where they are, their names and their numbers. A folder takes about 40 bytes, and the
- * bytes of its name. As objects with maps of their children they took 270 more. The root is there from the start
- * and has the id 0. A folder's id is larger than its parent's, and is never used again for another folder.
+ * The folders of a tree, by id: where they are, their names and their numbers. A folder takes about 30 bytes, and the
+ * bytes of its name. As objects with maps of their children they took 280 more. Only the disk lists the folders in a
+ * folder. The root is there from the start and has the id 0. A folder's id is larger than its parent's, and is never
+ * used again for another folder.
  */
 export class FolderTable {
   /** Blocks of rows, each seen in two ways. */
@@ -93,10 +91,6 @@ export class FolderTable {
     const id = this.#addRow(name);
     this.set(id, "parent", parent);
     this.set(id, "depth", this.get(parent, "depth") + 1);
-    const next = this.get(parent, "first");
-    this.set(id, "next", next);
-    if (next !== 0) this.set(next, "previous", id);
-    this.set(parent, "first", id);
     this.#slots[this.#slotOf(parent, name)] = id;
     this.#used++;
     return id;
@@ -104,12 +98,9 @@ export class FolderTable {
 
   /** Removes a folder that has no folders in it. */
   remove(id: number): void {
-    this.#free(this.#slotOf(this.get(id, "parent"), this.name(id)));
-    const next = this.get(id, "next");
-    const previous = this.get(id, "previous");
-    if (next !== 0) this.set(next, "previous", previous);
-    if (previous !== 0) this.set(previous, "next", next);
-    else this.set(this.get(id, "parent"), "first", next);
+    const slot = this.#slotOf(this.get(id, "parent"), this.name(id));
+    freeSlot(this.#slots, slot, (other) => this.#hash.of(this.get(other, "parent"), this.name(other)));
+    this.#used--;
     this.set(id, "parent", id);
   }
 
@@ -158,25 +149,9 @@ export class FolderTable {
     return at;
   }
 
-  /** Frees a slot. Entries behind it whose probing began before it move up, or they would no longer be found. */
-  #free(slot: number): void {
-    const slots = this.#slots;
-    const mask = slots.length - 1;
-    let hole = slot;
-    for (let at = (hole + 1) & mask; slots[at] !== 0; at = (at + 1) & mask) {
-      const id = slots[at] as number;
-      const begun = this.#hash.of(this.get(id, "parent"), this.name(id));
-      if (((at - begun) & mask) < ((at - hole) & mask)) continue;
-      slots[hole] = id;
-      hole = at;
-    }
-    slots[hole] = 0;
-    this.#used--;
-  }
-
   #grow(): void {
     const old = this.#slots;
     this.#slots = new Uint32Array(old.length * 2);
-    for (const id of old) if (id !== 0) this.#slots[this.#slotOf(this.get(id, "parent"), this.name(id))] = id;
+    moveAll(old, (id) => (this.#slots[this.#slotOf(this.get(id, "parent"), this.name(id))] = id));
   }
 }

@@ -1,4 +1,5 @@
 import { NameHash } from "./name-hash.ts";
+import { freeSlot, moveAll } from "./slots.ts";
 
 /** What the filter knows of a file. */
 export interface NotedFile {
@@ -47,19 +48,10 @@ export class NameFilter {
 
   /** Removes a file that was added. */
   delete(folder: number, name: string): void {
-    const slots = this.#slots;
-    const mask = slots.length - 1;
-    let hole = this.#at(this.#trace(folder, name));
-    if (slots[hole] === 0) return;
+    const at = this.#at(this.#trace(folder, name));
+    if (this.#slots[at] === 0) return;
+    freeSlot(this.#slots, at, (slot) => slot >>> 2);
     this.#used--;
-    // Entries behind the hole whose probing began before it move up, or they would no longer be found.
-    for (let at = (hole + 1) & mask; slots[at] !== 0; at = (at + 1) & mask) {
-      const begun = (slots[at] as number) >>> 2;
-      if (((at - begun) & mask) < ((at - hole) & mask)) continue;
-      slots[hole] = slots[at] as number;
-      hole = at;
-    }
-    slots[hole] = 0;
   }
 
   /** The next layer begins: no file is of that layer yet. */
@@ -80,7 +72,7 @@ export class NameFilter {
   #grow(): void {
     const old = this.#slots;
     this.#slots = new Uint32Array(old.length * 2);
-    for (const slot of old) if (slot !== 0) this.#slots[this.#at(slot)] = slot;
+    moveAll(old, (slot) => (this.#slots[this.#at(slot)] = slot));
   }
 
   /** The fingerprint: 30 bits of the hash, never 0; the two low bits are free for flags. */

@@ -69,7 +69,9 @@ export class Folder {
   set attributes({ mode, xattrs, ...numbers }: FolderAttributes) {
     const { id } = this;
     const { folders, attributes, xattrs: noted } = this.#notes;
+    const old = folders.get(id, "attributes");
     folders.set(id, "attributes", attributes.add({ ...numbers, mode: mode & 0o7777 }));
+    attributes.remove(old);
     if (xattrs === undefined) noted.delete(id);
     else noted.set(id, xattrs);
   }
@@ -245,21 +247,14 @@ export class TreeModel {
     return id === undefined ? undefined : new Folder(id, this.#notes);
   }
 
-  /** Any one of the folders in a folder; undefined if there are none. */
-  anyFolderIn(parent: Folder): Folder | undefined {
-    const id = this.#notes.folders.get(parent.id, "first");
-    return id === 0 ? undefined : new Folder(id, this.#notes);
+  /** The folder with this id. */
+  folder(id: number): Folder {
+    return new Folder(id, this.#notes);
   }
 
-  /** What is in a folder, besides files that only the disk can list. What is returned last may be removed meanwhile. */
-  *listed(parent: Folder): Generator<readonly [name: string, child: Child]> {
-    const { folders } = this.#notes;
-    for (let id = folders.get(parent.id, "first"); id !== 0; ) {
-      const next = folders.get(id, "next");
-      yield [folders.name(id), new Folder(id, this.#notes)];
-      id = next;
-    }
-    yield* this.#apart.get(parent.id) ?? [];
+  /** What is in a folder and not known as a folder or by its fingerprint. It may be removed meanwhile. */
+  apart(parent: Folder): Iterable<readonly [name: string, child: number]> {
+    return this.#apart.get(parent.id) ?? [];
   }
 
   /** All folders, each before its parent. */
@@ -296,9 +291,11 @@ export class TreeModel {
 
   /** Removes a folder in which nothing is left. */
   removeFolder({ id }: Folder): void {
+    const { folders, attributes, xattrs } = this.#notes;
     this.#throughLinks.clear();
-    this.#notes.folders.remove(id);
-    this.#notes.xattrs.delete(id);
+    attributes.remove(folders.get(id, "attributes"));
+    folders.remove(id);
+    xattrs.delete(id);
     this.#apart.delete(id);
   }
 }

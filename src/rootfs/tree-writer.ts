@@ -9,28 +9,16 @@ import { OpenFolders } from "./open-folders.ts";
 import {
   close,
   createFile,
-  eachName,
   link,
   lookAt,
   makeFolder,
   makeNode,
   nameLimit,
-  removeEmptyFolder,
   symlink,
-  unlink,
   writeAll,
 } from "./syscalls.ts";
-import {
-  type Child,
-  Folder,
-  impliedAttributes,
-  isAbsent,
-  isSymlink,
-  layerOf,
-  leaf,
-  noteLayer,
-  TreeModel,
-} from "./tree-model.ts";
+import { Folder, isAbsent, isSymlink, leaf, noteLayer, TreeModel } from "./tree-model.ts";
+import { TreeRemover } from "./tree-remover.ts";
 
 /** Makes small files in another thread. */
 export interface SmallFiles {
@@ -78,6 +66,7 @@ type OpenFile = { readonly entry: TarEntry; readonly name: string } & (
 export class TreeWriter implements TarHandler {
   readonly #model: TreeModel;
   readonly #folders: OpenFolders;
+  readonly #remover: TreeRemover;
   readonly #attributes: AttributeSetter;
   readonly #smallFiles: SmallFiles | undefined;
   #layer = -1;
@@ -92,6 +81,7 @@ export class TreeWriter implements TarHandler {
     const settle = () => smallFiles?.flush();
     this.#folders = new OpenFolders(root, settle);
     this.#model = new TreeModel((folder, name) => lookAt(this.#folders.fd(folder), name), settle);
+    this.#remover = new TreeRemover(this.#model, this.#folders, settle);
     this.#attributes = new AttributeSetter(defaults, { warn });
   }
 
@@ -156,10 +146,10 @@ export class TreeWriter implements TarHandler {
         this.#note(this.#model.root, entry);
         return;
       case "opaque":
-        this.#clear(this.#model.resolve(decision.folder));
+        this.#remover.clear(this.#model.resolve(decision.folder), this.#layer);
         return;
       case "whiteout":
-        this.#hide(this.#model.resolve(decision.folder), decision.name);
+        this.#remover.hide(this.#model.resolve(decision.folder), decision.name, this.#layer);
         return;
       case "folder":
         this.#folder(decision.place, entry);
@@ -224,7 +214,7 @@ export class TreeWriter implements TarHandler {
       throw refusedEntry(entry, "lies below the file it links to");
     if (isFolderWithin(from, this.#model.folderIn(parent, place.name)))
       throw refusedEntry(entry, "replaces the folder of the file it links to");
-    this.#remove(parent, place.name);
+    this.#remover.remove(parent, place.name);
     const kind = isAbsent(child) ? "absent" : isSymlink(child) ? "symlink" : "file";
     this.#model.put(parent, place.name, leaf(this.#layer, kind));
     if (kind === "absent") return;
@@ -268,7 +258,7 @@ export class TreeWriter implements TarHandler {
 
   #makeRoom({ folder, name }: TreePlace): { folder: Folder; name: string } {
     const parent = this.#parent(folder);
-    this.#remove(parent, name);
+    this.#remover.remove(parent, name);
     return { folder: parent, name };
   }
 
@@ -288,89 +278,10 @@ export class TreeWriter implements TarHandler {
       throw new UserError(
         `a symlink leads to a folder ${showName(name)} whose name has ${name.length} bytes; Linux takes ${nameLimit}; the image can't be unpacked`,
       );
-    this.#remove(parent, name);
+    this.#remover.remove(parent, name);
     const made = this.#model.putFolder(parent, name);
     makeFolder(this.#folders.fd(parent), name);
     return made;
-  }
-
-  #remove(parent: Folder, name: string): void {
-    const child = this.#model.find(parent, name);
-    if (child === undefined) return;
-    this.#smallFiles?.flush();
-    if (child instanceof Folder) {
-      this.#removeTree(child);
-      return;
-    }
-    this.#model.remove(parent, name);
-    if (!isAbsent(child)) unlink(this.#folders.fd(parent), name);
-  }
-
-  #removeTree(folder: Folder): void {
-    for (let here = folder; ; ) {
-      const below = this.#model.anyFolderIn(here);
-      if (below !== undefined) {
-        here = below;
-        continue;
-      }
-      const { parent, name } = here;
-      if (parent === undefined) throw new Error("the root is never removed");
-      this.#removeFiles(here, () => true);
-      this.#folders.forget(here);
-      removeEmptyFolder(this.#folders.fd(parent), name);
-      this.#model.removeFolder(here);
-      if (here.id === folder.id) return;
-      here = parent;
-    }
-  }
-
-  /** Removes the files in a folder, as listed by the disk, for which `isToGo` returns true. */
-  #removeFiles(folder: Folder, isToGo: (child: Child) => boolean): void {
-    const dirfd = this.#folders.fd(folder);
-    eachName(dirfd, (name) => {
-      const child = this.#model.known(folder, name);
-      if (child === undefined || !isToGo(child)) return;
-      this.#model.remove(folder, name);
-      unlink(dirfd, name);
-    });
-  }
-
-  #hide(folder: Folder | undefined, name: string): void {
-    const child = folder && this.#model.find(folder, name);
-    if (folder !== undefined && child !== undefined) this.#clear(this.#hideChild(folder, name, child));
-  }
-
-  #clear(folder: Folder | undefined): void {
-    const pending = [folder];
-    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      // Once for each layer is enough: what this layer adds later isn't hidden.
-      if (next.cleared === this.#layer) continue;
-      next.cleared = this.#layer;
-      for (const [name, child] of this.#model.listed(next)) {
-        const left = this.#hideChild(next, name, child);
-        if (left !== undefined) pending.push(left);
-      }
-      this.#smallFiles?.flush();
-      this.#removeFiles(next, (child) => !(child instanceof Folder) && layerOf(child) < this.#layer);
-    }
-  }
-
-  /**
-   * Hides a child. A whiteout hides what lower layers have written, and nothing of its own layer.
-   * @returns the child if it is a folder that stays because this layer has written below it; the rest of its
-   * content must be hidden
-   */
-  #hideChild(parent: Folder, name: string, child: Child): Folder | undefined {
-    if (child instanceof Folder && child.newest === this.#layer) {
-      if (child.layer < this.#layer) {
-        // The lower layers' folder is hidden. This one only holds what this layer has written below it.
-        child.layer = this.#layer;
-        child.attributes = impliedAttributes;
-      }
-      return child;
-    }
-    if (layerOf(child) < this.#layer) this.#remove(parent, name);
-    return undefined;
   }
 }
 

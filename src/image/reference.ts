@@ -65,8 +65,11 @@ export function parseRepository(text: string, subject: string): Repository {
  */
 export function parseTag(text: string, subject: string): string {
   if (tagForm.test(text)) return text;
+  // Other tools take whole references for tags.
+  const [, tag] = /^[^\s:]+(?::\d+\/[^\s:]+)?:(\w[\w.-]{0,127})$/.exec(text) ?? [];
+  const hint = tag === undefined ? "" : `; a tag stands without its repository: ${tag}`;
   throw new UserError(
-    `${subject}: ${JSON.stringify(text)} is not a tag; expected up to 128 letters, digits, "_", "." and "-", not beginning with "." or "-"`,
+    `${subject}: ${JSON.stringify(text)} is not a tag; expected up to 128 letters, digits, "_", "." and "-", not beginning with "." or "-"${hint}`,
   );
 }
 

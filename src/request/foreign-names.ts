@@ -8,6 +8,9 @@ const noFollowing =
   "a check finds nothing in the registry, since versions come from puts; to follow tags use the registry-image resource";
 const onlyTask =
   "a put has to build, because Concourse wants a version from it; run the image as a task with CALL: check, outline or targets";
+const digestDelivered = "remove it: the get delivers the files digest and reference";
+const onlyPushes = "remove it: a put always pushes; to build without it, use the task";
+const plainAccess = "it belongs in the source: insecure: true, for other registries below registries";
 const registriesAccess = "write registries: {host: {username: …, password: …}}";
 
 /**
@@ -21,38 +24,56 @@ const putNames: Names = {
   arch: "write platforms: [linux/amd64]",
   args: "write build_args",
   attest: "write provenance: min, or sbom: true",
+  attests: "write provenance: min, or sbom: true",
   build: "write context: the folder to build",
   build_arg: "write build_args: {NAME: value}",
   build_context: "write context for the folder to build, or contexts for named ones",
   build_contexts: "write contexts",
   builder: "where to build belongs in the source: buildkit: {address: …}",
   cache: cacheInSource,
+  cache_copy_layers: cacheInSource,
   cache_dir: cacheInSource,
   cache_from: cacheInSource,
   cache_repo: cacheInSource,
+  cache_run_layers: cacheInSource,
   cache_tag: cacheInSource,
   cache_to: cacheInSource,
+  cache_ttl: cacheInSource,
   call: onlyTask,
-  check: onlyTask,
   cgroup_parent: "write options: {cgroup-parent: …}",
-  cpus: "write options: {cpuquota: …}, in microseconds of each 100000",
+  check: onlyTask,
+  cleanup: "remove it: nothing of a build is left in the step",
+  compressed_caching: "remove it: BuildKit doesn't keep layers in memory",
+  context_sub_path: "write context: the folder to build",
   cpu_period: "write options: {cpuperiod: …}",
   cpu_quota: "write options: {cpuquota: …}",
   cpu_shares: "write options: {cpushares: …}",
+  cpus: "write options: {cpuquota: …}, in microseconds of each 100000",
   cpuset_cpus: "write options: {cpusetcpus: …}",
   cpuset_mems: "write options: {cpusetmems: …}",
+  custom_platform: "write platforms: [linux/amd64]",
   debug: "write progress: plain",
   destination: "the repository belongs in the source, the tags in tags",
+  digest_file: digestDelivered,
   docker_buildkit: "BuildKit is always used: remove it",
   dockerfile_path: "write dockerfile",
+  entitlements: "write allow: [network.host]",
   extra_hosts: "write add_hosts: {name: address}",
   file: "write dockerfile: the path of the Dockerfile",
   format: "it belongs in the put's get_params: output_oci: true or unpack_rootfs: true",
   frontend_opt: "write options: {name: value}",
+  github_token: "write secrets: {GIT_AUTH_TOKEN: {text: ((token))}}",
   hostname: "write options: {hostname: …}",
-  iidfile: "remove it: the get delivers the file digest",
+  ignore_path: "remove it: only what an instruction writes gets into its layer",
+  iidfile: digestDelivered,
   image: `remove it: ${pushesItself}`,
+  image_download_retry: "remove it: pulls are retried",
+  image_name_tag_with_digest_file: digestDelivered,
+  image_name_with_digest_file: digestDelivered,
   import_file: `remove it: ${pushesItself}`,
+  inherits: "remove it: params can be shared by a YAML anchor",
+  insecure_pull: plainAccess,
+  insecure_registry: plainAccess,
   lint: onlyTask,
   load: `remove it: ${pushesItself}`,
   load_base: "write image_args: {base: folder}, and FROM $base in the Dockerfile",
@@ -60,12 +81,16 @@ const putNames: Names = {
   load_file: `remove it: ${pushesItself}`,
   load_repository: `remove it: ${pushesItself}`,
   load_tag: `remove it: ${pushesItself}`,
+  matrix: "remove it: Concourse's step across repeats a put for each value",
   mem_limit: "write options: {memory: 512m}",
   memory: "write options: {memory: 512m}",
   memory_swap: "write options: {memory: …, memswap: …}",
   memswap_limit: "write options: {memory: …, memswap: …}",
   metadata_file: "remove it: the get delivers digest, repository and labels.json",
   no_cache_filter: "write no_cache: [stage]",
+  no_cache_filters: "write no_cache: [stage]",
+  no_push: onlyPushes,
+  oci_layout_path: "write output_oci: true",
   opt: "write options: {name: value}",
   outline: onlyTask,
   output: "remove it: a put always pushes; what its get delivers is said by output_oci and unpack_rootfs",
@@ -73,19 +98,25 @@ const putNames: Names = {
   path: "write context: the folder to build",
   platform:
     "write platforms: [linux/amd64]; for the one that the get delivers, get_params: {platform: linux/amd64}",
-  print: onlyTask,
   policy: "write source_policy: the path of a file, or {rules: […]}",
+  print: onlyTask,
   pull_repository: `remove it: ${pushesItself}`,
   pull_tag: `remove it: ${pushesItself}`,
   push: "remove it: a put always pushes",
+  push_retry: "remove it: pushes are retried",
+  registry_certificate: "it belongs in the source: registries: {host: {ca_certs: …}}",
+  registry_client_cert: "it belongs in the source: registries: {host: {client_cert: …, client_key: …}}",
   repo: "the repository belongs in the source",
   rootfs: "write unpack_rootfs: true",
   save: "remove it: the get delivers image.tar",
   secret: "write secrets: {id: {file: path}}",
+  secret_envs: "write secrets: {id: {text: ((secret))}}",
   secret_files: "write secrets: {id: {file: path}}",
   single_snapshot: "remove it: every instruction of the Dockerfile gives a layer",
-  skip_push: "remove it: a put always pushes; to build without it, use the task",
-  skip_tls_verify: "it belongs in the source: insecure: true, for other registries below registries",
+  skip_push: onlyPushes,
+  skip_tls_verify: plainAccess,
+  skip_tls_verify_pull: plainAccess,
+  skip_tls_verify_registry: plainAccess,
   snapshot_mode: "remove it: BuildKit always looks at whole files",
   source_policy_file: "write source_policy: the path of the file",
   squash: "remove it: BuildKit can't; copy the result into a last stage FROM scratch",
@@ -95,10 +126,13 @@ const putNames: Names = {
   tag: "tags is a list: write tags: [latest], or tags_file for a file that holds the tag",
   tag_as_latest: "write tags: [latest]",
   tag_file: "write tags_file",
+  tar_path: "remove it: the get delivers image.tar",
   target_name: "write target",
   target_stage: "write target",
   unpack: "write unpack_rootfs: true",
+  use_new_run: "remove it: BuildKit always looks at whole files",
   verbose: "write progress: plain",
+  verbosity: "write progress: plain",
 };
 
 const ofPut = "it belongs in the put's params";
@@ -275,8 +309,11 @@ export type Advise = (path: readonly PropertyKey[], name: string) => string | un
 export function adviseOn(part: RequestPart, others: ReadonlyMap<string, string> = new Map()): Advise {
   const subject = part === "source" ? "source" : "params";
   return (path, name) => {
-    // buildx and kaniko write cache-from, tasks write CACHE_FROM.
-    const plain = name.toLowerCase().replaceAll("-", "_");
+    // buildx and kaniko write cache-from, tasks CACHE_FROM, and wrappers of kaniko cacheFrom.
+    const plain = name
+      .replaceAll(/([a-z])([A-Z])/g, "$1_$2")
+      .toLowerCase()
+      .replaceAll("-", "_");
     if (path.length > 0) {
       const names = Object.entries(nested).find(([place]) => fits(place, [subject, ...path]))?.[1] ?? {};
       return own(names, name) ?? own(names, plain);

@@ -226,6 +226,8 @@ function remedy(issue: z.core.$ZodIssue, found: unknown, isSafe: boolean): strin
     const parts = found.split(/[,\s]+/).filter((part) => /^[\w./:-]+$/.test(part));
     return `a list is written in brackets: ${isSafe && parts.length > 0 ? `[${parts.join(", ")}]` : "[one, two]"}`;
   }
+  if (issue.expected === "record" && (typeof found === "string" || Array.isArray(found)) && found.length > 0)
+    return "a map is written {name: value}, or with one name: value a line";
   if (issue.expected === "string" && typeof found === "object" && found !== null && "architecture" in found)
     return "write it as one text: linux/arm64";
   // The docker-image resource's list of hosts and certificates.

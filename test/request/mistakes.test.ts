@@ -150,7 +150,10 @@ const sources: Rows = [
     { registries: { "base.example": { usrname: "x", password: "y" } } },
     'source.registries.base.example: there is no "usrname"; did you mean "username"?',
   ],
-  [{ registries: ["base.example"] }, "source.registries: expected a map, found a list"],
+  [
+    { registries: ["base.example"] },
+    "source.registries: expected a map, found a list; a map is written {name: value}, or with one name: value a line",
+  ],
   [{ timeouts: { stall: "30s" } }, 'source.timeouts.stall: expected a number, found "30s"'],
   [
     { ca_certs: "x" },

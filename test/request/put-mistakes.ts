@@ -5,6 +5,28 @@ const repository = "registry.example/web";
 
 /** Mistakes in a put's params. */
 export const putMistakes: Rows = [
+  [
+    { cacheFrom: "a", snapshotMode: "redo", tarPath: "a" },
+    [
+      'params: there is no param "cacheFrom"; the layer cache belongs in the source: cache: true',
+      'params: there is no param "snapshotMode"; remove it: BuildKit always looks at whole files',
+      'params: there is no param "tarPath"; remove it: the get delivers image.tar',
+    ].join("\n"),
+  ],
+  [
+    { ssh: ["default"], secrets: "token=abc" },
+    [
+      "params.secrets: expected a map, found a string; a map is written {name: value}, or with one name: value a line",
+      "params.ssh: expected a map, found a list; a map is written {name: value}, or with one name: value a line",
+    ].join("\n"),
+  ],
+  [
+    { tags: ["localhost:5000/team/app:v1.2", "team/app"] },
+    [
+      'params.tags: "localhost:5000/team/app:v1.2" is not a tag; expected up to 128 letters, digits, "_", "." and "-", not beginning with "." or "-"; a tag stands without its repository: v1.2',
+      'params.tags: "team/app" is not a tag; expected up to 128 letters, digits, "_", "." and "-", not beginning with "." or "-"',
+    ].join("\n"),
+  ],
   [{ contxt: "repo" }, 'params: there is no param "contxt"; did you mean "context"?'],
   [{ build: "repo" }, 'params: there is no param "build"; write context: the folder to build'],
   [
@@ -56,7 +78,10 @@ export const putMistakes: Rows = [
   [{ bump_aliases: true }, "params.bump_aliases …"],
   [{ "build-args": { A: 1 } }, 'params: there is no param "build-args"; did you mean "build_args"?'],
   [{ args: { A: 1 } }, 'params: there is no param "args"; write build_args'],
-  [{ build_args: ["A=1"] }, "params.build_args: expected a map, found a list"],
+  [
+    { build_args: ["A=1"] },
+    "params.build_args: expected a map, found a list; a map is written {name: value}, or with one name: value a line",
+  ],
   [{ build_args: { A: null } }, "params.build_args.A: expected a string, found nothing (null)"],
   [{ build_args: { A: { b: 1 } } }, "params.build_args.A: expected a string, found a map"],
   [
@@ -95,7 +120,10 @@ export const putMistakes: Rows = [
     { options: { "multi-platform": false }, platforms: ["linux/amd64", "linux/arm64"] },
     "params.options.multi-platform: several platforms always give an index: remove it, or all platforms but one",
   ],
-  [{ options: "memory=1g" }, "params.options: expected a map, found a string"],
+  [
+    { options: "memory=1g" },
+    "params.options: expected a map, found a string; a map is written {name: value}, or with one name: value a line",
+  ],
   [
     { build_args: { BUILDKIT_MULTI_PLATFORM: "yes", BUILDKIT_GIT_ADVICE: "canary" } },
     [
@@ -261,8 +289,8 @@ export const putMistakes: Rows = [
   [
     { secrets: { token: "x" }, ssh: 3, build_args: "A=x", labels: "x" },
     [
-      "params.build_args: expected a map, found a string",
-      "params.labels: expected a map, found a string",
+      "params.build_args: expected a map, found a string; a map is written {name: value}, or with one name: value a line",
+      "params.labels: expected a map, found a string; a map is written {name: value}, or with one name: value a line",
       "params.secrets.token: expected one of {file: path}, {text: the secret}, {env: NAME}, found a string",
       "params.ssh: expected a map, found a number",
     ].join("\n"),

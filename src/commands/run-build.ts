@@ -1,7 +1,8 @@
 import { type Builder, type BuilderOptions, type Daemons, openBuilder } from "../builder/builder.ts";
 import { openCacheMounts } from "../builder/cache-mounts/open-mounts.ts";
 import { checkEngineLimits } from "../builder/engine/limits.ts";
-import { buildctlVersion } from "../builder/engine/program-versions.ts";
+import { askBuildctl } from "../builder/engine/program-versions.ts";
+import { versionIn } from "../builder/engine/version.ts";
 import type { InputFolder } from "../builder/inputs/input-folder.ts";
 import type { Inputs } from "../builder/inputs/inputs.ts";
 import { resolveInputs } from "../builder/inputs/resolve-inputs.ts";
@@ -152,13 +153,6 @@ async function solve(
   // The files of secrets are gone when this returns.
   const secrets = await knownSecrets({ access: run.access, inputs, cache: run.cache, tracing: run.tracing });
   const { signal } = step;
-  let version: Promise<string | undefined> | undefined;
-  const besideBuildctl = (): void => {
-    version ??= buildctlVersion(step);
-    // Whoever awaits it gets the failure.
-    version.catch(() => {});
-    stage.preload();
-  };
   const solved = await solveAll({
     step,
     builder,
@@ -166,20 +160,22 @@ async function solve(
     described: describeBuild(inputs, { ...options, shown: options.context, access: run.access }),
     style: options.progress,
     timeouts,
-    started: besideBuildctl,
+    started: () => stage.preload(),
     watch: mounts?.watch,
     exporter: async (target) => (run.isExported?.(target) === false ? undefined : stage.exporter(target)),
     merge: async (built) => stage.add(await mergedIndex(stage.blobs, built, signal), mediaTypes.ociIndex),
-  }).catch(async (thrown: unknown) => {
-    await version?.catch(() => {});
-    throw thrown;
   });
-  const buildctl = await version;
   if (mounts !== undefined) {
     const ran = sum(solved.results.flatMap(({ summaries }) => summaries).map(({ steps }) => steps.run));
     await step.trace("save cache mounts", () => mounts.save(ran));
   }
-  return { ...solved, secrets, buildctl };
+  return { ...solved, secrets, buildctl: await buildctlVersion(solved, step) };
+}
+
+/** buildctl's version. Only a buildctl that isn't ours has to be asked for it. Undefined if its build has none. */
+async function buildctlVersion({ results }: Solved, step: StepContext): Promise<string | undefined> {
+  const stated = results.flatMap(({ engines }) => engines.flatMap(({ buildctl }) => buildctl ?? []))[0];
+  return versionIn(stated ?? (await askBuildctl(step)));
 }
 
 /**

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
@@ -48,17 +48,30 @@ test("a runc with known escapes is told by its version, and another runtime is n
     assert.equal(oldRunc(said), undefined, said);
 });
 
-/** A folder for PATH whose buildctl hears from the daemon at `address` that it is old, and is buildctl otherwise. */
-async function makeBuildctl(folder: string, address: string): Promise<string> {
+/**
+ * A folder for PATH whose buildctl hears from the daemon at `address` that it is old, and is buildctl otherwise.
+ * @param stated what a build's progress has in place of the line with the versions
+ */
+async function makeBuildctl(
+  folder: string,
+  { address, stated }: { readonly address: string; readonly stated: string },
+): Promise<string> {
   const { stdout: real } = await execa("which", ["buildctl"], { env: toolEnvironment() });
   const script = `#!/bin/sh
 case "$*" in
 *"${address}"*"debug info"*) echo 'BuildKit: github.com/moby/buildkit v0.28.0 1234abcd' ;;
+*"${address}"*" build "*)
+  progress=$(mktemp -p "${folder}")
+  ${real} "$@" 2>"$progress"
+  status=$?
+  sed 's/^{"buildctl":.*/${stated}/' "$progress" >&2
+  rm "$progress"
+  exit $status
+  ;;
 *) exec ${real} "$@" ;;
 esac
 `;
-  const bin = join(folder, "bin");
-  await mkdir(bin);
+  const bin = await mkdtemp(join(folder, "bin-"));
   await writeFile(join(bin, "buildctl"), script);
   await chmod(join(bin, "buildctl"), 0o755);
   return bin;
@@ -67,17 +80,21 @@ esac
 test("a BuildKit elsewhere with known holes is refused, and as one of several nodes passed over", async () => {
   await using site = await makeSite("");
   await using old = await startBuildkitd();
-  const bin = await makeBuildctl(site.folder, old.address);
-  const PATH = `${bin}:${dirname(process.execPath)}:${checkout}/.tools/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
+  const stating = { address: old.address, stated: '{"buildctl":"v0.34.2","buildkitd":"v0.28.0"}' };
+  const ours = await makeBuildctl(site.folder, stating);
+  const foreign = await makeBuildctl(site.folder, { ...stating, stated: "" });
+  const path = `${dirname(process.execPath)}:${checkout}/.tools/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
   // Not by the launcher, which puts the checkout's own tools first.
   const under = ["sh", "-c", `shift; exec node ${checkout}/src/main.ts out "$@"`, "sh"];
-  const put = (source: Readonly<Record<string, unknown>>) => site.put({}, source, { under, env: { PATH } });
+  const put = (source: Readonly<Record<string, unknown>>, bin = ours) =>
+    site.put({}, source, { under, env: { PATH: `${bin}:${path}` } });
   const platforms = [`linux/${nativePlatform.architecture}`];
-  for (const source of [
-    { buildkit: { address: old.address } },
-    { nodes: [{ address: old.address, platforms }] },
-  ]) {
-    const refused = await put(source);
+  for (const [source, bin] of [
+    [{ buildkit: { address: old.address } }, ours],
+    [{ buildkit: { address: old.address } }, foreign],
+    [{ nodes: [{ address: old.address, platforms }] }, ours],
+  ] as const) {
+    const refused = await put(source, bin);
     assertFailedCleanly(
       refused,
       /BuildKit at unix:\S+ is version 0\.28\.0, .*holes; 0\.31\.2 or newer is needed/,

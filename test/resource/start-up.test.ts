@@ -119,7 +119,14 @@ test("what a build says is shown, although it has ended before its daemon has an
   const script = `#!/bin/sh
 case "$*" in
   *" debug info") while ! [ -e "${ended}" ]; do sleep 0.05; done ;;
-  *" build "*) ${buildctl} "$@"; status=$?; : > "${ended}"; exit $status ;;
+  *" build "*)
+    # As a buildctl from elsewhere, which doesn't state its daemon's version.
+    ${buildctl} "$@" 2>"${ended}.log"
+    status=$?
+    grep -v '^{"buildctl":' "${ended}.log" >&2
+    : > "${ended}"
+    exit $status
+    ;;
 esac
 exec ${buildctl} "$@"
 `;
@@ -136,6 +143,25 @@ exec ${buildctl} "$@"
   assert.match(good.stderr, /COPY Dockerfile/);
   const failed = await put({ context: "app", dockerfile_inline: "FROM scratch\nCOPY missing /\n" });
   assertFailedCleanly(failed, /missing/);
+});
+
+test("a put to a BuildKit elsewhere starts buildctl once, which states the versions", async () => {
+  const bin = join(folder.path, "counting");
+  await mkdir(bin);
+  const path = `${toolEnvironment()["PATH"]}`;
+  const { stdout: buildctl } = await execa("which", ["buildctl"], { env: { PATH: path } });
+  const script = `#!/bin/sh\necho "$*" >> ${bin}/calls\nexec ${buildctl} "$@"\n`;
+  await writeFile(join(bin, "buildctl"), script, { mode: 0o755 });
+  const [store = {}] = stores();
+  const run = await runResource("out", {
+    from: alone(),
+    env: { NO_COLOR: "1", PATH: `${bin}:${path}` },
+    args: [join(folder.path, "put")],
+    stdin: { source: remote(store), params: { context: "app" } },
+  });
+  versionOf(run);
+  assert.match(run.stderr, /^building with BuildKit at \S+ \(\d+\.\d+\.\d+\)$/m);
+  assert.equal((await readFile(join(bin, "calls"), "utf8")).trimEnd().split("\n").length, 1);
 });
 
 test("a put that starts from the snapshot is aborted in order", async () => {

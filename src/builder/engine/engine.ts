@@ -25,8 +25,12 @@ export interface Engine extends AsyncDisposable {
   readonly limited: LimitedEngine | undefined;
   /** The folders on this machine that the daemon writes to. */
   readonly folders: readonly string[];
-  /** As {@link diagnose}, but asks the daemon once only: later calls return the first answer. */
-  accepts(): Promise<string | undefined>;
+  /**
+   * As {@link diagnose}, but asks the daemon once only: later calls return the first answer.
+   * @param said a way to learn what the daemon says of its version without asking it once more. If it says nothing,
+   * it is asked.
+   */
+  accepts(said?: () => Promise<string | undefined>): Promise<string | undefined>;
   /**
    * Returns within seconds why the daemon can't be used: it died, doesn't answer, refuses the connection or is too
    * old. Returns undefined if it can be used.

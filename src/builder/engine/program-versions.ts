@@ -12,12 +12,9 @@ async function askVersion(program: string, env: Environment, signal: AbortSignal
   return exitCode === 0 ? stdout : "";
 }
 
-/** buildctl's version. Undefined if its build has none. */
-export async function buildctlVersion({
-  env,
-  signal,
-}: Pick<StepContext, "env" | "signal">): Promise<string | undefined> {
-  return versionIn(await askVersion("buildctl", env, signal));
+/** What buildctl says of its version. Empty if it says nothing. */
+export function askBuildctl({ env, signal }: Pick<StepContext, "env" | "signal">): Promise<string> {
+  return askVersion("buildctl", env, signal);
 }
 
 /** The versions of our own daemon's programs. A version is undefined if the program's build has none. */

@@ -30,10 +30,18 @@ export async function reachRemoteDaemon(
   const connection = ["--addr", remote.address, ...(await tlsArguments(remote, join(workspace, name)))];
   let version: string | undefined;
   let accepted: Promise<string | undefined> | undefined;
+  const judge = (said: string) => {
+    version = versionIn(said) ?? version;
+    const old = oldVersion(said);
+    return old === undefined ? undefined : `BuildKit at ${remote.address} ${old}`;
+  };
   const diagnose = async () => {
     const { problem, said } = await askDaemon(remote, connection, step);
-    version = versionIn(said) ?? version;
-    return problem;
+    return problem ?? judge(said);
+  };
+  const accept = async (said?: () => Promise<string | undefined>) => {
+    const words = await said?.();
+    return words === undefined ? diagnose() : judge(words);
   };
   return {
     where: `BuildKit at ${remote.address}`,
@@ -42,8 +50,8 @@ export async function reachRemoteDaemon(
     limited: undefined,
     provesLayers: false,
     folders: [],
-    accepts: () => {
-      accepted ??= diagnose();
+    accepts: (said) => {
+      accepted ??= accept(said);
       return accepted;
     },
     diagnose,
@@ -102,7 +110,7 @@ export async function daemonWorkers(
 /** Milliseconds. buildctl itself would wait longer for a peer that accepts the connection and sends nothing. */
 const slowAnswer = 8_000;
 
-/** Asks the daemon for its version. If it doesn't answer within seconds, the problem quotes buildctl's error. */
+/** Asks the daemon what it is. If it doesn't answer within seconds, the problem quotes buildctl's error. */
 async function askDaemon(
   { address, tls }: RemoteBuildKit,
   connection: readonly string[],
@@ -113,10 +121,7 @@ async function askDaemon(
     timeout: slowAnswer,
   });
   step.signal.throwIfAborted();
-  if (asked.exitCode === 0) {
-    const old = oldVersion(asked.stdout);
-    return { said: asked.stdout, problem: old === undefined ? undefined : `BuildKit at ${address} ${old}` };
-  }
+  if (asked.exitCode === 0) return { said: asked.stdout, problem: undefined };
   if (asked.exitCode === 127) return { said: "", problem: undefined }; // buildctl itself is missing, which the solve reports.
   const words = asked.stderr.replaceAll(/\s+/g, " ").trim();
   const said = words || `no answer within ${slowAnswer / 1000} s`;

@@ -14,16 +14,17 @@ import { buildctlArguments, type SolveRun } from "../plan/buildctl-arguments.ts"
 import type { FollowedSolve, SolveSummary } from "../progress/followed-solve.ts";
 import type { SolveWatch } from "./solve-request.ts";
 import { type StallLimits, watchForStalls } from "./stall-watchdog.ts";
+import { StatedVersions } from "./stated-versions.ts";
 
 /** One solve on one daemon. */
 export interface BuildctlRun extends SolveRun {
   readonly step: StepContext;
   readonly engine: Engine;
   /**
-   * Called once buildctl has been started, which takes as long as the answer. Resolves when the daemon is known to be
-   * usable.
+   * Called once buildctl has been started, with the way to learn what its daemon says of its version
+   * ({@link StatedVersions.ofDaemon}). Resolves when the daemon is known to be usable.
    */
-  readonly ready: () => Promise<void>;
+  readonly ready: (said: () => Promise<string | undefined>) => Promise<void>;
   /** buildctl's variables. They contain credentials, or name files with credentials. */
   readonly env: Environment;
   readonly silence: StallLimits;
@@ -33,6 +34,8 @@ export interface BuildctlRun extends SolveRun {
 /** The outcome of one run of buildctl. */
 export interface BuildctlOutcome {
   readonly summary: SolveSummary;
+  /** buildctl's version, in its own words. Undefined if it didn't state it. */
+  readonly buildctl: string | undefined;
   /** What buildctl wrote to stdout: the frontend's answer, if it was asked about the Dockerfile. */
   readonly answer: string;
   /**
@@ -69,32 +72,37 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
   // what nobody has read when a program has ended.
   const early: Buffer[] = [];
   let take = (bytes: Buffer): unknown => early.push(bytes);
+  const versions = new StatedVersions();
   child.stderr.on("data", (bytes: Buffer) => {
     stalls.heard();
+    versions.write(bytes);
     take(bytes);
   });
-  await run.ready().catch(async (thrown: unknown) => {
-    refused.abort();
-    await child;
-    throw thrown;
-  });
+  const ending = child.finally(() => versions.end());
+  await run
+    .ready(() => versions.ofDaemon(signal))
+    .catch(async (thrown: unknown) => {
+      refused.abort();
+      await ending;
+      throw thrown;
+    });
   take = (bytes) => {
     progress.write(bytes);
     run.watch?.(progress);
   };
   early.forEach(take);
-  const ended = await child;
+  const ended = await ending;
   const { exitCode, stdout: answer } = ended;
-  const summary = progress.end();
+  const seen = { summary: progress.end(), answer, buildctl: versions.ofBuildctl() };
   step.signal.throwIfAborted();
-  if (exitCode === 0) return { summary, answer, result: await resultOf(run) };
-  if (stalls.signal.aborted) return { summary, answer, result: { failure: String(stalls.signal.reason) } };
+  if (exitCode === 0) return { ...seen, result: await resultOf(run) };
+  if (stalls.signal.aborted) return { ...seen, result: { failure: String(stalls.signal.reason) } };
   if (exitCode === 127) throw new UserError(`buildctl is not on PATH. ${whatToInstall}`);
   if (ended.code === "E2BIG") throw new UserError(argumentsTooLarge(args));
-  const failure = summary.failure ?? `buildctl ${describeExit(ended)}`;
+  const failure = seen.summary.failure ?? `buildctl ${describeExit(ended)}`;
   const limit = engine.limited === undefined ? undefined : limitBehind(engine.limited, failure);
   const words = [failure, limit, await diskTrouble(failure, run)].filter(Boolean).join("\n");
-  return { summary, answer, result: { failure: words } };
+  return { ...seen, result: { failure: words } };
 }
 
 /** Characters of an answer on stdout. That about a Dockerfile has some hundreds. */

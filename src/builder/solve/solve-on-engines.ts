@@ -33,6 +33,8 @@ export interface SolvingEngine {
   readonly version: string | undefined;
   /** {@link Engine.runc} */
   readonly runc: string | undefined;
+  /** {@link BuildctlOutcome.buildctl} */
+  readonly buildctl: string | undefined;
 }
 
 interface SolvedPart extends Exported {
@@ -57,9 +59,9 @@ export async function solveOnEngines(
   let failures = 0;
   for (const engine of engines) {
     let accepted: Promise<void> | undefined;
-    const ready = () => {
+    const ready: BuildctlRun["ready"] = (said) => {
       request.started?.();
-      accepted ??= acceptedBy(engine, what, step.log);
+      accepted ??= acceptedBy(engine, said, { what, log: step.log });
       return accepted;
     };
     const solved = await solveOn(engine, request, { ...part, ready }, board).catch((thrown: unknown) => {
@@ -71,11 +73,11 @@ export async function solveOnEngines(
       if (engine !== engines.at(-1)) step.log.warn(`${solved.message}; trying another`);
       continue;
     }
-    const { summary, result } = solved;
+    const { summary, result, buildctl } = solved;
     if ("descriptor" in result) {
       const { where, runc, provesLayers } = engine;
       const proven = provesLayers ? result.proven : new Map();
-      return { ...result, proven, summary, engine: { where, version: engine.version(), runc } };
+      return { ...result, proven, summary, engine: { where, version: engine.version(), runc, buildctl } };
     }
     const died = await engine.diagnose();
     if (died === undefined) throw new UserError(result.failure);
@@ -94,8 +96,12 @@ class UnusableEngine extends Error {}
  * Waits until the daemon has answered, and logs that it builds.
  * @throws UnusableEngine
  */
-async function acceptedBy(engine: Engine, what: string, log: Log): Promise<void> {
-  const problem = await engine.accepts();
+async function acceptedBy(
+  engine: Engine,
+  said: () => Promise<string | undefined>,
+  { what, log }: { readonly what: string; readonly log: Log },
+): Promise<void> {
+  const problem = await engine.accepts(said);
   if (problem !== undefined) throw new UnusableEngine(problem);
   const version = engine.version();
   log.line(`building${what} with ${engine.where}${version === undefined ? "" : ` (${version})`}`);
@@ -127,8 +133,8 @@ async function solveOn(
     { caches: { importCaches: imports, exportCaches: exports }, cache: builder.cache, log },
   );
   const pushed = await pushingAgain(solve, { policy: retryPolicy(timeouts), log, signal });
-  const { answer, result } = await writingLostCacheAgain(pushed, solve, log);
-  return { summary: joinSummaries(summaries), answer, result };
+  const last = await writingLostCacheAgain(pushed, solve, log);
+  return { ...last, summary: joinSummaries(summaries) };
 }
 
 function solveOnce(

@@ -17,8 +17,9 @@ const descriptor = {
   digest: digestOf(Buffer.from("manifest")),
   size: 1,
 };
-const built: BuildctlOutcome = { summary, answer: "", result: { descriptor, proven: new Map() } };
-const failed = (failure: string): BuildctlOutcome => ({ summary, answer: "", result: { failure } });
+const seen = { summary, answer: "", buildctl: undefined };
+const built: BuildctlOutcome = { ...seen, result: { descriptor, proven: new Map() } };
+const failed = (failure: string): BuildctlOutcome => ({ ...seen, result: { failure } });
 
 const unread = failed("failed to compute cache key: failed to copy: httpReadSeeker: failed open: not found");
 const unwritten = failed("failed to configure s3 cache exporter: bucket ($AWS_BUCKET) not set for s3 cache");

@@ -50,12 +50,17 @@ const otherLibc = header.glibcVersionRuntime === undefined ? /\/linux_[^/]+$/ : 
 const isRun = (path: string) =>
   !/\/(vendor|doc|abi)$|\.(cc|hh|inc|def|md)$|CMakeLists\.txt$/.test(path) && !otherLibc.test(path);
 
-/** Copies koffi and its native part for this platform as npm installed them. */
-async function copyKoffi(to: string): Promise<void> {
+/**
+ * Copies koffi and its native part for this platform as npm installed them.
+ * @returns the path of the native part in the folder
+ */
+async function copyKoffi(to: string): Promise<string> {
   const from = join(root, "node_modules");
   for (const name of ["koffi", "@koromix"]) {
     await cp(join(from, name), join(to, name), { recursive: true, filter: isRun });
   }
+  for await (const native of glob("@koromix/*/*/koffi.node", { cwd: to })) return native;
+  throw new Error("koffi has no native part for this platform");
 }
 
 const staging = `${dist}.new`;
@@ -86,10 +91,11 @@ await build({
   },
   logLevel: "warning",
 });
-await copyKoffi(join(staging, "node_modules"));
+const koffi = await copyKoffi(join(staging, "node_modules"));
 await makeSnapshot({
   main: join(source, "main.ts"),
   blob: join(staging, "main.blob"),
+  koffi: `node_modules/${koffi}`,
   plugins: [workerUrls],
 });
 await rm(dist, { recursive: true, force: true });

@@ -100,7 +100,7 @@ export class Authorization {
       throw new AttemptFailure(`${url.host} names a token server that is not a URL`, "unauthorized");
     }
     const server = new URL(realm);
-    await checkRedirect(url, server, `the token server of ${url.host},`);
+    const within = await checkRedirect(url, server, `the token server of ${url.host},`);
     for (const scope of (params.get("scope") ?? this.#options.scope(method)).split(" ").filter(Boolean)) {
       this.#scopes.add(scope);
     }
@@ -110,7 +110,8 @@ export class Authorization {
     ];
     const asked = `the token server ${server.origin}`;
     const stall = timeouts.stall;
-    const answer = await connections.send(tokenExchange(server, wanted, credentials), { signal, stall });
+    const exchange = { ...tokenExchange(server, wanted, credentials), within };
+    const answer = await connections.send(exchange, { signal, stall });
     const body = await readAll(answer, { asked, stall, limit: tokenLimit });
     const status = answer.statusCode ?? 0;
     if (status !== 200) {

@@ -151,8 +151,8 @@ export class RegistryClient implements Disposable {
       if (!URL.canParse(location, exchange.url.href))
         throw new AttemptFailure(`${asked}: redirected to what is not a URL`, "other");
       const next = new URL(location, exchange.url);
-      await checkRedirect(exchange.url, next, `${asked}: the redirect to`);
-      exchange = { ...exchange, url: next };
+      const within = await checkRedirect(exchange.url, next, `${asked}: the redirect to`);
+      exchange = { ...exchange, url: next, within: within ?? exchange.within };
     }
   }
 

@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { createSecureContext, rootCertificates } from "node:tls";
 import type { Environment } from "../host/step-context.ts";
 import type { HostAccess, RegistryAccess } from "./access.ts";
+import { type Depth, lookupWithin } from "./redirect-policy.ts";
 import { AttemptFailure, networkFailure } from "./registry-error.ts";
 import { systemCertificates } from "./system-certificates.ts";
 
@@ -24,6 +25,8 @@ export interface Exchange {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
+  /** How far inside a network the server may be, if not anywhere. */
+  readonly within?: Depth | undefined;
 }
 
 export interface Connections extends Disposable {
@@ -48,8 +51,9 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
   const registryNames = [registry, serverOf(registry)].map((name) => new URL(`https://${name}`).hostname);
   const isOfRegistry = (url: URL): boolean => registryNames.includes(url.hostname);
   let system: Promise<readonly string[]> | undefined;
-  const agentFor = (url: URL): Promise<PlainAgent | TlsAgent> => {
-    const key = url.origin;
+  const agentFor = ({ url, within }: Exchange): Promise<PlainAgent | TlsAgent> => {
+    // An open connection is not looked up again, so each limit has its own.
+    const key = `${url.origin} ${within ?? ""}`;
     const agent = agents.get(key) ?? open(url);
     agents.set(key, agent);
     return agent;
@@ -73,7 +77,7 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
     send: async (exchange, options) => {
       const { url } = exchange;
       const elsewhere = isOfRegistry(url) ? undefined : url.host;
-      return send(exchange, { ...options, elsewhere, agent: await agentFor(url) });
+      return send(exchange, { ...options, elsewhere, agent: await agentFor(exchange) });
     },
     [Symbol.dispose]: () => {
       for (const agent of agents.values()) void agent.then((opened) => opened.destroy());
@@ -82,7 +86,7 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
 }
 
 function send(
-  { method, url, headers, body }: Exchange,
+  { method, url, headers, body, within }: Exchange,
   {
     agent,
     elsewhere,
@@ -92,7 +96,13 @@ function send(
 ): Promise<IncomingMessage> {
   const asked = `${method} ${url.origin}${url.pathname}`;
   return new Promise((resolve, reject) => {
-    const options = { method, agent, signal, headers: { ...headers, "content-length": body?.length ?? 0 } };
+    const options = {
+      method,
+      agent,
+      signal,
+      headers: { ...headers, "content-length": body?.length ?? 0 },
+      ...(within === undefined ? {} : { lookup: lookupWithin(within, url) }),
+    };
     const request = url.protocol === "https:" ? https().request(url, options) : http().request(url, options);
     const late = () =>
       request.destroy(

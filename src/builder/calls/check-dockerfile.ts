@@ -10,7 +10,7 @@ const stagesAtOnce = 4;
 
 /**
  * Runs BuildKit's checks on the targets of a build, or on all stages if no target is named, and logs each finding
- * as a warning.
+ * as a warning, in the order of the file.
  * @throws UserError if a stage can't be built as it is written, or if findings count as errors
  */
 export async function checkDockerfile(asked: AskedBuild): Promise<void> {
@@ -19,8 +19,11 @@ export async function checkDockerfile(asked: AskedBuild): Promise<void> {
   const answers: string[] = [];
   for (const solve of solves) answers.push(await askFrontend(asked, solve, "frontend.lint"));
   const file = described.dockerfile?.name ?? "Dockerfile";
-  const findings = new Set(answers.flatMap((answer) => readFindings(answer, file).map(formatFinding)));
-  for (const finding of findings) step.log.warn(finding);
+  // BuildKit tells them in another order each time.
+  const findings = answers
+    .flatMap((answer) => readFindings(answer, file))
+    .toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0));
+  for (const finding of new Set(findings.map(formatFinding))) step.log.warn(finding);
   // The checks end without a word at an instruction that is wrong. An outline fails there, and also if findings count
   // as errors.
   const [main] = solves;

@@ -89,8 +89,9 @@ async function askAll(farm: Farm, { step, workspace }: OpenNodes) {
   );
   if (daemons.length === 0) {
     const words = await silent[0]?.engine.diagnose();
+    const which = silent.length === 1 ? "the only address" : `none of the ${silent.length} addresses`;
     throw new UserError(
-      `none of the ${silent.length} addresses of ${farm.remote.address} can be used: ${words ?? "none answered in time"}`,
+      `${which} of ${farm.remote.address} can${silent.length === 1 ? "'t" : ""} be used: ${words ?? "none answered in time"}`,
     );
   }
   for (const { engine } of silent) step.log.warn(`${engine.where} doesn't answer; trying another`);

@@ -96,11 +96,11 @@ function embeddedAddress(address: string, group: number): string {
 function groupsOf(address: string): readonly number[] {
   // A URL writes an IPv6 address in its shortest form, without an IPv4 address at its end.
   const [before = "", after] = new URL(`http://[${address}]`).hostname.slice(1, -1).split("::");
-  const [first, last] = [numbersOf(before), numbersOf(after)];
+  const [first, last] = [groupNumbers(before), groupNumbers(after)];
   return [...first, ...Array.from({ length: 8 - first.length - last.length }, () => 0), ...last];
 }
 
-function numbersOf(groups = ""): readonly number[] {
+function groupNumbers(groups = ""): readonly number[] {
   return groups === "" ? [] : groups.split(":").map((each) => Number.parseInt(each, 16));
 }
 

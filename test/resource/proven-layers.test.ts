@@ -72,6 +72,7 @@ async function everythingIn(folder: string): Promise<string> {
 test("a put whose daemon made or unpacked all layers names them in its version, and gets of that deliver the same", async () => {
   const rows = [
     { store: undefined, params: {} },
+    { store: undefined, params: {}, sandbox: "gvisor" },
     { store: undefined, params: { compression: { type: "zstd", force: true } } },
     { store: { repository: `${registry.host}/proven`, insecure: true }, params: {} },
     {
@@ -80,14 +81,14 @@ test("a put whose daemon made or unpacked all layers names them in its version, 
     },
   ];
   await Promise.all(
-    rows.map(async ({ store, params }) => {
+    rows.map(async ({ store, params, sandbox = "auto" }) => {
       await using site = await makeSite("", store);
       const base = await pushBase(site, `base-${crypto.randomUUID()}`);
       await writeFile(
         join(site.inputs, "app/Dockerfile"),
         `FROM ${base} AS shell\nCOPY busybox /bin/sh\nFROM shell\nRUN echo made > /three\n`,
       );
-      const put = await site.put(params, { ...access, versions: "put" });
+      const put = await site.put(params, { ...access, sandbox, versions: "put" });
       assert.notEqual(layersOf(put), undefined, put.output);
       const { put: _, ...compared }: VersionFields = versionOf(put).version;
       for (const form of forms) {

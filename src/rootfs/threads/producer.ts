@@ -38,14 +38,16 @@ function produce(reader: LayerReader): void {
     if (length === 0) return;
     produced = (produced + length) | 0;
     Atomics.store(words, word.filled, produced);
-    wake(shared, word.wakeHasher);
+    if (isHashed()) wake(shared, word.wakeHasher);
     wake(shared, word.wakeWriter);
   }
 }
 
+const isHashed = () => Atomics.load(words, word.unhashed) === 0;
+
 /** Bytes of the ring that no thread needs any more. */
 function freeBytes(): number {
-  const unhashed = distance(Atomics.load(words, word.hashed), produced);
+  const unhashed = isHashed() ? distance(Atomics.load(words, word.hashed), produced) : 0;
   const needed = distance(Atomics.load(words, word.needed), produced);
   return ring.length - Math.max(unhashed, needed);
 }

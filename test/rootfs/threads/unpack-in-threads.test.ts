@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
@@ -31,4 +31,36 @@ test("127 layers, each with a file over one of the layer before, become the last
   process.off("warning", note);
   assert.equal(readdirSync(destination).length, 128);
   assert.deepEqual(warnings, []);
+});
+
+test("layers that are proven and others, in any order, are written alike, and the others are compared with their diff IDs", async () => {
+  const random = randomFrom(3);
+  const files = () =>
+    Array.from({ length: 300 }, (_, at) => ({
+      name: `file-${at}`,
+      content: randomBytes(random, at % 50 === 0 ? 400_000 : 3000),
+    }));
+  await using place = await createPrivateFolder("test-layers");
+  const unpack = async (name: string, layers: readonly Layer[]) => {
+    const destination = join(place.path, name);
+    await unpackRootfs({ layers, destination, step: createTestStep() });
+    return Buffer.concat(readdirSync(destination).map((file) => readFileSync(join(destination, file))));
+  };
+  const tars = await Promise.all(Array.from({ length: 5 }, async () => packTar(files())));
+  const compared = tars.map((tar) => layerOf(tar));
+  const expected = await unpack("compared", compared);
+  const mixed = compared.map((layer, at) => ({ ...layer, isProven: at % 2 === 0 }));
+  assert.ok(expected.equals(await unpack("mixed", mixed)));
+  assert.ok(
+    expected.equals(
+      await unpack(
+        "proven",
+        compared.map((layer) => ({ ...layer, isProven: true })),
+      ),
+    ),
+  );
+  const [first] = compared;
+  assert.ok(first);
+  const lying = mixed.map((layer) => (layer.isProven ? layer : { ...layer, diffId: first.diffId }));
+  await assert.rejects(unpack("lying", lying), /holds an archive of digest/);
 });

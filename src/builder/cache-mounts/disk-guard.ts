@@ -2,6 +2,7 @@ import { lstat, opendir, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { errorCode } from "../../host/errors.ts";
+import { entryBytes } from "./transfer-dockerfile.ts";
 
 /** How much of a disk something may take. */
 export interface DiskBudget {
@@ -13,8 +14,8 @@ export interface DiskBudget {
 }
 
 /**
- * What a transfer of at most `limit` bytes may take: they come as a blob and are unpacked and copied, and small files
- * take more room than they have bytes.
+ * What a transfer of at most `limit` bytes may take: they come as a blob and are unpacked and copied. An empty file counts
+ * as {@link entryBytes}.
  */
 export function budgetFor(limit: number, { ignoresBlobs = false } = {}): DiskBudget {
   return { bytes: 4 * limit + 128e6, ignoresBlobs };
@@ -59,7 +60,8 @@ async function exceeds(folder: string, budget: DiskBudget, ended: AbortSignal): 
   while (!ended.aborted) {
     const most = Math.min(budget.bytes, before.bytes / 2) + (budget.besides?.() ?? 0);
     const free = await freeOn(folder);
-    const taken = before.bytes - free.bytes;
+    // Where a filesystem has room for its inodes from the beginning, empty files take no bytes from what is free.
+    const taken = before.bytes - free.bytes + (before.files - free.files) * entryBytes;
     if (free.files < before.files / 2) return true;
     if (taken - others > most) {
       const own = await bytesSince(folder, {
@@ -75,10 +77,10 @@ async function exceeds(folder: string, budget: DiskBudget, ended: AbortSignal): 
   return false;
 }
 
-/** Bytes, and inodes, which are infinite on filesystems without a limit. */
+/** Bytes, and inodes, which are as many as a number can be on filesystems without a limit. */
 async function freeOn(folder: string) {
   const { bavail, bsize, files, ffree } = await statfs(folder);
-  return { bytes: bavail * bsize, files: files === 0 ? Number.POSITIVE_INFINITY : ffree };
+  return { bytes: bavail * bsize, files: files === 0 ? Number.MAX_SAFE_INTEGER : ffree };
 }
 
 interface Count {
@@ -88,9 +90,6 @@ interface Count {
   /** A folder of the worker's that isn't counted. */
   readonly skipped: string | undefined;
 }
-
-/** An inode and a name take room as well. */
-const entryBytes = 512;
 
 /**
  * What the files below a folder take on the disk that were made since then: at least up to `most`, where it stops

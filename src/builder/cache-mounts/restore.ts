@@ -9,7 +9,14 @@ import { budgetFor } from "./disk-guard.ts";
 import { type CacheMount, mountKey } from "./mount-flags.ts";
 import { type MountGroup, pausedUntil } from "./payoff.ts";
 import { mountsPlace } from "./place.ts";
-import { emptyList, findSaved, parseSavedList, type SavedList, type SavedMount } from "./saved-list.ts";
+import {
+  emptyList,
+  findSaved,
+  limitProblem,
+  parseSavedList,
+  type SavedList,
+  type SavedMount,
+} from "./saved-list.ts";
 import { runTransfer, type TransferContext, TransferError } from "./transfer.ts";
 import { clearingDockerfile, indexDockerfile, restoringDockerfile } from "./transfer-dockerfile.ts";
 import type { BaseUnpacking } from "./unpack-bases.ts";
@@ -147,20 +154,18 @@ async function restore(
 ): Promise<number> {
   const place = mountsPlace(location, context.namespace);
   const limit = location.mounts?.limit ?? 0;
-  const checkSize = (bytes: number) => {
-    if (bytes > limit)
-      throw new TransferError(
-        `its ${formatBytes(bytes)} are more than cache.mounts.limit, ${formatBytes(limit)}`,
-      );
+  const checkSize = (content: { readonly bytes: number; readonly entries: number }) => {
+    const problem = limitProblem(content, limit);
+    if (problem !== undefined) throw new TransferError(problem);
   };
-  checkSize(saved.bytes);
+  checkSize(saved);
   const { reports } = await runTransfer(context, {
     dockerfile: restoringDockerfile(saved, limit, newKey()),
     budget: { ...budgetFor(limit), besides: () => unpacking?.diskBytes() ?? 0 },
     imports: [place.imports],
   });
-  const [bytes = 0, files = 0] = reports[0]?.map(Number) ?? [];
-  checkSize(bytes);
+  const [bytes = 0, files = 0, entries = 0] = reports[0]?.map(Number) ?? [];
+  checkSize({ bytes, entries });
   // The step that copied the content wasn't found in the cache, so it was run again, on the empty mount.
   if (files === 0 && saved.bytes > 0) throw new TransferError("the cache no longer has its content");
   return bytes;

@@ -1,4 +1,3 @@
-import { formatBytes } from "../../host/format.ts";
 import { sum } from "../../host/sum.ts";
 import type { CacheLocation } from "../plan/layer-cache.ts";
 import type { RanStep } from "../progress/followed-solve.ts";
@@ -15,7 +14,7 @@ import {
 } from "./payoff.ts";
 import { mountsPlace, replaceContent } from "./place.ts";
 import { type DaemonMounts, newKey, type RestoredMounts, type SavedAt, warnOf } from "./restore.ts";
-import { findSaved, formatSavedList, type SavedMount, withinLimit } from "./saved-list.ts";
+import { findSaved, formatSavedList, limitProblem, type SavedMount, withinLimit } from "./saved-list.ts";
 import { runTransfer } from "./transfer.ts";
 import { indexSecret, indexStage, measuringDockerfile, savingDockerfile } from "./transfer-dockerfile.ts";
 
@@ -69,6 +68,7 @@ interface Measured {
   readonly mount: CacheMount;
   readonly fingerprint: string;
   readonly bytes: number;
+  readonly entries: number;
   /** The key of the content that the mount has, but for small changes. */
   readonly like: string | undefined;
 }
@@ -84,25 +84,37 @@ async function measure(
   { restored }: RestoredMounts,
 ): Promise<readonly Measured[]> {
   const begun = mounts.map((mount) => ({ mount, restored: restored.get(mountKey(mount))?.saved }));
+  const limit = Math.max(...locations.map((location) => location.mounts?.limit ?? 0));
   const { reports } = await runTransfer(context, {
-    dockerfile: measuringDockerfile(begun, newKey()),
+    dockerfile: measuringDockerfile(begun, { limit, nonce: newKey() }),
     budget: savingBudget(locations),
     imports:
       restored.size === 0
         ? []
         : locations.map((location) => mountsPlace(location, context.namespace).imports),
   });
-  return reports.flatMap(([index, fingerprint, ...figures]) => {
+  return reports.flatMap(([index, ...words]) => {
     const { mount, restored: saved } = begun[Number(index)] ?? {};
-    const [bytes = 0, files = 0, changed] = figures.map(Number);
-    if (mount === undefined || fingerprint === undefined || files === 0) return [];
+    const [bytes = 0, files = 0, entries = 0] = words.slice(0, 3).map(Number);
+    const [, readable, fingerprint = noFingerprint, changed] = words.slice(3);
+    if (mount === undefined) return [];
+    if (readable === "cut") {
+      context.step.log.warn(
+        `cache mount ${mount.id} not saved: it has folders that can't be read, or paths of more than 4 kB`,
+      );
+      return [];
+    }
+    if (files === 0) return [];
     const isLike =
       saved !== undefined &&
       changed !== undefined &&
-      Math.max(changed, Math.abs(bytes - saved.bytes)) < bytes * smallChange;
-    return [{ mount, fingerprint, bytes, like: isLike ? saved.key : undefined }];
+      Math.max(Number(changed), Math.abs(bytes - saved.bytes)) < bytes * smallChange;
+    return [{ mount, fingerprint, bytes, entries, like: isLike ? saved.key : undefined }];
   });
 }
+
+/** Stands for the fingerprint of content that is over the limit, and never saved. */
+const noFingerprint = "";
 
 /** While mounts are saved, the build's result is exported. */
 function savingBudget(locations: readonly CacheLocation[]) {
@@ -126,7 +138,8 @@ async function saveAt(
   });
   const isNew = ({ key }: SavedMount) => !known.some((saved) => saved.key === key);
   const { save, always, limit } = { always: false, limit: 0, save: false, ...location.mounts };
-  const trial = trialOf(daemon, build, save ? present.filter(isNew) : []);
+  const isFresh = (saved: SavedMount) => isNew(saved) && limitProblem(saved, limit) === undefined;
+  const trial = trialOf(daemon, build, save ? present.filter(isFresh) : []);
   const balance = balanceOf(list.payoff, trial);
   if (!save) return { ...nothingSaved, balance };
   const payoff = remember(list.payoff, trial, now);
@@ -136,10 +149,11 @@ async function saveAt(
   // Saved mounts that this build doesn't use, or left empty, are kept as they are.
   const others = known.filter(({ mount }) => findSaved(present, mount) === undefined);
   const { kept, dropped } = withinLimit(paused === undefined ? [...present, ...others] : others, limit);
-  for (const large of dropped.filter(({ bytes }) => bytes > limit))
-    daemon.context.step.log.warn(
-      `cache mount ${large.mount.id} not saved: its ${formatBytes(large.bytes)} are more than cache.mounts.limit, ${formatBytes(limit)}`,
-    );
+  for (const large of dropped) {
+    const problem = limitProblem(large, limit);
+    if (problem !== undefined)
+      daemon.context.step.log.warn(`cache mount ${large.mount.id} not saved: ${problem}`);
+  }
   await write(daemon, at, { mounts: kept, payoff });
   const saved = kept.filter(isNew);
   return { saved: saved.length, bytes: sum(saved.map(({ bytes }) => bytes)), balance, pausedUntil: paused };

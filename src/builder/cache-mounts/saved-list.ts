@@ -1,7 +1,8 @@
 import * as z from "zod";
+import { formatBytes } from "../../host/format.ts";
 import { type CacheMount, keptId, mountKey, ownershipOf } from "./mount-flags.ts";
 import { noPayoff, Payoff } from "./payoff.ts";
-import type { SavedContent } from "./transfer-dockerfile.ts";
+import { type SavedContent, weightOf } from "./transfer-dockerfile.ts";
 
 const SavedEntry = z.object({
   id: z.string().regex(keptId),
@@ -12,6 +13,8 @@ const SavedEntry = z.object({
   key: z.string().regex(/^[0-9a-f]{32}$/),
   fingerprint: z.string().regex(/^[0-9a-f]{64}$/),
   bytes: z.number().int().nonnegative(),
+  /** The number of its files, folders and links. Lists of earlier versions don't have it. */
+  entries: z.number().int().nonnegative().default(0),
   /** When a build last used it, in milliseconds since 1970. */
   used: z.number().int().nonnegative(),
 });
@@ -21,6 +24,8 @@ export interface SavedMount extends SavedContent {
   /** A hash of the names, owners, modes, sizes and times of all files. */
   readonly fingerprint: string;
   readonly bytes: number;
+  /** The number of files, folders and links. */
+  readonly entries: number;
   readonly used: number;
 }
 
@@ -63,8 +68,20 @@ export function findSaved(list: readonly SavedMount[], mount: CacheMount): Saved
   return list.find((saved) => mountKey(saved.mount) === mountKey(mount));
 }
 
+/** Why content is not copied, or undefined if it is within the limit. Pure. */
+export function limitProblem(
+  content: { readonly bytes: number; readonly entries: number },
+  limit: number,
+): string | undefined {
+  if (weightOf(content) <= limit) return undefined;
+  const { bytes, entries } = content;
+  const most = `more than cache.mounts.limit, ${formatBytes(limit)}`;
+  if (bytes > limit) return `its ${formatBytes(bytes)} are ${most}`;
+  return `its ${formatBytes(bytes)} in ${entries} files, folders and links count as ${formatBytes(weightOf(content))}, which is ${most}`;
+}
+
 /**
- * Chooses the mounts that fit into `limit` bytes: the last used first, and of equal age the smaller first. Pure.
+ * Chooses the mounts that fit into `limit` bytes, as {@link weightOf} counts them: the last used first, and of equal age the smaller first. Pure.
  * @returns both the kept and the dropped mounts
  */
 export function withinLimit(
@@ -74,9 +91,10 @@ export function withinLimit(
   const kept: SavedMount[] = [];
   const dropped: SavedMount[] = [];
   let left = limit;
-  for (const mount of mounts.toSorted((a, b) => b.used - a.used || a.bytes - b.bytes)) {
-    if (mount.bytes <= left && kept.length < mostMounts) {
-      left -= mount.bytes;
+  for (const mount of mounts.toSorted((a, b) => b.used - a.used || weightOf(a) - weightOf(b))) {
+    const weight = weightOf(mount);
+    if (weight <= left && kept.length < mostMounts) {
+      left -= weight;
       kept.push(mount);
     } else dropped.push(mount);
   }

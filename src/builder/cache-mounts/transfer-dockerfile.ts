@@ -50,16 +50,41 @@ function savedStage(name: string, { mount, key }: SavedContent): string {
 /** The first word of a line in which a transfer's step reports about a mount. */
 export const reportMark = "cache-mount";
 
-/** Bytes and number of the files below the current folder. */
-const measureFiles = `${box} find . -type f -exec ${box} stat -c %s {} + | ${box} awk '{ bytes += $1; files++ } END { printf "%d %d", bytes, files }'`;
+/**
+ * What a file, folder or link counts besides its bytes: a block of most filesystems. An inode, a name and the rest of the
+ * last block take about as much, and an empty file is not for nothing.
+ */
+export const entryBytes = 4096;
+
+/** What content counts of `cache.mounts.limit`. Pure. */
+export function weightOf({ bytes, entries }: { readonly bytes: number; readonly entries: number }): number {
+  return bytes + entries * entryBytes;
+}
+
+/**
+ * Reports of everything below the current folder: the bytes of its files, the number of its files, the number of its files,
+ * folders and links, and whether it is `within` the limit or `over` it. A sparse file counts all of its bytes, as its
+ * zeros are copied. Names are not looked at, as they may have line breaks. (A file's raw mode begins with 8 in hexadecimal,
+ * and awk's %d has an end where two sparse files may be beyond it.)
+ */
+function measureContent(limit: number): string {
+  const count = `/^8/ { bytes += $2; files++ } { entries++ } END { printf "%.0f %.0f %.0f %s", bytes, files, entries, (bytes + ${entryBytes} * entries > ${limit} ? "over" : "within") }`;
+  return `${box} find . -mindepth 1 -exec ${box} stat -c '%f %s' {} + 2>/dev/null | ${box} awk '${count}'`;
+}
+
+/**
+ * Reports `whole`, or `cut` if there are folders that can't be read, or paths that are too long for the copies. Those of
+ * the mount begin here with so many slashes as the longest path has before them, and that only has to be as long.
+ */
+const readsAll = `if ${box} find ${"/".repeat(64)}mount >/dev/null 2>&1; then echo whole; else echo cut; fi`;
 
 /**
  * A hash of the names, owners, modes and times of everything, of the sizes of files and of the targets of links.
- * Left out are the times of links, which aren't copied, and the sizes and times of folders, which the filesystem
- * sets.
+ * Left out are the times of links, which aren't copied, the sizes and times of folders, which the filesystem
+ * sets, and sockets, which no layer holds.
  */
 const fingerprint = `{ ${[
-  ["! -type d ! -type l", "%n %f %s %u %g %Y"],
+  ["! -type d ! -type l ! -type s", "%n %f %s %u %g %Y"],
   ["-type d", "%n %f %u %g"],
   ["-type l", "%N %u %g"],
 ]
@@ -69,8 +94,11 @@ const fingerprint = `{ ${[
 /** Sizes, times and names of the files below the current folder. */
 const listFiles = `${box} find . -type f -exec ${box} stat -c '%s %Y %n' {} +`;
 
-/** Bytes of the files that are new or changed since the content was saved. */
-const changedBytes = `{ cd /saved; ${listFiles}; echo; cd /mount; ${listFiles}; } | ${box} awk '$0 == "" { isNow = 1; next } !isNow { old[$0] = 1; next } !($0 in old) { bytes += $1 } END { printf "%d", bytes }'`;
+/**
+ * Bytes of the files that are new or changed since the content was saved. Of a name with line breaks only the first line is
+ * looked at.
+ */
+const changedBytes = `cd /saved; ${listFiles} >/before; cd /mount; ${listFiles} | ${box} awk '!/^[0-9]+ -?[0-9]+ [.]/ { next } FILENAME == "/before" { old[$0] = 1; next } !($0 in old) { bytes += $1 } END { printf "%.0f", bytes }' /before -`;
 
 /** A mount to measure, and what it began with. */
 export interface ToMeasure {
@@ -79,17 +107,26 @@ export interface ToMeasure {
   readonly restored: SavedContent | undefined;
 }
 
+/** What the steps of {@link measuringDockerfile} are given. */
+export interface Measuring {
+  /** Bytes. Larger content is not looked at any further: to sort all its names could take any amount of memory. */
+  readonly limit: number;
+  /** Keeps the steps from being cached. */
+  readonly nonce: string;
+}
+
 /**
- * Has a step for each mount that reports `cache-mount INDEX FINGERPRINT BYTES FILES CHANGED`, the last being bytes
- * of files that are new or changed since the mount was restored. `nonce` keeps it from being cached.
+ * Has a step for each mount that reports `cache-mount INDEX BYTES FILES ENTRIES within whole FINGERPRINT CHANGED`. If it
+ * says `over` or `cut` instead ({@link measureContent}, {@link readsAll}), the rest is missing. The last are the
+ * bytes of files that are new or changed since the mount was restored; it is missing if it wasn't.
  */
-export function measuringDockerfile(mounts: readonly ToMeasure[], nonce: string): string {
+export function measuringDockerfile(mounts: readonly ToMeasure[], { limit, nonce }: Measuring): string {
   const stages = mounts.map(({ mount, restored }, index) => {
     const saved = restored === undefined ? "" : savedStage(`saved-${index}`, restored);
     const from =
       restored === undefined ? [] : [`--mount=type=bind,from=saved-${index},source=/saved,target=/saved`];
     const changed = restored === undefined ? "" : ` $(${changedBytes})`;
-    const script = `cd /mount; echo "${reportMark} $0 $(${fingerprint}) $(${measureFiles})${changed}"; ${box} touch /ready`;
+    const script = `cd /mount; size="$(${measureContent(limit)}) $(${readsAll})"; case "$size" in *" within whole") size="$size $(${fingerprint})${changed}";; esac; echo "${reportMark} $0 $size"; ${box} touch /ready`;
     const { declared, flag } = useOf(mount);
     const flags = [runFlags, flag, ...from].join(" ");
     return `${saved}FROM scratch AS measured-${index}\n${declared}${flags} ${JSON.stringify([box, "sh", "-ec", script, String(index), nonce])}\n`;
@@ -102,15 +139,15 @@ export function measuringDockerfile(mounts: readonly ToMeasure[], nonce: string)
 const incomplete = "/mount/.restoring-";
 
 /**
- * Has a step that copies saved content into its mount, and reports `cache-mount BYTES FILES`. Content of
- * more than `limit` bytes is not copied.
+ * Has a step that copies saved content into its mount, and reports `cache-mount BYTES FILES ENTRIES within`. Content that is
+ * `over` the limit is not copied.
  *
  * The step may be stopped at any time, and programs trust the files that they find. So the copies get their names when
- * all of them are there.
+ * all of them are there. What can't be moved, as the mount has a folder of that name, is copied once more.
  */
 export function restoringDockerfile(saved: SavedContent, limit: number, nonce: string): string {
   const copy = `${incomplete}$0`;
-  const script = `cd /saved; size="$(${measureFiles})"; echo "${reportMark} $size"; [ "\${size% *}" -le ${limit} ] || exit 0; ${box} cp -a /saved "${copy}"; cd "${copy}"; ${box} find . -mindepth 1 -maxdepth 1 -exec ${box} mv -f {} /mount/ ';'; ${box} cp -a . /mount/; ${box} rmdir "${copy}"; ${box} touch -r /saved /mount`;
+  const script = `cd /saved; size="$(${measureContent(limit)})"; echo "${reportMark} $size"; case "$size" in *within) ;; *) exit 0;; esac; ${box} cp -a /saved "${copy}"; cd "${copy}"; ${box} find . -mindepth 1 -maxdepth 1 -exec ${box} mv -f -t /mount {} + || :; ${box} cp -a . /mount/; ${box} rm -rf "${copy}"; ${box} touch -r /saved /mount`;
   const { declared, flag } = useOf(saved.mount);
   const flags = ["--mount=type=bind,from=saved,source=/saved,target=/saved", flag];
   return `${savedStage("saved", saved)}FROM scratch\n${declared}${containerStep(flags, script, nonce)}\n`;

@@ -13,6 +13,7 @@ import { faultsBy } from "../request/rules.ts";
 import type { StorePlace } from "../request/source.ts";
 import type { Build, MetadataField } from "../store/build.ts";
 import { proveReplacement } from "../store/prove-replacement.ts";
+import type { ReadBuild } from "../store/store.ts";
 import { inTrace } from "../tracing/tracing.ts";
 import { recordBuild } from "./build-record.ts";
 import {
@@ -93,7 +94,7 @@ async function buildAndStore(
     const replacement = { store, stage, version, earlier, trees, proven: provenBy(results), step };
     await step.trace("prove layers", () => proveReplacement(replacement));
   }
-  const build: Build = {
+  const build: ReadBuild = {
     version,
     targets,
     put: {

@@ -48,8 +48,11 @@ export interface Stage extends AsyncDisposable {
    * Stores the build, and tags its main image with `tags` and the additional images with their own tags. The
    * version's own tag or folder is written last.
    */
-  commit(build: Build, tags: readonly string[]): Promise<void>;
+  commit(build: ReadBuild, tags: readonly string[]): Promise<void>;
 }
+
+/** A build whose image trees have been read from the stage. */
+export type ReadBuild = Omit<Build, "targets"> & Pick<StoredBuild, "targets">;
 
 /** A build that can be read until it is disposed of. */
 export interface StoredBuild extends AsyncDisposable {

@@ -26,8 +26,9 @@ async function storeBuild(
   const exporter = await stage.exporter("");
   assert.ok(exporter.kind === "layout");
   const { descriptor } = await writeLayout(exporter.folder, { layers: [[{ name: "file", content }]] });
-  const version = plainVersion(versionOf(await readTree(stage.blobs, descriptor, signal)));
-  await stage.commit({ version, targets: [{ name: "", descriptor }], put: putRecord }, []);
+  const tree = await readTree(stage.blobs, descriptor, signal);
+  const version = plainVersion(versionOf(tree));
+  await stage.commit({ version, targets: [{ name: "", descriptor, tree }], put: putRecord }, []);
   return version;
 }
 

@@ -10,15 +10,13 @@ import type { Blobs } from "../../image/blobs.ts";
 import { type BuildVersion, buildName } from "../../image/build-version.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import { type Digest, digestOf } from "../../image/digest.ts";
-import { readTree } from "../../image/image-tree.ts";
 import { blobPath } from "../../image/layout.ts";
 import { layoutMarker } from "../../image/layout-writer.ts";
 import { reachableBlobs } from "../../image/reachable.ts";
 import { drain, verifiedPieces } from "../../image/verify.ts";
-import type { Build } from "../build.ts";
 import { encodeBuildIndex } from "../build-index.ts";
 import type { Keep } from "../keep.ts";
-import type { Stage } from "../store.ts";
+import type { ReadBuild, Stage } from "../store.ts";
 import { createStaging, retire } from "./folders.ts";
 import { removeOldBuilds } from "./remove-old-builds.ts";
 
@@ -105,7 +103,7 @@ function arrivedBlobs(exports: readonly string[], where: string): Blobs {
 }
 
 interface Gathering {
-  readonly build: Build;
+  readonly build: ReadBuild;
   readonly blobs: Blobs;
   /** A folder that doesn't exist yet. */
   readonly layout: string;
@@ -122,8 +120,7 @@ async function gather({ build, blobs, layout, signal }: Gathering): Promise<void
   const folder = join(layout, "blobs/sha256");
   await mkdir(folder, { recursive: true });
   const needed = new Map<Digest, Descriptor>();
-  for (const { descriptor } of build.targets) {
-    const tree = await readTree(blobs, descriptor, signal);
+  for (const { tree } of build.targets) {
     for (const { descriptor: blob } of await reachableBlobs(blobs, tree, signal))
       needed.set(blob.digest, blob);
   }

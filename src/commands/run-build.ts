@@ -77,7 +77,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   const { path: workspace } = tools.use(await createPrivateFolder("inputs"));
   // The daemon takes a moment to start. Meanwhile the inputs are read and the store is prepared.
   const timeouts = { ...defaultTimeouts, ...run.timeouts };
-  const [builder, inputs, , cache] = await concurrently(step.signal, [
+  const [builder, inputs, stage, cache] = await concurrently(step.signal, [
     async (signal) => {
       const wanted = builderOptions(run, store.where, { ...step, signal });
       return tools.use(await step.trace("start BuildKit", () => openBuilder(wanted)));
@@ -95,7 +95,11 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
           signal,
         }),
       ),
-    (signal) => step.trace("prepare store", () => store.prepare(signal)),
+    async (signal) => {
+      await step.trace("prepare store", () => store.prepare(signal));
+      // If another of these fails, it is disposed of with what is held.
+      return held.use(await store.stage(step.signal));
+    },
     (signal) =>
       responsiveCaches(run.cache, {
         access: run.access,
@@ -114,7 +118,6 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   const replaced = replacedFrontend(inputs);
   if (replaced !== undefined)
     step.log.line(`${replaced} can't read images of the inputs: BuildKit's own frontend is used instead`);
-  const stage = held.use(await store.stage(step.signal));
   const solved = await solve(run, { builder: { ...builder, cache }, options, inputs, timeouts, stage });
   noteIdleRules(options, solved, step);
   if (run.cacheFolder !== undefined) await dropUnused(run.cacheFolder, ["", ...options.additionalTargets]);

@@ -192,6 +192,13 @@ const rows: readonly Row[] = [
     isUnpacked: false,
   },
   {
+    what: "a base beside one that can't be had",
+    bases: ({ reference }) => ({
+      dockerfile: `FROM ${open.host}/gone:1 AS gone\nWORKDIR /app\n${use}FROM ${reference}\nWORKDIR /app\nCOPY --from=gone / /\n${use}`,
+    }),
+    isUnpacked: false,
+  },
+  {
     what: "the base of a stage without cache mounts",
     bases: ({ reference }) => ({
       dockerfile: `FROM ${reference} AS other\nWORKDIR /app\nFROM scratch\nCOPY --from=other / /\nWORKDIR /app\n${use}`,

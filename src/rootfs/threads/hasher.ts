@@ -23,8 +23,6 @@ let hash = createHash("sha256");
 function work(): void {
   for (;;) {
     const before = readWord(word.wakeHasher);
-    // Of a layer whose digest nobody needs, all bytes count as hashed.
-    if (readWord(word.unhashed) !== 0) Atomics.store(words, word.hashed, readWord(word.filled));
     const done = { hashed: words[word.hashed] ?? 0, jobs: words[word.done] ?? 0 };
     const task = nextTask(readWord, done, backlog);
     switch (task.kind) {
@@ -53,7 +51,7 @@ function work(): void {
 function hashSome(position: number, length: number): void {
   const start = position & (ring.length - 1);
   const taken = Math.min(length, ring.length - start);
-  hash.update(ring.subarray(start, start + taken));
+  if (readWord(word.unhashed) === 0) hash.update(ring.subarray(start, start + taken));
   Atomics.store(words, word.hashed, (position + taken) | 0);
   wake(shared, word.wakeProducer);
 }

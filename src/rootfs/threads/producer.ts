@@ -38,16 +38,14 @@ function produce(reader: LayerReader): void {
     if (length === 0) return;
     produced = (produced + length) | 0;
     Atomics.store(words, word.filled, produced);
-    if (isHashed()) wake(shared, word.wakeHasher);
+    wake(shared, word.wakeHasher);
     wake(shared, word.wakeWriter);
   }
 }
 
-const isHashed = () => Atomics.load(words, word.unhashed) === 0;
-
 /** Bytes of the ring that no thread needs any more. */
 function freeBytes(): number {
-  const unhashed = isHashed() ? distance(Atomics.load(words, word.hashed), produced) : 0;
+  const unhashed = distance(Atomics.load(words, word.hashed), produced);
   const needed = distance(Atomics.load(words, word.needed), produced);
   return ring.length - Math.max(unhashed, needed);
 }

@@ -51,26 +51,34 @@ export async function benchWhole(
     let builds = 0;
     const site = { registry, folder, inputs, newRepository: () => `${registry.host}/build-${builds++}` };
     const params = { context: "app", ...(compression === "gzip" ? {} : { compression }) };
+    const ours = (name: string, versions?: "put") => ({
+      name,
+      run: () => putAndGet(site, bundle, { name, params, env: {}, versions }),
+    });
     return await compare(`put and get of a rootfs, ${compression}`, rounds, [
-      { name: "put, get", run: () => putAndGet(site, bundle, { params, env: {} }) },
-      { name: "versions: put", run: () => putAndGet(site, bundle, { params, env: {}, versions: "put" }) },
-      { name: peerCommit, run: () => putAndGet(site, peer, { params: { context: "app" }, env }) },
+      ours("ours"),
+      ours("versions: put", "put"),
+      {
+        name: peerCommit,
+        run: () => putAndGet(site, peer, { name: peerCommit, params: { context: "app" }, env }),
+      },
       { name: "buildctl, skopeo, umoci", run: () => withOtherTools(site, env) },
     ]);
   });
 }
 
 interface HowToPut {
+  readonly name: string;
   readonly params: unknown;
   readonly env: Readonly<Record<string, string>>;
   /** With `put` the version vouches for the layers. */
-  readonly versions?: "put";
+  readonly versions?: "put" | undefined;
 }
 
 async function putAndGet(
   { folder, inputs, newRepository }: Site,
   bundle: Bundle,
-  { params, env, versions }: HowToPut,
+  { name, params, env, versions }: HowToPut,
 ) {
   const source = { repository: newRepository(), insecure: true, versions };
   const request = JSON.stringify({ source, params });
@@ -82,6 +90,7 @@ async function putAndGet(
   const input = JSON.stringify({ source, version, params: { unpack_rootfs: true, image_tar: false } });
   const get = await timed(bundle.in, [to], { input, env });
   await rm(to, { recursive: true });
+  console.error(`${name}: put ${put.seconds.toFixed(1)} s, get ${get.seconds.toFixed(1)} s`);
   return inTurn(put, get);
 }
 

@@ -25,8 +25,8 @@ const smallImage = 1024 * 1024;
 
 /**
  * Unpacks an image's layers into one root filesystem: types, bytes, owners, modes, times to the nanosecond, hard
- * links and extended attributes. Each layer is checked against its digest, and against its diff ID unless it is proven. Nothing outside the
- * destination is read or written, whatever the layers hold.
+ * links and extended attributes. Each layer is checked against its digest, and against its diff ID unless it is proven.
+ * Nothing outside the destination is read or written, whatever the layers hold.
  * @param decompressors what may be used; by default everything that is installed
  * @throws UserError when a layer is damaged or holds what no layer may; the destination is then removed
  */

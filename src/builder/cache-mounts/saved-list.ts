@@ -81,7 +81,8 @@ export function limitProblem(
 }
 
 /**
- * Chooses the mounts that fit into `limit` bytes, as {@link weightOf} counts them: the last used first, and of equal age the smaller first. Pure.
+ * Chooses the mounts that fit into `limit` bytes, as {@link weightOf} counts them: the last used first, and of equal age
+ * the smaller first. Pure.
  * @returns both the kept and the dropped mounts
  */
 export function withinLimit(

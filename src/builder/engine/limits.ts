@@ -23,8 +23,8 @@ export interface Limits {
 }
 
 /**
- * gVisor's kernel has no emulators and no networks besides the host's, and its control groups limit nothing. Files in it are memory that is backed by a
- * file on the disk, so a full disk shows as EIO.
+ * gVisor's kernel has no emulators and no networks besides the host's, and its control groups limit nothing. Files in it
+ * are memory that is backed by a file on the disk, so a full disk shows as EIO.
  */
 export const gvisorLimits: Limits = {
   ownNetworks: false,

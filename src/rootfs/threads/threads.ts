@@ -52,7 +52,8 @@ export class Threads implements AsyncDisposable {
   }
 
   /**
-   * Writes a layer, and computes the digest of its plain bytes if `isHashed`. Returns the number of its plain bytes, and what its blob is if a thread has read it from a file.
+   * Writes a layer, and computes the digest of its plain bytes if `isHashed`. Returns the number of its plain bytes, and
+   * what its blob is if a thread has read it from a file.
    */
   async write(
     layer: OpenLayer,

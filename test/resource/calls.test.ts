@@ -191,6 +191,25 @@ test("CALL: targets lists the stages alone", async () => {
   );
 });
 
+test("a check comment above an instruction, or where no directive counts any more, ends no daemon", async () => {
+  const dockerfile = `# a comment
+# check=error=true
+FROM scratch AS base
+MAINTAINER one
+# check=skip=MaintainerDeprecated
+MAINTAINER two
+# app is what runs
+FROM base AS app
+`;
+  const log = logOf(await call(dockerfile, { CALL: "check" }));
+  assert.match(log, /^warning: app\/Dockerfile:4: MaintainerDeprecated[^\n]*\nchecked: 1 warning$/m);
+  for (const name of ["outline", "targets"])
+    assert.match(
+      logOf(await call(dockerfile, { CALL: name })),
+      /^TARGET +DESCRIPTION\nbase\napp \(default\) +is what runs$/m,
+    );
+});
+
 test("a frontend that can only build is named as the cause, with what to do", async () => {
   await using folder = await createPrivateFolder("test-calls");
   await using registry = await startRegistry();

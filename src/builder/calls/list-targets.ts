@@ -1,4 +1,8 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { UserError } from "../../host/errors.ts";
+import { withoutCheckComments } from "../plan/parser-directives.ts";
+import type { Solve } from "../plan/plan.ts";
 import { noCalls } from "../progress/explanations.ts";
 import { type AskedBuild, askFrontend } from "./ask-frontend.ts";
 
@@ -17,9 +21,25 @@ export interface Target {
  * @throws UserError if its frontend can't list them
  */
 export async function listTargets(asked: AskedBuild): Promise<readonly Target[]> {
-  const targets = readTargetTable(await askFrontend(asked, asked.solves[0], "frontend.targets"));
+  const targets = readTargetTable(await askFrontend(asked, await targetsSolve(asked), "frontend.targets"));
   if (targets === undefined) throw new UserError(noCalls);
   return targets;
+}
+
+/**
+ * The main solve, of a Dockerfile without `# check=` comments above instructions: BuildKit 0.34.2 and others have no
+ * linter when they list targets, and such a comment ends the whole daemon (linter.WithMergedConfig: nil pointer).
+ */
+async function targetsSolve({ solves: [main], inputs, builder }: AskedBuild): Promise<Solve> {
+  const { dockerfile } = inputs;
+  if (dockerfile === undefined) return main;
+  const text = withoutCheckComments(dockerfile.text);
+  if (text === dockerfile.text) return main;
+  const folder = join(builder.workspace, `targets-${crypto.randomUUID()}`);
+  const file = join(folder, dockerfile.name);
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, text);
+  return { ...main, locals: new Map([...main.locals, ["dockerfile", folder]]) };
 }
 
 /**

@@ -22,3 +22,14 @@ function valueIn(lines: readonly string[], directive: RegExp, wanted: Directive)
   }
   return "";
 }
+
+/**
+ * The text without the `# check=` comments of single instructions, with as many lines and the same directives.
+ */
+export function withoutCheckComments(text: string): string {
+  const lines = text.split("\n");
+  const found = lines.findIndex((line) => !/^\uFEFF?#\s*(syntax|escape|check)\s*=/i.test(line));
+  const directives = found === -1 ? lines.length : found;
+  const rest = lines.slice(directives).map((line) => line.replace(/^(\s*#\s*check\s*)=/i, "$1 "));
+  return [...lines.slice(0, directives), ...rest].join("\n");
+}

@@ -31,7 +31,7 @@ const explanations: readonly Explanation[] = [
   {
     sign: /^lint violation found for rules: (.*)$/,
     say: (reason, [, rules]) =>
-      `${reason}: warnings count as errors, by fail_on_warnings or the Dockerfile's "# check=error=true"; mend them, or skip a rule by "# check=skip=${rules?.replace(/,.*/s, "")}" at the top of the Dockerfile`,
+      `${reason}: warnings count as errors, by fail_on_warnings or the Dockerfile's "# check=error=true"; mend them, or skip a rule by "# check=skip=${firstRule(rules)}" at the top of the Dockerfile ("# check=skip=${firstRule(rules)};error=true" if it has error=true there)`,
   },
   {
     sign: /^target stage "?[^\s"]+"? could not be found/,
@@ -102,6 +102,10 @@ const explanations: readonly Explanation[] = [
       `${reason}; name it under "allow" in the params (a daemon elsewhere must permit it in its own configuration)`,
   },
 ];
+
+function firstRule(rules: string | undefined): string {
+  return (rules ?? "").replace(/,.*/s, "");
+}
 
 /** Characters kept at each end of a reason. The middle of a longer reason only repeats the step's input. */
 const endLength = 2_000;

@@ -48,6 +48,30 @@ export const instructionExplanations: readonly InstructionExplanation[] = [
     say: () => "the Dockerfile has no instructions; it has to begin with FROM",
   },
   {
+    sign: /^unknown instruction: \uFFFD\uFFFD/,
+    say: () => "the Dockerfile is not text in UTF-8 (it may be UTF-16): save it as UTF-8",
+  },
+  {
+    sign: /^only one (\w+) parser directive can be used$/,
+    say: (_, [, name]) =>
+      `the Dockerfile has more than one "# ${name}=" line at its top, expected one${name === "check" ? ': join them, as in "# check=skip=FromAsCasing,StageNameCasing;error=true"' : ": remove the others"}`,
+  },
+  {
+    sign: /^failed to parse check options: .*"error=([^"]*)": strconv/,
+    say: (_, [, given]) =>
+      `the Dockerfile's "# check=" line says error=${given}; expected error=true or error=false`,
+  },
+  {
+    sign: /^failed to parse check options: invalid check option "(.*)"/,
+    say: (_, [, given]) =>
+      `the Dockerfile's "# check=" line says ${given}; expected skip=RULE, experimental=RULE or error=true, joined by ";"`,
+  },
+  {
+    sign: /^invalid escape token '(.*)' does not match/,
+    say: (_, [, given]) =>
+      `the Dockerfile's "# escape=" line says ${given}; expected "# escape=\\" or "# escape=\`"`,
+  },
+  {
     sign: /^base name \((.*)\) should not be blank$/,
     say: (_, [, name]) =>
       `the name of the base image, ${name}, is empty: give it a value under "build_args", or a default in the ARG before FROM`,

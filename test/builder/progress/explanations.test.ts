@@ -45,6 +45,34 @@ const rows: readonly (readonly [said: string, told: string, step?: string, outpu
     "http://127.0.0.1:1/x.tgz can't be fetched (dial tcp 127.0.0.1:1: connect: connection refused): check the URL, and that BuildKit can reach the host",
   ],
   [
+    'failed to parse check options: failed to parse check option "error=tru": strconv.ParseBool: parsing "tru": invalid syntax',
+    'the Dockerfile\'s "# check=" line says error=tru; expected error=true or error=false',
+  ],
+  [
+    'failed to parse check options: invalid check option "skip"',
+    'the Dockerfile\'s "# check=" line says skip; expected skip=RULE, experimental=RULE or error=true, joined by ";"',
+  ],
+  [
+    "only one check parser directive can be used",
+    'the Dockerfile has more than one "# check=" line at its top, expected one: join them, as in "# check=skip=FromAsCasing,StageNameCasing;error=true"',
+  ],
+  [
+    "only one escape parser directive can be used",
+    'the Dockerfile has more than one "# escape=" line at its top, expected one: remove the others',
+  ],
+  [
+    "invalid escape token 'z' does not match ` or \\",
+    'the Dockerfile\'s "# escape=" line says z; expected "# escape=\\" or "# escape=`"',
+  ],
+  [
+    "unknown instruction: \uFFFD\uFFFDF\0R\0O\0M\0",
+    "the Dockerfile is not text in UTF-8 (it may be UTF-16): save it as UTF-8",
+  ],
+  [
+    "lint violation found for rules: FromAsCasing, StageNameCasing",
+    'lint violation found for rules: FromAsCasing, StageNameCasing: warnings count as errors, by fail_on_warnings or the Dockerfile\'s "# check=error=true"; mend them, or skip a rule by "# check=skip=FromAsCasing" at the top of the Dockerfile ("# check=skip=FromAsCasing;error=true" if it has error=true there)',
+  ],
+  [
     "digest mismatch sha256:aa: sha256:bb",
     "the file has the digest sha256:aa, but --checksum says sha256:bb: check the URL, or correct --checksum",
   ],

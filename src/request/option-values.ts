@@ -11,6 +11,9 @@ interface OptionValue {
 /** The most processors and memory nodes that BuildKit counts (util/cpuset). */
 const maxCpu = 8192;
 
+/** Bytes that runc needs to start a RUN; Docker refuses less too. */
+const leastMemory = 6 * 1024 * 1024;
+
 const microseconds = (from: number, to: number, expected: string): OptionValue => ({
   expected,
   read: (text) => wholeIn(text, from, to),
@@ -22,7 +25,7 @@ const cpuset = (what: string): OptionValue => ({
 
 /**
  * The options whose values BuildKit's Dockerfile frontend checks, and that no param sets (frontend/dockerui/attr.go and
- * config.go). The bounds of times are the kernel's (cgroup v2, `cpu.max`).
+ * config.go). The bounds of times and shares are the kernel's (cgroup v2, `cpu.max`; cgroup v1, `cpu.shares`).
  */
 export const optionValues: Readonly<Record<string, OptionValue>> = {
   cpuperiod: microseconds(1000, 1_000_000, "expected microseconds from 1000 to 1000000, such as 100000"),
@@ -34,14 +37,20 @@ export const optionValues: Readonly<Record<string, OptionValue>> = {
   cpusetcpus: cpuset("processors"),
   cpusetmems: cpuset("memory nodes"),
   cpushares: {
-    expected: "expected a whole number above 0, such as 512, where 1024 is the usual share",
-    read: (text) => wholeIn(text, 1, Number.MAX_SAFE_INTEGER),
+    expected: "expected a whole number from 2 to 262144, such as 512, where 1024 is the usual share",
+    read: (text) => wholeIn(text, 2, 262_144),
   },
   hostname: {
     expected: "expected a host name of at most 64 characters, without blanks",
     read: (text) => (/^[^\s/]{1,64}$/.test(text) ? text : undefined),
   },
-  memory: { expected: "expected a number of bytes, or a size such as 512m or 2g", read: readSize },
+  memory: {
+    expected: "expected a number of bytes, or a size such as 512m or 2g, 6m at least",
+    read: (text) => {
+      const read = readSize(text);
+      return Number(read) >= leastMemory ? read : undefined;
+    },
+  },
   memswap: {
     expected:
       "expected memory and swap together: a number of bytes, a size such as 512m or 2g, or -1 for no limit",

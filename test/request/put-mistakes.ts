@@ -93,9 +93,13 @@ export const putMistakes: Rows = [
     [
       [
         { memory: "512Mi" },
-        "memory: expected a number of bytes, or a size such as 512m or 2g, found a string",
+        "memory: expected a number of bytes, or a size such as 512m or 2g, 6m at least, found a string",
       ],
-      [{ memory: 0 }, "memory: expected a number of bytes, or a size such as 512m or 2g, found a number"],
+      [
+        { memory: 0 },
+        "memory: expected a number of bytes, or a size such as 512m or 2g, 6m at least, found a number",
+      ],
+      [{ memory: 512 }, "memory: expected a number of bytes, or a size such as 512m or 2g, 6m at least, …"],
       [{ memory: ["1g"] }, "memory: expected a string, found a list"],
       [{ memswap: "1g" }, "memswap: expected memory beside it, as it limits memory and swap together"],
       [{ memory: "1g", memswap: "512m" }, "memswap: expected no less than memory, …"],
@@ -105,7 +109,8 @@ export const putMistakes: Rows = [
         { cpuperiod: 100 },
         "cpuperiod: expected microseconds from 1000 to 1000000, such as 100000, found a number",
       ],
-      [{ cpushares: 0 }, "cpushares: expected a whole number above 0, …"],
+      [{ cpushares: 1 }, "cpushares: expected a whole number from 2 to 262144, …"],
+      [{ cpushares: 262_145 }, "cpushares: expected a whole number from 2 to 262144, …"],
       [{ cpusetcpus: "3-1" }, "cpusetcpus: expected numbers of processors, such as 0-3,5, found a string"],
       [{ cpusetmems: "all" }, "cpusetmems: expected numbers of memory nodes, such as 0-3,5, found a string"],
       [

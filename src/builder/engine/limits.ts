@@ -163,6 +163,9 @@ export function limitBehind({ limits, where }: LimitedEngine, failure: string): 
     /(raw socket|SOCK_RAW)[\s\S]*operation not permitted|\bping: permission denied|\bbind\b.*permission denied/i;
   if (!limits.networkRights && refused.test(failure))
     return `because BuildKit runs ${where}, raw sockets (as of ping) and ports below 1024 can't be opened here; ${hint}`;
+  const [, set] = /\bwrite \/sys\/fs\/cgroup\/\S*\bcpuset\.(cpus|mems): /.exec(failure) ?? [];
+  if (set !== undefined)
+    return `options.cpuset${set} names ${set === "cpus" ? "processors" : "memory nodes"} that the machine of BuildKit, or its container, doesn't have: name others, or leave it out`;
   // runc finds no file for the limit, because its control group has no such controller.
   if (/error setting cgroup config|cannot enter cgroupv2/.test(failure))
     return `because BuildKit runs ${where}, and this container's control groups can't limit a RUN: leave memory and the like out of options; ${hint}`;

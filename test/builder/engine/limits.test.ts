@@ -95,6 +95,14 @@ test("a RUN whose limits runc can't set is answered with the options that ask fo
   assert.match(limitBehind(gvisor, said) ?? "", /control groups can't limit a RUN: leave memory/);
 });
 
+test("processors that the machine doesn't have are named as the cause, and not the way BuildKit runs", () => {
+  const said =
+    'runc run failed: unable to start container process: unable to apply cgroup configuration: failed to write "7": write /sys/fs/cgroup/cpuset/buildkit/x/cpuset.cpus: numerical result out of range';
+  assert.match(limitBehind(namespace, said) ?? "", /^options\.cpusetcpus names processors that/);
+  const ofNodes = said.replace("cpuset.cpus: numerical result out of range", "cpuset.mems: invalid argument");
+  assert.match(limitBehind(gvisor, ofNodes) ?? "", /^options\.cpusetmems names memory nodes that/);
+});
+
 test("a step that failed by a limit of how BuildKit runs is answered with it, and no other step", () => {
   const said = {
     "runc run failed: unable to start container process: error during container init: protocol not supported\nexit code: 1":

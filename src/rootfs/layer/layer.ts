@@ -82,6 +82,6 @@ export function checkDiffId(
 ): void {
   if (found === diffId) return;
   throw new UserError(
-    `layer ${descriptor.digest} holds an archive of digest ${found}, the image's config says ${diffId}; store the image again`,
+    `layer ${descriptor.digest} holds an archive of digest ${found}, the image's config says ${diffId}: the image was damaged or built from a damaged base; store it again, from another base if that doesn't help`,
   );
 }

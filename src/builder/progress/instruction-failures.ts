@@ -72,6 +72,11 @@ export const instructionExplanations: readonly InstructionExplanation[] = [
       `the Dockerfile's "# escape=" line says ${given}; expected "# escape=\\" or "# escape=\`"`,
   },
   {
+    sign: /^failed to parse csv \w+: parse error |^invalid field '[^=]*' must be a key=value pair$/,
+    say: (reason) =>
+      `${reason}; a value with a comma or a quote is written as in --mount='type=cache,"id=a, b",target=/m'`,
+  },
+  {
     sign: /^base name \((.*)\) should not be blank$/,
     say: (_, [, name]) =>
       `the name of the base image, ${name}, is empty: give it a value under "build_args", or a default in the ARG before FROM`,

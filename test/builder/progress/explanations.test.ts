@@ -73,6 +73,14 @@ const rows: readonly (readonly [said: string, told: string, step?: string, outpu
     'lint violation found for rules: FromAsCasing, StageNameCasing: warnings count as errors, by fail_on_warnings or the Dockerfile\'s "# check=error=true"; mend them, or skip a rule by "# check=skip=FromAsCasing" at the top of the Dockerfile ("# check=skip=FromAsCasing;error=true" if it has error=true there)',
   ],
   [
+    "invalid field ' b' must be a key=value pair",
+    "invalid field ' b' must be a key=value pair; a value with a comma or a quote is written as in --mount='type=cache,\"id=a, b\",target=/m'",
+  ],
+  [
+    'failed to parse csv mounts: parse error on line 1, column 16: bare " in non-quoted-field',
+    'failed to parse csv mounts: parse error on line 1, column 16: bare " in non-quoted-field; a value with a comma or a quote is written as in --mount=\'type=cache,"id=a, b",target=/m\'',
+  ],
+  [
     "digest mismatch sha256:aa: sha256:bb",
     "the file has the digest sha256:aa, but --checksum says sha256:bb: check the URL, or correct --checksum",
   ],

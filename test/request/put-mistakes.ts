@@ -210,6 +210,16 @@ export const putMistakes: Rows = [
   ],
   [{ policy: "ci/policy.json" }, 'params: there is no param "policy"; write source_policy: …'],
   [{ memory: "1g" }, 'params: there is no param "memory"; write options: {memory: …'],
+  [
+    { metadata_file: "m.json" },
+    'params: there is no param "metadata_file"; remove it: the get delivers build.json, digest and reference',
+  ],
+  [{ t: "app:1" }, 'params: there is no param "t"; write tags: [latest]; …'],
+  [
+    { "import-cache": "x" },
+    'params: there is no param "import-cache"; the layer cache belongs in the source: …',
+  ],
+  [{ "compression-level": 3 }, 'params: there is no param "compression-level"; write compression: {type: …'],
   [{ labels: { team: null } }, "params.labels.team: expected a string, found nothing (null)"],
   [
     { platform: "linux/arm64" },

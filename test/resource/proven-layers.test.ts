@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { execa } from "execa";
@@ -11,13 +11,15 @@ import {
   putName,
   type VersionFields,
 } from "../../src/image/build-version.ts";
+import type { Descriptor } from "../../src/image/descriptor.ts";
 import { type DiffId, type Digest, digestOf } from "../../src/image/digest.ts";
 import { versionOf as contentOf, readTree } from "../../src/image/image-tree.ts";
 import { layoutBlobs } from "../../src/image/layout.ts";
 import { mediaTypes } from "../../src/image/media-types.ts";
 import { layersDigest } from "../../src/image/proven-layers.ts";
-import { encodeBuildIndex } from "../../src/store/build-index.ts";
+import { buildAnnotations, encodeBuildIndex } from "../../src/store/build-index.ts";
 import {
+  type Compression,
   type MadeLayer,
   nativePlatform,
   pushLayout,
@@ -28,7 +30,7 @@ import {
   writeLayout,
 } from "../support/images/image-writer.ts";
 import { plainVersion, putRecord } from "../support/images/stored-image.ts";
-import { makeSite, type Site } from "../support/runs/put-and-get.ts";
+import { makeSite, type Site, shell } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
 import { startBuildkitd } from "../support/servers/buildkit.ts";
 import { type OtlpReceiver, startOtlpReceiver } from "../support/servers/otlp-receiver.ts";
@@ -41,15 +43,39 @@ const access = { registries: { [registry.host]: { insecure: true } } };
 const forms = [{}, { output_oci: true }, { unpack_rootfs: true, image_tar: false }, { unpack_rootfs: true }];
 const isOther = /holds an archive of digest sha256:.*, the image's config says sha256:/;
 
-/** Pushes a base of two layers. The second isn't what the config says if `isLying`. */
-async function pushBase(site: Site, name: string, isLying = false): Promise<string> {
+interface BaseOptions {
+  /** Whether the last layer isn't what the config says. */
+  readonly isLying?: boolean;
+  readonly compression?: Compression;
+  readonly layerCount?: number;
+  /** By default only this machine's. */
+  readonly architectures?: readonly string[];
+}
+
+/** Pushes a base image of some layers. */
+async function pushBase(site: Site, name: string, options: BaseOptions = {}): Promise<string> {
+  const { isLying = false, compression = "gzip", layerCount = 2 } = options;
   const folder = join(site.folder, name);
-  const { images } = await writeLayout(folder, { layers: [[{ name: "one", content: name }]] });
-  const two = await writeLayer(folder, [{ name: "two", content: name }]);
-  const diffId = isLying ? (digestOf(Buffer.from("another")) as DiffId) : two.diffId;
-  const layers = [...(images[0]?.layers ?? []), { ...two, diffId }];
-  const { manifest } = await writeImageOf(folder, layers);
-  await writeIndex(folder, [manifest]);
+  const recipes = (options.architectures ?? [nativePlatform.architecture]).map((architecture) => ({
+    layers: Array.from({ length: layerCount - 1 }, (_, at) => [
+      { name: `${at}`, content: `${name} ${architecture}` },
+    ]),
+    compression,
+    platform: { os: "linux", architecture },
+  }));
+  const { images } = await writeLayout(folder, ...recipes);
+  const last = await writeLayer(folder, [{ name: "last", content: name }], { compression });
+  const diffId = isLying ? (digestOf(Buffer.from("another")) as DiffId) : last.diffId;
+  const manifests: Descriptor[] = [];
+  for (const [at, { layers }] of images.entries())
+    manifests.push((await writeImageOf(folder, [...layers, { ...last, diffId }], recipes[at])).manifest);
+  const [only] = manifests;
+  const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests };
+  const top =
+    only !== undefined && manifests.length === 1
+      ? only
+      : await writeDocument(folder, mediaTypes.ociIndex, index);
+  await writeIndex(folder, [top]);
   const reference = `${registry.host}/${name}:latest`;
   await pushLayout(folder, reference);
   return reference;
@@ -69,29 +95,46 @@ async function everythingIn(folder: string): Promise<string> {
   return (await execa("sh", ["-c", script], { cwd: folder })).stdout;
 }
 
+interface ProvenPut extends BaseOptions {
+  readonly store?: Readonly<Record<string, unknown>>;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly sandbox?: string;
+  /** Otherwise only in the last of the forms. */
+  readonly isGotInAllForms?: boolean;
+}
+
 test("a put whose daemon made or unpacked all layers names them in its version, and gets of that deliver the same", async () => {
-  const rows = [
-    { store: undefined, params: {} },
-    { store: undefined, params: {}, sandbox: "gvisor" },
-    { store: undefined, params: { compression: { type: "zstd", force: true } } },
-    { store: { repository: `${registry.host}/proven`, insecure: true }, params: {} },
+  const rows: readonly ProvenPut[] = [
+    { params: {}, isGotInAllForms: true },
+    { params: {}, sandbox: "gvisor" },
+    { params: { compression: { type: "zstd", force: true } } },
+    { params: { compression: { type: "gzip", force: true } }, compression: "none" },
+    // With the four that the Dockerfile adds these are the most that an image can have.
+    { params: {}, layerCount: 123 },
+    {
+      store: { repository: `${registry.host}/proven`, insecure: true },
+      params: {},
+      isGotInAllForms: true,
+    },
     {
       store: { repository: `${registry.host}/targets`, insecure: true },
       params: { additional_targets: ["shell"], reproducible: true },
+      isGotInAllForms: true,
     },
   ];
   await Promise.all(
-    rows.map(async ({ store, params, sandbox = "auto" }) => {
+    rows.map(async ({ store, params, sandbox = "auto", isGotInAllForms = false, ...ofBase }) => {
       await using site = await makeSite("", store);
-      const base = await pushBase(site, `base-${crypto.randomUUID()}`);
+      const base = await pushBase(site, `base-${crypto.randomUUID()}`, ofBase);
       await writeFile(
         join(site.inputs, "app/Dockerfile"),
-        `FROM ${base} AS shell\nCOPY busybox /bin/sh\nFROM shell\nRUN echo made > /three\n`,
+        // The second COPY and the RUN true make layers without anything new.
+        `FROM ${base} AS shell\nCOPY busybox /bin/sh\nCOPY busybox /bin/sh\nFROM shell\nRUN true\nRUN echo made > /three\n`,
       );
       const put = await site.put(params, { ...access, sandbox, versions: "put" });
       assert.notEqual(layersOf(put), undefined, put.output);
       const { put: _, ...compared }: VersionFields = versionOf(put).version;
-      for (const form of forms) {
+      for (const form of isGotInAllForms ? forms : forms.slice(-1)) {
         const got = await site.get(put, form);
         const to = join(site.folder, "compared");
         const stdin = { source: site.source, version: compared, params: form };
@@ -120,6 +163,17 @@ test("a put names no layers if its daemon has not looked into one of them, or ru
   assert.match(cached.output, /0 steps run/);
   assert.equal(layersOf(cached), undefined, "layers from a cache are only copied");
   await site.get(cached);
+  await write(`FROM ${base}\nCOPY busybox /bin/sh\nRUN echo made > /three\nRUN echo made > /four\n`);
+  const continued = await site.put({}, { ...versions, ...cache });
+  assert.match(continued.output, /1 step run/);
+  assert.notEqual(layersOf(continued), undefined, "a RUN unpacks the layers from the cache");
+  await site.get(continued);
+  const plain = await pushBase(site, `plain-${crypto.randomUUID()}`, { compression: "none" });
+  await write(`FROM ${plain}\nCOPY busybox /bin/sh\nRUN true\n`);
+  const uncompressed = await site.put({}, versions);
+  assert.equal(layersOf(uncompressed), undefined, "a blob that is its own diff ID proves nothing");
+  await site.get(uncompressed);
+  await write(`FROM ${base}\nCOPY busybox /bin/sh\nRUN echo made > /three\n`);
   await using daemon = await startBuildkitd({ config: `[registry."${registry.host}"]\n  http = true\n` });
   const elsewhere = await site.put({}, { ...versions, buildkit: { address: daemon.address } });
   assert.equal(layersOf(elsewhere), undefined, "only the step's own daemon is believed");
@@ -128,7 +182,7 @@ test("a put names no layers if its daemon has not looked into one of them, or ru
 
 test("a base whose layer isn't what its config says fails a put that unpacks it", async () => {
   await using site = await makeSite("");
-  const base = await pushBase(site, `lying-${crypto.randomUUID()}`, true);
+  const base = await pushBase(site, `lying-${crypto.randomUUID()}`, { isLying: true });
   const app = join(site.inputs, "app/Dockerfile");
   await writeFile(app, `FROM ${base}\nCOPY busybox /bin/sh\nRUN true\n`);
   assertFailedCleanly(
@@ -258,4 +312,67 @@ test("of several platforms the version names all bytes, so the build index may s
   assert.deepEqual(proven.version, unproven.version);
   await proven.get(undefined);
   await proven.get(putName("1", digestOf(Buffer.from("other layers"))), isOther);
+});
+
+test("a put of several platforms and targets says in the build index that it has proven the layers, and no other index gains by that", async () => {
+  const architectures = [nativePlatform.architecture, "s390x"];
+  await using site = await makeSite("");
+  const base = await pushBase(site, `platforms-${crypto.randomUUID()}`, { architectures });
+  await writeFile(
+    join(site.inputs, "app/Dockerfile"),
+    `${shell.replace("FROM scratch", "FROM --platform=$BUILDPLATFORM scratch")}ARG TARGETARCH
+RUN echo $TARGETARCH > /made
+FROM ${base} AS shared
+COPY --from=shell /made /made
+FROM shared AS other
+COPY Dockerfile /other
+FROM shared
+COPY busybox /last
+`,
+  );
+  const builds = join(site.folder, "builds");
+  const platforms = architectures.map((architecture) => `linux/${architecture}`);
+  const stored: { folder: string; get: () => Promise<{ run: Run }> }[] = [];
+  const compression = { type: "zstd", force: true };
+  for (const [more, forged] of [
+    [{}, undefined],
+    [{ reproducible: true, compression, provenance: "max" }, digestOf(Buffer.from("other layers"))],
+  ] as const) {
+    const known = new Set(await readdir(builds).catch(() => []));
+    const params = { platforms, additional_targets: ["shared", "other"], ...more };
+    const { version } = versionOf(await site.put(params, { ...access, versions: "image" }));
+    const name = (await readdir(builds)).find((found) => found.startsWith("build-") && !known.has(found));
+    const folder = join(builds, name ?? "none");
+    const get = async () => {
+      await using receiver = await startOtlpReceiver();
+      const source = { ...site.source, tracing: { endpoint: receiver.endpoint } };
+      const to = join(site.folder, `got-${crypto.randomUUID()}`);
+      const stdin = { source, version, params: { unpack_rootfs: true, output_oci: true } };
+      const run = await runResource("in", { args: [to], stdin });
+      return { run, to, proven: [...new Set(provenOf(receiver))] };
+    };
+    const believed = await get();
+    assert.deepEqual(believed.proven, [true], believed.run.output);
+    const file = join(folder, "index.json");
+    const index = JSON.parse(await readFile(file, "utf8"));
+    const annotations = { ...index.annotations, [buildAnnotations.layers]: forged };
+    await writeFile(file, JSON.stringify({ ...index, annotations }));
+    const compared = await get();
+    assert.deepEqual(compared.proven, [false], compared.run.output);
+    for (const target of ["", "shared", "other"])
+      assert.equal(
+        await everythingIn(join(compared.to, target)),
+        await everythingIn(join(believed.to, target)),
+        target,
+      );
+    await writeFile(file, JSON.stringify(index));
+    stored.push({ folder, get });
+  }
+  // Another good build under the name of the first, with its own proof.
+  const [first, second] = stored;
+  assert.ok(first !== undefined && second !== undefined);
+  await execa("rm", ["-r", first.folder]);
+  await rename(second.folder, first.folder);
+  const replaced = await first.get();
+  assertFailedCleanly(replaced.run, /holds the image sha256:\S+ It was replaced; run the put again/);
 });

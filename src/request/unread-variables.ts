@@ -3,15 +3,23 @@ import { findForm } from "./task-syntax.ts";
 
 const onlyBuilds =
   "the task only builds: push image/image.tar by a put of the registry-image resource, or build by a put of this resource instead of the task";
+const ownCache = "give the task a cache: caches: [{path: cache}]";
 const registriesMap = "write REGISTRIES: {registry.example: {username: …, password: …}}";
 
-/** Variables of other tasks that build images: builder-task, from which the oci-build task comes, and those after it. */
+/**
+ * Variables of other tasks that build images: builder-task, from which the oci-build task comes, those after it, and
+ * options of docker buildx and kaniko in capitals.
+ */
 const foreignVariables: Readonly<Record<string, string>> = {
-  CACHE: "give the task a cache: caches: [{path: cache}]",
+  CACHE: ownCache,
+  CACHE_FROM: ownCache,
+  CACHE_TO: ownCache,
+  DESTINATION: onlyBuilds,
   DOCKER_AUTH_CONFIG: `${registriesMap}, or write its text into a file config.json and name its folder by DOCKER_CONFIG`,
   DOCKER_PASSWORD: registriesMap,
   DOCKER_REGISTRY: registriesMap,
   DOCKER_USERNAME: registriesMap,
+  PLATFORM: "did you mean IMAGE_PLATFORM?",
   PUSH: onlyBuilds,
   REGISTRY_PASSWORD: registriesMap,
   REGISTRY_USERNAME: registriesMap,

@@ -81,6 +81,9 @@ test("variables of other tasks and params of puts alone are told, as they have n
       DOCKER_PASSWORD: "hunter22",
       TAGS: "latest",
       PLATFORMS: "linux/amd64",
+      PLATFORM: "linux/arm64",
+      CACHE_FROM: "registry.example/web:cache",
+      DESTINATION: "registry.example/web",
       TAG: "",
       target: "",
       DATABASE: "x",
@@ -89,7 +92,10 @@ test("variables of other tasks and params of puts alone are told, as they have n
   assert.equal(run.status, 0, run.output);
   const warnings = run.stderr.split("\n").filter((line) => line.startsWith("warning: "));
   assert.deepEqual(warnings.toSorted(), [
+    "warning: the task doesn't read CACHE_FROM; give the task a cache: caches: [{path: cache}]",
+    "warning: the task doesn't read DESTINATION; the task only builds: push image/image.tar by a put of the registry-image resource, or build by a put of this resource instead of the task",
     "warning: the task doesn't read DOCKER_PASSWORD; write REGISTRIES: {registry.example: {username: …, password: …}}",
+    "warning: the task doesn't read PLATFORM; did you mean IMAGE_PLATFORM?",
     "warning: the task doesn't read PLATFORMS; did you mean IMAGE_PLATFORM?",
     "warning: the task doesn't read REPOSITORY; the task only builds: push image/image.tar by a put of the registry-image resource, or build by a put of this resource instead of the task",
     "warning: the task doesn't read TAGS; that is a param of puts alone",

@@ -49,20 +49,11 @@ export function contentVersion([main, ...others]: BuiltTargets): Pick<BuildVersi
 }
 
 /**
- * The digest of all layers ({@link layersDigest}), if the daemon has compared each with its diff ID. Undefined otherwise.
+ * The digest of all layers ({@link layersDigest}), if all are proven. Undefined otherwise.
  */
-export function provenLayers(
-  [main, ...others]: BuiltTargets,
-  results: readonly SolveResult[],
-): Digest | undefined {
-  const proven = provenBy(results);
+export function provenLayers([main, ...others]: BuiltTargets, proven: ProvenLayers): Digest | undefined {
   const images = [main, ...sortedTargets(others)].flatMap(({ tree }) => tree.images);
   return images.every((image) => isProven(image, proven)) ? layersDigest(images) : undefined;
-}
-
-/** All layers that the daemons of a build have compared with their diff IDs. */
-export function provenBy(results: readonly SolveResult[]): ProvenLayers {
-  return new Map(results.flatMap(({ proven }) => [...proven]));
 }
 
 /**

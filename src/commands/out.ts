@@ -7,6 +7,7 @@ import {
   putName,
   type VersionFields,
 } from "../image/build-version.ts";
+import { provenBy } from "../image/proven-layers.ts";
 import { formatReference, type Repository } from "../image/reference.ts";
 import { type OutRequest, readOutRequest } from "../request/out-request.ts";
 import { faultsBy } from "../request/rules.ts";
@@ -19,7 +20,6 @@ import { recordBuild } from "./build-record.ts";
 import {
   type BuiltTargets,
   contentVersion,
-  provenBy,
   provenLayers,
   readBuiltTargets,
   recordedResults,
@@ -77,7 +77,8 @@ async function buildAndStore(
   const { results } = facts;
   const targets = await readBuiltTargets(stage, results, params, step);
   const id = putId(step);
-  const layers = provenLayers(targets, results);
+  const proven = provenBy(results);
+  const layers = provenLayers(targets, proven);
   const version: BuildVersion = {
     ...contentVersion(targets),
     delivery: { unpackRootfs: params.unpackRootfs, outputOci: params.outputOci },
@@ -91,7 +92,7 @@ async function buildAndStore(
   const { tree } = targets[0];
   const metadata = putMetadata({ version, tree, results, tags, at: id.at, env: step.env });
   if (earlier !== undefined) {
-    const replacement = { store, stage, version, earlier, trees, proven: provenBy(results), step };
+    const replacement = { store, stage, version, earlier, trees, proven, step };
     await step.trace("prove layers", () => proveReplacement(replacement));
   }
   const build: ReadBuild = {

@@ -17,6 +17,11 @@ export function parseProvenLayers(text: string): ProvenLayers {
   return proven;
 }
 
+/** All layers that the parts of a build have proven. */
+export function provenBy(parts: readonly { readonly proven: ProvenLayers }[]): ProvenLayers {
+  return new Map(parts.flatMap(({ proven }) => [...proven]));
+}
+
 /**
  * Whether every layer of an image is known to have the diff ID that its config says.
  *

@@ -1,5 +1,5 @@
-import { lookup } from "node:dns";
-import { lookup as lookUp } from "node:dns/promises";
+import { lookup as lookupWithCallback } from "node:dns";
+import { lookup } from "node:dns/promises";
 import { BlockList, isIP, isIPv6, type LookupFunction } from "node:net";
 import { AttemptFailure } from "./registry-error.ts";
 
@@ -137,7 +137,7 @@ export async function checkRedirect(from: URL, to: URL, what: string): Promise<D
  */
 export function lookupWithin(limit: Depth, { hostname: checked, origin }: URL): LookupFunction {
   return (hostname, options, answer) => {
-    lookup(hostname, { ...options, all: true }, (error, found) => {
+    lookupWithCallback(hostname, { ...options, all: true }, (error, found) => {
       const inside =
         hostname === checked
           ? found?.map(({ address }) => depthOf(address)).find((depth) => depths[depth] > depths[limit])
@@ -160,7 +160,7 @@ async function innermostDepth(hostname: string): Promise<Depth> {
   const host = hostname.replace(/^\[|\]$/g, "");
   // RFC 6761 6.3: such a name is this machine's, whatever a resolver says.
   if (isIP(host) === 0 && /(^|\.)localhost\.?$/i.test(host)) return "local";
-  const found = await lookUp(host, { all: true }).catch(() => []);
+  const found = await lookup(host, { all: true }).catch(() => []);
   const all = found.map(({ address }) => depthOf(address));
   if (all.includes("local")) return "local";
   return all.includes("private") ? "private" : "public";

@@ -1,5 +1,6 @@
 import { concurrently } from "../../host/concurrently.ts";
 import { formatExactPlatform } from "../../image/platform.ts";
+import { provenBy } from "../../image/proven-layers.ts";
 import { forPlatforms, type Solve } from "../plan/plan.ts";
 import { createProgressBoard, type ProgressBoard } from "../progress/board.ts";
 import type { SolveSummary } from "../progress/followed-solve.ts";
@@ -72,7 +73,7 @@ async function solveTarget(request: SolveRequest, solve: Solve, board: ProgressB
   return {
     target,
     descriptor: descriptors.length > 1 ? await request.merge(descriptors) : only,
-    proven: new Map(parts.flatMap(({ proven }) => [...proven])),
+    proven: provenBy(parts),
     summaries: parts.map(({ summary }) => summary),
     engines: parts.map(({ engine }) => engine),
   };

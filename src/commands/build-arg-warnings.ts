@@ -1,6 +1,6 @@
-import { readInstructions } from "../builder/cache-mounts/instructions.ts";
 import type { Inputs } from "../builder/inputs/inputs.ts";
 import type { BuildOptions } from "../builder/plan/build-options.ts";
+import { readInstructions } from "../builder/plan/instructions.ts";
 import { parserDirective } from "../builder/plan/parser-directives.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { suggestName } from "../host/suggest.ts";

@@ -1,7 +1,7 @@
-import { readFlags, readInstructions } from "../builder/cache-mounts/instructions.ts";
 import { namedContextKey } from "../builder/inputs/context-names.ts";
 import type { Inputs } from "../builder/inputs/inputs.ts";
 import type { BuildOptions } from "../builder/plan/build-options.ts";
+import { readFlags, readInstructions } from "../builder/plan/instructions.ts";
 import { messageOf } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { suggestName } from "../host/suggest.ts";

@@ -1,6 +1,6 @@
 import type { Platform } from "../../image/descriptor.ts";
 import { formatPlatform } from "../../image/platform.ts";
-import { escapeCharacter, type Instruction, readFlags, readInstructions } from "./instructions.ts";
+import { escapeCharacter, type Instruction, readFlags, readInstructions } from "../plan/instructions.ts";
 import { type FlagContext, type FoundMount, readCacheMount, readMountFields } from "./mount-flags.ts";
 import { expandVariables, readArgs, readEnv } from "./variables.ts";
 

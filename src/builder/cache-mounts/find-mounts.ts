@@ -1,5 +1,5 @@
+import { readInstructions } from "../plan/instructions.ts";
 import { type FindMounts, readStages } from "./dockerfile-stages.ts";
-import { readInstructions } from "./instructions.ts";
 import { type CacheMount, mountKey } from "./mount-flags.ts";
 
 export interface FoundMounts {

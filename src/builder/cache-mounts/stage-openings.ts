@@ -1,5 +1,5 @@
+import { readInstructions } from "../plan/instructions.ts";
 import { type DockerfileStage, type FindMounts, firstStageOf, readStages } from "./dockerfile-stages.ts";
-import { readInstructions } from "./instructions.ts";
 import { mountKey } from "./mount-flags.ts";
 
 /** The beginning of a stage that has an image as its base: the instructions before its first RUN, COPY or ADD. */

@@ -1,4 +1,4 @@
-import { parserDirective } from "../plan/parser-directives.ts";
+import { parserDirective } from "./parser-directives.ts";
 
 /** One instruction of a Dockerfile. */
 export interface Instruction {

@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { pushLayout, writeLayout } from "../support/images/image-writer.ts";
+import { gone, killProcesses, newMark } from "../support/runs/processes.ts";
 import { assertFailedCleanly, type Run, runResource } from "../support/runs/resource.ts";
+import { makeRepository, startGitServer } from "../support/servers/git-server.ts";
 import { startRegistry } from "../support/servers/registry.ts";
 
 /** Runs a task with a Dockerfile and these variables. It has one output, in which nothing may be found afterwards. */
@@ -208,6 +210,40 @@ FROM base AS app
       logOf(await call(dockerfile, { CALL: name })),
       /^TARGET +DESCRIPTION\nbase\napp \(default\) +is what runs$/m,
     );
+});
+
+test("a check comment in a Dockerfile that only BuildKit reads ends no daemon: of a git repository, or a base's ONBUILD", async () => {
+  await using folder = await createPrivateFolder("test-calls");
+  const repository = join(folder.path, "app.git");
+  await mkdir(repository);
+  await using registry = await startRegistry();
+  // The text of a trigger may be anything: it comes from whoever made the image.
+  const layout = await writeLayout(join(folder.path, "layout"), {
+    config: { OnBuild: ["# check=skip=all\nMAINTAINER one"] },
+  });
+  await pushLayout(layout.folder, `${registry.host}/base:1`);
+  const commented = `FROM ${registry.host}/base:1 AS base\n# check=skip=MaintainerDeprecated\nMAINTAINER two\n`;
+  await writeFile(join(repository, "Dockerfile"), commented);
+  await makeRepository(repository);
+  await using server = await startGitServer(folder.path, { user: "a", password: "b" });
+  const context = `http://a:b@${server.host}/app.git/.git`;
+  // This asks for the stages too, and for an outline.
+  assert.match(logOf(await call("", { CALL: "check", CONTEXT: context })), /^checked: no warnings$/m);
+});
+
+test("a daemon that dies while it is asked is named with that", async () => {
+  await using folder = await createPrivateFolder("test-calls");
+  const repository = join(folder.path, "app.git");
+  await mkdir(repository);
+  await writeFile(join(repository, "Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n");
+  await makeRepository(repository);
+  const mark = newMark();
+  const kill = () => killProcesses(mark, /^buildkitd\0/);
+  await using server = await startGitServer(folder.path, { user: "a", password: "b" }, kill);
+  const context = `http://a:b@${server.host}/app.git/.git`;
+  const run = await call("", { CALL: "targets", CONTEXT: context, [mark]: "1" });
+  assertFailedCleanly(run, /^error: buildkitd was (ended|killed) .*SIGKILL/m);
+  await gone(mark);
 });
 
 test("a frontend that can only build is named as the cause, with what to do", async () => {

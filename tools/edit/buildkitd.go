@@ -114,6 +114,18 @@ func (ic *ImageWriter) ProvenLayers(ctx context.Context, committed *result.Resul
 			New: `	resp := map[string]string{containerimage.ProvenLayersKey: e.opt.ImageWriter.ProvenLayers(ctx, committed)}
 `,
 		},
+		// Without a linter, a "# check=" comment above an instruction ended the whole daemon. There is none when the stages of a
+		// Dockerfile are listed (frontend.targets), nor for a trigger of a base image (ONBUILD).
+		{
+			File: "frontend/dockerfile/linter/linter.go",
+			Old: `	cloned := *lc
+`,
+			New: `	if lc == nil {
+		return nil
+	}
+	cloned := *lc
+`,
+		},
 		// These pages show what google.golang.org/grpc records, which it doesn't with the tag grpcnotrace, and their
 		// templates would keep buildkitd large: see buildkit.go.
 		{

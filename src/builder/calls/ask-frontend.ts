@@ -59,7 +59,7 @@ export async function askFrontend(
     },
     board.follow({ daemon: engine.where }),
   );
-  if ("failure" in result) throw new UserError(result.failure);
+  if ("failure" in result) throw new UserError((await engine.diagnose()) ?? result.failure);
   return answer;
 }
 

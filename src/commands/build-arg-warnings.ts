@@ -12,7 +12,7 @@ export function warnOfArgs(
   { log }: Pick<StepContext, "log">,
 ): void {
   warnOfSecretArgs(buildArgs, log);
-  if (dockerfile === undefined || hasOtherSyntax(dockerfile.text)) return;
+  if (dockerfile === undefined || hasOtherFrontend(buildArgs, dockerfile.text)) return;
   const taken = argsOf(dockerfile.text);
   // Args from a file are not checked, as the file may be for several images.
   const given = { build_args: options.buildArgs, image_args: options.imageArgs };
@@ -46,9 +46,16 @@ function argsOf(dockerfile: string): string[] {
   );
 }
 
-/** Whether another frontend than Docker's reads the file. ARG may mean something else there. */
-export function hasOtherSyntax(dockerfile: string): boolean {
-  const [image = ""] = parserDirective(dockerfile, "syntax").split(/\s+/);
+/**
+ * Whether another frontend than Docker's reads the Dockerfile. ARG may mean something else there. Pure.
+ * @param dockerfile its text. Undefined if it isn't known
+ */
+export function hasOtherFrontend(
+  buildArgs: Readonly<Record<string, string>>,
+  dockerfile: string | undefined,
+): boolean {
+  const given = buildArgs["BUILDKIT_SYNTAX"] ?? parserDirective(dockerfile ?? "", "syntax");
+  const [image = ""] = given.trim().split(/\s+/);
   return image !== "" && !/(^|\/)docker\/dockerfile(-upstream)?(:|@|$)/.test(image);
 }
 

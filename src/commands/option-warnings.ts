@@ -5,7 +5,7 @@ import { suggestName } from "../host/suggest.ts";
 import { takenOptions } from "../request/option-names.ts";
 import { optionValues } from "../request/option-values.ts";
 import type { PlacedMessage } from "../request/rules.ts";
-import { hasOtherSyntax } from "./build-arg-warnings.ts";
+import { hasOtherFrontend } from "./build-arg-warnings.ts";
 
 /**
  * The options of BuildKit's Dockerfile frontend that no param sets (frontend/dockerui/config.go; `vcs:` in
@@ -31,7 +31,7 @@ export function ignoredOptions(
   { frontendOptions, buildArgs }: Pick<BuildOptions, "frontendOptions" | "buildArgs">,
   dockerfile: string | undefined,
 ): readonly PlacedMessage[] {
-  if ("BUILDKIT_SYNTAX" in buildArgs || (dockerfile !== undefined && hasOtherSyntax(dockerfile))) return [];
+  if (hasOtherFrontend(buildArgs, dockerfile)) return [];
   return Object.keys(frontendOptions)
     .filter((name) => !freeOptions.includes(name) && !name.startsWith(freePrefix))
     .map((name) => {

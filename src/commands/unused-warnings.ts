@@ -6,7 +6,7 @@ import { messageOf } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { suggestName } from "../host/suggest.ts";
 import { parseKnownPlatform } from "../image/platform-names.ts";
-import { hasOtherSyntax } from "./build-arg-warnings.ts";
+import { hasOtherFrontend } from "./build-arg-warnings.ts";
 
 /**
  * Warns about secrets, keys, contexts and stages in the params that the Dockerfile doesn't use, with the nearest name
@@ -14,14 +14,14 @@ import { hasOtherSyntax } from "./build-arg-warnings.ts";
  */
 export function warnOfUnused(
   options: BuildOptions,
-  { dockerfile, context }: Inputs,
+  { buildArgs, dockerfile, context }: Inputs,
   { log }: Pick<StepContext, "log">,
 ): void {
   for (const [id, source] of Object.entries(options.secrets)) {
     if ("text" in source && source.text === "")
       log.warn(`secrets.${id}: its text is empty (is a variable empty?)`);
   }
-  if (dockerfile === undefined || hasOtherSyntax(dockerfile.text)) return;
+  if (dockerfile === undefined || hasOtherFrontend(buildArgs, dockerfile.text)) return;
   const used = usesIn(dockerfile.text);
   const { shown } = dockerfile;
   const warn = (subject: string, problem: string, known: readonly string[], name: string) => {

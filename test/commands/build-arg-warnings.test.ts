@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hasOtherSyntax } from "../../src/commands/build-arg-warnings.ts";
+import { hasOtherFrontend } from "../../src/commands/build-arg-warnings.ts";
 
 test("another frontend is told by the directive syntax, wherever BuildKit finds it", () => {
   const other = "example.org/frontend:1";
@@ -11,7 +11,7 @@ test("another frontend is told by the directive syntax, wherever BuildKit finds 
     `#!/usr/bin/env build\n# syntax=${other}\n`,
     `// syntax=${other}\nimage { }\n`,
   ])
-    assert.equal(hasOtherSyntax(text), true, text);
+    assert.equal(hasOtherFrontend({}, text), true, text);
   for (const text of [
     "FROM a\n",
     "# syntax=docker/dockerfile:1\nFROM a\n",
@@ -20,5 +20,5 @@ test("another frontend is told by the directive syntax, wherever BuildKit finds 
     `# other=1\n# syntax=${other}\nFROM a\n`,
     `FROM a\n# syntax=${other}\n`,
   ])
-    assert.equal(hasOtherSyntax(text), false, text);
+    assert.equal(hasOtherFrontend({}, text), false, text);
 });

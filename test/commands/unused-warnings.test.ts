@@ -12,6 +12,7 @@ function warnings(params: Readonly<Record<string, unknown>>, dockerfile: string 
   assert.ok(value !== undefined);
   const { log, logged } = createTestStep();
   const inputs = {
+    buildArgs: value.buildArgs,
     context: value.context.endsWith(".git")
       ? { kind: "git", url: value.context }
       : { kind: "folder", path: "/app" },
@@ -19,7 +20,7 @@ function warnings(params: Readonly<Record<string, unknown>>, dockerfile: string 
       dockerfile === undefined
         ? undefined
         : { folder: "/app", name: "Dockerfile", shown: "app/Dockerfile", text: dockerfile },
-  } as Pick<Inputs, "context" | "dockerfile"> as Inputs;
+  } as Pick<Inputs, "buildArgs" | "context" | "dockerfile"> as Inputs;
   warnOfUnused({ ...value, sourcePolicy: undefined }, inputs, { log });
   return logged()
     .split("\n")

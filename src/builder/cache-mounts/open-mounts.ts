@@ -6,6 +6,7 @@ import type { StepContext } from "../../host/step-context.ts";
 import { sum } from "../../host/sum.ts";
 import { formatPlatform, hostPlatform } from "../../image/platform.ts";
 import type { Builder } from "../builder.ts";
+import { readInstructions } from "../plan/instructions.ts";
 import { type AttributePairs, cacheAttributes, type LayerCache } from "../plan/layer-cache.ts";
 import type { Solve } from "../plan/plan.ts";
 import { buildctlEnvironment } from "../program-environment.ts";
@@ -63,6 +64,12 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
   if (dockerfile === undefined) {
     step.log.line(
       "cache mounts: not kept, because the Dockerfile is in a git repository, where it can't be read here",
+    );
+    return undefined;
+  }
+  if (!readInstructions(dockerfile).some(({ name }) => name === "FROM")) {
+    step.log.line(
+      "cache mounts: not kept, because the Dockerfile has no FROM: it is written for another frontend than Docker's, and its cache mounts can't be found",
     );
     return undefined;
   }

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { UserError } from "../../host/errors.ts";
 import { withoutCheckComments } from "../plan/parser-directives.ts";
 import type { Solve } from "../plan/plan.ts";
-import { noCalls } from "../progress/explanations.ts";
+import { namedFrontend, noCalls } from "../progress/explanations.ts";
 import { type AskedBuild, askFrontend } from "./ask-frontend.ts";
 
 /** A stage of a Dockerfile. */
@@ -21,14 +21,34 @@ export interface Target {
  * @throws UserError if its frontend can't list them
  */
 export async function listTargets(asked: AskedBuild): Promise<readonly Target[]> {
-  const targets = readTargetTable(await askFrontend(asked, await targetsSolve(asked), "frontend.targets"));
+  const answer = await askFrontend(asked, await targetsSolve(asked), "frontend.targets").catch(
+    (thrown: unknown) => {
+      throw asked.inputs.dockerfile === undefined && isEndOfFrontend(thrown)
+        ? endedByComment(thrown)
+        : thrown;
+    },
+  );
+  const targets = readTargetTable(answer);
   if (targets === undefined) throw new UserError(noCalls);
   return targets;
 }
 
+function isEndOfFrontend(thrown: unknown): thrown is UserError {
+  return thrown instanceof UserError && thrown.message.includes(`${namedFrontend} ended with`);
+}
+
+/** The error of a frontend that ended when it was asked about a Dockerfile that this program can't change for it. */
+function endedByComment(ended: UserError): UserError {
+  return new UserError(
+    `${ended.message}; docker/dockerfile up to 1.28 ends so if a "# check=" comment is above an instruction: move it to the top of the Dockerfile, remove the "# syntax=" line, or run the task without CALL`,
+    { cause: ended },
+  );
+}
+
 /**
- * The main solve, of a Dockerfile without `# check=` comments above instructions: BuildKit 0.34.2 and others have no
- * linter when they list targets, and such a comment ends the whole daemon (linter.WithMergedConfig: nil pointer).
+ * The main solve, of a Dockerfile without `# check=` comments above instructions. Frontends as new as docker/dockerfile
+ * 1.28 have no linter when they list targets, and end at such a comment (linter.WithMergedConfig: nil pointer). BuildKit's
+ * own frontend would end with the whole daemon, which is edited not to (tools/edit/buildkitd.go).
  */
 async function targetsSolve({ solves: [main], inputs, builder }: AskedBuild): Promise<Solve> {
   const { dockerfile } = inputs;

@@ -13,9 +13,12 @@ interface Explanation {
   readonly say: (reason: string, found: RegExpExecArray, build: BuildDescription) => string;
 }
 
+/** The frontend that a Dockerfile names, in a sentence. */
+export const namedFrontend =
+  'the frontend that the Dockerfile\'s "# syntax=" line (or the build arg BUILDKIT_SYNTAX) names';
+
 /** If the frontend that a Dockerfile names can't be asked about it. */
-export const noCalls =
-  'the frontend that the Dockerfile\'s "# syntax=" line (or the build arg BUILDKIT_SYNTAX) names answers no such question about a Dockerfile: name docker/dockerfile:1.8 or newer, remove the line (BuildKit has a frontend of its own), or run the task without CALL';
+export const noCalls = `${namedFrontend} answers no such question about a Dockerfile: name docker/dockerfile:1.8 or newer, remove the line (BuildKit has a frontend of its own), or run the task without CALL`;
 
 const explanations: readonly Explanation[] = [
   ...instructionExplanations,

@@ -1,6 +1,6 @@
 import { maskCredentials } from "../../host/mask-credentials.ts";
 import type { BuildDescription } from "./build-description.ts";
-import { explain } from "./explanations.ts";
+import { explain, namedFrontend } from "./explanations.ts";
 import { type BuildStep, shorten } from "./step.ts";
 
 /** Characters of a line of BuildKit's excerpt from the Dockerfile that are shown in a message. */
@@ -34,6 +34,7 @@ export function failureMessage(
     ...(output.length > 0 ? ["the end of its output:", ...output.map((line) => `  ${line}`)] : []),
     ...shown,
     parseErrorPlace(reason, shown, build) +
+      frontendsEnd(failed, reason) +
       explain(withoutCommand(maskCredentials(reason.trim())), build, failed),
   ];
   return parts.filter((part) => part !== undefined && part !== "").join("\n");
@@ -45,6 +46,12 @@ function parseErrorPlace(reason: string, shown: readonly string[], { dockerfile 
   return line === undefined || dockerfile === undefined || shown.length > 0
     ? ""
     : `${dockerfile.name}:${line}: `;
+}
+
+/** What an exit code that isn't a step's needs before it. BuildKit's own frontend is no program with an exit code. */
+function frontendsEnd(failed: BuildStep | undefined, reason: string): string {
+  const isAlone = /^(?:failed to solve: )?exit code: \d+$/.test(reason.trim());
+  return failed === undefined && isAlone ? `${namedFrontend} ended with ` : "";
 }
 
 function stepLine({ name }: BuildStep, isShown: boolean, hasOutput: boolean): string | undefined {

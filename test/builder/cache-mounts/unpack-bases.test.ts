@@ -11,6 +11,7 @@ import { reportMark } from "../../../src/builder/cache-mounts/transfer-dockerfil
 import { unpackBases } from "../../../src/builder/cache-mounts/unpack-bases.ts";
 import { createPrivateFolder, type PrivateFolder } from "../../../src/host/private-folder.ts";
 import { hostPlatform } from "../../../src/image/platform.ts";
+import { pushFrontend } from "../../support/images/frontends.ts";
 import { busyboxLayer, pushLayout, writeLayout } from "../../support/images/image-writer.ts";
 import { startTransferDaemon, type TransferDaemon } from "../../support/runs/transfer-daemon.ts";
 import { type Registry, startRegistry } from "../../support/servers/registry.ts";
@@ -23,6 +24,7 @@ let daemon: TransferDaemon;
 /** One that anybody may read, and one that asks for a login. */
 let open: Registry;
 let locked: Registry;
+let frontend: string;
 
 before(async () => {
   folder = held.use(await createPrivateFolder("test-bases"));
@@ -32,6 +34,7 @@ before(async () => {
     startRegistry({ htpasswd: { [login.username]: login.password } }),
   ]);
   for (const each of [daemon, open, locked]) held.use(each);
+  frontend = await pushFrontend("dockerfile", open.host, folder.path);
   const auth = Buffer.from(`${login.username}:${login.password}`).toString("base64");
   const docker = join(folder.path, "docker");
   await mkdir(docker);
@@ -183,6 +186,13 @@ const rows: readonly Row[] = [
       layouts: { input: layout },
     }),
     isUnpacked: false,
+  },
+  {
+    what: "a base as another frontend reads it",
+    bases: ({ reference }) => ({
+      dockerfile: `# syntax=${frontend}\nFROM ${reference}\nWORKDIR /app\n${use}`,
+    }),
+    isUnpacked: true,
   },
   {
     what: "the base of a frontend that can't be had",

@@ -14,11 +14,10 @@ import { defaultMounts, type LayerCache, localFolder, noLayerCache } from "./pla
  * mounted on an overlayfs, and it would interpret the whiteouts in the state's snapshots as its own.
  */
 export function folderCache(directory: string): LayerCache {
+  const mounts = { ...defaultMounts, isFixed: true };
   return {
     ...noLayerCache,
-    locations: [
-      { type: "local", attributes: { directory }, mode: "max", export: true, mounts: defaultMounts },
-    ],
+    locations: [{ type: "local", attributes: { directory }, mode: "max", export: true, mounts }],
   };
 }
 

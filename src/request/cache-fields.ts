@@ -7,7 +7,7 @@ import { secret } from "./schema-parts.ts";
 const mountSettings = z.strictObject({
   restore: flag.default(true).describe("Whether builds begin with what is kept."),
   save: flag.default(true).describe("Whether builds add to it."),
-  limit: bytes.default(2e9).describe("Bytes kept at most, uncompressed: `2g`."),
+  limit: bytes.default(2 * 1024 ** 3).describe("Bytes kept at most, uncompressed: `5g`. By default `2g`."),
   always: flag.default(false).describe("Whether they are kept even if copying takes longer than it saves."),
 });
 

@@ -24,12 +24,12 @@ stat -c %h again linked`;
 
 test("odd content of a mount is saved and restored as it is, and what can't be or is too large is left out with a warning", async () => {
   await using registry = await startRegistry();
-  const cache = { mounts: { limit: 40_000_000, always: true } };
+  const cache = { mounts: { limit: "38m", always: true } };
   const store = { repository: `${registry.host}/team/app`, insecure: true, cache };
   await using site = await makeSite(
     `ARG round
 RUN --mount=type=cache,target=/odd --mount=type=cache,target=/hole --mount=type=cache,target=/holes \\
-    --mount=type=cache,target=/many --mount=type=cache,target=/deep --mount=type=cache,target=/good <<'END'
+    --mount=type=cache,id="many é",target=/many --mount=type=cache,target=/deep --mount=type=cache,target=/good <<'END'
 set -e
 exec > /result
 echo "$(ls -A /odd | wc -l) $(ls -A /hole /holes /many /deep | grep -c '^[^/]') $(ls /good)"
@@ -49,9 +49,9 @@ END
     store,
   );
   const warnings = [
-    "/hole not saved: its 1.0 TB are more than cache.mounts.limit, 40.0 MB",
-    "/holes not saved: its 18.0 TB are more than cache.mounts.limit, 40.0 MB",
-    "/many not saved: its 0 B in 10000 files, folders and links count as 41.0 MB, which is more than cache.mounts.limit, 40.0 MB",
+    "/hole not saved: its 1.0 TB are more than cache.mounts.limit, 38m (39.8 MB): raise it, or let the steps leave less in it",
+    "/holes not saved: its 18.0 TB are more than cache.mounts.limit, 38m (39.8 MB): raise it, or let the steps leave less in it",
+    '"many é" not saved: its 0 B in 10000 files, folders and links count as 41.0 MB, which is more than cache.mounts.limit, 38m (39.8 MB): raise it, or let the steps leave less in it',
     "/deep not saved: it has folders that can't be read, or paths of more than 4 kB",
   ];
   const listed: string[] = [];

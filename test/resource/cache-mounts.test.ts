@@ -132,7 +132,7 @@ test("mounts that a build doesn't use stay saved, until the limit drops those th
   const { log } = await build("one", 300_000);
   assert.match(
     log,
-    /warning: cache mount \/one not saved: its 300 kB are more than cache.mounts.limit, 250 kB/,
+    /warning: cache mount \/one not saved: its 300 kB are more than cache.mounts.limit, 250 kB: raise it/,
   );
 });
 

@@ -164,11 +164,16 @@ test("a cache inside of the context is no part of it", async () => {
 
 test("a task's cache folder keeps the content of cache mounts too, as a folder of the disk and as an overlayfs", async () => {
   await using task = await makeTask(
-    "ARG round\nRUN --mount=type=cache,target=/m echo $round >> /m/rounds; cp /m/rounds /result\n",
+    "ARG round\nRUN --mount=type=cache,target=/m --mount=type=cache,target=/large echo $round >> /m/rounds; cp /m/rounds /result; truncate -s 3000000000 /large/f\n",
   );
   const build = (round: string, under: string[] = []) =>
     task.build({ BUILD_ARG_round: round, UNPACK_ROOTFS: "true" }, under);
-  assert.match(await build("1"), /^cache mounts: 0 restored, 0 B; 1 saved, 2 B$/m);
+  const first = await build("1");
+  assert.match(first, /^cache mounts: 0 restored, 0 B; 1 saved, 2 B$/m);
+  assert.match(
+    first,
+    /^warning: cache mount \/large not saved: its 3\.0 GB are more than the 2g \(2\.1 GB\) that a task keeps: let/m,
+  );
   assert.match(await build("2"), /^cache mounts: 1 restored, 2 B; 1 saved, 4 B(; steps .*)?$/m);
   assert.deepEqual((await readdir(join(task.cache, "oci-build"))).toSorted(), ["cache", "cache.mounts"]);
   const overlay = await overlays(task.cache);

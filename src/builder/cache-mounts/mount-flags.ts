@@ -132,10 +132,16 @@ const numbers = [
   ["mode", /^[0-7]{1,11}$/],
 ] as const;
 
-/** For a line of the log. */
+/** A mount's id for a line of the log, with its letters as the Dockerfile has them. Pure. */
+export function shownId({ id }: CacheMount): string {
+  const written = /^[\0-\xff]*$/.test(id) ? Buffer.from(id, "latin1").toString("utf8") : id;
+  return shortened(written.includes("\uFFFD") ? id : written);
+}
+
+/** For a line of the log: in quotes if it would otherwise end at a blank or another sign. */
 function shortened(id: string): string {
-  const whole = /\p{Cc}/u.test(id) ? JSON.stringify(id) : id;
-  return whole.length > 80 ? `${whole.slice(0, 80)}…` : whole;
+  const short = id.length > 80 ? `${id.slice(0, 80)}…` : id;
+  return /^[^\s"',;:()\p{Cc}]+$/u.test(short) ? short : JSON.stringify(short);
 }
 
 /** The target without `.`, `..` and doubled slashes, like Go's path.Clean. An empty target stays empty. */

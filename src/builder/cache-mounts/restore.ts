@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { formatBytes } from "../../host/format.ts";
 import { createPrivateFolder } from "../../host/private-folder.ts";
 import { sum } from "../../host/sum.ts";
-import type { CacheLocation } from "../plan/layer-cache.ts";
+import { type CacheLocation, defaultMounts } from "../plan/layer-cache.ts";
 import { budgetFor } from "./disk-guard.ts";
-import { type CacheMount, mountKey } from "./mount-flags.ts";
+import { type CacheMount, mountKey, shownId } from "./mount-flags.ts";
 import { type MountGroup, pausedUntil } from "./payoff.ts";
 import { mountsPlace } from "./place.ts";
 import {
@@ -77,7 +77,7 @@ export async function restoreMounts(daemon: DaemonMounts): Promise<RestoredMount
           });
           return;
         } catch (thrown) {
-          warnOf(`cache mount ${mount.id} not restored`, thrown, context);
+          warnOf(`cache mount ${shownId(mount)} not restored`, thrown, context);
           lost.add(source.saved.key);
           await clear(mount, daemon);
         }
@@ -153,9 +153,10 @@ async function restore(
   unpacking: BaseUnpacking | undefined,
 ): Promise<number> {
   const place = mountsPlace(location, context.namespace);
-  const limit = location.mounts?.limit ?? 0;
+  const settings = location.mounts ?? defaultMounts;
+  const { limit } = settings;
   const checkSize = (content: { readonly bytes: number; readonly entries: number }) => {
-    const problem = limitProblem(content, limit);
+    const problem = limitProblem(content, settings);
     if (problem !== undefined) throw new TransferError(problem);
   };
   checkSize(saved);

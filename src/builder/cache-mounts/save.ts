@@ -1,8 +1,8 @@
 import { sum } from "../../host/sum.ts";
-import type { CacheLocation } from "../plan/layer-cache.ts";
+import { type CacheLocation, defaultMounts } from "../plan/layer-cache.ts";
 import type { RanStep } from "../progress/followed-solve.ts";
 import { budgetFor } from "./disk-guard.ts";
-import { type CacheMount, mountKey } from "./mount-flags.ts";
+import { type CacheMount, mountKey, shownId } from "./mount-flags.ts";
 import {
   type Balance,
   balanceOf,
@@ -100,7 +100,7 @@ async function measure(
     if (mount === undefined) return [];
     if (readable === "cut") {
       context.step.log.warn(
-        `cache mount ${mount.id} not saved: it has folders that can't be read, or paths of more than 4 kB`,
+        `cache mount ${shownId(mount)} not saved: it has folders that can't be read, or paths of more than 4 kB`,
       );
       return [];
     }
@@ -137,8 +137,9 @@ async function saveAt(
     return isSame ? { ...saved, used: now } : { ...found, key: newKey(), used: now };
   });
   const isNew = ({ key }: SavedMount) => !known.some((saved) => saved.key === key);
-  const { save, always, limit } = { always: false, limit: 0, save: false, ...location.mounts };
-  const isFresh = (saved: SavedMount) => isNew(saved) && limitProblem(saved, limit) === undefined;
+  const settings = { ...defaultMounts, save: false, ...location.mounts };
+  const { save, always, limit } = settings;
+  const isFresh = (saved: SavedMount) => isNew(saved) && limitProblem(saved, settings) === undefined;
   const trial = trialOf(daemon, build, save ? present.filter(isFresh) : []);
   const balance = balanceOf(list.payoff, trial);
   if (!save) return { ...nothingSaved, balance };
@@ -150,9 +151,9 @@ async function saveAt(
   const others = known.filter(({ mount }) => findSaved(present, mount) === undefined);
   const { kept, dropped } = withinLimit(paused === undefined ? [...present, ...others] : others, limit);
   for (const large of dropped) {
-    const problem = limitProblem(large, limit);
+    const problem = limitProblem(large, settings);
     if (problem !== undefined)
-      daemon.context.step.log.warn(`cache mount ${large.mount.id} not saved: ${problem}`);
+      daemon.context.step.log.warn(`cache mount ${shownId(large.mount)} not saved: ${problem}`);
   }
   await write(daemon, at, { mounts: kept, payoff });
   const saved = kept.filter(isNew);

@@ -1,5 +1,6 @@
 import * as z from "zod";
-import { formatBytes } from "../../host/format.ts";
+import { formatBytes, formatSetting } from "../../host/format.ts";
+import type { MountSettings } from "../plan/layer-cache.ts";
 import { type CacheMount, keptId, mountKey, ownershipOf } from "./mount-flags.ts";
 import { noPayoff, Payoff } from "./payoff.ts";
 import { type SavedContent, weightOf } from "./transfer-dockerfile.ts";
@@ -71,11 +72,14 @@ export function findSaved(list: readonly SavedMount[], mount: CacheMount): Saved
 /** Why content is not copied, or undefined if it is within the limit. Pure. */
 export function limitProblem(
   content: { readonly bytes: number; readonly entries: number },
-  limit: number,
+  { limit, isFixed = false }: Pick<MountSettings, "limit" | "isFixed">,
 ): string | undefined {
   if (weightOf(content) <= limit) return undefined;
   const { bytes, entries } = content;
-  const most = `more than cache.mounts.limit, ${formatBytes(limit)}`;
+  const less = "let the steps leave less in it";
+  const most = isFixed
+    ? `more than the ${formatSetting(limit)} that a task keeps: ${less}`
+    : `more than cache.mounts.limit, ${formatSetting(limit)}: raise it, or ${less}`;
   if (bytes > limit) return `its ${formatBytes(bytes)} are ${most}`;
   return `its ${formatBytes(bytes)} in ${entries} files, folders and links count as ${formatBytes(weightOf(content))}, which is ${most}`;
 }

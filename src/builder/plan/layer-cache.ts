@@ -26,11 +26,18 @@ export interface MountSettings {
   readonly save: boolean;
   /** Bytes, uncompressed. */
   readonly limit: number;
+  /** Whether it is a task's own limit, which its author can't change. */
+  readonly isFixed?: boolean;
   /** Whether they are copied even if that takes longer than it saves. */
   readonly always: boolean;
 }
 
-export const defaultMounts: MountSettings = { restore: true, save: true, limit: 2e9, always: false };
+export const defaultMounts: MountSettings = {
+  restore: true,
+  save: true,
+  limit: 2 * 1024 ** 3,
+  always: false,
+};
 
 export interface LayerCache {
   readonly locations: readonly CacheLocation[];

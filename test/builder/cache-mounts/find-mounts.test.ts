@@ -139,11 +139,11 @@ RUN --mount=type=cache,target=$GOCACHE --mount=type=cache,target=/${"x".repeat(6
   assert.deepEqual(found.leftOut, [
     "/a (its content begins with that of something else: from or source)",
     "/c (its content begins with that of something else: from or source)",
-    " (its target can't be copied)",
+    '"" (its target can\'t be copied)',
     "/pkg (its target has $GOPATH, which the Dockerfile doesn't set: give the mount an id)",
     "/y (its id has $HOME, which the Dockerfile doesn't set: give the mount another id)",
     "/e (its uid)",
-    " (its target has $GOCACHE, which the Dockerfile doesn't set: give the mount an id)",
+    '"" (its target has $GOCACHE, which the Dockerfile doesn\'t set: give the mount an id)',
     `/${"x".repeat(79)}… (its target can't be copied)`,
   ]);
 });

@@ -1,26 +1,35 @@
 import { close, nameLimit, openFolder, pathLimit } from "./syscalls.ts";
 import type { Folder } from "./tree-model.ts";
 
-/** Far below the number of files that a process may have open. */
-const limit = 256;
-/**
- * As many names of the greatest length as fit into a path. It also keeps a deep tree from being walked from its
- * root each time.
- */
+/** Folders that are kept open are at most twice as many: far below the number of files that a process may have open. */
+const keptAtOnce = 128;
+/** As many names of the greatest length as fit into a path. */
 const namesAtOnce = Math.floor((pathLimit - 1) / (nameLimit + 1));
+/** The most folders above one that are kept open when it is opened. They save walking a deep tree from its root again. */
+const stepsKept = 16;
+
+/** A folder to open, and the names that lead to it from the folder before. */
+interface Step {
+  readonly id: number;
+  readonly names: string[];
+}
 
 /**
  * Keeps the folders that are being written to open. A call with a name in an open folder resolves one name only, so
  * it can't lead elsewhere, whatever happens to the path meanwhile.
  */
 export class OpenFolders {
-  /** By folder id. */
-  readonly #fds = new Map<number, number>();
+  /**
+   * Descriptors by folder id. When there are enough newer ones, the older ones are closed, and the newer ones become the
+   * older ones. A single map in the order of use would leave so many of its tables behind that V8's heap grew by 10 MB.
+   */
+  #newer = new Map<number, number>();
+  #older = new Map<number, number>();
   readonly #beforeClosing: () => void;
   readonly #root: number;
   /** The id of the folder that was asked for last. */
-  #last: number | undefined;
-  #lastFd = -1;
+  #last = 0;
+  #lastFd: number;
 
   /**
    * @param root the root's descriptor; the caller closes it
@@ -28,67 +37,88 @@ export class OpenFolders {
    */
   constructor(root: number, beforeClosing: () => void) {
     this.#root = root;
+    this.#lastFd = root;
     this.#beforeClosing = beforeClosing;
   }
 
-  /** The folder's descriptor, valid until the next folder is asked for. */
+  /** The folder's descriptor. It stays valid when another folder is asked for next, and no longer. */
   fd(folder: Folder): number {
     if (folder.id === this.#last) return this.#lastFd;
-    const fd = this.#find(folder);
+    const fd = this.#open(folder);
     this.#last = folder.id;
     this.#lastFd = fd;
     return fd;
   }
 
   /** Closes a folder that is being removed. */
-  forget(folder: Folder): void {
-    const fd = this.#fds.get(folder.id);
-    if (fd === undefined) return;
-    this.#fds.delete(folder.id);
-    this.#last = undefined;
+  forget({ id }: Folder): void {
+    const fd = this.#find(id);
+    if (fd === undefined || id === 0) return;
+    this.#newer.delete(id);
+    this.#last = 0;
+    this.#lastFd = this.#root;
     close(fd);
   }
 
   closeAll(): void {
-    for (const fd of this.#fds.values()) close(fd);
-    this.#fds.clear();
-    this.#last = undefined;
+    for (const fd of [...this.#newer.values(), ...this.#older.values()]) close(fd);
+    this.#newer.clear();
+    this.#older.clear();
+    this.#last = 0;
+    this.#lastFd = this.#root;
   }
 
-  #find(folder: Folder): number {
-    if (folder.parent === undefined) return this.#root;
-    const known = this.#fds.get(folder.id);
-    if (known !== undefined) {
-      // A map keeps the order of insertion: the last entry is the most recently used.
-      this.#fds.delete(folder.id);
-      this.#fds.set(folder.id, known);
-      return known;
+  #find(id: number): number | undefined {
+    if (id === 0) return this.#root;
+    const newer = this.#newer.get(id);
+    if (newer !== undefined) return newer;
+    const older = this.#older.get(id);
+    if (older !== undefined) {
+      this.#older.delete(id);
+      this.#keep(id, older);
     }
-    if (this.#fds.size >= limit) this.#closeHalf();
-    const fd = this.#open(folder);
-    this.#fds.set(folder.id, fd);
-    return fd;
+    return older;
   }
 
-  /** Opens the folder from the nearest open folder above it. */
+  #keep(id: number, fd: number): void {
+    if (this.#newer.size === keptAtOnce) {
+      if (this.#older.size > 0) this.#beforeClosing();
+      for (const old of this.#older.values()) close(old);
+      this.#older = this.#newer;
+      this.#newer = new Map();
+    }
+    this.#newer.set(id, fd);
+  }
+
+  /** Opens a folder from the nearest open one above it, with steps in between where a path would be too long. */
   #open(folder: Folder): number {
-    const names: string[] = [];
-    for (let from: Folder | undefined = folder; from?.parent !== undefined; from = from.parent) {
-      if (names.length === namesAtOnce) return openFolder(this.#find(from), names.join("/"));
-      const start = this.#fds.get(from.id);
-      if (start !== undefined) return openFolder(start, names.join("/"));
-      names.unshift(from.name);
+    const steps: Step[] = [];
+    let from = folder;
+    let fd = this.#find(from.id);
+    while (fd === undefined) {
+      if ((steps.at(-1)?.names.length ?? namesAtOnce) === namesAtOnce) steps.push({ id: from.id, names: [] });
+      steps.at(-1)?.names.unshift(from.name);
+      from = from.parent as Folder;
+      fd = this.#find(from.id);
     }
-    return openFolder(this.#root, names.join("/"));
+    return this.#walk(fd, steps);
   }
 
-  #closeHalf(): void {
-    this.#beforeClosing();
-    for (const [id, fd] of this.#fds) {
-      if (this.#fds.size <= limit / 2) break;
-      this.#fds.delete(id);
-      close(fd);
+  /** @param steps the last one first */
+  #walk(start: number, steps: readonly Step[]): number {
+    let fd = start;
+    let isKept = true;
+    for (let at = steps.length - 1; at >= 0; at--) {
+      const { id, names } = steps[at] as Step;
+      const above = fd;
+      try {
+        fd = openFolder(above, names.join("/"));
+      } finally {
+        if (!isKept) close(above);
+      }
+      isKept = at <= stepsKept;
+      if (isKept) this.#keep(id, fd);
     }
-    this.#last = undefined;
+    return fd;
   }
 }

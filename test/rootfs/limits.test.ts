@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
@@ -9,6 +9,7 @@ import { unpackRootfs } from "../../src/rootfs/unpack.ts";
 import {
   file,
   folder,
+  hardlink,
   layerOf,
   opaque,
   symlink,
@@ -85,6 +86,16 @@ testRefusing([
     message: /folders more than 10000 deep/,
   },
 ]);
+
+test("a hard link to a file 5,000 folders deep is made in its own folder", async () => {
+  const others = Array.from({ length: 300 }, (_, at) => file(`other-${at}/a`));
+  const members = [file(`${deep}a`, "linked"), ...others, folder("near"), hardlink("near/link", `${deep}a`)];
+  await using place = await createPrivateFolder("test-deep");
+  const destination = join(place.path, "rootfs");
+  await unpackRootfs({ layers: [layerOf(rawTar(members))], destination, step: createTestStep() });
+  assert.equal(readFileSync(join(destination, "near/link"), "utf8"), "linked");
+  await removeFolder(createTestStep(), destination);
+});
 
 test("many opaque markers over many files hide what is below them, each file being looked at once", async () => {
   const places = Array.from({ length: 2000 }, (_, at) => `d/${at % 50}/${at}`);

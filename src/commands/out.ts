@@ -1,6 +1,7 @@
 import type { InputFolder } from "../builder/inputs/input-folder.ts";
 import { UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
+import { uniqueId } from "../host/unique-id.ts";
 import {
   type BuildVersion,
   formatBuildVersion,
@@ -120,7 +121,7 @@ async function buildAndStore(
 function putId({ env }: StepContext): { readonly text: string; readonly at: number } {
   const at = Date.now();
   const build = /^[A-Za-z0-9]{1,40}$/.exec(env["BUILD_ID"] ?? "")?.[0] ?? "put";
-  return { text: `${build}-${new Date(at).toISOString()}-${crypto.randomUUID().slice(0, 8)}`, at };
+  return { text: `${build}-${new Date(at).toISOString()}-${uniqueId().slice(0, 8)}`, at };
 }
 
 /**

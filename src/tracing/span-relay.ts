@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { uniqueId } from "../host/unique-id.ts";
 import type { SpanSender } from "./span-sender.ts";
 
 /** Takes spans of other programs on this machine. Disposing closes its port. */
@@ -18,7 +19,7 @@ const bodyLimit = 16 * 1024 * 1024;
  * receiver's headers from the environment, and waits for a receiver that hangs. The relay answers at once.
  */
 export async function openRelay(sender: SpanSender): Promise<SpanRelay> {
-  const path = `/${crypto.randomUUID()}/v1/traces`;
+  const path = `/${uniqueId()}/v1/traces`;
   const take = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const isSpans = request.method === "POST" && request.url === path;
     const body = isSpans ? await bodyOf(request) : undefined;

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { UserError } from "../../host/errors.ts";
 import type { Log } from "../../host/log.ts";
 import type { StepContext } from "../../host/step-context.ts";
+import { uniqueId } from "../../host/unique-id.ts";
 import type { Builder } from "../builder.ts";
 import type { Inputs } from "../inputs/inputs.ts";
 import { noLayerCache } from "../plan/layer-cache.ts";
@@ -50,7 +51,7 @@ export async function askFrontend(
       env: buildctlEnvironment(step, builder.registries, noLayerCache, builder.sendsSpans),
       solve: { ...solve, options: new Map([...solve.options, ["requestid", request]]) },
       exporter: undefined,
-      metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),
+      metadataFile: join(builder.workspace, `metadata-${uniqueId()}.json`),
       importCaches: [],
       exportCaches: [],
       authTls: builder.authTls,

@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { UserError } from "../../host/errors.ts";
+import { uniqueId } from "../../host/unique-id.ts";
 import { withoutCheckComments } from "../plan/parser-directives.ts";
 import type { Solve } from "../plan/plan.ts";
 import { namedFrontend, noCalls } from "../progress/explanations.ts";
@@ -55,7 +56,7 @@ async function targetsSolve({ solves: [main], inputs, builder }: AskedBuild): Pr
   if (dockerfile === undefined) return main;
   const text = withoutCheckComments(dockerfile.text);
   if (text === dockerfile.text) return main;
-  const folder = join(builder.workspace, `targets-${crypto.randomUUID()}`);
+  const folder = join(builder.workspace, `targets-${uniqueId()}`);
   const file = join(folder, dockerfile.name);
   await mkdir(dirname(file), { recursive: true });
   await writeFile(file, text);

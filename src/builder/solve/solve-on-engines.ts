@@ -3,6 +3,7 @@ import { UserError } from "../../host/errors.ts";
 import type { Log } from "../../host/log.ts";
 import type { Environment } from "../../host/step-context.ts";
 import { sum } from "../../host/sum.ts";
+import { uniqueId } from "../../host/unique-id.ts";
 import { formatPlatform } from "../../image/platform.ts";
 import { retryPolicy } from "../../registry/retry-policy.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -185,7 +186,7 @@ async function runSolve(
     },
     solve,
     exporter: await request.exporter(part.scope.target),
-    metadataFile: join(builder.workspace, `metadata-${crypto.randomUUID()}.json`),
+    metadataFile: join(builder.workspace, `metadata-${uniqueId()}.json`),
     authTls: builder.authTls,
     silence: { cache: 10 * timeouts.stall, daemon: 30_000 },
     watch: request.watch,

@@ -6,6 +6,7 @@ import { UserError } from "../../host/errors.ts";
 import { formatBytes } from "../../host/format.ts";
 import type { Log } from "../../host/log.ts";
 import { reportProgress } from "../../host/progress.ts";
+import { uniqueId } from "../../host/unique-id.ts";
 import { type Compression, compressionOf, decompress } from "../compression/formats.ts";
 import { headLength } from "../compression/magic.ts";
 import { UndecompressableError } from "../compression/undecompressable.ts";
@@ -164,7 +165,7 @@ async function extractAll(
   members: ArchiveMembers,
 ): Promise<void> {
   const { name, path, workspace, signal, log } = archive;
-  const folder = join(workspace, `members-${crypto.randomUUID()}`);
+  const folder = join(workspace, `members-${uniqueId()}`);
   await mkdir(folder, { mode: 0o700 });
   const { size } = await stat(path);
   let read = 0;

@@ -7,6 +7,7 @@ import { errorCode, UserError } from "../../host/errors.ts";
 import { formatBytes } from "../../host/format.ts";
 import type { Log } from "../../host/log.ts";
 import { reportProgress } from "../../host/progress.ts";
+import { uniqueId } from "../../host/unique-id.ts";
 import { type Compression, compressionOf, decompress, layerMediaType } from "../compression/formats.ts";
 import { headLength } from "../compression/magic.ts";
 import { UndecompressableError } from "../compression/undecompressable.ts";
@@ -106,7 +107,7 @@ export class PrivateLayout {
 
   /** Copies a blob to the path of its digest, and returns the digest. */
   async #copy(range: FileRange): Promise<Digest> {
-    const file = join(this.folder, `incoming-${crypto.randomUUID()}`);
+    const file = join(this.folder, `incoming-${uniqueId()}`);
     try {
       const hash = createHash("sha256");
       const pieces = this.#pieces(range, "copied");

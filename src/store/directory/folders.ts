@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type FolderLock, lockFolder } from "../../host/folder-lock.ts";
+import { uniqueId } from "../../host/unique-id.ts";
 
 /**
  * Prefixes of names in a store's directory that aren't builds: folders of puts in progress, and replaced builds
@@ -35,7 +36,7 @@ export async function createStaging(directory: string): Promise<FolderLock & { r
  * later put removes them.
  */
 export async function retire(directory: string, folder: string): Promise<void> {
-  const retired = join(directory, `${replacedPrefix}${crypto.randomUUID()}`);
+  const retired = join(directory, `${replacedPrefix}${uniqueId()}`);
   await rename(folder, retired);
   await removeUnlessUsed(retired);
 }

@@ -1,3 +1,4 @@
+import { uniqueId } from "../../host/unique-id.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import { type Digest, digestOf } from "../../image/digest.ts";
 import { mediaTypes } from "../../image/media-types.ts";
@@ -43,7 +44,7 @@ export async function takeLease(
   signal: AbortSignal,
 ): Promise<Lease | undefined> {
   if ((await leasesIn(client, await listTags(client, signal), signal)).length > 0) return undefined;
-  const tag = `${leasePrefix}${crypto.randomUUID().replaceAll("-", "")}`;
+  const tag = `${leasePrefix}${uniqueId().replaceAll("-", "")}`;
   const document = leaseDocument(tag, image, Date.now());
   await putManifest(client, { document, mediaType: mediaTypes.ociIndex, tag }, signal);
   const lease: Lease = {

@@ -2,6 +2,7 @@ import { abortBudget } from "../../host/abort-budget.ts";
 import { messageOf, UserError } from "../../host/errors.ts";
 import type { Log } from "../../host/log.ts";
 import { mapAtOnce } from "../../host/map-at-once.ts";
+import { uniqueId } from "../../host/unique-id.ts";
 import { buildName, isBuildName } from "../../image/build-version.ts";
 import { type Digest, digestOf } from "../../image/digest.ts";
 import type { RegistryClient } from "../../registry/client.ts";
@@ -130,7 +131,7 @@ function readBuild(bytes: Buffer, where: string): Build | undefined {
  * @throws AttemptFailure if the registry refuses
  */
 async function proveDeletable(client: RegistryClient, signal: AbortSignal): Promise<void> {
-  const digest = digestOf(Buffer.from(crypto.randomUUID()));
+  const digest = digestOf(Buffer.from(uniqueId()));
   await deleteManifest(client, { digest, tag: undefined }, signal);
 }
 

@@ -163,7 +163,6 @@ async function solve(
     described: describeBuild(inputs, { ...options, shown: options.context, access: run.access }),
     style: options.progress,
     timeouts,
-    started: () => stage.preload(),
     watch: mounts?.watch,
     exporter: async (target) => (run.isExported?.(target) === false ? undefined : stage.exporter(target)),
     merge: async (built) => stage.add(await mergedIndex(stage.blobs, built, signal), mediaTypes.ociIndex),

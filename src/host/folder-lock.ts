@@ -53,12 +53,6 @@ export async function exchangeNames(one: string, other: string): Promise<boolean
   throw Object.assign(new Error(`${code}: renameat2 ${one} ${other}`), { code, path: other });
 }
 
-/** Loads what the others need, which takes Node 10 ms, at a moment when there is nothing else to do. */
-export function preloadFolderCalls(): void {
-  // Whoever needs them gets the failure.
-  folderCalls().catch(() => {});
-}
-
 /** Loaded when they are needed: a put to a registry never does. */
 function folderCalls(): Promise<typeof import("./folder-calls.ts")> {
   return import("./folder-calls.ts");

@@ -40,8 +40,6 @@ export interface Stage extends AsyncDisposable {
   readonly blobs: Blobs;
   /** Adds a manifest or index that we made (a merged index), and returns its descriptor. */
   add(document: Uint8Array, mediaType: string): Promise<Descriptor>;
-  /** Loads what {@link earlier} and {@link commit} need, while the build runs. */
-  preload(): void;
   /** The build that is stored under this version. Undefined if there is none, or if it can't be read. */
   earlier(version: BuildVersion): Promise<Build | undefined>;
   /**

@@ -61,7 +61,6 @@ export async function solveOnEngines(
   for (const engine of engines) {
     let accepted: Promise<void> | undefined;
     const ready: BuildctlRun["ready"] = (said) => {
-      request.started?.();
       accepted ??= acceptedBy(engine, said, { what, log: step.log });
       return accepted;
     };

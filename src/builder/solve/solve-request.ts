@@ -25,8 +25,6 @@ export interface SolveRequest {
   readonly merge: (built: readonly Descriptor[]) => Promise<Descriptor>;
   /** How long to wait for other machines, including retries of pushes. */
   readonly timeouts: Timeouts;
-  /** Called when buildctl has been started, perhaps several times: what else is to be done can be done meanwhile. */
-  readonly started?: () => void;
   /** Called whenever a solve reports something, so that other work can start at the same time as the export. */
   readonly watch: SolveWatch | undefined;
 }

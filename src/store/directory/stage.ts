@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { flushFolder, writeFlushedBytes, writeSmallFile } from "../../host/atomic-write.ts";
 import { writeProblem } from "../../host/disk-errors.ts";
 import { errorCode, UserError } from "../../host/errors.ts";
-import { exchangeNames, preloadFolderCalls } from "../../host/folder-lock.ts";
+import { exchangeNames } from "../../host/folder-lock.ts";
 import { mapAtOnce } from "../../host/map-at-once.ts";
 import type { Blobs } from "../../image/blobs.ts";
 import { type BuildVersion, buildName } from "../../image/build-version.ts";
@@ -65,7 +65,6 @@ export async function openDirectoryStage({
       await writeSmallFile(join(folder, blobPath(descriptor.digest)), document);
       return descriptor;
     },
-    preload: preloadFolderCalls,
     earlier,
     async commit(build) {
       const layout = join(staging.folder, "build");

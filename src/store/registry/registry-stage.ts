@@ -43,7 +43,6 @@ export function registryStage({ main, others, keep, log, signal }: RegistryStage
       for (const each of all) await putManifest(each.client, { document, mediaType }, signal);
       return { mediaType, digest: digestOf(document), size: document.length };
     },
-    preload() {},
     async earlier(version) {
       const bytes = await findManifest(client, buildName(version), signal);
       isFirst = bytes === undefined;

@@ -31,7 +31,7 @@ FROM node AS bundle
 WORKDIR /src
 COPY .npmrc package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY tools/build.ts tools/snapshot.ts tools/
+COPY tools/build.ts tools/cached-code.ts tools/rehearsal.ts tools/snapshot.ts tools/
 COPY src src/
 # The start-up snapshot works only with the Node that makes it.
 COPY --from=reduced /node /usr/local/bin/node

@@ -155,7 +155,8 @@ async function main(): Promise<void> {
 
 if (startupSnapshot.isBuildingSnapshot()) {
   startupSnapshot.setDeserializeMainFunction(() => void main());
-  void import("./commands/warm-up.ts").then(({ warmUp }) => warmUp());
+  // The folder's own path would be in the snapshot.
+  void import("./commands/warm-up.ts").then(({ warmUp }) => warmUp("/proc/self/cwd"));
 } else {
   void main();
 }

@@ -1,9 +1,11 @@
-import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { builtinModules } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build, type Plugin } from "esbuild";
 import { execa } from "execa";
+import { withoutCachedCode } from "./cached-code.ts";
+import { writeRehearsal } from "./rehearsal.ts";
 
 /** Modules of Node that can be in a snapshot (lib/internal/main/mksnapshot.js). The others are loaded by their first use. */
 const early = new Set(
@@ -46,6 +48,31 @@ const nativeKoffi = (file: string): Plugin => ({
   },
 });
 
+/**
+ * While a snapshot is made, calls of libc do nothing and succeed, because koffi can't be in it. Programs that start
+ * from it load them by their first use.
+ */
+const lateCalls: Plugin = {
+  name: "late calls",
+  setup(bundler) {
+    bundler.onResolve({ filter: /\/folder-calls\.ts$/ }, ({ path, resolveDir, namespace }) =>
+      namespace === "calls" ? undefined : { path, namespace: "calls", pluginData: resolveDir },
+    );
+    bundler.onLoad({ filter: /.*/, namespace: "calls" }, async ({ path, pluginData: resolveDir }) => {
+      const text = await readFile(join(resolveDir, path), "utf8");
+      const names = Array.from(text.matchAll(/^export function (\w+)/gm), ([, name]) => name);
+      const late = names.map(
+        (name) => `export const ${name} = (...args) => isBuildingSnapshot() ? 0 : calls().${name}(...args);`,
+      );
+      const contents = `import { startupSnapshot } from "node:v8";
+const { isBuildingSnapshot } = startupSnapshot;
+const calls = () => require(${JSON.stringify(path)});
+${late.join("\n")}`;
+      return { contents, loader: "js", resolveDir };
+    });
+  },
+};
+
 const script = "main.cjs";
 
 /** Where the bundle is can't be known yet. Node's program and arguments are this machine's; each start has its own. */
@@ -84,24 +111,17 @@ export async function makeSnapshot({ main, blob, koffi, plugins }: Snapshot): Pr
       target: "node24",
       charset: "ascii",
       legalComments: "none",
-      plugins: [lateModules, nativeKoffi(koffi), ...plugins],
+      plugins: [lateModules, lateCalls, nativeKoffi(koffi), ...plugins],
       define: { "import.meta.url": "bundleUrl" },
       banner: { js: banner },
       logLevel: "warning",
     });
     await escapeOthers(join(folder, script));
-    // With Node's own cached code V8 would also keep the bytecode of functions that have run. A put would be 25 ms
-    // quicker, and the image 2.3 MB larger.
-    const config = { builder: `/proc/self/cwd/${script}`, withoutCodeCache: true };
-    await writeFile(join(folder, "config.json"), JSON.stringify(config));
-    // The program finds no variables and no paths of this machine while it loads, so none is in the snapshot.
-    const { stderr } = await execa(
-      process.execPath,
-      ["--snapshot-blob", "main.blob", "--build-snapshot-config", "config.json"],
-      { cwd: folder, env: {}, extendEnv: false, argv0: "node" },
-    );
-    if (stderr !== "") throw new Error(`the snapshot may not work: ${stderr}`);
-    await copyFile(join(folder, "main.blob"), blob);
+    await writeRehearsal(folder);
+    // V8 keeps the functions that have run compiled only if Node adds its cached code of all its modules, which a put
+    // uses little of, and which has 2 MB when compressed. A Node that writes another form makes slower puts.
+    const whole = await take(folder, { withoutCodeCache: false });
+    await writeFile(blob, withoutCachedCode(whole) ?? (await take(folder, { withoutCodeCache: true })));
   } finally {
     await rm(folder, { recursive: true });
   }
@@ -119,4 +139,17 @@ async function escapeOthers(file: string): Promise<void> {
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
   await writeFile(file, escaped);
+}
+
+/** Takes the snapshot, of a program that finds no variables and no paths of this machine while it loads. */
+async function take(folder: string, options: { readonly withoutCodeCache: boolean }): Promise<Buffer> {
+  const config = { builder: `/proc/self/cwd/${script}`, ...options };
+  await writeFile(join(folder, "config.json"), JSON.stringify(config));
+  const { stderr } = await execa(
+    process.execPath,
+    ["--snapshot-blob", "main.blob", "--build-snapshot-config", "config.json"],
+    { cwd: folder, env: {}, extendEnv: false, argv0: "node" },
+  );
+  if (stderr !== "") throw new Error(`the snapshot may not work: ${stderr}`);
+  return readFile(join(folder, "main.blob"));
 }

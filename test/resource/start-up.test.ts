@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { cp, glob, mkdir, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { execa } from "execa";
@@ -181,9 +182,39 @@ test("a put that starts from the snapshot is aborted in order", async () => {
   assert.deepEqual(await readdir(join(folder.path, "aborted")), []);
 });
 
+test("a put that starts from the snapshot kills a buildctl that doesn't end when asked to", async () => {
+  const bin = join(folder.path, "stubborn");
+  await mkdir(bin);
+  const script = `#!/bin/sh
+trap "" TERM
+echo '{"buildctl":"v99.0.0","buildkitd":"v99.0.0"}' >&2
+while :; do sleep 0.1; done
+`;
+  await writeFile(join(bin, "buildctl"), script, { mode: 0o755 });
+  const started = await startResource("out", {
+    from: alone(),
+    env: { NO_COLOR: "1", PATH: `${bin}:${toolEnvironment()["PATH"]}` },
+    args: [join(folder.path, "put")],
+    stdin: { source: remote({ directory: join(folder.path, "killed") }), params: { context: "app" } },
+  });
+  await started.wrote(/building with/);
+  started.kill("SIGTERM");
+  const run = await started.result;
+  assert.equal(run.status, 143, run.output);
+  assert.deepEqual(run.leftovers, []);
+  assert.deepEqual(await readdir(join(folder.path, "killed")), []);
+});
+
 test("a snapshot holds no environment and no path of the machine that made it", async () => {
   const blob = await readFile(join(whole(), "dist/main.blob"));
-  for (const text of [canary, "BUILT_WITH", folder.path, checkout, dirname(process.execPath)]) {
+  for (const text of [
+    canary,
+    "BUILT_WITH",
+    folder.path,
+    checkout,
+    dirname(process.execPath),
+    `${tmpdir()}/snapshot-`,
+  ]) {
     for (const encoding of ["utf8", "utf16le"] as const) {
       assert.equal(blob.indexOf(Buffer.from(text, encoding)), -1, text);
     }

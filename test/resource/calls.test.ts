@@ -76,10 +76,27 @@ test("CALL: check fails for a Dockerfile that can't be built, in a stage that no
 });
 
 test("CALL: check names file and line of an instruction that is none, and why warnings count as errors", async () => {
-  assertFailedCleanly(
-    await call("FROM scratch\nCOYP a b\n", { CALL: "check" }),
-    /^error: app\/Dockerfile:2: unknown instruction: COYP/m,
-  );
+  for (const [line, why] of [
+    ["COYP a b", /^unknown instruction: COYP/m],
+    ["RUN <<EOF", /^the heredoc has no end: /m],
+    ["RUN --mount=type=cahce,target=/m true", /^unsupported mount type "cahce" \(did you mean cache\?\)$/m],
+    ["RUN --mount=type=cache true", /^a mount can't be at "\/": add a path to it, as in target=\/path$/m],
+    ["COPY --chmod=u+y Dockerfile /", /^--chmod can't be read: expected /m],
+  ] as const) {
+    const run = await call(`FROM scratch\n${line}\n`, { CALL: "check" });
+    assertFailedCleanly(run, why);
+    assert.ok(
+      run.stderr.startsWith(`error: app/Dockerfile:2\n   1 |     FROM scratch\n   2 | >>> ${line}\n`),
+    );
+  }
+  for (const text of ["ARG a\n", "# a comment\n", ""]) {
+    const missing = text.startsWith("ARG") ? "FROM" : "instructions";
+    for (const name of ["check", "targets"])
+      assertFailedCleanly(
+        await call(text, { CALL: name }),
+        new RegExp(`^(error: )?app/Dockerfile has no ${missing}: it has to begin with FROM`, "m"),
+      );
+  }
   assertFailedCleanly(
     await call("# check=error=true\nFROM scratch\nMAINTAINER me\n", { CALL: "check" }),
     /^error: lint violation found for rules: MaintainerDeprecated: warnings count as errors, by FAIL_ON_WARNINGS or the Dockerfile's "# check=error=true".*"# check=skip=MaintainerDeprecated"/m,

@@ -126,6 +126,37 @@ func (ic *ImageWriter) ProvenLayers(ctx context.Context, committed *result.Resul
 	cloned := *lc
 `,
 		},
+		// What is wrong in a Dockerfile is told with its place, but not if the frontend is only asked about it.
+		{
+			File: "frontend/dockerfile/builder/build.go",
+			Old: `	defer func() {
+		var el *parser.LocationError
+		if errors.As(err, &el) {
+			for _, l := range el.Locations {
+				err = wrapSource(err, src.SourceMap, l)
+			}
+		}
+	}()
+
+	var scanner sbom.Scanner
+`,
+			New: `	var scanner sbom.Scanner
+`,
+		},
+		{
+			File: "frontend/dockerfile/builder/build.go",
+			Old: `	if res, ok, err := bc.HandleSubrequest(`,
+			New: `	defer func() {
+		var el *parser.LocationError
+		if errors.As(err, &el) {
+			for _, l := range el.Locations {
+				err = wrapSource(err, src.SourceMap, l)
+			}
+		}
+	}()
+
+	if res, ok, err := bc.HandleSubrequest(`,
+		},
 		// These pages show what google.golang.org/grpc records, which it doesn't with the tag grpcnotrace, and their
 		// templates would keep buildkitd large: see buildkit.go.
 		{

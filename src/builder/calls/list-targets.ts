@@ -5,6 +5,7 @@ import { uniqueId } from "../../host/unique-id.ts";
 import { withoutCheckComments } from "../plan/parser-directives.ts";
 import type { Solve } from "../plan/plan.ts";
 import { namedFrontend, noCalls } from "../progress/explanations.ts";
+import { missingFrom } from "../progress/instruction-failures.ts";
 import { type AskedBuild, askFrontend } from "./ask-frontend.ts";
 
 /** A stage of a Dockerfile. */
@@ -31,6 +32,7 @@ export async function listTargets(asked: AskedBuild): Promise<readonly Target[]>
   );
   const targets = readTargetTable(answer);
   if (targets === undefined) throw new UserError(noCalls);
+  if (targets.length === 0) throw new UserError(missingFrom(asked.described, "FROM"));
   return targets;
 }
 

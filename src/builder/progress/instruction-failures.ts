@@ -1,6 +1,8 @@
+import type { BuildDescription } from "./build-description.ts";
+
 interface InstructionExplanation {
   readonly sign: RegExp;
-  readonly say: (reason: string, found: RegExpExecArray) => string;
+  readonly say: (reason: string, found: RegExpExecArray, build: BuildDescription) => string;
 }
 
 /** What BuildKit says of a param's or an instruction's value, and what to write instead. */
@@ -44,8 +46,21 @@ export const instructionExplanations: readonly InstructionExplanation[] = [
     say: () => "there is no FROM before this instruction: only ARG may stand before the first FROM",
   },
   {
-    sign: /^file with no instructions$/,
-    say: () => "the Dockerfile has no instructions; it has to begin with FROM",
+    sign: /^(?:file with no instructions|the Dockerfile cannot be empty)$/,
+    say: (_reason, _found, build) => missingFrom(build, "instructions"),
+  },
+  {
+    sign: /^dockerfile contains no stages to build$/,
+    say: (_reason, _found, build) => missingFrom(build, "FROM"),
+  },
+  {
+    sign: /^invalid mount target "(.*)"$/,
+    say: (_, [, target]) => `a mount can't be at "${target}": add a path to it, as in target=/path`,
+  },
+  {
+    // Nothing else in a Dockerfile has this for its whole message.
+    sign: /^invalid syntax$/,
+    say: () => "--chmod can't be read: expected an octal mode such as 755, or one such as u=rwX,go=rX",
   },
   {
     sign: /^unknown instruction: \uFFFD\uFFFD/,
@@ -123,3 +138,8 @@ export const instructionExplanations: readonly InstructionExplanation[] = [
     say: (reason) => `${reason}: SHELL ["/bin/sh", "-c"]`,
   },
 ];
+
+/** What to say of a Dockerfile without a stage. */
+export function missingFrom({ dockerfile }: BuildDescription, missing: "FROM" | "instructions"): string {
+  return `${dockerfile?.name ?? "the Dockerfile"} has no ${missing}: it has to begin with FROM, before which only ARG may stand`;
+}

@@ -137,7 +137,10 @@ const rows: readonly (readonly [said: string, told: string, step?: string, outpu
     "no build stage in current context",
     "there is no FROM before this instruction: only ARG may stand before the first FROM",
   ],
-  ["file with no instructions", "the Dockerfile has no instructions; it has to begin with FROM"],
+  [
+    "file with no instructions",
+    "Dockerfile has no instructions: it has to begin with FROM, before which only ARG may stand",
+  ],
   [
     "base name ($BASE) should not be blank",
     'the name of the base image, $BASE, is empty: give it a value under "build_args", or a default in the ARG before FROM',

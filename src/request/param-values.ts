@@ -118,7 +118,14 @@ export const frontendOptionsParam = z
         // The frontend takes an empty value for none.
         const read = known === undefined || value === "" ? value : known.read(value);
         if (known !== undefined && read === undefined)
-          context.issues.push({ code: "custom", input: given, path: [name], message: known.expected });
+          context.issues.push({
+            code: "custom",
+            input: given,
+            path: [name],
+            message: known.expected,
+            // Other options may be a frontend's secrets. These are numbers and names.
+            params: { isShown: true },
+          });
         return [name, read ?? value] as const;
       }),
     ),

@@ -164,7 +164,8 @@ function describe(issue: z.core.$ZodIssue, about: Subject): Fault[] {
   if (meant !== undefined)
     return meant.flatMap((each) => describe({ ...each, path: [...path, ...each.path] }, about));
   const found = valueAt(about.root, path);
-  const isSafe = isShown(found, path, about.schema);
+  const isOpen = issue.code === "custom" && issue.params?.["isShown"] === true;
+  const isSafe = isOpen ? isReadable(found) : isShown(found, path, about.schema);
   const hints = [
     remedy(issue, found, isSafe),
     fieldsWanted(issue, found, about),
@@ -201,6 +202,11 @@ function isShown(value: unknown, path: readonly PropertyKey[], schema: z.ZodType
   const secrecy = secrecyAt(schema, path);
   if (secrecy === "secret") return false;
   if (secrecy === "around") return harmless.test(String(value));
+  return isReadable(value);
+}
+
+/** Whether a value is short and plain enough for a message. */
+function isReadable(value: unknown): boolean {
   if (typeof value !== "string") return typeof value === "number" || typeof value === "boolean";
   return value.length <= longestShown && !/[\p{Cc}@]/u.test(value);
 }

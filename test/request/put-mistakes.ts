@@ -93,11 +93,11 @@ export const putMistakes: Rows = [
     [
       [
         { memory: "512Mi" },
-        "memory: expected a number of bytes, or a size such as 512m or 2g, 6m at least, found a string",
+        'memory: expected a number of bytes, or a size such as 512m or 2g, 6m at least, found "512Mi"',
       ],
       [
         { memory: 0 },
-        "memory: expected a number of bytes, or a size such as 512m or 2g, 6m at least, found a number",
+        "memory: expected a number of bytes, or a size such as 512m or 2g, 6m at least, found 0",
       ],
       [{ memory: 512 }, "memory: expected a number of bytes, or a size such as 512m or 2g, 6m at least, …"],
       [{ memory: ["1g"] }, "memory: expected a string, found a list"],
@@ -107,17 +107,22 @@ export const putMistakes: Rows = [
       [{ cpuquota: "0.5" }, "cpuquota: expected microseconds of each cpuperiod, at least 1000: …"],
       [
         { cpuperiod: 100 },
-        "cpuperiod: expected microseconds from 1000 to 1000000, such as 100000, found a number",
+        "cpuperiod: expected microseconds from 1000 to 1000000, such as 100000, found 100",
       ],
       [{ cpushares: 1 }, "cpushares: expected a whole number from 2 to 262144, …"],
       [{ cpushares: 262_145 }, "cpushares: expected a whole number from 2 to 262144, …"],
-      [{ cpusetcpus: "3-1" }, "cpusetcpus: expected numbers of processors, such as 0-3,5, found a string"],
-      [{ cpusetmems: "all" }, "cpusetmems: expected numbers of memory nodes, such as 0-3,5, found a string"],
+      [{ cpusetcpus: "3-1" }, 'cpusetcpus: expected numbers of processors, such as 0-3,5, found "3-1"'],
+      [{ cpusetmems: "all" }, 'cpusetmems: expected numbers of memory nodes, such as 0-3,5, found "all"'],
       [
         { hostname: "a b" },
+        'hostname: expected a host name of at most 64 characters, without blanks, found "a b"',
+      ],
+      [{ "multi-platform": "yes" }, 'multi-platform: expected true or false, found "yes"'],
+      [{ hostname: "a".repeat(65) }, "hostname: expected a host name of at most 64 characters, …"],
+      [
+        { hostname: "user@a b" },
         "hostname: expected a host name of at most 64 characters, without blanks, found a string",
       ],
-      [{ "multi-platform": "yes" }, "multi-platform: expected true or false, found a string"],
       [{ "attest:SBOM": "" }, "attest:SBOM: options can't set it; write provenance, or sbom: …"],
     ] as const
   ).map(([options, answer]) => [{ options }, `params.options.${answer}`] as const),

@@ -56,7 +56,7 @@ test("where a param takes several values, its upper-case form is also a map or a
   assert.deepEqual(task({ BUILD_ARGS: "{a=1,[b=2" }).buildArgs, { "{a": "1", "[b": "2" });
 });
 
-test("what a map or list holds wrongly is told at its place, without the values", () => {
+test("what a map or list holds wrongly is told at its place, without values that may be secrets", () => {
   const rows: readonly (readonly [Readonly<Record<string, unknown>>, string])[] = [
     [{ BUILD_ARGS: { A: ["canary"] } }, "BUILD_ARGS, A: expected a string, found a list"],
     [{ BUILD_ARGS: ["A=canary"] }, "BUILD_ARGS: expected a string or a map; found a list"],
@@ -76,7 +76,11 @@ test("what a map or list holds wrongly is told at its place, without the values"
     ],
     [{ BUILDKIT_ADD_HOSTS: ["db=10.0.0.1"] }, "BUILDKIT_ADD_HOSTS: expected a string or a map; found a list"],
     [{ BUILDKIT_SSH: ["default=key"] }, "BUILDKIT_SSH: expected a string or a map; found a list"],
-    [{ BUILDKIT_OPTIONS: { memory: "canary" } }, "BUILDKIT_OPTIONS, memory: expected a number of bytes, …"],
+    [{ BUILDKIT_OPTIONS: { other: ["canary"] } }, "BUILDKIT_OPTIONS, other: expected a string, found a list"],
+    [
+      { BUILDKIT_OPTIONS: { memory: "512Mi" } },
+      'BUILDKIT_OPTIONS, memory: expected a number of bytes, or a size such as 512m or 2g, 6m at least, found "512Mi"',
+    ],
     [{ IMAGE_PLATFORM: { linux: "canary" } }, "IMAGE_PLATFORM: expected a string or a list; found a map"],
     [{ SOURCE_POLICY: { rules: 1 } }, "SOURCE_POLICY, rules: expected a list, found 1"],
   ];

@@ -24,6 +24,8 @@ export function startChild<const O extends Options>(
     ...(hasInput ? {} : { stdin: "ignore" }),
     forceKillAfterDelay: abortBudget.child,
     cancelSignal: step.signal,
+    // execa would listen to 16 signals to do what the kernel does.
+    cleanup: false,
   };
   return execa("setpriv", ["--pdeathsig", "KILL", "--", file, ...args], {
     ...defaults,

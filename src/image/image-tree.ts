@@ -92,7 +92,7 @@ const readsAtOnce = 4;
  * config, or when there is no image
  */
 export async function readTree(
-  blobs: Pick<Blobs, "where" | "open">,
+  blobs: Omit<Blobs, "kept">,
   top: Descriptor,
   signal: AbortSignal,
 ): Promise<ImageTree> {
@@ -123,7 +123,7 @@ export interface TreePart extends Pick<ImageTree, "attestations" | "strays" | "i
  * @param blobs `has` returns whether a blob exists
  */
 export async function readEntries(
-  blobs: Pick<Blobs, "where" | "open"> & { readonly has: (descriptor: Descriptor) => boolean },
+  blobs: Omit<Blobs, "kept"> & { readonly has: (descriptor: Descriptor) => boolean },
   entries: readonly Descriptor[],
   signal: AbortSignal,
 ): Promise<readonly TreePart[]> {
@@ -143,7 +143,7 @@ const nothing: TreePart = { images: [], attestations: [], strays: [], indexes: [
  */
 class Walk {
   readonly #found = new Map<Digest, Promise<TreePart>>();
-  readonly #blobs: Pick<Blobs, "where" | "open">;
+  readonly #blobs: Omit<Blobs, "kept">;
   readonly #signal: AbortSignal;
   readonly #has: (descriptor: Descriptor) => boolean;
   #documents = 0;
@@ -154,7 +154,7 @@ class Walk {
    * `blobs`
    */
   constructor(
-    blobs: Pick<Blobs, "where" | "open">,
+    blobs: Omit<Blobs, "kept">,
     signal: AbortSignal,
     has: (descriptor: Descriptor) => boolean = () => true,
   ) {

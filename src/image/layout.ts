@@ -9,23 +9,16 @@ import { type Digest, hexOf } from "./digest.ts";
 import { Index, parseDocument } from "./documents.ts";
 import { documentLimit } from "./verify.ts";
 
-/** A folder in the form of OCI image-spec, image-layout.md. */
-export interface Layout extends Blobs {
-  readonly folder: string;
-  /** The content of `index.json`. It has no digest to check it against. */
-  readonly index: Index;
-}
-
 const LayoutMarker = z.looseObject({ imageLayoutVersion: z.string() });
 const layoutVersion = "1.0.0";
 const readChunk = 1024 * 1024;
 
 /**
- * Opens an OCI image layout.
- * @param where names it in messages
- * @throws UserError when it isn't one, has another version, or has symbolic links that lead out of its folder
+ * Reads the `index.json` of an OCI image layout (image-layout.md). It has no digest to check it against.
+ * @param where names the layout in messages
+ * @throws UserError when the folder isn't one, or has another version
  */
-export async function openLayout(folder: string, where = `OCI layout ${folder}`): Promise<Layout> {
+export async function readLayoutIndex(folder: string, where = `OCI layout ${folder}`): Promise<Index> {
   checkLayoutMarker(await readSmallFile(join(folder, "oci-layout"), `${where}: oci-layout`), where);
   const subject = `${where}: index.json`;
   const index = parseDocument(Index, await readSmallFile(join(folder, "index.json"), subject), subject);
@@ -34,7 +27,7 @@ export async function openLayout(folder: string, where = `OCI layout ${folder}`)
       `${subject}: has fields of a manifest (config, layers); expected an index (manifests)`,
     );
   }
-  return { ...(await layoutBlobs(folder, where)), folder, index };
+  return index;
 }
 
 /**
@@ -49,14 +42,17 @@ export function checkLayoutMarker(bytes: Uint8Array, where: string): void {
   );
 }
 
-/** The blobs of a layout. Its `index.json` isn't read and need not exist. */
+/**
+ * The blobs of a layout. Its `index.json` isn't read and need not exist.
+ * @throws UserError when its symbolic links lead out of its folder
+ */
 export async function layoutBlobs(folder: string, where = `OCI layout ${folder}`): Promise<Blobs> {
   const blobs = await blobsFolder(folder, where);
   const pathOf = ({ digest }: Descriptor): string => join(blobs, hexOf(digest));
   return {
     where,
     async open(descriptor) {
-      const file = await openPlain(pathOf(descriptor), `${where}: blob ${descriptor.digest}`);
+      const { file } = await openPlain(pathOf(descriptor), `${where}: blob ${descriptor.digest}`);
       return file.createReadStream({ highWaterMark: readChunk });
     },
     file(descriptor) {
@@ -99,8 +95,8 @@ async function realFolder(path: string, subject: string): Promise<string> {
 
 /** Reads a whole file of at most `documentLimit` bytes. */
 async function readSmallFile(path: string, subject: string): Promise<Uint8Array> {
-  await using file = await openPlain(path, subject);
-  const { size } = await file.stat();
+  const { file: opened, size } = await openPlain(path, subject);
+  await using file = opened;
   if (size > documentLimit) {
     throw new UserError(`${subject}: has ${size} bytes; expected ${documentLimit} at most`);
   }
@@ -108,9 +104,13 @@ async function readSmallFile(path: string, subject: string): Promise<Uint8Array>
 }
 
 /** Opens regular files only: a link might lead elsewhere, and a FIFO would wait for a writer. */
-async function openPlain(path: string, subject: string): Promise<FileHandle> {
+async function openPlain(
+  path: string,
+  subject: string,
+): Promise<{ readonly file: FileHandle; readonly size: number }> {
   const file = await openUnfollowed(path, subject);
-  if ((await file.stat()).isFile()) return file;
+  const stats = await file.stat();
+  if (stats.isFile()) return { file, size: stats.size };
   await file.close();
   throw new UserError(`${subject}: is not a regular file`);
 }

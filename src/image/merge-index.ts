@@ -14,7 +14,7 @@ import { readDocument } from "./verify.ts";
  * @throws UserError when a built image can't be read
  */
 export async function mergedIndex(
-  blobs: Pick<Blobs, "where" | "open">,
+  blobs: Omit<Blobs, "kept">,
   built: readonly Descriptor[],
   signal: AbortSignal,
 ): Promise<Uint8Array> {
@@ -24,7 +24,7 @@ export async function mergedIndex(
 }
 
 async function entries(
-  blobs: Pick<Blobs, "where" | "open">,
+  blobs: Omit<Blobs, "kept">,
   descriptor: Descriptor,
   signal: AbortSignal,
 ): Promise<readonly Descriptor[]> {

@@ -17,7 +17,7 @@ export interface ReachableBlob {
  * manifests with their content. The order depends only on the documents.
  */
 export async function reachableBlobs(
-  blobs: Pick<Blobs, "where" | "open">,
+  blobs: Omit<Blobs, "kept">,
   { indexes, images, attestations, strays }: ImageTree,
   signal: AbortSignal,
 ): Promise<ReachableBlob[]> {

@@ -99,7 +99,7 @@ const verifiedReadSize = 512 * 1024;
  * wait for the garbage collector.
  */
 export async function* verifiedPieces(
-  blobs: Blobs,
+  blobs: Omit<Blobs, "kept">,
   descriptor: Descriptor,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -166,7 +166,7 @@ export async function openVerified(
  * @throws UserError naming the blob and where it is
  */
 export async function readDocument(
-  blobs: Pick<Blobs, "where" | "open">,
+  blobs: Omit<Blobs, "kept">,
   descriptor: Descriptor,
   { limit = documentLimit, signal }: { limit?: number; signal: AbortSignal },
 ): Promise<Uint8Array> {
@@ -177,10 +177,9 @@ export async function readDocument(
   }
   const inline = inlineData(descriptor, blobs.where);
   if (inline !== undefined) return inline;
-  const chunks: Uint8Array[] = [];
-  const stream = await openVerified(blobs, descriptor, signal);
-  for await (const chunk of stream as AsyncIterable<Uint8Array>) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  const pieces: Uint8Array[] = [];
+  for await (const piece of verifiedPieces(blobs, descriptor, signal)) pieces.push(Buffer.from(piece));
+  return Buffer.concat(pieces);
 }
 
 /**

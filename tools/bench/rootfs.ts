@@ -4,7 +4,7 @@ import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { buildName } from "../../src/image/build-version.ts";
 import { type Digest, hexOf } from "../../src/image/digest.ts";
 import { readTree, versionOf } from "../../src/image/image-tree.ts";
-import { layoutBlobs, openLayout } from "../../src/image/layout.ts";
+import { layoutBlobs, readLayoutIndex } from "../../src/image/layout.ts";
 import { encodeBuildIndex } from "../../src/store/build-index.ts";
 import { checkout } from "../../test/support/runs/test-step.ts";
 import type { Bundle } from "./bundle.ts";
@@ -50,7 +50,7 @@ async function storeImage(
   compression: Compression,
   directory: string,
 ): Promise<StoredImage> {
-  const { index } = await openLayout(folder, folder);
+  const index = await readLayoutIndex(folder);
   const descriptor = index.manifests.find(
     ({ annotations }) => annotations?.["org.opencontainers.image.ref.name"] === compression,
   );

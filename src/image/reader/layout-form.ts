@@ -81,6 +81,8 @@ function layoutBlobsOf(files: ImageFiles) {
     has: ({ digest }: Descriptor) => files.find(blobPath(digest)) !== undefined,
     open: ({ digest }: Descriptor, signal: AbortSignal) =>
       openRange(fileOf(files, blobPath(digest), where), signal),
+    // It may be a part of an archive.
+    file: () => undefined,
   };
 }
 

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { errorCode, UserError } from "../../host/errors.ts";
 import { lockFolder } from "../../host/folder-lock.ts";
 import { type BuildVersion, buildName, isBuildName } from "../../image/build-version.ts";
-import { layoutBlobs, openLayout } from "../../image/layout.ts";
+import { layoutBlobs, readLayoutIndex } from "../../image/layout.ts";
 import type { Build } from "../build.ts";
 import { decodeBuildIndex } from "../build-index.ts";
 import type { Keep } from "../keep.ts";
@@ -108,7 +108,7 @@ async function openStoredFolder(
   const lock = await lockFolder(folder, "shared");
   if (lock === undefined) throw await goneFrom(directory, version, keep);
   held.use(lock);
-  const { index } = await openLayout(lock.path, where);
+  const index = await readLayoutIndex(lock.path, where);
   const build = decodeBuildIndex(Buffer.from(JSON.stringify(index)), where);
   const owned = held.move();
   return { build, path: lock.path, where, [Symbol.asyncDispose]: () => owned.disposeAsync() };

@@ -20,8 +20,8 @@ import type { ReadBuild, Stage } from "../store.ts";
 import { createStaging, retire } from "./folders.ts";
 import { removeOldBuilds } from "./remove-old-builds.ts";
 
-/** Blobs that are checked and flushed at the same time: while one is hashed, the other waits for the disk. */
-const flushedAtOnce = 2;
+/** Blobs that are checked and flushed at the same time: while one is hashed, the others wait for the disk. */
+const flushedAtOnce = 4;
 
 export interface DirectoryStageOptions {
   readonly directory: string;

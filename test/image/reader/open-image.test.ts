@@ -8,7 +8,7 @@ import { UserError } from "../../../src/host/errors.ts";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
 import { digestOf, hexOf } from "../../../src/image/digest.ts";
 import { configDigestOf, readTree } from "../../../src/image/image-tree.ts";
-import { openLayout } from "../../../src/image/layout.ts";
+import { layoutBlobs, readLayoutIndex } from "../../../src/image/layout.ts";
 import { mediaTypes } from "../../../src/image/media-types.ts";
 import { openImageArg } from "../../../src/image/reader/open-image.ts";
 import { type Entry, nativePlatform, packTar, writeLayout } from "../../support/images/image-writer.ts";
@@ -54,8 +54,8 @@ async function openArchive(bytes: Uint8Array): Promise<string> {
   const workspace = join(folder.path, "workspace");
   await mkdir(workspace);
   const opened = await openImageArg({ ...arg, path, root: folder.path, workspace });
-  const layout = await openLayout(opened.layout);
-  const [top] = layout.index.manifests;
+  const layout = await layoutBlobs(opened.layout);
+  const [top] = (await readLayoutIndex(opened.layout)).manifests;
   assert.ok(top);
   assert.equal(top.digest, opened.digest);
   const { images } = await readTree(layout, top, signal);
@@ -103,8 +103,8 @@ test("archives that skopeo writes in both forms are images, and so is a layout's
     const path = join(folder.path, `${form}.tar`);
     await execa("skopeo", ["copy", from, `${form}:${path}:app:1`]);
     const opened = await openImageArg({ ...arg, path, root: folder.path, workspace: folder.path });
-    const layout = await openLayout(opened.layout);
-    const [top] = layout.index.manifests;
+    const layout = await layoutBlobs(opened.layout);
+    const [top] = (await readLayoutIndex(opened.layout)).manifests;
     assert.ok(top);
     const tree = await readTree(layout, top, signal);
     // skopeo writes the config of a docker-archive anew when media types change; the layers stay.

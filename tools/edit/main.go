@@ -30,7 +30,7 @@ type Edit struct {
 // editsOf answers the edits of a module, which may be for several programs.
 func editsOf(module string) []Edit {
 	var found []Edit
-	for _, program := range []map[string][]Edit{ofRunsc, ofRunc, ofBuildkitd, ofBuildctl, ofBuildKit} {
+	for _, program := range []map[string][]Edit{ofRunsc, ofRunc, ofBuildkitd, ofUnpacking, ofBuildctl, ofBuildKit} {
 		found = append(found, program[module]...)
 	}
 	return found

@@ -46,6 +46,28 @@ var ofBuildkitd = map[string][]Edit{
 		return writer, writer.SetConcurrency(1<<20, runtime.GOMAXPROCS(0))
 `,
 		},
+		// zstd's writer compresses parts of a layer on all cores. A part is four times as large as the window. The window is
+		// smaller than the 8 MB that it is otherwise, because each core needs memory for several parts. As with gzip, the
+		// bytes don't depend on the number of cores, of which the writer has to believe that there are two.
+		{
+			File: "util/compression/zstd.go",
+			Old: `		var opts []zstd.EOption
+`,
+			New: `		opts := []zstd.EOption{
+			zstd.WithConcurrentBlocks(true),
+			zstd.WithEncoderConcurrency(min(max(runtime.GOMAXPROCS(0), 2), 8)),
+			zstd.WithWindowSize(2 << 20),
+		}
+`,
+		},
+		{
+			File: "util/compression/zstd.go",
+			Old: `	"io"
+`,
+			New: `	"io"
+	"runtime"
+`,
+		},
 		// The label containerd.io/uncompressed of a blob is its diff ID. BuildKit writes it of the layers that it makes. With this
 		// edit it also writes it of a layer whose plain bytes it has just compared with the diff ID in its base's config.
 		{

@@ -69,12 +69,7 @@ export class LayerProver implements AsyncDisposable {
   /** As {@link check}, for a layer of the images that may come from anywhere. */
   async checkLayer(layer: LayerBytes, signal: AbortSignal): Promise<void> {
     const { descriptor } = layer;
-    const options = {
-      step: { env: this.#env, signal },
-      decompressors: this.#decompressors,
-      // The diff ID covers the plain bytes, so what follows the last member doesn't matter.
-      mayEndLoosely: true,
-    };
+    const options = { step: { env: this.#env, signal }, decompressors: this.#decompressors };
     const isSmall = descriptor.size <= smallLayer;
     const found = isSmall
       ? await plainDigestHere(layer, signal)

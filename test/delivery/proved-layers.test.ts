@@ -156,6 +156,23 @@ test("a blob that is damaged, or isn't what its first bytes say, is delivered in
   }
 });
 
+test("gzip with something behind it is delivered in no form, and with zeros or an empty member behind it in each", async () => {
+  const zeros = Buffer.alloc(600);
+  for (const size of Object.values(sizes)) {
+    const { tar, blobs } = await archive(size, 9);
+    const [mediaType, gzip = tar] = blobs["gzip"] ?? [""];
+    const diffId = digestOf(tar) as DiffId;
+    for (const [form, delivery] of Object.entries(forms)) {
+      for (const behind of [Buffer.from("garbage"), Buffer.concat([zeros, Buffer.of(1)])]) {
+        const delivering = deliver([mediaType, Buffer.concat([gzip, behind])], diffId, delivery);
+        await assert.rejects(delivering, /something else follows its last gzip member/, form);
+      }
+      for (const behind of [zeros, gzipSync("")])
+        assert.ok((await deliver([mediaType, Buffer.concat([gzip, behind])], diffId, delivery)).length > 0);
+    }
+  }
+});
+
 test("a plain layer's own digest as diff ID of its compressed bytes vouches for nothing", async () => {
   const { blobs } = await archive(sizes.small, 5);
   const [mediaType, bytes] = blobs["gzip"] ?? ["", Buffer.alloc(0)];

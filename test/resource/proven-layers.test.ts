@@ -11,7 +11,6 @@ import {
   putName,
   type VersionFields,
 } from "../../src/image/build-version.ts";
-import type { Descriptor } from "../../src/image/descriptor.ts";
 import { type DiffId, type Digest, digestOf } from "../../src/image/digest.ts";
 import { versionOf as contentOf, readTree } from "../../src/image/image-tree.ts";
 import { layoutBlobs } from "../../src/image/layout.ts";
@@ -19,16 +18,15 @@ import { mediaTypes } from "../../src/image/media-types.ts";
 import { layersDigest } from "../../src/image/proven-layers.ts";
 import { buildAnnotations, encodeBuildIndex } from "../../src/store/build-index.ts";
 import {
-  type Compression,
   type MadeLayer,
   nativePlatform,
-  pushLayout,
   writeDocument,
   writeImageOf,
   writeIndex,
   writeLayer,
   writeLayout,
 } from "../support/images/image-writer.ts";
+import { type BaseOptions, pushBaseImage } from "../support/images/pushed-base.ts";
 import { plainVersion, putRecord } from "../support/images/stored-image.ts";
 import { makeSite, type Site, shell } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
@@ -43,43 +41,9 @@ const access = { registries: { [registry.host]: { insecure: true } } };
 const forms = [{}, { output_oci: true }, { unpack_rootfs: true, image_tar: false }, { unpack_rootfs: true }];
 const isOther = /holds an archive of digest sha256:.*, the image's config says sha256:/;
 
-interface BaseOptions {
-  /** Whether the last layer isn't what the config says. */
-  readonly isLying?: boolean;
-  readonly compression?: Compression;
-  readonly layerCount?: number;
-  /** By default only this machine's. */
-  readonly architectures?: readonly string[];
-}
-
-/** Pushes a base image of some layers. */
-async function pushBase(site: Site, name: string, options: BaseOptions = {}): Promise<string> {
-  const { isLying = false, compression = "gzip", layerCount = 2 } = options;
-  const folder = join(site.folder, name);
-  const recipes = (options.architectures ?? [nativePlatform.architecture]).map((architecture) => ({
-    layers: Array.from({ length: layerCount - 1 }, (_, at) => [
-      { name: `${at}`, content: `${name} ${architecture}` },
-    ]),
-    compression,
-    platform: { os: "linux", architecture },
-  }));
-  const { images } = await writeLayout(folder, ...recipes);
-  const last = await writeLayer(folder, [{ name: "last", content: name }], { compression });
-  const diffId = isLying ? (digestOf(Buffer.from("another")) as DiffId) : last.diffId;
-  const manifests: Descriptor[] = [];
-  for (const [at, { layers }] of images.entries())
-    manifests.push((await writeImageOf(folder, [...layers, { ...last, diffId }], recipes[at])).manifest);
-  const [only] = manifests;
-  const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests };
-  const top =
-    only !== undefined && manifests.length === 1
-      ? only
-      : await writeDocument(folder, mediaTypes.ociIndex, index);
-  await writeIndex(folder, [top]);
-  const reference = `${registry.host}/${name}:latest`;
-  await pushLayout(folder, reference);
-  return reference;
-}
+/** Pushes a base image to the test's registry. */
+const pushBase = (site: Site, name: string, options: BaseOptions = {}): Promise<string> =>
+  pushBaseImage(registry.host, join(site.folder, name), options);
 
 /** The digest of the layers that a put's version names, if it names one. */
 function layersOf(put: Run): Digest | undefined {
@@ -105,12 +69,11 @@ interface ProvenPut extends BaseOptions {
 
 test("a put whose daemon made or unpacked all layers names them in its version, and gets of that deliver the same", async () => {
   const rows: readonly ProvenPut[] = [
-    { params: {}, isGotInAllForms: true },
+    // With the four that the Dockerfile adds these are the most that an image can have.
+    { params: {}, layerCount: 123, isGotInAllForms: true },
     { params: {}, sandbox: "gvisor" },
     { params: { compression: { type: "zstd", force: true } } },
     { params: { compression: { type: "gzip", force: true } }, compression: "none" },
-    // With the four that the Dockerfile adds these are the most that an image can have.
-    { params: {}, layerCount: 123 },
     {
       store: { repository: `${registry.host}/proven`, insecure: true },
       params: {},
@@ -119,7 +82,6 @@ test("a put whose daemon made or unpacked all layers names them in its version, 
     {
       store: { repository: `${registry.host}/targets`, insecure: true },
       params: { additional_targets: ["shell"], reproducible: true },
-      isGotInAllForms: true,
     },
   ];
   await Promise.all(
@@ -194,6 +156,19 @@ test("a base whose layer isn't what its config says fails a put that unpacks it"
   const put = await site.put({}, { ...access, versions: "put" });
   const stdin = { source: site.source, version: versionOf(put).version };
   assertFailedCleanly(await runResource("in", { args: [join(site.folder, "got")], stdin }), isOther);
+});
+
+test("a base whose gzip has something behind it is no proven one, and is delivered in no form", async () => {
+  await using site = await makeSite("");
+  const base = await pushBase(site, `behind-${crypto.randomUUID()}`, { behind: Buffer.from("garbage") });
+  await writeFile(join(site.inputs, "app/Dockerfile"), `FROM ${base}\nCOPY busybox /bin/sh\nRUN true\n`);
+  const put = await site.put({}, { ...access, versions: "put" });
+  assert.equal(layersOf(put), undefined, put.output);
+  for (const params of [{ output_oci: true }, { unpack_rootfs: true, image_tar: false }]) {
+    const stdin = { source: site.source, version: versionOf(put).version, params };
+    const got = await runResource("in", { args: [join(site.folder, "got")], stdin });
+    assertFailedCleanly(got, /something else follows its last gzip member/);
+  }
 });
 
 /** Which of the layers that were unpacked were proven before, by the spans of a get or a task. */

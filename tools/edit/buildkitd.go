@@ -77,11 +77,50 @@ var ofBuildkitd = map[string][]Edit{
 `,
 			New: `		return errors.Errorf("failed to verify layer %s: expected diffID %s, got %s", desc.Digest, sr.getDiffID(), applied.Digest)
 	}
-	proven := content.Info{Digest: desc.Digest, Labels: map[string]string{labels.LabelUncompressed: applied.Digest.String()}}
-	if _, err := sr.cm.ContentStore.Update(ctx, proven, "labels."+labels.LabelUncompressed); err != nil {
-		unmount()
-		return err
+	if endsWithItsSize(ctx, sr.cm.ContentStore, desc, applied.Size) {
+		proven := content.Info{Digest: desc.Digest, Labels: map[string]string{labels.LabelUncompressed: applied.Digest.String()}}
+		if _, err := sr.cm.ContentStore.Update(ctx, proven, "labels."+labels.LabelUncompressed); err != nil {
+			unmount()
+			return err
+		}
 	}
+`,
+		},
+		// The programs that decompress gzip for containerd ignore what follows the last member. Go's own reader takes it for an
+		// error, and so do gets.
+		{
+			File: "cache/refs.go",
+			Old: `func (sr *immutableRef) unlazyLayer(`,
+			New: `// endsWithItsSize tells whether the last bytes of a layer, if it is gzip, are the size of its plain bytes, as they are of one
+// member with nothing behind it.
+func endsWithItsSize(ctx context.Context, store content.Provider, desc ocispecs.Descriptor, size int64) bool {
+	blob, err := store.ReaderAt(ctx, desc)
+	if err != nil {
+		return false
+	}
+	defer blob.Close()
+	var head [2]byte
+	var last [4]byte
+	if _, err := blob.ReadAt(head[:], 0); err != nil {
+		return false
+	}
+	if head != [2]byte{0x1f, 0x8b} {
+		return true
+	}
+	_, err = blob.ReadAt(last[:], max(0, blob.Size()-int64(len(last))))
+	return err == nil && binary.LittleEndian.Uint32(last[:]) == uint32(size)
+}
+
+func (sr *immutableRef) unlazyLayer(`,
+		},
+		{
+			File: "cache/refs.go",
+			Old: `	"context"
+	stderrors "errors"
+`,
+			New: `	"context"
+	"encoding/binary"
+	stderrors "errors"
 `,
 		},
 		// Tells the client which of an exported image's layers have such a label. buildctl writes it into its metadata file. A

@@ -1,5 +1,6 @@
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
+import { messageOf } from "../../host/errors.ts";
 import { UndecompressableError } from "./undecompressable.ts";
 
 /**
@@ -26,10 +27,16 @@ export async function* gunzip(source: AsyncIterable<Buffer>): AsyncGenerator<Buf
   try {
     yield* plain;
     await fed;
-    if (end > plain.bytesWritten)
-      throw new UndecompressableError("something else follows its last gzip member");
+    if (end > plain.bytesWritten) throw somethingFollows();
+  } catch (thrown) {
+    // The first member's magic bytes were right, or this would not be taken for gzip.
+    throw messageOf(thrown) === "incorrect header check" ? somethingFollows() : thrown;
   } finally {
     plain.destroy();
     await fed;
   }
+}
+
+function somethingFollows(): UndecompressableError {
+  return new UndecompressableError("something else follows its last gzip member");
 }

@@ -65,8 +65,6 @@ export interface OpenLayer extends AsyncDisposable {
 export interface OpenLayerOptions {
   readonly step: Pick<StepContext, "env" | "signal">;
   readonly decompressors: Decompressors;
-  /** Whether anything may follow the last gzip member. By default that is an error. */
-  readonly mayEndLoosely?: boolean;
 }
 
 /** Opens a layer, and starts its decompression unless its reader decompresses. */
@@ -147,11 +145,7 @@ async function openBeside(layer: LayerBytes, options: OpenLayerOptions): Promise
     },
     async finished({ size }) {
       await check();
-      if (
-        options.mayEndLoosely !== true &&
-        program?.endsLoosely === true &&
-        (await source.lastNumber()) !== size % 2 ** 32
-      )
+      if (program?.endsLoosely === true && (await source.lastNumber()) !== size % 2 ** 32)
         await checkInFull(layer, step.signal);
     },
     throwIfDamaged: check,

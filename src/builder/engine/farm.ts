@@ -89,10 +89,12 @@ async function askAll(farm: Farm, { step, workspace }: OpenNodes) {
   );
   if (daemons.length === 0) {
     const words = await silent[0]?.engine.diagnose();
-    const which = silent.length === 1 ? "the only address" : `none of the ${silent.length} addresses`;
-    throw new UserError(
-      `${which} of ${farm.remote.address} can${silent.length === 1 ? "'t" : ""} be used: ${words ?? "none answered in time"}`,
-    );
+    const { address } = farm.remote;
+    const found =
+      silent.length === 1
+        ? `the only address of ${address} can't be used`
+        : `none of the ${silent.length} addresses of ${address} can be used`;
+    throw new UserError(`${found}: ${words ?? "none answered in time"}`);
   }
   for (const { engine } of silent) step.log.warn(`${engine.where} doesn't answer; trying another`);
   return { daemons, close: () => held.disposeAsync() };

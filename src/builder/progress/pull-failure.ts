@@ -1,5 +1,6 @@
 import { suggestName } from "../../host/suggest.ts";
 import { certificateAdvice, certificateFaultIn } from "../../registry/certificate-faults.ts";
+import { parserDirective } from "../plan/parser-directives.ts";
 import { type BuildDescription, stageList, stagesOf } from "./build-description.ts";
 import type { StepName } from "./step.ts";
 
@@ -64,9 +65,8 @@ function isFrom(name: string, { dockerfile }: BuildDescription): boolean {
 
 function subjectOf(reference: string, { dockerfile }: BuildDescription, step: StepName | undefined): string {
   const isConfig = step?.text.startsWith("resolve image config for ") === true;
-  const [, syntax] = /^#\s*syntax\s*=\s*(\S+)/im.exec((dockerfile?.text ?? "").slice(0, 4096)) ?? [];
-  const isFrontend =
-    syntax === undefined ? /docker\/dockerfile[:@]/.test(reference) : reference.endsWith(syntax);
+  const [syntax = ""] = parserDirective(dockerfile?.text ?? "", "syntax").split(/\s+/);
+  const isFrontend = syntax === "" ? /docker\/dockerfile[:@]/.test(reference) : reference.endsWith(syntax);
   if (isConfig && isFrontend)
     return `the frontend ${reference}, which the Dockerfile's "# syntax=" line names (remove the line, as BuildKit has a frontend of its own, or use a mirror),`;
   if (isConfig)

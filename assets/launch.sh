@@ -19,8 +19,8 @@ launch() {
         # A snapshot works only with the Node that made it, and has that program's time.
         blob=$here/dist/main.blob node=$(command -v node)
         if [ -f "$blob" ] && ! [ "$blob" -nt "$node" ] && ! [ "$blob" -ot "$node" ]; then
-          # Node reads the snapshot into memory and copies it. If glibc asks for huge pages, the kernel hands these 13 MB
-          # out in 7 pieces and not in 3,000, which saves 9 ms of processor time. Go's programs don't use glibc.
+          # Node reads the snapshot into memory and copies it. If glibc asks for huge pages, the kernel hands these 15 MB
+          # out in 8 pieces and not in 3,000, which saves 9 ms of processor time. Go's programs don't use glibc.
           huge=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432
           export GLIBC_TUNABLES="${GLIBC_TUNABLES:-$huge}"
           # Sparkplug would compile 650 functions in 8 ms, most of which run a few times. V8's other compilers stay.

@@ -65,10 +65,12 @@ export class ArrivingBlob {
     const path = blobs.file(descriptor);
     options.signal.throwIfAborted();
     if (path !== undefined) await this.#copy(path, file, options);
+    else if (blobs.pieces !== undefined)
+      await this.#receive(blobs.pieces(descriptor, options.signal), file, options);
     else {
       const bytes = await blobs.open(descriptor, options.signal);
       using _ = addAbortListener(options.signal, () => bytes.destroy(options.signal.reason));
-      await this.#receive(bytes, file, options);
+      await this.#receive(inPieces(bytes), file, options);
     }
     this.end();
   }
@@ -117,7 +119,11 @@ export class ArrivingBlob {
     return head;
   }
 
-  async #receive(bytes: Readable, file: FileHandle, { onBytes = () => {} }: Bringing): Promise<void> {
+  async #receive(
+    source: AsyncIterable<readonly Buffer[]>,
+    file: FileHandle,
+    { onBytes = () => {} }: Bringing,
+  ): Promise<void> {
     // One byte too many is enough for the check of the size to fail.
     let left = this.descriptor.size + 1;
     let pieces: Buffer[] = [];
@@ -128,12 +134,14 @@ export class ArrivingBlob {
       this.#received += length;
       this.#tell();
     };
-    for await (const piece of bytes as AsyncIterable<Buffer>) {
-      const part = piece.subarray(0, left);
-      pieces.push(part);
-      gathered += part.length;
-      left -= part.length;
-      onBytes(part.length);
+    for await (const some of source) {
+      for (const piece of some) {
+        const part = piece.subarray(0, left);
+        pieces.push(part);
+        gathered += part.length;
+        left -= part.length;
+        onBytes(part.length);
+      }
       if (left === 0) break;
       if (gathered < writtenAtOnce) continue;
       await writing;
@@ -192,4 +200,8 @@ export class ArrivingBlob {
       await file?.close();
     }
   }
+}
+
+async function* inPieces(bytes: Readable): AsyncGenerator<readonly Buffer[]> {
+  for await (const piece of bytes as AsyncIterable<Buffer>) yield [piece];
 }

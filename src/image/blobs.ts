@@ -10,6 +10,13 @@ export interface Blobs {
   readonly where: string;
   /** The blob's bytes as stored. Errors of the source arrive on the stream. */
   open(descriptor: Descriptor, signal: AbortSignal): Promise<Readable>;
+  /**
+   * The same as {@link open}, in pieces of which several come at a time, if that is quicker than a stream. It is not for
+   * documents.
+   */
+  readonly pieces?:
+    | ((descriptor: Descriptor, signal: AbortSignal) => AsyncIterable<readonly Buffer[]>)
+    | undefined;
   /** The blob's file if it is on a local disk, else undefined. It may be linked or mapped, but never written. */
   file(descriptor: Descriptor): string | undefined;
   /**

@@ -10,6 +10,8 @@ export function tracedBlobs(blobs: Blobs, { trace }: Pick<StepContext, "trace">)
   if (trace === untraced) return blobs;
   return {
     ...blobs,
+    // Otherwise layers would be fetched without being seen here.
+    pieces: undefined,
     open(descriptor, signal) {
       const { digest, size, mediaType } = descriptor;
       if (isManifestType(mediaType) || isIndexType(mediaType) || isConfigType(mediaType))

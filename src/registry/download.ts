@@ -10,7 +10,7 @@ import { AttemptFailure } from "./registry-error.ts";
 const progressBytes = 256 * 1024;
 
 /**
- * The bytes of a blob, not verified. A transfer that is cut or stalls is resumed where it stopped (`Range`). If the
+ * The bytes of a blob, not verified, in pieces: all that have come at a time. A transfer that is cut or stalls is resumed where it stopped (`Range`). If the
  * server then sends the whole blob again, the bytes already received are skipped. Ends where the registry ends the
  * blob, even if that is short of `size`.
  * @throws RegistryError if the blob can't be downloaded
@@ -19,7 +19,7 @@ export async function* download(
   client: RegistryClient,
   { digest, size }: Pick<Descriptor, "digest" | "size">,
   signal: AbortSignal,
-): AsyncGenerator<Buffer, void, undefined> {
+): AsyncGenerator<readonly Buffer[], void, undefined> {
   const attempts = client.retrier.begin(signal);
   let received = 0;
   for (;;) {
@@ -29,13 +29,16 @@ export async function* download(
       if (answer === undefined) return;
       let skip = answer.status === 206 ? 0 : received;
       const { asked } = answer;
-      for await (const piece of piecesOf(answer.body, { asked, stall: client.timeouts.stall })) {
-        const rest = piece.subarray(Math.min(skip, piece.length));
-        skip -= piece.length - rest.length;
-        if (rest.length === 0) continue;
-        received += rest.length;
+      for await (const pieces of piecesOf(answer.body, { asked, stall: client.timeouts.stall })) {
+        const rest: Buffer[] = [];
+        for (const piece of pieces) {
+          const skipped = Math.min(skip, piece.length);
+          skip -= skipped;
+          if (skipped < piece.length) rest.push(piece.subarray(skipped));
+          received += piece.length - skipped;
+        }
         if (received - before > progressBytes) attempts.progress();
-        yield rest;
+        if (rest.length > 0) yield rest;
       }
       // A body of unknown length ends the same way when it is complete and when the connection is cut.
       if (received >= size || received === before) return;

@@ -1,6 +1,7 @@
 import { Readable } from "node:stream";
 import { UserError } from "../../host/errors.ts";
 import type { Environment, StepContext } from "../../host/step-context.ts";
+import { sum } from "../../host/sum.ts";
 import type { Blobs } from "../../image/blobs.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import type { Digest } from "../../image/digest.ts";
@@ -82,9 +83,9 @@ function repositoryBlobs(client: RegistryClient, where: string): Blobs {
     }
     const pieces: Buffer[] = [];
     let received = 0;
-    for await (const piece of namedBlob(client, descriptor, where, signal)) {
-      pieces.push(piece);
-      received += piece.length;
+    for await (const some of namedBlob(client, descriptor, where, signal)) {
+      pieces.push(...some);
+      received += sum(some.map(({ length }) => length));
       // The code that verifies the config reports that it is too long.
       if (received > size) break;
     }
@@ -96,15 +97,20 @@ function repositoryBlobs(client: RegistryClient, where: string): Blobs {
       const { digest, mediaType } = descriptor;
       const isDocument = isManifestType(mediaType) || isIndexType(mediaType) || isConfigType(mediaType);
       if (!isDocument) {
-        return Readable.from(namedBlob(client, descriptor, where, signal), { objectMode: false });
+        return Readable.from(singly(namedBlob(client, descriptor, where, signal)), { objectMode: false });
       }
       const document = documents.get(digest) ?? fetchDocument(descriptor, signal);
       documents.set(digest, document);
       return Readable.from([await document], { objectMode: false });
     },
+    pieces: (descriptor, signal) => namedBlob(client, descriptor, where, signal),
     file: () => undefined,
     kept: true,
   };
+}
+
+async function* singly(source: AsyncIterable<readonly Buffer[]>): AsyncGenerator<Buffer> {
+  for await (const pieces of source) yield* pieces;
 }
 
 async function* namedBlob(
@@ -112,7 +118,7 @@ async function* namedBlob(
   { digest, size }: Descriptor,
   where: string,
   signal: AbortSignal,
-): AsyncGenerator<Buffer, void, undefined> {
+): AsyncGenerator<readonly Buffer[], void, undefined> {
   try {
     yield* download(client, { digest, size }, signal);
   } catch (thrown) {

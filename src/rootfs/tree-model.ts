@@ -154,8 +154,10 @@ export class TreeModel {
   readonly #look: Look;
   readonly #settle: () => void;
   #layer = 0;
-  /** Where paths through symlinks led. Only removing something can change that. */
+  /** Where paths through symlinks led. Only removing something can change that, or what {@link #last} holds. */
   readonly #throughLinks = new Map<string, Folder>();
+  /** Where the path led that was asked for last: most entries are in the same folder as the one before. */
+  #last: { readonly parts: readonly string[]; readonly folder: Folder } | undefined;
 
   /** @param settle waits until all files that were added are on the disk; symlinks always are */
   constructor(look: Look, settle: () => void) {
@@ -178,6 +180,7 @@ export class TreeModel {
   resolve(parts: readonly string[], make: (parent: Folder, name: string) => Folder): Folder;
   resolve(parts: readonly string[]): Folder | undefined;
   resolve(parts: readonly string[], make?: (parent: Folder, name: string) => Folder): Folder | undefined {
+    if (this.#last !== undefined && areSame(this.#last.parts, parts)) return this.#last.folder;
     let folder = this.root;
     let links = 0;
     let names = parts;
@@ -216,6 +219,7 @@ export class TreeModel {
       if (this.#throughLinks.size === throughLinksLimit) this.#throughLinks.clear();
       this.#throughLinks.set(key, folder);
     }
+    this.#last = { parts, folder };
     return folder;
   }
 
@@ -285,14 +289,19 @@ export class TreeModel {
 
   /** Removes a file's name. */
   remove(parent: Folder, name: string): void {
-    this.#throughLinks.clear();
+    this.#forgetPaths();
     if (this.#apart.get(parent.id)?.delete(name) !== true) this.#files.delete(parent.id, name);
+  }
+
+  #forgetPaths(): void {
+    this.#throughLinks.clear();
+    this.#last = undefined;
   }
 
   /** Removes a folder in which nothing is left. */
   removeFolder({ id }: Folder): void {
     const { folders, attributes, xattrs } = this.#notes;
-    this.#throughLinks.clear();
+    this.#forgetPaths();
     attributes.remove(folders.get(id, "attributes"));
     folders.remove(id);
     xattrs.delete(id);
@@ -306,6 +315,10 @@ export function noteLayer(folder: Folder, layer: number): void {
   for (let next: Folder | undefined = folder; next !== undefined && next.newest < layer; next = next.parent) {
     next.newest = layer;
   }
+}
+
+function areSame(some: readonly string[], others: readonly string[]): boolean {
+  return some.length === others.length && some.every((part, at) => part === others[at]);
 }
 
 /** V8 keeps a long part of a string as a view of the whole string, which then stays in memory. */

@@ -4,7 +4,7 @@ import { writeProblem } from "../host/disk-errors.ts";
 import { removeFolder } from "../host/remove-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
 import type { NearBlobs } from "../image/arriving-blob.ts";
-import { deliveredFiles, deliveredNames } from "./delivered-files.ts";
+import { deliveredNames, imageFiles, otherFiles } from "./delivered-files.ts";
 import type { DecidedTarget } from "./target-content.ts";
 
 export interface DeliverTarget extends DecidedTarget {
@@ -20,7 +20,7 @@ interface Prepared {
 }
 
 /**
- * Delivers each target into its folder: see {@link deliveredFiles}. Files appear only when all are complete. They
+ * Delivers each target into its folder: see {@link deliveredNames}. Files appear only when all are complete. They
  * replace those of an earlier delivery into the folder; other files there are kept.
  * @throws UserError if an image doesn't match its digests; the folders then stay as they were
  */
@@ -44,8 +44,12 @@ export async function deliverAll(targets: readonly DeliverTarget[]): Promise<voi
 
 async function writeFiles(target: DecidedTarget, folder: string): Promise<void> {
   let near: NearBlobs | undefined;
-  for (const { name, write } of deliveredFiles)
-    near = (await write(target, join(folder, name), near)) ?? near;
+  for (const { name, write } of imageFiles) near = (await write(target, join(folder, name))) ?? near;
+  // The root filesystem takes longest. Its threads start while the small files are written.
+  const writing = await Promise.allSettled(
+    otherFiles.map(({ name, write }) => write(target, join(folder, name), near)),
+  );
+  for (const outcome of writing) if (outcome.status === "rejected") throw outcome.reason;
 }
 
 /**

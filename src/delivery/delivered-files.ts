@@ -4,25 +4,27 @@ import { formatReference, formatRepository } from "../image/reference.ts";
 import { imageLabels, imageMetadata } from "./metadata.ts";
 import type { DecidedTarget } from "./target-content.ts";
 
-/** A file or folder of a target's delivery. */
-interface DeliveredFile {
+/** A file or folder of a target's delivery. `write` writes it to `path`, if it is part of this delivery. */
+interface DeliveredFile<Near extends readonly unknown[], Written> {
   readonly name: string;
-  /**
-   * Writes it to `path`, if it is part of this delivery.
-   * @param near the layers on this disk, if an earlier file of the delivery has brought them here
-   * @returns the layers on this disk, if this file has brought them here
-   */
-  readonly write: (
-    target: DecidedTarget,
-    path: string,
-    near: NearBlobs | undefined,
-  ) => Promise<NearBlobs | undefined>;
+  readonly write: (target: DecidedTarget, path: string, ...near: Near) => Promise<Written>;
 }
 
-/** Everything that a target's delivery can contain, in the order in which it is written. */
-export const deliveredFiles: readonly DeliveredFile[] = [
+/** The image itself, which is written first. Returns the layers on this disk, if this file has brought them here. */
+export const imageFiles: readonly DeliveredFile<[], NearBlobs | undefined>[] = [
   imageFile("image.tar"),
   imageFile("image"),
+];
+
+/** Everything else that a target's delivery can contain. `near` is what the image's files have returned. */
+export const otherFiles: readonly DeliveredFile<[near: NearBlobs | undefined], void>[] = [
+  {
+    name: "rootfs",
+    async write(...rootfs) {
+      const { writeRootfs } = await import("./write-rootfs.ts");
+      await writeRootfs(...rootfs);
+    },
+  },
   textFile("digest", ({ digest }) => digest),
   textFile(
     "reference",
@@ -39,21 +41,13 @@ export const deliveredFiles: readonly DeliveredFile[] = [
     ({ image }) => image?.described && JSON.stringify(imageLabels(image.described.config)),
   ),
   textFile("build.json", ({ record }) => record),
-  {
-    name: "rootfs",
-    async write(...rootfs) {
-      const { writeRootfs } = await import("./write-rootfs.ts");
-      await writeRootfs(...rootfs);
-      return undefined;
-    },
-  },
 ];
 
-/** The names of {@link deliveredFiles}. The folders of additional targets are beside them. */
-export const deliveredNames: readonly string[] = deliveredFiles.map(({ name }) => name);
+/** The names of everything in a delivery. The folders of additional targets are beside them. */
+export const deliveredNames: readonly string[] = [...imageFiles, ...otherFiles].map(({ name }) => name);
 
-/** The image itself. What writes it is only loaded for that: a put needs nothing but the names of this table. */
-function imageFile(name: "image.tar" | "image"): DeliveredFile {
+/** What writes the image is only loaded for that: a put needs nothing but the names of these tables. */
+function imageFile(name: "image.tar" | "image"): DeliveredFile<[], NearBlobs | undefined> {
   return {
     name,
     async write(target, path) {
@@ -64,13 +58,15 @@ function imageFile(name: "image.tar" | "image"): DeliveredFile {
 }
 
 /** A file without a newline at its end, like those of the registry-image resource. */
-function textFile(name: string, text: (target: DecidedTarget) => string | undefined): DeliveredFile {
+function textFile(
+  name: string,
+  text: (target: DecidedTarget) => string | undefined,
+): DeliveredFile<[near: unknown], void> {
   return {
     name,
     async write(target, path) {
       const written = text(target);
       if (written !== undefined) await writeSmallFile(path, written);
-      return undefined;
     },
   };
 }

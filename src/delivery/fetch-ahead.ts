@@ -15,6 +15,11 @@ export interface FetchAheadOptions {
 
 const fetchedAtOnce = 4;
 
+export interface FetchedBlobs extends NearBlobs, AsyncDisposable {
+  /** Removes a wanted blob's file, which has been read and isn't needed any more. */
+  readonly release: (descriptor: Descriptor) => Promise<void>;
+}
+
 /**
  * Returns the same blobs, but starts to fetch the wanted ones into files, in their order, several at a time. A
  * reader of such a blob gets its bytes as they arrive, and any number of readers share one fetch. As with all
@@ -24,7 +29,7 @@ export async function fetchAhead(
   blobs: Blobs,
   wanted: readonly Descriptor[],
   { folder, signal }: FetchAheadOptions,
-): Promise<NearBlobs & AsyncDisposable> {
+): Promise<FetchedBlobs> {
   await mkdir(folder, { mode: 0o700 });
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
@@ -41,6 +46,11 @@ export async function fetchAhead(
     file: (descriptor) => (coming.has(descriptor.digest) ? undefined : blobs.file(descriptor)),
     arriving: ({ digest }) => coming.get(digest),
     kept: true,
+    async release({ digest }) {
+      const path = coming.get(digest)?.place.path;
+      coming.delete(digest);
+      if (path !== undefined) await rm(path, { force: true });
+    },
     async [Symbol.asyncDispose]() {
       stop.abort();
       await fetching;

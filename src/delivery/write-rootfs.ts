@@ -5,7 +5,7 @@ import type { NearBlobs } from "../image/arriving-blob.ts";
 import type { Blobs } from "../image/blobs.ts";
 import type { Image } from "../image/image-tree.ts";
 import { unpackRootfs } from "../rootfs/unpack.ts";
-import { fetchAhead } from "./fetch-ahead.ts";
+import { type FetchedBlobs, fetchAhead } from "./fetch-ahead.ts";
 import type { DecidedTarget } from "./target-content.ts";
 
 /**
@@ -44,15 +44,17 @@ async function unpackNear(
   }
   const fetching = { folder: join(dirname(rootfs.destination), ".layers"), signal: rootfs.step.signal };
   await using fetched = await fetchAhead(blobs, layers, fetching);
-  await unpack(described, fetched, rootfs);
+  await unpack(described, fetched, rootfs, fetched.release);
 }
 
 async function unpack(
   image: Image,
   blobs: NearBlobs,
   { step, destination, layersAreProven }: Rootfs,
+  release?: FetchedBlobs["release"],
 ): Promise<void> {
-  const layers = image.manifest.layers.map((descriptor, index) => {
+  const { layers: descriptors } = image.manifest;
+  const layers = descriptors.map((descriptor, index) => {
     const diffId = image.config.rootfs.diff_ids[index];
     if (diffId === undefined)
       throw new UserError(`image ${image.manifest.config.digest}: no diff ID for layer ${index + 1}`);
@@ -63,6 +65,10 @@ async function unpack(
       file: blobs.file(descriptor),
       arriving: blobs.arriving?.(descriptor),
       open: (signal: AbortSignal) => blobs.open(descriptor, signal),
+      // An image may have the same layer twice.
+      unpacked: descriptors.slice(index + 1).some(({ digest }) => digest === descriptor.digest)
+        ? undefined
+        : () => release?.(descriptor),
     };
   });
   await unpackRootfs({ layers, destination, step });

@@ -4,7 +4,7 @@ import { UserError } from "../host/errors.ts";
 import { removeFolder } from "../host/remove-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { sum } from "../host/sum.ts";
-import { findDecompressors } from "../image/compression/decompressors.ts";
+import type { Decompressors } from "../image/compression/decompressors.ts";
 import type { Layer } from "./layer/layer.ts";
 import { reportUnpacking } from "./progress.ts";
 import { removeInheritance } from "./syscalls.ts";
@@ -32,7 +32,7 @@ const smallImage = 1024 * 1024;
  */
 export async function unpackRootfs(
   { layers, destination, step }: UnpackOptions,
-  decompressors = findDecompressors(step.env),
+  decompressors?: Decompressors,
 ): Promise<void> {
   await mkdir(destination, { recursive: true, mode: 0o755 });
   removeInheritance(destination);

@@ -15,6 +15,8 @@ export interface Layer extends LayerBytes {
   readonly diffId: DiffId;
   /** Whether the blob is known to have this diff ID, so that it need not be computed. */
   readonly isProven: boolean;
+  /** Called when the layer has been unpacked and isn't read again. */
+  readonly unpacked?: (() => Promise<void> | undefined) | undefined;
 }
 
 /** A layer's compressed blob. */

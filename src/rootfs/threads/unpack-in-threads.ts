@@ -1,5 +1,5 @@
 import type { StepContext } from "../../host/step-context.ts";
-import type { Decompressors } from "../../image/compression/decompressors.ts";
+import { type Decompressors, findDecompressors } from "../../image/compression/decompressors.ts";
 import { checkDiffId, type Layer } from "../layer/layer.ts";
 import { openLayer } from "../layer/open-layer.ts";
 import type { UnpackProgress } from "../progress.ts";
@@ -13,7 +13,8 @@ export interface Unpacking {
   /** An empty folder. */
   readonly destination: string;
   readonly step: Pick<StepContext, "env" | "log" | "signal" | "trace">;
-  readonly decompressors: Decompressors;
+  /** By default everything that is installed. */
+  readonly decompressors: Decompressors | undefined;
   readonly progress: UnpackProgress;
 }
 
@@ -28,18 +29,26 @@ export async function unpackInThreads(options: Unpacking): Promise<void> {
   const memory = allocate();
   const shared = share(memory);
   const threads = resources.use(new Threads(options.destination, memory, step));
+  // The threads start meanwhile.
+  const { decompressors = findDecompressors(step.env) } = options;
   progress.watch(() => ({
     entries: shared.progress[counted.entries] ?? 0,
     bytes: shared.progress[counted.bytes] ?? 0,
   }));
+  const released: Promise<void>[] = [];
+  resources.defer(async () => void (await Promise.allSettled(released)));
   for (const [index, layer] of layers.entries()) {
     progress.startLayer(index);
     await tracedLayer(layer, step, async () => {
-      await using open = await openLayer(layer, options);
+      await using open = await openLayer(layer, { step, decompressors });
       const isHashed = !layer.isProven || !open.isReadOnce;
       await open.finished(await threads.write(open, layer.descriptor.digest, isHashed));
       if (isHashed) checkDiffId(layer, `sha256:${Buffer.from(shared.digest).toString("hex")}`);
     });
+    const release = Promise.resolve(layer.unpacked?.());
+    release.catch(() => {}); // Thrown where it is awaited.
+    released.push(release);
   }
   await threads.finish();
+  await Promise.all(released);
 }

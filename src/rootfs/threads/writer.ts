@@ -45,8 +45,8 @@ const smallest = 128 * 1024;
 const takenAtOnce = 512 * 1024;
 
 /**
- * The ring as the writer uses it. It gives small files to the hasher while the hasher keeps up, and makes them
- * itself otherwise, so both threads have about the same amount of work.
+ * The ring as the writer uses it. While the writer keeps up with the producer, it makes small files itself: giving them
+ * away costs both threads time. Once it lags behind, it gives them to the hasher as far as that keeps up.
  */
 class Ring implements SmallFiles {
   readonly #shared;
@@ -99,8 +99,14 @@ class Ring implements SmallFiles {
 
   takes({ size, runs, xattrs }: TarEntry): boolean {
     this.#start = undefined;
-    this.#adding = size <= smallest && runs === undefined && xattrs === undefined;
+    this.#adding = size <= smallest && runs === undefined && xattrs === undefined && this.#lags();
     return this.#adding;
+  }
+
+  /** Whether more than half of the ring has been filled and not yet read. */
+  #lags(): boolean {
+    const { ring, words } = this.#shared;
+    return distance(this.#read, Atomics.load(words, word.filled)) > ring.length / 2;
   }
 
   add(bytes: Buffer): void {

@@ -2,8 +2,9 @@ import type { TarTime } from "../../image/tar/entry.ts";
 
 /**
  * What the threads of an unpacking share. The producer brings a layer's plain bytes into `ring`. The writer reads
- * the tar there, and writes folders, links and large files. The hasher computes the diff ID of the same bytes, and
- * makes small files, whose content is also in the ring. So no byte is copied between threads.
+ * the tar there, and writes folders, links and files. The hasher computes the diff ID of the same bytes, and
+ * makes small files, whose content is also in the ring, while the writer lags behind. So no byte is copied between
+ * threads.
  *
  * Positions count the bytes of a layer modulo 2^32. Their differences are small, so `distance` is exact.
  */

@@ -77,7 +77,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   const { path: workspace } = tools.use(await createPrivateFolder("inputs"));
   // The daemon takes a moment to start. Meanwhile the inputs are read and the store is prepared.
   const timeouts = { ...defaultTimeouts, ...run.timeouts };
-  const [builder, inputs, stage, cache] = await concurrently(step.signal, [
+  const [builder, inputs, cache] = await concurrently(step.signal, [
     async (signal) => {
       const wanted = builderOptions(run, store.where, { ...step, signal });
       return tools.use(await step.trace("start BuildKit", () => openBuilder(wanted)));
@@ -95,11 +95,6 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
           signal,
         }),
       ),
-    async (signal) => {
-      await step.trace("prepare store", () => store.prepare(signal));
-      // If another of these fails, it is disposed of with what is held.
-      return held.use(await store.stage(step.signal));
-    },
     (signal) =>
       responsiveCaches(run.cache, {
         access: run.access,
@@ -107,7 +102,9 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
         step: { ...step, signal },
         namespace: options.buildArgs["BUILDKIT_CACHE_MOUNT_NS"] ?? "",
       }),
+    (signal) => step.trace("prepare store", () => store.prepare(signal)),
   ]);
+  const stage = held.use(await store.stage(step.signal));
   warnOfParams(options, inputs, step);
   const { limited } = builder.pool;
   if (limited !== undefined) {

@@ -5,5 +5,7 @@ import type { Digest } from "../digest.ts";
 export class UndecompressableError extends UserError {}
 
 export function undecompressableLayer(digest: Digest, reason: string): UserError {
-  return new UserError(`layer ${digest} can't be decompressed: ${reason}; store the image again`);
+  return new UserError(
+    `layer ${digest} can't be decompressed: ${reason}; the image was damaged or built from a damaged base: store it again, from another base if that doesn't help`,
+  );
 }

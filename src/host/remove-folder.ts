@@ -14,11 +14,10 @@ export async function removeFolder(
   path: string,
 ): Promise<void> {
   if (await removeEmpty(path)) return;
-  // Two at once take half as long: 0.25 s and not 0.48 s for 25,000 files in memory.
-  // rm reports what can't be read.
+  // Two at once take half as long, if both have as much to do: so they begin at both ends, and what one has removed is
+  // nothing to do for the other. rm reports what can't be read.
   const folders = await someFolders(path).catch(() => []);
-  const halves = [0, 1].map((half) => folders.filter((_, index) => index % 2 === half));
-  if (folders.length >= enough) await Promise.all(halves.map((half) => rm(step, half)));
+  if (folders.length >= enough) await Promise.all([rm(step, folders), rm(step, folders.toReversed())]);
   const { exitCode, stderr } = await rm(step, [path]);
   if (exitCode === 0) return;
   const reason = step.late.aborted ? "an abort leaves no time for it" : stderr.trim().split("\n").at(-1);
@@ -48,20 +47,26 @@ const enough = 64;
 /** So many are looked at, in a tree that may have millions of entries and be as deep as the disk allows. */
 const most = { folders: 512, entries: 4096, depth: 8 } as const;
 
-/** The folders of the first level of a tree that has {@link enough} of them, or of its last. There may be more. */
+/**
+ * The folders of the first level of a tree that has {@link enough} of them, or of its last, and those above that have
+ * no folders in them. There may be more.
+ */
 async function someFolders(path: string): Promise<readonly string[]> {
+  const last: string[] = [];
   let level = [path];
   let entries = 0;
-  for (let depth = 0; depth < most.depth && level.length < enough; depth++) {
+  for (let depth = 0; depth < most.depth; depth++) {
+    if (level.length === 0 || last.length + level.length >= enough) break;
     const below: string[] = [];
     for (const folder of level) {
+      const before = below.length;
       for await (const entry of await opendir(folder)) {
         if (entry.isDirectory()) below.push(join(folder, entry.name));
-        if (++entries >= most.entries || below.length >= most.folders) return below;
+        if (++entries >= most.entries || below.length >= most.folders) return [...last, ...below];
       }
+      if (below.length === before) last.push(folder);
     }
-    if (below.length === 0) break;
     level = below;
   }
-  return level;
+  return [...last, ...level];
 }

@@ -63,7 +63,7 @@ export const request = { none: 0, digest: 1, end: 2 } as const;
 export const counted = { entries: 0, bytes: 1 } as const;
 
 /** A power of two. Large enough for a thread to wait for a processor, and small beside what Node needs. */
-const ringSize = 8 * 1024 * 1024;
+const ringSize = 4 * 1024 * 1024;
 export const jobsLimit = 128;
 const jobNumbers = 16;
 const jobBytes = jobNumbers * 8 + 256;

@@ -8,7 +8,11 @@ launch() {
   # with Node's 16 the heap of a large root filesystem grows by twice what it holds; with 1 it takes no longer. The
   # others are short, and would spend a tenth of their time on moving objects.
   case $1 in
-    in | build) young=--max-semi-space-size=1 ;;
+    in | build)
+      young=--max-semi-space-size=1
+      # All threads take memory from one heap of glibc's. With one each, 5 to 15 MB more stay unused, and nothing is quicker.
+      export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.arena_max=1}"
+      ;;
     *) young=--min-semi-space-size=16 ;;
   esac
   if [ -f "$here/dist/main.mjs" ]; then

@@ -17,17 +17,17 @@ import { nativePlatform, writeDocument, writeIndex } from "../../test/support/im
 import { withLock } from "../../test/support/runs/lock.ts";
 import { randomFrom } from "../../test/support/runs/random.ts";
 import { checkout } from "../../test/support/runs/test-step.ts";
-import { endOfArchive, rawMember } from "../../test/support/tar/raw-tar.ts";
 import { digestStream } from "./digest-stream.ts";
+import { archivesOfMany, manyEntries } from "./many-entries.ts";
 
 export const compressions = ["gzip", "zstd"] as const;
 export type Compression = (typeof compressions)[number];
 
 /**
- * `debian`: seven layers of a Debian root; `small`: 60,000 files of some KB; `large`: 1.5 GB in six files; `folders`:
- * a million folders, for the memory that they take.
+ * `debian`: seven layers of a Debian root; `small`: 60,000 files of some KB; `large`: 1.5 GB in six files; the others
+ * have very many entries, for the memory that these take.
  */
-export const imageNames = ["debian", "small", "large", "folders"] as const;
+export const imageNames = ["debian", "small", "large", ...manyEntries] as const;
 export type ImageName = (typeof imageNames)[number];
 
 /** An OCI layout whose `index.json` names the image in each compression, by the compression's name. */
@@ -70,8 +70,8 @@ async function* layersOf(name: ImageName): AsyncGenerator<Readable> {
     case "large":
       yield largeFiles();
       return;
-    case "folders":
-      yield Readable.from(manyFolders(), { objectMode: false });
+    default:
+      for (const archive of archivesOfMany(name)) yield Readable.from(archive, { objectMode: false });
   }
 }
 
@@ -133,16 +133,6 @@ function largeFiles(): Readable {
     archive.finalize();
   };
   return generated(archive, write);
-}
-
-function* manyFolders(): Generator<Buffer> {
-  for (let outer = 0; outer < 1000; outer++) {
-    const members = Array.from({ length: 1000 }, (_, inner) =>
-      rawMember({ flag: "5", path: `folder-${outer}/of-some-length-${outer}-${inner}/`, mode: 0o755 }),
-    );
-    yield Buffer.concat(members);
-  }
-  yield endOfArchive;
 }
 
 /** The archive as a stream of Node's. */

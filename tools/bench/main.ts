@@ -7,6 +7,7 @@ import { benchGet, deliveredForms } from "./get.ts";
 import { compressions, imageNames } from "./images.ts";
 import { benchLaunchers, launcherWorks } from "./launchers.ts";
 import { benchLinear, growingKinds } from "./linear.ts";
+import { manyEntries } from "./many-entries.ts";
 import type { Result } from "./measure.ts";
 import { benchNodes } from "./nodes.ts";
 import { benchPut } from "./put.ts";
@@ -83,6 +84,11 @@ const benches: readonly Bench[] = [
       run: (rounds: number) => benchRootfs(bundle, { image, compression, rounds }),
     })),
   ),
+  ...manyEntries.map((image) => ({
+    name: `rootfs ${image}`,
+    rounds: 2,
+    run: (rounds: number) => benchRootfs(bundle, { image, compression: "gzip", rounds }),
+  })),
 ];
 
 const results: Result[] = [];

@@ -67,7 +67,13 @@ async function* layersOf(name: ImageName): AsyncGenerator<Readable> {
     case "large":
       yield largeFiles();
       return;
-    default:
+    case "folders":
+    case "files":
+    case "links":
+    case "whiteouts":
+    case "layers":
+    case "names":
+    case "paths":
       for (const archive of archivesOfMany(name)) yield Readable.from(archive, { objectMode: false });
   }
 }

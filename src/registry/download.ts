@@ -10,9 +10,9 @@ import { AttemptFailure } from "./registry-error.ts";
 const progressBytes = 256 * 1024;
 
 /**
- * The bytes of a blob, not verified, in pieces: all that have come at a time. A transfer that is cut or stalls is resumed where it stopped (`Range`). If the
- * server then sends the whole blob again, the bytes already received are skipped. Ends where the registry ends the
- * blob, even if that is short of `size`.
+ * The bytes of a blob, not verified, in pieces: all that have come at a time. A transfer that is cut or stalls is
+ * resumed where it stopped (`Range`). If the server then sends the whole blob again, the bytes already received are
+ * skipped. Ends where the registry ends the blob, even if that is short of `size`.
  * @throws RegistryError if the blob can't be downloaded
  */
 export async function* download(

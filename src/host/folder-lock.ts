@@ -10,33 +10,36 @@ export interface FolderLock extends AsyncDisposable {
 
 /**
  * Locks the folder that has this name. Returns undefined if there is none, or if another holder has it locked.
- * Never waits.
+ * Never waits for one.
  * @throws UserError if the disk doesn't support such locks: on NFS folders can't be locked (flock(2), NOTES)
  */
 export async function lockFolder(
   path: string,
   mode: "shared" | "exclusive",
 ): Promise<FolderLock | undefined> {
-  const folder = await open(path, "r").catch(() => undefined);
-  if (folder === undefined) return undefined;
-  const { flock } = await folderCalls();
-  const errno = flock(folder.fd, mode);
-  const locked = errno === 0;
-  if (!locked && errno !== constants.errno.EWOULDBLOCK) {
+  for (;;) {
+    const folder = await open(path, "r").catch(() => undefined);
+    if (folder === undefined) return undefined;
+    const { flock } = await folderCalls();
+    const errno = flock(folder.fd, mode);
+    const locked = errno === 0;
+    if (!locked && errno !== constants.errno.EWOULDBLOCK) {
+      await folder.close();
+      throw new UserError(
+        `${path}: its disk can't lock folders (flock: ${errnoName(errno)}), so puts and gets could change each other's files; use a local disk, or a registry`,
+      );
+    }
+    const [mine, named] = await Promise.all([folder.stat(), stat(path).catch(() => undefined)]);
+    const isNamed = named !== undefined && mine.ino === named.ino && mine.dev === named.dev;
+    if (locked && isNamed) {
+      // /proc leads to the open folder whatever its name is, also for child processes.
+      const pid = await readlink("/proc/self");
+      return { path: `/proc/${pid}/fd/${folder.fd}`, [Symbol.asyncDispose]: () => folder.close() };
+    }
     await folder.close();
-    throw new UserError(
-      `${path}: its disk can't lock folders (flock: ${errnoName(errno)}), so puts and gets could change each other's files; use a local disk, or a registry`,
-    );
+    if (isNamed) return undefined;
+    // Another folder may have got the name between opening and locking: then that is the one to lock.
   }
-  // Another folder may have got the name between opening and locking.
-  const [mine, named] = await Promise.all([folder.stat(), stat(path).catch(() => undefined)]);
-  if (locked && named !== undefined && mine.ino === named.ino && mine.dev === named.dev) {
-    // /proc leads to the open folder whatever its name is, also for child processes.
-    const pid = await readlink("/proc/self");
-    return { path: `/proc/${pid}/fd/${folder.fd}`, [Symbol.asyncDispose]: () => folder.close() };
-  }
-  await folder.close();
-  return undefined;
 }
 
 /**

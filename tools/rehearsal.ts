@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { digestOf, hexOf } from "../src/image/digest.ts";
 
 /** Says, exports and reports what it built once. It runs in the folder that {@link writeRehearsal} has filled. */
 const buildctl = `#!/bin/sh
@@ -28,13 +28,13 @@ export async function writeRehearsal(folder: string): Promise<void> {
   await writeFile(join(folder, "bin/buildctl"), buildctl, { mode: 0o755 });
   const addBlob = async (kind: string, content: Uint8Array | object) => {
     const bytes = content instanceof Uint8Array ? content : Buffer.from(JSON.stringify(content));
-    const hex = createHash("sha256").update(bytes).digest("hex");
-    await writeFile(join(folder, "built/layout/blobs/sha256", hex), bytes);
-    return { mediaType: `application/vnd.oci.image.${kind}`, digest: `sha256:${hex}`, size: bytes.length };
+    const digest = digestOf(bytes);
+    await writeFile(join(folder, "built/layout/blobs/sha256", hexOf(digest)), bytes);
+    return { mediaType: `application/vnd.oci.image.${kind}`, digest, size: bytes.length };
   };
   const tar = Buffer.alloc(1024);
   const layer = await addBlob("layer.v1.tar+gzip", gzipSync(tar));
-  const diffId = `sha256:${createHash("sha256").update(tar).digest("hex")}`;
+  const diffId = digestOf(tar);
   const config = await addBlob("config.v1+json", {
     architecture: "amd64",
     os: "linux",
@@ -82,7 +82,7 @@ function progress(): readonly object[] {
 }
 
 function vertexEvents(name: string, more: object = {}): readonly object[] {
-  const digest = `sha256:${createHash("sha256").update(name).digest("hex")}`;
+  const digest = digestOf(Buffer.from(name));
   const status = { vertex: digest, timestamp: time, started: time, name: "transferring", current: 0 };
   return [
     { vertexes: [{ digest, name }] },

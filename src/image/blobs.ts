@@ -5,7 +5,7 @@ import type { Descriptor } from "./descriptor.ts";
  * Where the blobs of an image are: a layout folder or a repository of a registry. The bytes are not trusted yet.
  * Every reader of a blob must check its size and digest as the bytes pass (see `readDocument`, `verified`).
  */
-export interface Blobs {
+export interface BlobSource {
   /** For messages: `directory /builds/…` or `repository registry.example/app`. */
   readonly where: string;
   /** The blob's bytes as stored. Errors of the source arrive on the stream. */
@@ -19,6 +19,9 @@ export interface Blobs {
     | undefined;
   /** The blob's file if it is on a local disk, else undefined. It may be linked or mapped, but never written. */
   file(descriptor: Descriptor): string | undefined;
+}
+
+export interface Blobs extends BlobSource {
   /**
    * Whether the files outlive the step, as a store's do. If so, nothing that is delivered may be a hard link to one
    * of them: writing to it would change the store.

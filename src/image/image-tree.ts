@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { UserError } from "../host/errors.ts";
 import { mapAtOnce } from "../host/map-at-once.ts";
-import type { Blobs } from "./blobs.ts";
+import type { BlobSource } from "./blobs.ts";
 import type { Descriptor, Platform } from "./descriptor.ts";
 import type { ConfigDigest, Digest } from "./digest.ts";
 import { ImageConfig, type Manifest, parseDocument, parseManifestOrIndex } from "./documents.ts";
@@ -91,11 +91,7 @@ const readsAtOnce = 4;
  * @throws UserError when a document is damaged, contradicts itself or another, when two manifests have the same
  * config, or when there is no image
  */
-export async function readTree(
-  blobs: Omit<Blobs, "kept">,
-  top: Descriptor,
-  signal: AbortSignal,
-): Promise<ImageTree> {
+export async function readTree(blobs: BlobSource, top: Descriptor, signal: AbortSignal): Promise<ImageTree> {
   const { images, attestations, strays, indexes } = await new Walk(blobs, signal).descend(top, []);
   const [first, ...others] = images;
   if (first === undefined) throw new UserError(`${blobs.where}: ${top.digest} refers to no runnable image`);
@@ -123,7 +119,7 @@ export interface TreePart extends Pick<ImageTree, "attestations" | "strays" | "i
  * @param blobs `has` returns whether a blob exists
  */
 export async function readEntries(
-  blobs: Omit<Blobs, "kept"> & { readonly has: (descriptor: Descriptor) => boolean },
+  blobs: BlobSource & { readonly has: (descriptor: Descriptor) => boolean },
   entries: readonly Descriptor[],
   signal: AbortSignal,
 ): Promise<readonly TreePart[]> {
@@ -143,7 +139,7 @@ const nothing: TreePart = { images: [], attestations: [], strays: [], indexes: [
  */
 class Walk {
   readonly #found = new Map<Digest, Promise<TreePart>>();
-  readonly #blobs: Omit<Blobs, "kept">;
+  readonly #blobs: BlobSource;
   readonly #signal: AbortSignal;
   readonly #has: (descriptor: Descriptor) => boolean;
   #documents = 0;
@@ -153,11 +149,7 @@ class Walk {
    * @param has returns whether a blob exists. By default all are taken to exist, and a missing one is an error of
    * `blobs`
    */
-  constructor(
-    blobs: Omit<Blobs, "kept">,
-    signal: AbortSignal,
-    has: (descriptor: Descriptor) => boolean = () => true,
-  ) {
+  constructor(blobs: BlobSource, signal: AbortSignal, has: (descriptor: Descriptor) => boolean = () => true) {
     this.#blobs = blobs;
     this.#signal = signal;
     this.#has = has;

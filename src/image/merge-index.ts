@@ -1,5 +1,5 @@
 import { UserError } from "../host/errors.ts";
-import type { Blobs } from "./blobs.ts";
+import type { BlobSource } from "./blobs.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { parseManifestOrIndex } from "./documents.ts";
 import { readTree } from "./image-tree.ts";
@@ -14,7 +14,7 @@ import { readDocument } from "./verify.ts";
  * @throws UserError when a built image can't be read
  */
 export async function mergedIndex(
-  blobs: Omit<Blobs, "kept">,
+  blobs: BlobSource,
   built: readonly Descriptor[],
   signal: AbortSignal,
 ): Promise<Uint8Array> {
@@ -24,7 +24,7 @@ export async function mergedIndex(
 }
 
 async function entries(
-  blobs: Omit<Blobs, "kept">,
+  blobs: BlobSource,
   descriptor: Descriptor,
   signal: AbortSignal,
 ): Promise<readonly Descriptor[]> {

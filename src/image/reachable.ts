@@ -1,4 +1,4 @@
-import type { Blobs } from "./blobs.ts";
+import type { BlobSource } from "./blobs.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Digest } from "./digest.ts";
 import { parseManifestOrIndex } from "./documents.ts";
@@ -17,7 +17,7 @@ export interface ReachableBlob {
  * manifests with their content. The order depends only on the documents.
  */
 export async function reachableBlobs(
-  blobs: Omit<Blobs, "kept">,
+  blobs: BlobSource,
   { indexes, images, attestations, strays }: ImageTree,
   signal: AbortSignal,
 ): Promise<ReachableBlob[]> {

@@ -3,7 +3,7 @@ import { constants, type FileHandle, open } from "node:fs/promises";
 import { type Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { UserError } from "../host/errors.ts";
-import type { Blobs } from "./blobs.ts";
+import type { BlobSource, Blobs } from "./blobs.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { digestOf } from "./digest.ts";
 
@@ -99,7 +99,7 @@ const verifiedReadSize = 512 * 1024;
  * wait for the garbage collector.
  */
 export async function* verifiedPieces(
-  blobs: Omit<Blobs, "kept">,
+  blobs: BlobSource,
   descriptor: Descriptor,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -166,7 +166,7 @@ export async function openVerified(
  * @throws UserError naming the blob and where it is
  */
 export async function readDocument(
-  blobs: Omit<Blobs, "kept">,
+  blobs: BlobSource,
   descriptor: Descriptor,
   { limit = documentLimit, signal }: { limit?: number; signal: AbortSignal },
 ): Promise<Uint8Array> {

@@ -9,6 +9,7 @@ import {
   assertFailedCleanly,
   responseOf,
   runResource,
+  type StartedRun,
   startResource,
   versionOf,
 } from "../support/runs/resource.ts";
@@ -165,6 +166,15 @@ test("a put to a BuildKit elsewhere starts buildctl once, which states the versi
   assert.equal((await readFile(join(bin, "calls"), "utf8")).trimEnd().split("\n").length, 1);
 });
 
+/** Aborts a put while it builds, and waits until nothing of it is left. */
+async function abort(put: StartedRun): Promise<void> {
+  await put.wrote(/building with/);
+  put.kill("SIGTERM");
+  const run = await put.result;
+  assert.equal(run.status, 143, run.output);
+  assert.deepEqual(run.leftovers, []);
+}
+
 test("a put that starts from the snapshot is aborted in order", async () => {
   const started = await startResource("out", {
     ...options(alone()),
@@ -174,11 +184,7 @@ test("a put that starts from the snapshot is aborted in order", async () => {
       params: { context: "app", no_cache: true },
     },
   });
-  await started.wrote(/building with/);
-  started.kill("SIGTERM");
-  const run = await started.result;
-  assert.equal(run.status, 143, run.output);
-  assert.deepEqual(run.leftovers, []);
+  await abort(started);
   assert.deepEqual(await readdir(join(folder.path, "aborted")), []);
 });
 
@@ -197,11 +203,7 @@ while :; do sleep 0.1; done
     args: [join(folder.path, "put")],
     stdin: { source: remote({ directory: join(folder.path, "killed") }), params: { context: "app" } },
   });
-  await started.wrote(/building with/);
-  started.kill("SIGTERM");
-  const run = await started.result;
-  assert.equal(run.status, 143, run.output);
-  assert.deepEqual(run.leftovers, []);
+  await abort(started);
   assert.deepEqual(await readdir(join(folder.path, "killed")), []);
 });
 

@@ -5,31 +5,17 @@ import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
 import { writeLayout } from "../../support/images/image-writer.ts";
+import { file, folder, hardlink, opaque, symlink, whiteout } from "../../support/images/unpacking.ts";
 import { toolEnvironment } from "../../support/runs/test-step.ts";
 import { startBuildkitd } from "../../support/servers/buildkit.ts";
-import { type RawMember, rawTar } from "../../support/tar/raw-tar.ts";
-
-const file = (path: string, content: string, more: Partial<RawMember> = {}): RawMember => ({
-  flag: "0",
-  path,
-  content: Buffer.from(content),
-  ...more,
-});
-const folder = (path: string, more: Partial<RawMember> = {}): RawMember => ({
-  flag: "5",
-  path,
-  mode: 0o755,
-  ...more,
-});
-const symlink = (path: string, link: string): RawMember => ({ flag: "2", path, link, mode: 0o777 });
-const hardLink = (path: string, link: string): RawMember => ({ flag: "1", path, link });
+import { rawTar } from "../../support/tar/raw-tar.ts";
 
 /** So many times each order of entries comes, because what writes files beside the reading isn't late each time. */
 const times = Array.from({ length: 200 }, (_, index) => index);
 
 const lower = [
-  folder("t/"),
-  folder("o/"),
+  folder("t"),
+  folder("o"),
   ...times.flatMap((n) => [
     file(`t/back-${n}`, "lower"),
     file(`t/hidden-${n}`, "lower"),
@@ -39,33 +25,33 @@ const lower = [
 
 /** Each of these is about a small file that may not be written yet when the next entry is read. */
 const upper = [
-  folder("t/", { mode: 0o750, mtime: "1000" }),
-  folder("o/"),
+  folder("t", { mode: 0o750, mtime: "1000" }),
+  folder("o"),
   ...times.flatMap((n) => [
     file(`t/again-${n}`, "first", { mode: 0o600 }),
     file(`t/again-${n}`, "second", { mode: 0o640, uid: 7, gid: 8, mtime: "2000" }),
     file(`t/linked-${n}`, `linked ${n}`),
-    hardLink(`t/link-${n}`, `t/linked-${n}`),
+    hardlink(`t/link-${n}`, `t/linked-${n}`),
     file(`t/folder-${n}`, "lost"),
-    folder(`t/folder-${n}/`),
+    folder(`t/folder-${n}`),
     file(`t/folder-${n}/file`, "in a folder"),
     // What a name leads through is replaced by a link, which is followed inside the image and nowhere else. containerd
     // then gives t the folder's time.
-    folder(`a-${n}/`, { mtime: "1000" }),
+    folder(`a-${n}`, { mtime: "1000" }),
     file(`a-${n}/lost`, "lost"),
     symlink(`a-${n}`, "/t"),
     file(`a-${n}/through-a-${n}`, "through a"),
     file(`b-${n}/c/lost`, "lost"),
     symlink(`b-${n}`, "/t"),
     file(`b-${n}/through-b-${n}`, "through b"),
-    file(`t/.wh.back-${n}`, ""),
+    whiteout(`t/back-${n}`),
     file(`t/back-${n}`, "upper"),
-    file(`t/.wh.hidden-${n}`, ""),
+    whiteout(`t/hidden-${n}`),
     file(`o/new-${n}`, "upper"),
   ]),
   file("t/large", "x".repeat(3 << 20)),
   file("t/large", "y".repeat(3 << 20)),
-  file("o/.wh..wh..opq", ""),
+  opaque("o"),
 ];
 
 /** The names in a folder that begin with `name-` and a number, and how many there are. */

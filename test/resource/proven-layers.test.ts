@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { execa } from "execa";
 import {
   type BuildVersion,
@@ -149,7 +150,7 @@ test("a base whose layer isn't what its config says fails a put that unpacks it"
   await writeFile(app, `FROM ${base}\nCOPY busybox /bin/sh\nRUN true\n`);
   assertFailedCleanly(
     await site.put({}, access),
-    /layer sha256:\S+ of a base image holds an archive of digest sha256:\S+, the image's config says sha256:\S+: the base is damaged; push it again, or name another in FROM/,
+    /layer sha256:\S+ of a base image holds an archive of digest sha256:\S+, the image's config says sha256:\S+: the base is damaged; rebuild it, or name another in FROM/,
   );
   // One that only passes the layer on stores it, and no get delivers it.
   await writeFile(app, `FROM ${base}\n`);
@@ -158,19 +159,46 @@ test("a base whose layer isn't what its config says fails a put that unpacks it"
   assertFailedCleanly(await runResource("in", { args: [join(site.folder, "got")], stdin }), isOther);
 });
 
-test("a base whose gzip has something behind it is no proven one, and is delivered in no form", async () => {
+test("a base whose gzip has something behind it fails a put that unpacks it, and is delivered in no form", async () => {
+  const junk = Buffer.from("garbage");
+  const [oneMember, twoMembers] = [junk, Buffer.concat([gzipSync(""), junk])];
+  const says =
+    "layer sha256:\\S+ (of a base image )?can't be decompressed: something else follows its last gzip member";
   await using site = await makeSite("");
-  const base = await pushBase(site, `behind-${crypto.randomUUID()}`, { behind: Buffer.from("garbage") });
-  await writeFile(join(site.inputs, "app/Dockerfile"), `FROM ${base}\nCOPY busybox /bin/sh\nRUN true\n`);
-  const put = await site.put({}, { ...access, versions: "put" });
-  assert.equal(layersOf(put), undefined, put.output);
-  for (const params of [{ output_oci: true }, { unpack_rootfs: true, image_tar: false }]) {
-    const stdin = { source: site.source, version: versionOf(put).version, params };
-    const got = await runResource("in", { args: [join(site.folder, "got")], stdin });
+  const write = (lines: string) => writeFile(join(site.inputs, "app/Dockerfile"), lines);
+  for (const behind of [oneMember, twoMembers]) {
+    const base = await pushBase(site, `behind-${crypto.randomUUID()}`, { behind });
+    await write(`FROM ${base}\nCOPY busybox /bin/sh\nRUN true\n`);
     assertFailedCleanly(
-      got,
-      /something else follows its last gzip member; .* built from a damaged base: store/,
+      await site.put({}, access),
+      new RegExp(`${says}: the base is damaged; rebuild it, or name another in FROM`),
     );
+    // No layer of this image is one of the base's.
+    await write(
+      `FROM ${base} AS tools\nCOPY busybox /bin/sh\nRUN true\nFROM scratch\nCOPY --from=tools /last /\n`,
+    );
+    await site.get(await site.put({}, { ...access, versions: "put" }), { unpack_rootfs: true });
+    // A put that only copies the layer doesn't look into it.
+    await write(`FROM ${base}\n`);
+    const { version } = versionOf(await site.put({}, access));
+    for (const params of [{ output_oci: true }, { unpack_rootfs: true, image_tar: false }]) {
+      const stdin = { source: site.source, version, params };
+      assertFailedCleanly(
+        await runResource("in", { args: [join(site.folder, "got")], stdin }),
+        new RegExp(`${says}\\. .* if that doesn't help, rebuild its base`),
+      );
+    }
+  }
+});
+
+test("a base whose gzip has several members, or zeros behind them, is proven by the put that unpacks it", async () => {
+  await using site = await makeSite("");
+  for (const behind of [gzipSync(""), Buffer.alloc(70_000), Buffer.concat([gzipSync(""), Buffer.alloc(4)])]) {
+    const base = await pushBase(site, `members-${crypto.randomUUID()}`, { behind });
+    await writeFile(join(site.inputs, "app/Dockerfile"), `FROM ${base}\nCOPY busybox /bin/sh\nRUN true\n`);
+    const put = await site.put({}, { ...access, versions: "put" });
+    assert.notEqual(layersOf(put), undefined, put.output);
+    await site.get(put, { unpack_rootfs: true });
   }
 });
 

@@ -132,7 +132,7 @@ const damaged: readonly (readonly [string, Layer, RegExp])[] = [
   [
     "another archive than its diff ID says",
     { ...good, diffId: digestOf(other) as DiffId },
-    /the image's config says sha256:[0-9a-f]{64}: the image was damaged or built from a damaged base; store it again/,
+    /the image's config says sha256:[0-9a-f]{64}\. The image was damaged, or built from a damaged base: build the image again; if that doesn't help, rebuild its base or name another in FROM/,
   ],
   [
     "an archive with other bytes after its end than its diff ID says",

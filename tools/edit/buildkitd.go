@@ -77,38 +77,97 @@ var ofBuildkitd = map[string][]Edit{
 `,
 			New: `		return errors.Errorf("failed to verify layer %s: expected diffID %s, got %s", desc.Digest, sr.getDiffID(), applied.Digest)
 	}
-	if endsWithItsSize(ctx, sr.cm.ContentStore, desc, applied.Size) {
-		proven := content.Info{Digest: desc.Digest, Labels: map[string]string{labels.LabelUncompressed: applied.Digest.String()}}
-		if _, err := sr.cm.ContentStore.Update(ctx, proven, "labels."+labels.LabelUncompressed); err != nil {
-			unmount()
-			return err
-		}
+	label, err := labelOfUnpacked(ctx, sr.cm.ContentStore, desc, applied)
+	if err == nil && label != "" {
+		info := content.Info{Digest: desc.Digest, Labels: map[string]string{label: applied.Digest.String()}}
+		_, err = sr.cm.ContentStore.Update(ctx, info, "labels."+label)
+	}
+	if err != nil {
+		unmount()
+		return err
 	}
 `,
 		},
 		// The programs that decompress gzip for containerd ignore what follows the last member. Go's own reader takes it for an
-		// error, and so do gets.
+		// error, and so do gets. What the last member doesn't tell by its size is read once more: several members, as eStargz
+		// has them, and what is followed by something.
 		{
 			File: "cache/refs.go",
-			Old: `func (sr *immutableRef) unlazyLayer(`,
-			New: `// endsWithItsSize tells whether the last bytes of a layer, if it is gzip, are the size of its plain bytes, as they are of one
-// member with nothing behind it.
-func endsWithItsSize(ctx context.Context, store content.Provider, desc ocispecs.Descriptor, size int64) bool {
+			Old:  `func (sr *immutableRef) unlazyLayer(`,
+			New: `// LabelFollowed is the label of a blob that is gzip with something other than zeros behind its last member.
+const LabelFollowed = "buildkit/gzip.followed"
+
+// labelOfUnpacked answers the label of a layer whose plain bytes, as they were unpacked, are those of its diff ID. It is empty
+// if Go's reader doesn't read the same bytes.
+func labelOfUnpacked(ctx context.Context, store content.Provider, desc, applied ocispecs.Descriptor) (string, error) {
 	blob, err := store.ReaderAt(ctx, desc)
 	if err != nil {
-		return false
+		return "", err
 	}
 	defer blob.Close()
-	var head [2]byte
-	var last [4]byte
-	if _, err := blob.ReadAt(head[:], 0); err != nil {
-		return false
+	layer := bufio.NewReaderSize(content.NewReader(blob), 1<<20)
+	if head, _ := layer.Peek(len(gzipMagic)); !bytes.Equal(head, gzipMagic) {
+		return labels.LabelUncompressed, nil
 	}
-	if head != [2]byte{0x1f, 0x8b} {
-		return true
+	var size [4]byte
+	if _, err := blob.ReadAt(size[:], blob.Size()-int64(len(size))); err != nil {
+		return "", err
 	}
-	_, err = blob.ReadAt(last[:], max(0, blob.Size()-int64(len(last))))
-	return err == nil && binary.LittleEndian.Uint32(last[:]) == uint32(size)
+	if binary.LittleEndian.Uint32(size[:]) == uint32(applied.Size) {
+		return labels.LabelUncompressed, nil
+	}
+	plain, isFollowed, err := readMembers(layer)
+	switch {
+	case err != nil || plain != applied.Digest:
+		return "", nil
+	case isFollowed:
+		return LabelFollowed, nil
+	}
+	return labels.LabelUncompressed, nil
+}
+
+// gzipMagic is what every member of gzip begins with (RFC 1952).
+var gzipMagic = []byte{0x1f, 0x8b}
+
+// readMembers reads all members of gzip. It answers the digest of their plain bytes, and whether something other than zeros
+// follows the last one.
+func readMembers(blob *bufio.Reader) (digest.Digest, bool, error) {
+	plain := digest.SHA256.Digester()
+	member, err := gzip.NewReader(blob)
+	for err == nil {
+		member.Multistream(false)
+		if _, err := io.Copy(plain.Hash(), member); err != nil {
+			return "", false, err
+		}
+		next, err := blob.Peek(len(gzipMagic))
+		if err != nil && err != io.EOF {
+			return "", false, err
+		}
+		if !bytes.Equal(next, gzipMagic) {
+			isFollowed, err := hasOtherThanZeros(blob)
+			return plain.Digest(), isFollowed, err
+		}
+		if err := member.Reset(blob); err != nil {
+			return "", false, err
+		}
+	}
+	return "", false, err
+}
+
+func hasOtherThanZeros(reader io.Reader) (bool, error) {
+	buffer := make([]byte, 1<<15)
+	for {
+		n, err := reader.Read(buffer)
+		if len(bytes.Trim(buffer[:n], "\x00")) > 0 {
+			return true, nil
+		}
+		if err == io.EOF {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
 }
 
 func (sr *immutableRef) unlazyLayer(`,
@@ -118,12 +177,32 @@ func (sr *immutableRef) unlazyLayer(`,
 			Old: `	"context"
 	stderrors "errors"
 `,
-			New: `	"context"
+			New: `	"bufio"
+	"bytes"
+	"context"
 	"encoding/binary"
 	stderrors "errors"
 `,
 		},
-		// Tells the client which of an exported image's layers have such a label. buildctl writes it into its metadata file. A
+		{
+			File: "cache/refs.go",
+			Old: `	"fmt"
+	"maps"
+`,
+			New: `	"fmt"
+	"io"
+	"maps"
+`,
+		},
+		{
+			File: "cache/refs.go",
+			Old: `	cerrdefs "github.com/containerd/errdefs"
+`,
+			New: `	cerrdefs "github.com/containerd/errdefs"
+	"github.com/klauspost/compress/gzip"
+`,
+		},
+		// Tells the client which of an exported image's layers have these labels. buildctl writes it into its metadata file. A
 		// frontend can't write it: all that the client gets of a frontend's result begins with "frontend.".
 		{
 			File: "exporter/containerimage/writer.go",
@@ -135,24 +214,27 @@ func (sr *immutableRef) unlazyLayer(`,
 	opt WriterOpt
 }
 
-// ProvenLayersKey is a key of the exporter's response, whose value has a line for each layer with a known diff ID: the
-// layer's digest, a blank, and the diff ID.
-const ProvenLayersKey = "containerimage.layers.proven"
-
-// ProvenLayers returns the value of ProvenLayersKey for what Commit has committed.
-func (ic *ImageWriter) ProvenLayers(ctx context.Context, committed *result.Result[*solver.Remote]) string {
-	var lines strings.Builder
+// TellLayers adds what is known of the layers that Commit has committed to the exporter's response. A layer that isn't here
+// has not been looked at. "proven" has a line for each layer with a known diff ID: the layer's digest, a blank, and the diff
+// ID. "followed" has a line with the digest of each that has something behind its gzip.
+func (ic *ImageWriter) TellLayers(ctx context.Context, committed *result.Result[*solver.Remote], response map[string]string) {
+	var proven, followed strings.Builder
 	_ = committed.EachRef(func(remote *solver.Remote) error {
 		for _, layer := range remote.Descriptors {
-			// A layer that isn't here has not been looked at.
 			info, err := ic.opt.ContentStore.Info(ctx, layer.Digest)
-			if diffID := info.Labels[labels.LabelUncompressed]; err == nil && diffID != "" {
-				fmt.Fprintf(&lines, "%s %s\n", layer.Digest, diffID)
+			if err != nil {
+				continue
+			}
+			if diffID := info.Labels[labels.LabelUncompressed]; diffID != "" {
+				fmt.Fprintf(&proven, "%s %s\n", layer.Digest, diffID)
+			} else if info.Labels[cache.LabelFollowed] != "" {
+				fmt.Fprintf(&followed, "%s\n", layer.Digest)
 			}
 		}
 		return nil
 	})
-	return lines.String()
+	response["containerimage.layers.proven"] = proven.String()
+	response["containerimage.layers.followed"] = followed.String()
 }
 `,
 		},
@@ -160,7 +242,8 @@ func (ic *ImageWriter) ProvenLayers(ctx context.Context, committed *result.Resul
 			File: "exporter/containerimage/export.go",
 			Old: `	resp := make(map[string]string)
 `,
-			New: `	resp := map[string]string{ProvenLayersKey: e.opt.ImageWriter.ProvenLayers(ctx, committedRemotes)}
+			New: `	resp := make(map[string]string)
+	e.opt.ImageWriter.TellLayers(ctx, committedRemotes, resp)
 `,
 		},
 		{
@@ -172,7 +255,8 @@ func (ic *ImageWriter) ProvenLayers(ctx context.Context, committed *result.Resul
 			File: "exporter/oci/export.go",
 			Old: `	resp := make(map[string]string)
 `,
-			New: `	resp := map[string]string{containerimage.ProvenLayersKey: e.opt.ImageWriter.ProvenLayers(ctx, committed)}
+			New: `	resp := make(map[string]string)
+	e.opt.ImageWriter.TellLayers(ctx, committed, resp)
 `,
 		},
 		// Without a linter, a "# check=" comment above an instruction ended the whole daemon. There is none when the stages of a
@@ -206,7 +290,7 @@ func (ic *ImageWriter) ProvenLayers(ctx context.Context, committed *result.Resul
 		},
 		{
 			File: "frontend/dockerfile/builder/build.go",
-			Old: `	if res, ok, err := bc.HandleSubrequest(`,
+			Old:  `	if res, ok, err := bc.HandleSubrequest(`,
 			New: `	defer func() {
 		var el *parser.LocationError
 		if errors.As(err, &el) {

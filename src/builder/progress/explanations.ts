@@ -20,6 +20,11 @@ export const namedFrontend =
 /** If the frontend that a Dockerfile names can't be asked about it. */
 export const noCalls = `${namedFrontend} answers no such question about a Dockerfile: name docker/dockerfile:1.8 or newer, remove the line (BuildKit has a frontend of its own), or run the task without CALL`;
 
+/** @param found what the layer does or holds: the sentence after its digest */
+export function damagedBase(layer: string | undefined, found: string): string {
+  return `layer ${layer} of a base image ${found}: the base is damaged; rebuild it, or name another in FROM`;
+}
+
 const explanations: readonly Explanation[] = [
   ...instructionExplanations,
   {
@@ -57,7 +62,7 @@ const explanations: readonly Explanation[] = [
   {
     sign: /failed to verify layer (\S+): expected diffID (\S+), got (\S+)/,
     say: (_, [, layer, expected, found]) =>
-      `layer ${layer} of a base image holds an archive of digest ${found}, the image's config says ${expected}: the base is damaged; push it again, or name another in FROM`,
+      damagedBase(layer, `holds an archive of digest ${found}, the image's config says ${expected}`),
   },
   {
     sign: /server gave HTTP response to HTTPS client/,

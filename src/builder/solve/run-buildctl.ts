@@ -5,12 +5,14 @@ import { describeExit, startChild } from "../../host/child.ts";
 import { fullDisks } from "../../host/disk-errors.ts";
 import { UserError } from "../../host/errors.ts";
 import type { Environment, StepContext } from "../../host/step-context.ts";
+import { followedGzip } from "../../image/compression/undecompressable.ts";
 import { Descriptor } from "../../image/descriptor.ts";
 import { type ProvenLayers, parseProvenLayers } from "../../image/proven-layers.ts";
 import type { Engine } from "../engine/engine.ts";
 import { limitBehind } from "../engine/limits.ts";
 import { whatToInstall } from "../engine/program-versions.ts";
 import { buildctlArguments, type SolveRun } from "../plan/buildctl-arguments.ts";
+import { damagedBase } from "../progress/explanations.ts";
 import type { FollowedSolve, SolveSummary } from "../progress/followed-solve.ts";
 import type { SolveWatch } from "./solve-request.ts";
 import { type StallLimits, watchForStalls } from "./stall-watchdog.ts";
@@ -144,11 +146,15 @@ async function diskTrouble(failure: string, run: BuildctlRun): Promise<string | 
 const Metadata = z.looseObject({
   "containerimage.descriptor": Descriptor,
   "containerimage.layers.proven": z.string().default(""),
+  "containerimage.layers.followed": z.string().default(""),
 });
 
-async function resultOf({ exporter, metadataFile: file }: SolveRun): Promise<Exported> {
+async function resultOf({ exporter, metadataFile: file }: SolveRun): Promise<BuildctlOutcome["result"]> {
   if (exporter === undefined) return { descriptor: undefined, proven: new Map() };
   const metadata = Metadata.parse(JSON.parse(await readFile(file, "utf8")));
+  // No get would deliver them. Each line has the digest of one.
+  const [followed = ""] = metadata["containerimage.layers.followed"].split("\n");
+  if (followed !== "") return { failure: damagedBase(followed, `can't be decompressed: ${followedGzip}`) };
   return {
     descriptor: metadata["containerimage.descriptor"],
     proven: parseProvenLayers(metadata["containerimage.layers.proven"]),

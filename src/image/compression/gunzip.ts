@@ -1,7 +1,7 @@
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { messageOf } from "../../host/errors.ts";
-import { UndecompressableError } from "./undecompressable.ts";
+import { followedGzip, UndecompressableError } from "./undecompressable.ts";
 
 /**
  * Decompresses gzip (RFC 1952) of any number of members. As in GNU gzip, zeros may follow the last one. Node's
@@ -38,5 +38,5 @@ export async function* gunzip(source: AsyncIterable<Buffer>): AsyncGenerator<Buf
 }
 
 function somethingFollows(): UndecompressableError {
-  return new UndecompressableError("something else follows its last gzip member");
+  return new UndecompressableError(followedGzip);
 }

@@ -1,6 +1,6 @@
 import koffi from "koffi";
 import { isGzip } from "./magic.ts";
-import { UndecompressableError } from "./undecompressable.ts";
+import { followedGzip, UndecompressableError } from "./undecompressable.ts";
 
 /** The functions of <isa-l/igzip_lib.h> that are needed. Debian's igzip(1) uses the same library. */
 interface Libisal {
@@ -160,8 +160,7 @@ export class GzipReader implements Disposable {
 
   #refuseUnlessZeros(): void {
     do {
-      if (this.#input.some((byte) => byte !== 0))
-        throw new UndecompressableError("something else follows its last gzip member");
+      if (this.#input.some((byte) => byte !== 0)) throw new UndecompressableError(followedGzip);
       this.#input = this.#input.subarray(this.#input.length);
     } while (this.#readMore());
   }

@@ -1,11 +1,13 @@
 import { UserError } from "../../host/errors.ts";
+import { damagedLayer } from "../damaged-layer.ts";
 import type { Digest } from "../digest.ts";
 
 /** The bytes are not valid in the format of their compression. The message is only the reason. */
 export class UndecompressableError extends UserError {}
 
+/** Why gzip with more than zeros and empty members behind it is refused. Go's reader, which most tools use, refuses it too. */
+export const followedGzip = "something else follows its last gzip member";
+
 export function undecompressableLayer(digest: Digest, reason: string): UserError {
-  return new UserError(
-    `layer ${digest} can't be decompressed: ${reason}; the image was damaged or built from a damaged base: store it again, from another base if that doesn't help`,
-  );
+  return damagedLayer(digest, `can't be decompressed: ${reason}`);
 }

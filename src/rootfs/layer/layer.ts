@@ -1,9 +1,9 @@
 import type { Readable } from "node:stream";
-import { UserError } from "../../host/errors.ts";
 import type { ArrivingBlob } from "../../image/arriving-blob.ts";
 import { type Compression, compressionOf, decompress } from "../../image/compression/formats.ts";
 import { headLength } from "../../image/compression/magic.ts";
 import { UndecompressableError, undecompressableLayer } from "../../image/compression/undecompressable.ts";
+import { damagedLayer } from "../../image/damaged-layer.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import type { DiffId } from "../../image/digest.ts";
 import { verified } from "../../image/verify.ts";
@@ -83,7 +83,8 @@ export function checkDiffId(
   found: string,
 ): void {
   if (found === diffId) return;
-  throw new UserError(
-    `layer ${descriptor.digest} holds an archive of digest ${found}, the image's config says ${diffId}: the image was damaged or built from a damaged base; store it again, from another base if that doesn't help`,
+  throw damagedLayer(
+    descriptor.digest,
+    `holds an archive of digest ${found}, the image's config says ${diffId}`,
   );
 }

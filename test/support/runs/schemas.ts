@@ -1,39 +1,47 @@
 import assert from "node:assert/strict";
-import { Ajv2020 } from "ajv/dist/2020.js";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import type { BuildRecord } from "../../../src/image/build-record.ts";
-import { jsonSchemas } from "../../../tools/params/schemas.ts";
+import { checkout } from "./test-step.ts";
 
 const ajv = addFormats.default(new Ajv2020({ allowUnionTypes: true, strictTypes: false }));
-const schemas = jsonSchemas();
+
+const validators = new Map<string, ValidateFunction>();
+
+/** Why a value isn't what a published JSON Schema says; undefined when it is. A schema is compiled when it is used. */
+function faultIn(
+  schema: "source" | "put" | "get" | "pipeline" | "build",
+  value: unknown,
+): string | undefined {
+  let validate = validators.get(schema);
+  if (validate === undefined) {
+    const published = readFileSync(join(checkout, `schemas/${schema}.json`), "utf8");
+    validate = ajv.compile(JSON.parse(published) as object);
+    validators.set(schema, validate);
+  }
+  return validate(value) ? undefined : ajv.errorsText(validate.errors);
+}
 
 /** What the published JSON Schemas describe. */
 export type Part = "source" | "put" | "get";
 
-const validators = {
-  source: ajv.compile(schemas["source.json"] ?? false),
-  put: ajv.compile(schemas["put.json"] ?? false),
-  get: ajv.compile(schemas["get.json"] ?? false),
-};
-
 /** Why a value isn't what its JSON Schema says; undefined when it is. */
 export function schemaFault(part: Part, value: unknown): string | undefined {
-  const validate = validators[part];
-  return validate(value) ? undefined : `${part}: ${ajv.errorsText(validate.errors)}`;
+  const fault = faultIn(part, value);
+  return fault === undefined ? undefined : `${part}: ${fault}`;
 }
-
-const validatePipeline = ajv.compile(schemas["pipeline.json"] ?? false);
 
 /** Why a pipeline isn't what its JSON Schema says; undefined when it is. */
 export function pipelineFault(pipeline: unknown): string | undefined {
-  return validatePipeline(pipeline) ? undefined : ajv.errorsText(validatePipeline.errors);
+  return faultIn("pipeline", pipeline);
 }
-
-const validateRecord = ajv.compile(schemas["build.json"] ?? false);
 
 /** Asserts that a value is the record of a build, as the published JSON Schema describes it. */
 export function assertRecord(value: unknown): asserts value is BuildRecord {
-  assert.ok(validateRecord(value), ajv.errorsText(validateRecord.errors));
+  const fault = faultIn("build", value);
+  assert.ok(fault === undefined, fault);
 }
 
 /** Asserts that what the program has taken from stdin is what the published schemas allow. */

@@ -2,9 +2,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { execa } from "execa";
-import { createPrivateFolder } from "../src/host/private-folder.ts";
-import { checkout, toolEnvironment } from "./support/runs/test-step.ts";
+import { bundledResource } from "./support/runs/bundled-resource.ts";
 
 /** Files of packages that the bundle loads before `out` reads its request, as esbuild names them above their code. */
 async function loadedByPut(bundle: string): Promise<string[]> {
@@ -27,10 +25,7 @@ async function loadedByPut(bundle: string): Promise<string[]> {
 }
 
 test("a put starts with nothing of libraries that only other puts use", async () => {
-  await using folder = await createPrivateFolder("test-bundle");
-  const bundle = join(folder.path, "dist");
-  await execa("node", [join(checkout, "tools/build.ts"), bundle], { env: toolEnvironment() });
-  const files = await loadedByPut(bundle);
+  const files = await loadedByPut(join(await bundledResource(), "dist"));
   const packages = new Set(files.map((file) => file.split("/")[0]));
   assert.ok(packages.has("zod") && packages.has("execa"), `found ${[...packages].join(", ")}`);
   // YAML is for lists of build args in files, tar for images of the inputs.

@@ -19,9 +19,7 @@ async function putWith(script: string, runc?: string): Promise<Run> {
   await using site = await makeSite("");
   const path = `${bin}:${dirname(process.execPath)}:${checkout}/.tools/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
   const mark = newMark();
-  // Not by the launcher, which puts the checkout's own tools first.
-  const under = ["sh", "-c", `shift; exec node ${checkout}/src/main.ts out "$@"`, "sh"];
-  const run = await site.put({}, {}, { under, env: { PATH: path, [mark]: "1" } });
+  const run = await site.put({}, {}, { env: { PATH: path, [mark]: "1" } });
   assert.deepEqual(await readdir(join(site.folder, "builds")).catch(() => []), []);
   await gone(mark);
   assert.deepEqual(await processesOf(mark), []);

@@ -345,7 +345,7 @@ test("no error shows a proxy's password, a cloud's key or what a credential help
   );
   const path = `${folder.path}:${toolEnvironment()["PATH"]}`;
   for (const { from, program } of [
-    { from: source, program: /main\.ts out/ },
+    { from: source, program: /main\.mjs out/ },
     { from: cloud, program: /docker-credential-ecr-login get/ },
   ]) {
     const looks = new Looks();

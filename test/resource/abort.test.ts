@@ -7,6 +7,7 @@ import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { withDisk } from "../support/runs/disks.ts";
 import { gone, newMark } from "../support/runs/processes.ts";
 import { startResource, versionOf } from "../support/runs/resource.ts";
+import { checkout } from "../support/runs/test-step.ts";
 
 const dockerfile = (marker: string) => `FROM scratch
 COPY busybox /bin/busybox
@@ -74,6 +75,8 @@ test("a put that hears of its abort but can't come to an end exits before Concou
   const started = await startResource("out", {
     args: [inputs],
     stdin: { source: { directory: join(folder.path, "builds") }, params: { context: "app" } },
+    // A start from the snapshot imports nothing more.
+    from: join(checkout, "assets"),
     env: { NO_COLOR: "1", NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hangs)}` },
   });
   await started.wrote(/reading/);

@@ -84,10 +84,8 @@ test("a BuildKit elsewhere with known holes is refused, and as one of several no
   const ours = await makeBuildctl(site.folder, stating);
   const foreign = await makeBuildctl(site.folder, { ...stating, stated: "" });
   const path = `${dirname(process.execPath)}:${checkout}/.tools/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
-  // Not by the launcher, which puts the checkout's own tools first.
-  const under = ["sh", "-c", `shift; exec node ${checkout}/src/main.ts out "$@"`, "sh"];
   const put = (source: Readonly<Record<string, unknown>>, bin = ours) =>
-    site.put({}, source, { under, env: { PATH: `${bin}:${path}` } });
+    site.put({}, source, { env: { PATH: `${bin}:${path}` } });
   const platforms = [`linux/${nativePlatform.architecture}`];
   for (const [source, bin] of [
     [{ buildkit: { address: old.address } }, ours],

@@ -1,21 +1,10 @@
 import { createHash } from "node:crypto";
-import { rmSync } from "node:fs";
-import {
-  access,
-  copyFile,
-  cp,
-  mkdir,
-  mkdtemp,
-  readFile,
-  realpath,
-  rename,
-  writeFile,
-} from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { access, copyFile, cp, mkdir, readFile, realpath, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
 import { startDockerHub } from "../images/debian.ts";
+import { bundledResource } from "../runs/bundled-resource.ts";
 import { withLock } from "../runs/lock.ts";
 import { runResource, versionOf } from "../runs/resource.ts";
 import { checkout, toolEnvironment } from "../runs/test-step.ts";
@@ -87,20 +76,7 @@ export async function freshOwnImage(folder: string): Promise<string> {
 /** Writes the resource of this checkout as the image has it: what belongs into `/opt/resource`. */
 export async function writeResource(folder: string): Promise<void> {
   await cp(join(checkout, "assets"), folder, { recursive: true });
-  await cp(await bundle(), join(folder, "dist"), { recursive: true });
-}
-
-let bundled: Promise<string> | undefined;
-
-/** The folder of the bundle, made once in this process and removed at its end. */
-function bundle(): Promise<string> {
-  bundled ??= (async () => {
-    const folder = await mkdtemp(join(tmpdir(), "oci-build-test-bundle-"));
-    process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-    await execa("node", [join(checkout, "tools/build.ts"), folder], { env: toolEnvironment() });
-    return folder;
-  })();
-  return bundled;
+  await cp(join(await bundledResource(), "dist"), join(folder, "dist"), { recursive: true });
 }
 
 /**

@@ -5,8 +5,8 @@ import { execa } from "execa";
 import { startChild } from "../../../src/host/child.ts";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
 import { sendSignal } from "../servers/http-server.ts";
+import { bundledResource, pathWithTools } from "./bundled-resource.ts";
 import { assertPublished } from "./schemas.ts";
-import { checkout } from "./test-step.ts";
 
 export type Executable = "check" | "in" | "out" | "build" | "validate";
 
@@ -21,7 +21,7 @@ export interface RunOptions {
   readonly cwd?: string;
   /** The outputs of a task, of which Concourse makes a folder each; by default all that it can deliver into. */
   readonly outputs?: readonly string[];
-  /** The folder of the executables; by default the checkout's. */
+  /** The folder of the executables; by default that of the bundle, with the checkout's Node and tools on PATH. */
   readonly from?: string;
   /** A program that runs the executable, and its arguments before it: `["strace", "-f"]`. */
   readonly under?: readonly string[];
@@ -57,7 +57,9 @@ export interface StartedRun {
  * succeeds has to be one that the published JSON Schemas allow.
  */
 export async function startResource(name: Executable, options: RunOptions = {}): Promise<StartedRun> {
-  const { stdin, args = [], env = {}, cwd = "/", under = [], from = join(checkout, "assets") } = options;
+  const { stdin, args = [], cwd = "/", under = [], from = await bundledResource() } = options;
+  const { PATH = "", ...common } = concourseEnvironment(name);
+  const env = { ...common, PATH: options.from === undefined ? pathWithTools(PATH) : PATH, ...options.env };
   const { outputs = name === "build" ? allOutputs(env) : [] } = options;
   for (const output of outputs) await mkdir(join(cwd, output), { recursive: true });
   const temporary = await createPrivateFolder("test-run");
@@ -65,7 +67,7 @@ export async function startResource(name: Executable, options: RunOptions = {}):
     typeof stdin === "string" || stdin instanceof Uint8Array ? stdin : (JSON.stringify(stdin) ?? "");
   const begun = performance.now();
   const step = {
-    env: { ...concourseEnvironment(name), TMPDIR: temporary.path, ...env },
+    env: { TMPDIR: temporary.path, ...env },
     signal: AbortSignal.any([]),
   };
   const [program, ...before] = [...under, join(from, name)] as unknown as [string, ...string[]];

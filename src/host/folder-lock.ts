@@ -1,4 +1,4 @@
-import { open, readlink, stat } from "node:fs/promises";
+import { closeSync, fstatSync, openSync, readlinkSync, type Stats, statSync } from "node:fs";
 import { constants } from "node:os";
 import { UserError } from "./errors.ts";
 
@@ -18,27 +18,43 @@ export async function lockFolder(
   mode: "shared" | "exclusive",
 ): Promise<FolderLock | undefined> {
   for (;;) {
-    const folder = await open(path, "r").catch(() => undefined);
+    const folder = openIfThere(path);
     if (folder === undefined) return undefined;
     const { flock } = await folderCalls();
-    const errno = flock(folder.fd, mode);
+    const errno = flock(folder, mode);
     const locked = errno === 0;
     if (!locked && errno !== constants.errno.EWOULDBLOCK) {
-      await folder.close();
+      closeSync(folder);
       throw new UserError(
         `${path}: its disk can't lock folders (flock: ${errnoName(errno)}), so puts and gets could change each other's files; use a local disk, or a registry`,
       );
     }
-    const [mine, named] = await Promise.all([folder.stat(), stat(path).catch(() => undefined)]);
+    const [mine, named] = [fstatSync(folder), statIfThere(path)];
     const isNamed = named !== undefined && mine.ino === named.ino && mine.dev === named.dev;
     if (locked && isNamed) {
       // /proc leads to the open folder whatever its name is, also for child processes.
-      const pid = await readlink("/proc/self");
-      return { path: `/proc/${pid}/fd/${folder.fd}`, [Symbol.asyncDispose]: () => folder.close() };
+      const pid = readlinkSync("/proc/self");
+      return { path: `/proc/${pid}/fd/${folder}`, [Symbol.asyncDispose]: async () => closeSync(folder) };
     }
-    await folder.close();
+    closeSync(folder);
     if (isNamed) return undefined;
     // Another folder may have got the name between opening and locking: then that is the one to lock.
+  }
+}
+
+function openIfThere(path: string): number | undefined {
+  try {
+    return openSync(path, "r");
+  } catch {
+    return undefined;
+  }
+}
+
+function statIfThere(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -9,9 +9,9 @@ export interface PrivateFolder extends AsyncDisposable {
 
 /** Makes a private folder under `parent`, by default the system's temporary folder. */
 export async function createPrivateFolder(purpose: string, parent = tmpdir()): Promise<PrivateFolder> {
-  const path = await mkdtemp(join(parent, `oci-build-${purpose}-`));
+  const path = mkdtempSync(join(parent, `oci-build-${purpose}-`));
   return {
     path,
-    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 3 }),
+    [Symbol.asyncDispose]: async () => rmSync(path, { recursive: true, force: true, maxRetries: 3 }),
   };
 }

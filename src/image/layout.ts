@@ -1,5 +1,13 @@
-import { lstatSync } from "node:fs";
-import { constants, type FileHandle, open, realpath } from "node:fs/promises";
+import {
+  closeSync,
+  constants,
+  createReadStream,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+} from "node:fs";
+import { realpath } from "node:fs/promises";
 import { join, sep } from "node:path";
 import * as z from "zod";
 import { errorCode, UserError } from "../host/errors.ts";
@@ -19,9 +27,9 @@ const readChunk = 1024 * 1024;
  * @throws UserError when the folder isn't one, or has another version
  */
 export async function readLayoutIndex(folder: string, where = `OCI layout ${folder}`): Promise<Index> {
-  checkLayoutMarker(await readSmallFile(join(folder, "oci-layout"), `${where}: oci-layout`), where);
+  checkLayoutMarker(readSmallFile(join(folder, "oci-layout"), `${where}: oci-layout`), where);
   const subject = `${where}: index.json`;
-  const index = parseDocument(Index, await readSmallFile(join(folder, "index.json"), subject), subject);
+  const index = parseDocument(Index, readSmallFile(join(folder, "index.json"), subject), subject);
   if ("layers" in index || "config" in index) {
     throw new UserError(
       `${subject}: has fields of a manifest (config, layers); expected an index (manifests)`,
@@ -52,8 +60,8 @@ export async function layoutBlobs(folder: string, where = `OCI layout ${folder}`
   return {
     where,
     async open(descriptor) {
-      const { file } = await openPlain(pathOf(descriptor), `${where}: blob ${descriptor.digest}`);
-      return file.createReadStream({ highWaterMark: readChunk });
+      const { fd } = openPlain(pathOf(descriptor), `${where}: blob ${descriptor.digest}`);
+      return createReadStream("", { fd, highWaterMark: readChunk });
     },
     file(descriptor) {
       const path = pathOf(descriptor);
@@ -94,31 +102,31 @@ async function realFolder(path: string, subject: string): Promise<string> {
 }
 
 /** Reads a whole file of at most `documentLimit` bytes. */
-async function readSmallFile(path: string, subject: string): Promise<Uint8Array> {
-  const { file: opened, size } = await openPlain(path, subject);
-  await using file = opened;
-  if (size > documentLimit) {
-    throw new UserError(`${subject}: has ${size} bytes; expected ${documentLimit} at most`);
+function readSmallFile(path: string, subject: string): Uint8Array {
+  const { fd, size } = openPlain(path, subject);
+  try {
+    if (size > documentLimit) {
+      throw new UserError(`${subject}: has ${size} bytes; expected ${documentLimit} at most`);
+    }
+    return readFileSync(fd);
+  } finally {
+    closeSync(fd);
   }
-  return file.readFile();
 }
 
 /** Opens regular files only: a link might lead elsewhere, and a FIFO would wait for a writer. */
-async function openPlain(
-  path: string,
-  subject: string,
-): Promise<{ readonly file: FileHandle; readonly size: number }> {
-  const file = await openUnfollowed(path, subject);
-  const stats = await file.stat();
-  if (stats.isFile()) return { file, size: stats.size };
-  await file.close();
+function openPlain(path: string, subject: string): { readonly fd: number; readonly size: number } {
+  const fd = openUnfollowed(path, subject);
+  const stats = fstatSync(fd);
+  if (stats.isFile()) return { fd, size: stats.size };
+  closeSync(fd);
   throw new UserError(`${subject}: is not a regular file`);
 }
 
-async function openUnfollowed(path: string, subject: string): Promise<FileHandle> {
+function openUnfollowed(path: string, subject: string): number {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   try {
-    return await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    return openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   } catch (cause) {
     switch (errorCode(cause) ?? "") {
       case "ENOENT":

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { closeSync, openSync, readSync } from "node:fs";
 import { constants, type FileHandle, open } from "node:fs/promises";
 import { type Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -93,6 +94,11 @@ export function checkFound(descriptor: Descriptor, found: FoundBlob, where: stri
 /** Bytes of a file to read at once. */
 const verifiedReadSize = 512 * 1024;
 
+/** Bytes of a file that is read without another thread. For so few the way there and back takes longer than reading. */
+const smallFile = 64 * 1024;
+
+const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+
 /**
  * The bytes of a blob, verified as by {@link verified}. A piece is valid until the next is requested, because a
  * local file is always read into the same two buffers. A stream would make new buffers, and gigabytes of them would
@@ -105,7 +111,23 @@ export async function* verifiedPieces(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const path = blobs.file(descriptor);
   if (path === undefined) yield* (await openVerified(blobs, descriptor, signal)) as AsyncIterable<Uint8Array>;
+  else if (descriptor.size <= smallFile)
+    yield verifiedSmallFile(path, new BlobCheck(descriptor, blobs.where), descriptor.size);
   else yield* verifiedFile(path, new BlobCheck(descriptor, blobs.where), { size: descriptor.size, signal });
+}
+
+/** A small file, verified. Should it have grown, no more of it is read than is needed to tell. */
+function verifiedSmallFile(path: string, blob: BlobCheck, size: number): Uint8Array {
+  const fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    const buffer = Buffer.allocUnsafe(size + 1);
+    const bytes = buffer.subarray(0, readSync(fd, buffer));
+    blob.add(bytes);
+    blob.end();
+    return bytes;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** As {@link verifiedPieces}, for a file. The next piece is read and hashed while one is used. */
@@ -114,7 +136,6 @@ async function* verifiedFile(
   blob: BlobCheck,
   { size, signal }: { readonly size: number; readonly signal: AbortSignal },
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   await using file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   const length = Math.max(1, Math.min(size, verifiedReadSize));
   let [buffer, other] = [Buffer.allocUnsafeSlow(length), Buffer.allocUnsafeSlow(length)];

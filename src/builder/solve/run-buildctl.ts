@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import * as z from "zod";
 import { describeExit, startChild } from "../../host/child.ts";
@@ -151,7 +151,7 @@ const Metadata = z.looseObject({
 
 async function resultOf({ exporter, metadataFile: file }: SolveRun): Promise<BuildctlOutcome["result"]> {
   if (exporter === undefined) return { descriptor: undefined, proven: new Map() };
-  const metadata = Metadata.parse(JSON.parse(await readFile(file, "utf8")));
+  const metadata = Metadata.parse(JSON.parse(readFileSync(file, "utf8")));
   // No get would deliver them. Each line has the digest of one.
   const [followed = ""] = metadata["containerimage.layers.followed"].split("\n");
   if (followed !== "") return { failure: damagedBase(followed, `can't be decompressed: ${followedGzip}`) };

@@ -1,4 +1,5 @@
-import { mkdtemp, readdir, rename, rm } from "node:fs/promises";
+import { mkdtempSync, rmSync } from "node:fs";
+import { readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { type FolderLock, lockFolder } from "../../host/folder-lock.ts";
 import { uniqueId } from "../../host/unique-id.ts";
@@ -13,9 +14,9 @@ const replacedPrefix = ".replaced-";
 /** A put's own folder in the store. It stays locked as long as the put's process lives. */
 export async function createStaging(directory: string): Promise<FolderLock & { readonly folder: string }> {
   for (;;) {
-    const folder = await mkdtemp(join(directory, stagingPrefix));
+    const folder = mkdtempSync(join(directory, stagingPrefix));
     const lock = await lockFolder(folder, "exclusive").catch(async (thrown: unknown) => {
-      await rm(folder, { recursive: true });
+      rmSync(folder, { recursive: true });
       throw thrown;
     });
     // A clean-up may have taken the folder before it was locked. Then another is made.
@@ -24,7 +25,7 @@ export async function createStaging(directory: string): Promise<FolderLock & { r
       folder,
       path: lock.path,
       async [Symbol.asyncDispose]() {
-        await rm(folder, { recursive: true, force: true });
+        rmSync(folder, { recursive: true, force: true });
         await lock[Symbol.asyncDispose]();
       },
     };
@@ -53,7 +54,7 @@ export async function removeLeftovers(directory: string): Promise<void> {
 async function removeUnlessUsed(folder: string): Promise<boolean> {
   const lock = await lockFolder(folder, "exclusive");
   if (lock === undefined) return false;
-  await rm(folder, { recursive: true, force: true });
+  rmSync(folder, { recursive: true, force: true });
   await lock[Symbol.asyncDispose]();
   return true;
 }

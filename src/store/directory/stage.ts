@@ -1,7 +1,7 @@
-import { lstatSync } from "node:fs";
-import { mkdir, open, rename } from "node:fs/promises";
+import { lstatSync, mkdirSync, renameSync } from "node:fs";
+import { open, rename } from "node:fs/promises";
 import { join } from "node:path";
-import { flushFolder, writeFlushedBytes, writeSmallFile } from "../../host/atomic-write.ts";
+import { flush, flushFolder, writeFlushedBytes, writeSmallFile } from "../../host/atomic-write.ts";
 import { writeProblem } from "../../host/disk-errors.ts";
 import { errorCode, UserError } from "../../host/errors.ts";
 import { exchangeNames } from "../../host/folder-lock.ts";
@@ -50,7 +50,7 @@ export async function openDirectoryStage({
   const makeExport = async (): Promise<string> => {
     const folder = join(staging.folder, `export-${exports.length}`);
     exports.push(folder);
-    await mkdir(folder);
+    mkdirSync(folder);
     return folder;
   };
   return {
@@ -61,7 +61,7 @@ export async function openDirectoryStage({
     async add(document, mediaType) {
       const descriptor = { mediaType, digest: digestOf(document), size: document.length };
       const folder = await makeExport();
-      await mkdir(join(folder, "blobs/sha256"), { recursive: true });
+      mkdirSync(join(folder, "blobs/sha256"), { recursive: true });
       await writeSmallFile(join(folder, blobPath(descriptor.digest)), document);
       return descriptor;
     },
@@ -117,7 +117,7 @@ async function store(gathering: Gathering, directory: string): Promise<void> {
 /** Moves all blobs that the build's targets need into one layout. Every blob is verified and flushed to the disk. */
 async function gather({ build, blobs, layout, signal }: Gathering): Promise<void> {
   const folder = join(layout, "blobs/sha256");
-  await mkdir(folder, { recursive: true });
+  mkdirSync(folder, { recursive: true });
   const needed = new Map<Digest, Descriptor>();
   for (const { tree } of build.targets) {
     for (const { descriptor: blob } of await reachableBlobs(blobs, tree, signal))
@@ -128,7 +128,7 @@ async function gather({ build, blobs, layout, signal }: Gathering): Promise<void
     await drain(verifiedPieces(blobs, blob, signal));
     if (from === undefined) throw new Error(`blob ${blob.digest} has no file`);
     await flush(from);
-    await rename(from, join(layout, blobPath(blob.digest)));
+    renameSync(from, join(layout, blobPath(blob.digest)));
   });
   await writeFlushedBytes(join(layout, "oci-layout"), layoutMarker);
   await writeFlushedBytes(join(layout, "index.json"), encodeBuildIndex(build));
@@ -156,10 +156,4 @@ async function publishLayout(directory: string, layout: string, version: BuildVe
     }
   }
   await flushFolder(directory);
-}
-
-async function flush(path: string): Promise<void> {
-  // Opened for reading, because buildctl makes its blobs read-only.
-  await using file = await open(path, "r");
-  await file.sync();
 }

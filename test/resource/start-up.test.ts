@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cp, glob, mkdir, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { cp, glob, mkdir, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
@@ -270,6 +270,19 @@ test("a put of what is stored already asks the registry once for each document",
     .map(({ path }) => path);
   assert.ok(asked.some((path) => path.includes("/manifests/build-")));
   assert.deepEqual(asked.toSorted(), [...new Set(asked)].toSorted());
+});
+
+test("a put of what a directory has already doesn't get its blobs from BuildKit again", async () => {
+  const directory = join(folder.path, "again");
+  const files = async () => {
+    const { version } = versionOf(await putFrom(alone(), { directory }, { context: "app" }));
+    const blobs = join(directory, version.digest.replace("sha256:", "build-"), "blobs/sha256");
+    const names = (await readdir(blobs)).toSorted();
+    return Promise.all(names.map(async (name) => [name, (await stat(join(blobs, name))).ino]));
+  };
+  const first = await files();
+  assert.equal(first.length, 3);
+  assert.deepEqual(await files(), first);
 });
 
 test("a snapshot that another Node has made isn't used", async () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, truncate, utimes, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
@@ -10,6 +10,7 @@ import { readTree, versionOf } from "../../src/image/image-tree.ts";
 import { blobPath } from "../../src/image/layout.ts";
 import { openVerified } from "../../src/image/verify.ts";
 import { openDirectoryStore } from "../../src/store/directory/directory-store.ts";
+import { offerStoredBlobs } from "../../src/store/directory/offer-stored-blobs.ts";
 import { oldBuilds } from "../../src/store/keep.ts";
 import { writeLayout } from "../support/images/image-writer.ts";
 import { plainVersion, putRecord } from "../support/images/stored-image.ts";
@@ -92,6 +93,29 @@ test("a damaged build is refused with the blob's name, and stored again by the n
     );
     assert.deepEqual(await storeBuild(store, "same"), version);
     await (await store.fetch(version, signal))[Symbol.asyncDispose]();
+  }
+});
+
+test("an export starts with the blobs of the last build, and without a damaged one", async () => {
+  await using folder = await createPrivateFolder("test-store");
+  const directory = join(folder.path, "builds");
+  const store = openDirectoryStore({ directory });
+  const older = await storeBuild(store, "older");
+  await utimes(join(directory, buildName(older)), 1, 1);
+  const last = await storeBuild(store, "last");
+  const build = join(directory, buildName(last));
+  const { digest } = last;
+  await truncate(join(build, blobPath(digest)), 10);
+  const exported = join(folder.path, "export");
+  await mkdir(exported);
+  await offerStoredBlobs(directory, exported, signal);
+  const stored = await readdir(join(build, "blobs/sha256"));
+  const expected = stored.filter((name) => !digest.endsWith(name));
+  assert.deepEqual((await readdir(join(exported, "blobs/sha256"))).toSorted(), expected.toSorted());
+  for (const name of expected) {
+    const files = [build, exported].map((layout) => stat(join(layout, "blobs/sha256", name)));
+    const [one, other] = await Promise.all(files);
+    assert.equal(one?.ino, other?.ino);
   }
 });
 

@@ -18,6 +18,7 @@ import { encodeBuildIndex } from "../build-index.ts";
 import type { Keep } from "../keep.ts";
 import type { ReadBuild, Stage } from "../store.ts";
 import { createStaging, retire } from "./folders.ts";
+import { offerStoredBlobs } from "./offer-stored-blobs.ts";
 import { removeOldBuilds } from "./remove-old-builds.ts";
 
 /** Blobs that are checked and flushed at the same time: while one is hashed, the others wait for the disk. */
@@ -47,6 +48,12 @@ export async function openDirectoryStage({
   const staging = await createStaging(directory);
   const exports: string[] = [];
   const blobs = arrivedBlobs(exports, where);
+  const stop = new AbortController();
+  const offers: Promise<void>[] = [];
+  const endOffers = async (): Promise<void> => {
+    stop.abort();
+    await Promise.all(offers);
+  };
   const makeExport = async (): Promise<string> => {
     const folder = join(staging.folder, `export-${exports.length}`);
     exports.push(folder);
@@ -56,7 +63,10 @@ export async function openDirectoryStage({
   return {
     blobs,
     async exporter() {
-      return { kind: "layout", folder: await makeExport() };
+      const folder = await makeExport();
+      // Goes on while BuildKit builds. What is linked too late has been sent by then, and is the same.
+      offers.push(offerStoredBlobs(directory, folder, stop.signal));
+      return { kind: "layout", folder };
     },
     async add(document, mediaType) {
       const descriptor = { mediaType, digest: digestOf(document), size: document.length };
@@ -68,13 +78,17 @@ export async function openDirectoryStage({
     earlier,
     async commit(build) {
       const layout = join(staging.folder, "build");
+      await endOffers();
       await store({ build, blobs, layout, signal }, directory).catch(async (thrown: unknown) => {
         throw await writeProblem(thrown, layout);
       });
       if (keep !== undefined)
         await removeOldBuilds({ directory, keep, newest: buildName(build.version), now: Date.now() });
     },
-    [Symbol.asyncDispose]: () => staging[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      await endOffers();
+      await staging[Symbol.asyncDispose]();
+    },
   };
 }
 

@@ -25,6 +25,9 @@ export interface AskedBuild {
   readonly stall: number;
 }
 
+/** The frontend that the Dockerfile names ended without an answer. */
+export class EndOfFrontend extends UserError {}
+
 /** What can be asked of a Dockerfile's frontend instead of a build (BuildKit, frontend/subrequests). */
 export type FrontendRequest = "frontend.lint" | "frontend.outline" | "frontend.targets";
 
@@ -60,8 +63,11 @@ export async function askFrontend(
     },
     board.follow({ daemon: engine.where }),
   );
-  if ("failure" in result) throw new UserError((await engine.diagnose()) ?? result.failure);
-  return answer;
+  if ("descriptor" in result) return answer;
+  const { message, isEndOfFrontend = false } = result.failure;
+  const died = await engine.diagnose();
+  if (died !== undefined) throw new UserError(died);
+  throw isEndOfFrontend ? new EndOfFrontend(message) : new UserError(message);
 }
 
 /** An outline reports findings of the checks too. They are taken from the answer to `frontend.lint`. */

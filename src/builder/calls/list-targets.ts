@@ -4,9 +4,9 @@ import { UserError } from "../../host/errors.ts";
 import { uniqueId } from "../../host/unique-id.ts";
 import { withoutCheckComments } from "../plan/parser-directives.ts";
 import type { Solve } from "../plan/plan.ts";
-import { namedFrontend, noCalls } from "../progress/explanations.ts";
+import { noCalls } from "../progress/explanations.ts";
 import { missingFrom } from "../progress/instruction-failures.ts";
-import { type AskedBuild, askFrontend } from "./ask-frontend.ts";
+import { type AskedBuild, askFrontend, EndOfFrontend } from "./ask-frontend.ts";
 
 /** A stage of a Dockerfile. */
 export interface Target {
@@ -25,7 +25,7 @@ export interface Target {
 export async function listTargets(asked: AskedBuild): Promise<readonly Target[]> {
   const answer = await askFrontend(asked, await targetsSolve(asked), "frontend.targets").catch(
     (thrown: unknown) => {
-      throw asked.inputs.dockerfile === undefined && isEndOfFrontend(thrown)
+      throw asked.inputs.dockerfile === undefined && thrown instanceof EndOfFrontend
         ? endedByComment(thrown)
         : thrown;
     },
@@ -34,10 +34,6 @@ export async function listTargets(asked: AskedBuild): Promise<readonly Target[]>
   if (targets === undefined) throw new UserError(noCalls);
   if (targets.length === 0) throw new UserError(missingFrom(asked.described, "FROM"));
   return targets;
-}
-
-function isEndOfFrontend(thrown: unknown): thrown is UserError {
-  return thrown instanceof UserError && thrown.message.includes(`${namedFrontend} ended with`);
 }
 
 /** The error of a frontend that ended when it was asked about a Dockerfile that this program can't change for it. */

@@ -2,7 +2,7 @@ import type { Log } from "../../host/log.ts";
 import { maskCredentials, withoutQueries } from "../../host/mask-credentials.ts";
 import type { BuildDescription } from "./build-description.ts";
 import { type ProgressEvent, parseEvent, type Vertex, type Warning } from "./events.ts";
-import { failureMessage } from "./failure.ts";
+import { solveFailure } from "./failure.ts";
 import type { FollowedSolve, RanStep } from "./followed-solve.ts";
 import { LineSplitter } from "./lines.ts";
 import { createPlainPrinter } from "./plain-printer.ts";
@@ -126,7 +126,7 @@ class Board {
       ran: () => ranSteps(following),
       end: () => {
         for (const line of lines.end()) take(line);
-        const failure = failureMessage(failed, said, this.#build);
+        const failure = solveFailure(failed, said, this.#build);
         const seconds = (performance.now() - begun) / 1000;
         const [pushing] = [...following.steps.values()].flatMap((step) => step.periodOf(/^pushing /) ?? []);
         return {

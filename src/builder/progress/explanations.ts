@@ -115,30 +115,19 @@ function firstRule(rules: string | undefined): string {
   return (rules ?? "").replace(/,.*/s, "");
 }
 
-/** Characters kept at each end of a reason. The middle of a longer reason only repeats the step's input. */
-const endLength = 2_000;
-
-function middleCut(text: string): string {
-  return text.length <= 2 * endLength ? text : `${text.slice(0, endLength)}…${text.slice(-endLength)}`;
-}
-
 /** The step that failed, if any. */
 export interface FailedStep {
   readonly name: StepName;
   readonly lastLines: readonly string[];
 }
 
-/** The reason without BuildKit's wrapping, followed by advice if there is some for it. */
+/** The reason of a failed solve, followed by advice if there is some for it. */
 export function explain(reason: string, build: BuildDescription, failed: FailedStep | undefined): string {
   const step = failed?.name;
-  const plain = middleCut(reason)
-    .replace(/^failed to solve: /, "")
-    .replace(/^rpc error: code = \w+ desc = /, "")
-    .replace(/^failed to load LLB: /, "")
-    .replace(
-      /^(?:failed to parse dockerfile: )?dockerfile parse error on line \d+: /,
-      build.dockerfile === undefined ? "$&" : "",
-    );
+  const plain = reason.replace(
+    /^(?:failed to parse dockerfile: )?dockerfile parse error on line \d+: /,
+    build.dockerfile === undefined ? "$&" : "",
+  );
   const pull = explainPull(plain, build, step);
   const special =
     explainPolicy(plain, build) ??

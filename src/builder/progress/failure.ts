@@ -1,43 +1,48 @@
 import { maskCredentials } from "../../host/mask-credentials.ts";
 import type { BuildDescription } from "./build-description.ts";
 import { explain, namedFrontend } from "./explanations.ts";
+import type { SolveFailure } from "./followed-solve.ts";
 import { type BuildStep, shorten } from "./step.ts";
 
 /** Characters of a line of BuildKit's excerpt from the Dockerfile that are shown in a message. */
 const excerptLength = 200;
 
 /**
- * The message of a failed solve: the step, the end of its output, the Dockerfile's lines, and the reason on the
+ * Why a solve failed. The message has the step, the end of its output, the Dockerfile's lines, and the reason on the
  * last line. The step's instruction is shown once: in the Dockerfile's lines if BuildKit shows them, otherwise with
  * the step.
  * @param failed the step that failed, if any
  * @param said buildctl's own lines on stderr: an excerpt of the Dockerfile, then `error: …`
  */
-export function failureMessage(
+export function solveFailure(
   failed: BuildStep | undefined,
   said: readonly string[],
   build: BuildDescription,
-): string | undefined {
+): SolveFailure | undefined {
   const start = said.findIndex((line) => line.startsWith("error: "));
   if (failed === undefined && start === -1) {
-    const words = said.join("\n").trim();
-    return words === "" ? undefined : maskCredentials(words);
+    const words = maskCredentials(said.join("\n").trim());
+    return words === "" ? undefined : { message: words, reason: words };
   }
-  const reason = start === -1 ? (failed?.error ?? "") : said.slice(start).join("\n").slice("error: ".length);
+  const words = start === -1 ? (failed?.error ?? "") : said.slice(start).join("\n").slice("error: ".length);
+  const whole = withoutWrapping(maskCredentials(words.trim()));
+  const reason = middleCut(withoutCommand(whole));
   const excerpt = (start === -1 ? said : said.slice(0, start)).filter((line) => !/^-+$/.test(line));
   const shown = excerpt.map((line) => shorten(nameDockerfile(line, build), excerptLength).trimEnd());
   // The output of a failed push only shows how often it was retried.
-  const lines = reason.includes("failed to push ") ? [] : (failed?.lastLines ?? []);
+  const lines = words.includes("failed to push ") ? [] : (failed?.lastLines ?? []);
   const output = lines.filter((line) => line !== "");
+  const isEndOfFrontend = failed === undefined && isExitCode(whole);
   const parts = [
     ...(failed === undefined ? [] : [stepLine(failed, shown.length > 0, output.length > 0)]),
     ...(output.length > 0 ? ["the end of its output:", ...output.map((line) => `  ${line}`)] : []),
     ...shown,
     parseErrorPlace(reason, shown, build) +
-      frontendsEnd(failed, reason) +
-      explain(withoutCommand(maskCredentials(reason.trim())), build, failed),
+      (isEndOfFrontend ? `${namedFrontend} ended with ` : "") +
+      explain(reason, build, failed),
   ];
-  return parts.filter((part) => part !== undefined && part !== "").join("\n");
+  const message = parts.filter((part) => part !== undefined && part !== "").join("\n");
+  return { message, reason, isEndOfFrontend };
 }
 
 /** The place in the Dockerfile that a reason names, where no excerpt shows it. Checks and outlines have none. */
@@ -48,10 +53,9 @@ function parseErrorPlace(reason: string, shown: readonly string[], { dockerfile 
     : `${dockerfile.name}:${line}: `;
 }
 
-/** What an exit code that isn't a step's needs before it. BuildKit's own frontend is no program with an exit code. */
-function frontendsEnd(failed: BuildStep | undefined, reason: string): string {
-  const isAlone = /^(?:failed to solve: )?exit code: \d+$/.test(reason.trim());
-  return failed === undefined && isAlone ? `${namedFrontend} ended with ` : "";
+/** An exit code that isn't a step's is a frontend's. BuildKit's own frontend is no program with an exit code. */
+function isExitCode(reason: string): boolean {
+  return /^exit code: \d+$/.test(reason);
 }
 
 function stepLine({ name }: BuildStep, isShown: boolean, hasOutput: boolean): string | undefined {
@@ -66,8 +70,23 @@ function stepLine({ name }: BuildStep, isShown: boolean, hasOutput: boolean): st
 function withoutCommand(reason: string): string {
   const end = '" did not complete successfully: ';
   const at = reason.lastIndexOf(end);
-  if (at === -1 || !/^(?:failed to solve: )?process "/.test(reason)) return reason;
+  if (at === -1 || !reason.startsWith('process "')) return reason;
   return reason.slice(at + end.length);
+}
+
+/** Characters kept at each end of a reason. The middle of a longer reason only repeats the step's input. */
+const endLength = 2_000;
+
+function middleCut(text: string): string {
+  return text.length <= 2 * endLength ? text : `${text.slice(0, endLength)}…${text.slice(-endLength)}`;
+}
+
+/** Removes what BuildKit puts before every reason. */
+function withoutWrapping(reason: string): string {
+  return reason
+    .replace(/^failed to solve: /, "")
+    .replace(/^rpc error: code = \w+ desc = /, "")
+    .replace(/^failed to load LLB: /, "");
 }
 
 /** Names the Dockerfile as the params do. buildctl knows its name only without the folder. */

@@ -12,13 +12,22 @@ export interface SolveSummary {
   readonly steps: { readonly run: number; readonly cached: number };
   /** Findings of BuildKit's checks, each with file and, if known, line. */
   readonly warnings: readonly string[];
-  /** The message for the author of the Dockerfile, if the solve failed. */
-  readonly failure?: string;
+  readonly failure?: SolveFailure;
   /** Why a layer cache wasn't written, in BuildKit's words. */
   readonly unwrittenCache?: string;
   /** When it pushed the image, in milliseconds since 1970. */
   readonly pushing?: Period;
   readonly seconds: number;
+}
+
+/** Why a solve failed. */
+export interface SolveFailure {
+  /** For the author of the Dockerfile: the step, the end of its output, and why. */
+  readonly message: string;
+  /** The reason alone, in BuildKit's words and without the step's command. What kind of failure it is, is told by this. */
+  readonly reason: string;
+  /** Whether the frontend that the Dockerfile names ended without an answer. */
+  readonly isEndOfFrontend?: boolean;
 }
 
 /** An instruction that was run, not taken from a cache. */

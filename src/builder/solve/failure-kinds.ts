@@ -1,6 +1,8 @@
 import { isRetryableStatus } from "../../registry/retry-policy.ts";
 import type { LayerCache } from "../plan/layer-cache.ts";
 
+// These tell by the reason of a failure (SolveFailure), which has BuildKit's words and nothing of the Dockerfile's.
+
 /** The use of a layer cache that failed. A solve can do without it. */
 export type CacheFailure = "reading" | "writing";
 
@@ -12,18 +14,18 @@ export type CacheFailure = "reading" | "writing";
  * BuildKit ignores errors while writing a cache, but not errors while setting it up.
  */
 export function cacheFailureIn(
-  failure: string,
+  reason: string,
   { locations }: Pick<LayerCache, "locations">,
 ): CacheFailure | undefined {
-  if (locations.length === 0 || isOfProgram(failure) || isOfPath(failure)) return undefined;
-  if (/^failed to configure \w+ cache exporter|^exporting cache to \S/m.test(failure)) return "writing";
-  if (/^failed to configure \w+ cache importer/m.test(failure)) return "reading";
+  if (locations.length === 0 || isOfProgram(reason) || isOfPath(reason)) return undefined;
+  if (/^failed to configure \w+ cache exporter|^exporting cache to \S/m.test(reason)) return "writing";
+  if (/^failed to configure \w+ cache importer/m.test(reason)) return "reading";
   const isLost =
     /unexpected commit digest|failed commit on ref(?!.*unexpected status)|failed to copy|httpReadSeeker|blob .*not found|content sha256:\w+: not found|failed to compute cache key/;
-  if (isLost.test(failure)) return "reading";
+  if (isLost.test(reason)) return "reading";
   // buildctl itself writes a local cache. Its error is only the system's, which names a file in the cache's folder.
   const folders = locations.flatMap(({ attributes: { directory } }) => directory ?? []);
-  return folders.some((folder) => failure.includes(folder)) ? "writing" : undefined;
+  return folders.some((folder) => reason.includes(folder)) ? "writing" : undefined;
 }
 
 /**
@@ -32,14 +34,14 @@ export function cacheFailureIn(
  * checked before the build that the registry accepts a push. A missing blob counts too, see {@link isPushRace}.
  * Pure.
  */
-export function isPassingPush(failure: string): boolean {
-  if (!/^failed to push /m.test(failure)) return false;
-  const [, status = ""] = /(?:: |answers )(\d{3})\b/.exec(failure) ?? [];
+export function isPassingPush(reason: string): boolean {
+  if (!/^failed to push /m.test(reason)) return false;
+  const [, status = ""] = /: (\d{3})\b/.exec(reason) ?? [];
   return (
     isRetryableStatus(Number(status)) ||
-    isPushRace(failure) ||
+    isPushRace(reason) ||
     /toomanyrequests|^failed to push \S+: unknown$|connection re(set|fused)|broken pipe|\bEOF\b|i\/o timeout|TLS handshake timeout|no such host|server misbehaving|no route to host|network is unreachable/im.test(
-      failure,
+      reason,
     )
   );
 }
@@ -50,8 +52,8 @@ export function isPassingPush(failure: string): boolean {
  * push rewrites the blob's link, and an image's layers and those of its layer cache are pushed at the same time.
  * Pure.
  */
-export function isPushRace(failure: string): boolean {
-  return /blob unknown/i.test(failure);
+export function isPushRace(reason: string): boolean {
+  return /blob unknown/i.test(reason);
 }
 
 /**
@@ -65,11 +67,11 @@ export function isPushRace(failure: string): boolean {
  * Layers of a cache are fetched at the same point. A failure there has no path in this place: `failed to compute
  * cache key: failed to copy: httpReadSeeker: failed open: …`.
  */
-function isOfPath(failure: string): boolean {
-  return /failed to calculate checksum of ref \S+: (?:"[^"]*": |too many links|lstat )/.test(failure);
+function isOfPath(reason: string): boolean {
+  return /failed to calculate checksum of ref \S+: (?:"[^"]*": |too many links|lstat )/.test(reason);
 }
 
 /** Whether a program in a RUN ended with an error. Its own output then says what is wrong. */
-function isOfProgram(failure: string): boolean {
-  return /exit code: \d+/.test(failure);
+function isOfProgram(reason: string): boolean {
+  return /exit code: \d+/.test(reason);
 }

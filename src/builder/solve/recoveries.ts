@@ -26,9 +26,11 @@ export function withoutBrokenCaches(
       const outcome = await solve(left);
       if ("descriptor" in outcome.result) return outcome;
       const { failure } = outcome.result;
-      const kind = cacheFailureIn(failure, cache);
+      const kind = cacheFailureIn(failure.reason, cache);
       if (kind === undefined || left.importCaches.length + left.exportCaches.length === 0) return outcome;
-      log.warn(`${failure}\nThe layer cache may be damaged or out of reach: building once more without it`);
+      log.warn(
+        `${failure.message}\nThe layer cache may be damaged or out of reach: building once more without it`,
+      );
       if (kind === "reading" && left.importCaches.length > 0) left = { ...left, importCaches: [] };
       else if (kind === "writing" && left.exportCaches.length > 0) left = { ...left, exportCaches: [] };
       else left = { importCaches: [], exportCaches: [] };
@@ -44,14 +46,14 @@ export async function pushingAgain(
   let retries: Retries | undefined;
   for (;;) {
     const outcome = await solve();
-    if ("descriptor" in outcome.result || !isPassingPush(outcome.result.failure)) return outcome;
+    if ("descriptor" in outcome.result || !isPassingPush(outcome.result.failure.reason)) return outcome;
     // The timeout starts at the first failure, so that it doesn't include the build.
     retries ??= startRetries(policy);
     const left = policy.timeout - retries.elapsed();
     const pause = retries.pause();
     if (pause === undefined) return outcome;
     log.warn(
-      `${outcome.result.failure}\nThis may pass: pushing again for up to ${formatSeconds(left / 1000)}`,
+      `${outcome.result.failure.message}\nThis may pass: pushing again for up to ${formatSeconds(left / 1000)}`,
     );
     await delay(pause, undefined, { signal });
   }

@@ -13,7 +13,7 @@ import { limitBehind } from "../engine/limits.ts";
 import { whatToInstall } from "../engine/program-versions.ts";
 import { buildctlArguments, type SolveRun } from "../plan/buildctl-arguments.ts";
 import { damagedBase } from "../progress/explanations.ts";
-import type { FollowedSolve, SolveSummary } from "../progress/followed-solve.ts";
+import type { FollowedSolve, SolveFailure, SolveSummary } from "../progress/followed-solve.ts";
 import type { SolveWatch } from "./solve-request.ts";
 import { type StallLimits, watchForStalls } from "./stall-watchdog.ts";
 import { StatedVersions } from "./stated-versions.ts";
@@ -41,9 +41,9 @@ export interface BuildctlOutcome {
   /** What buildctl wrote to stdout: the frontend's answer, if it was asked about the Dockerfile. */
   readonly answer: string;
   /**
-   * What was exported. Or the failure, in the words of the failing step and of BuildKit.
+   * What was exported. Or why it failed.
    */
-  readonly result: Exported | { readonly failure: string };
+  readonly result: Exported | { readonly failure: SolveFailure };
 }
 
 /** What a solve has exported. */
@@ -98,13 +98,19 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
   const seen = { summary: progress.end(), answer, buildctl: versions.ofBuildctl() };
   step.signal.throwIfAborted();
   if (exitCode === 0) return { ...seen, result: await resultOf(run) };
-  if (stalls.signal.aborted) return { ...seen, result: { failure: String(stalls.signal.reason) } };
+  if (stalls.signal.aborted) return { ...seen, result: failed(String(stalls.signal.reason)) };
   if (exitCode === 127) throw new UserError(`buildctl is not on PATH. ${whatToInstall}`);
   if (ended.code === "E2BIG") throw new UserError(argumentsTooLarge(args));
-  const failure = seen.summary.failure ?? `buildctl ${describeExit(ended)}`;
-  const limit = engine.limited === undefined ? undefined : limitBehind(engine.limited, failure);
-  const words = [failure, limit, await diskTrouble(failure, run)].filter(Boolean).join("\n");
-  return { ...seen, result: { failure: words } };
+  const { failure = failed(`buildctl ${describeExit(ended)}`).failure } = seen.summary;
+  const limit = engine.limited === undefined ? undefined : limitBehind(engine.limited, failure.message);
+  const message = [failure.message, limit, await diskTrouble(failure.message, run)]
+    .filter(Boolean)
+    .join("\n");
+  return { ...seen, result: { failure: { ...failure, message } } };
+}
+
+function failed(reason: string): { readonly failure: SolveFailure } {
+  return { failure: { message: reason, reason } };
 }
 
 /** Characters of an answer on stdout. That about a Dockerfile has some hundreds. */
@@ -154,7 +160,7 @@ async function resultOf({ exporter, metadataFile: file }: SolveRun): Promise<Bui
   const metadata = Metadata.parse(JSON.parse(readFileSync(file, "utf8")));
   // No get would deliver them. Each line has the digest of one.
   const [followed = ""] = metadata["containerimage.layers.followed"].split("\n");
-  if (followed !== "") return { failure: damagedBase(followed, `can't be decompressed: ${followedGzip}`) };
+  if (followed !== "") return failed(damagedBase(followed, `can't be decompressed: ${followedGzip}`));
   return {
     descriptor: metadata["containerimage.descriptor"],
     proven: parseProvenLayers(metadata["containerimage.layers.proven"]),

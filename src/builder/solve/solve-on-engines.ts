@@ -80,7 +80,7 @@ export async function solveOnEngines(
       return { ...result, proven, summary, engine: { where, version: engine.version(), runc, buildctl } };
     }
     const died = await engine.diagnose();
-    if (died === undefined) throw new UserError(result.failure);
+    if (died === undefined) throw new UserError(result.failure.message);
     problems.push(died);
     failures++;
     if (failures > 1) break;
@@ -151,7 +151,7 @@ function solveOnce(
       const { run, cached } = steps;
       if (pushing !== undefined) span.part("push", pushing);
       span.note({ "steps.run": run, "steps.cached": cached });
-      if ("failure" in outcome.result) span.fail(outcome.result.failure);
+      if ("failure" in outcome.result) span.fail(outcome.result.failure.message);
       return outcome;
     },
     {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { BuildDescription } from "../../../src/builder/progress/build-description.ts";
-import { failureMessage } from "../../../src/builder/progress/failure.ts";
+import { solveFailure } from "../../../src/builder/progress/failure.ts";
 import { BuildStep, parseVertexName } from "../../../src/builder/progress/step.ts";
 
 // The words are BuildKit's own, of failing builds; only hosts are others.
@@ -24,9 +24,9 @@ const build: BuildDescription = {
 /** The message for what BuildKit says. @param vertex the step that failed */
 function messageFor(said: string, vertex?: string, described: BuildDescription = build): string {
   const step = vertex === undefined ? undefined : new BuildStep(parseVertexName(vertex), vertex);
-  const message = failureMessage(step, [`error: failed to solve: ${said}`], described);
-  assert.ok(message !== undefined);
-  return message;
+  const failure = solveFailure(step, [`error: failed to solve: ${said}`], described);
+  assert.ok(failure !== undefined);
+  return failure.message;
 }
 
 const unresolved = (name: string, reference: string, why: string) =>

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { solveFailure } from "../../../src/builder/progress/failure.ts";
 import { cacheFailureIn, isPassingPush, isPushRace } from "../../../src/builder/solve/failure-kinds.ts";
 
 // The words are BuildKit's own, of failing builds; only hosts and upload states are shortened.
@@ -60,6 +61,16 @@ const authors: Readonly<Record<string, string>> = {
 for (const [what, failure] of Object.entries(authors)) {
   test(`${what} is no fault of a layer cache`, () => assert.equal(cacheFailureIn(failure, cache), undefined));
 }
+
+test("what is shown of the Dockerfile with a failure is no sign of its kind", () => {
+  const shown = [
+    "Dockerfile:2",
+    '   2 | >>> RUN --mount=type=secret,id=tok,required echo "the blob was not found"',
+  ];
+  const failure = solveFailure(undefined, [...shown, "error: failed to solve: secret tok: not found"], {});
+  assert.match(failure?.message ?? "", /blob was not found/);
+  assert.equal(cacheFailureIn(failure?.reason ?? "", cache), undefined);
+});
 
 const upload =
   "failed to push registry.example/app: unexpected status from PUT request to https://registry.example/v2/app/blobs/uploads/5b913ba5?_state=x0Vs&digest=sha256%3Add9c";

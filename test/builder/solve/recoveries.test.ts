@@ -19,7 +19,10 @@ const descriptor = {
 };
 const seen = { summary, answer: "", buildctl: undefined };
 const built: BuildctlOutcome = { ...seen, result: { descriptor, proven: new Map() } };
-const failed = (failure: string): BuildctlOutcome => ({ ...seen, result: { failure } });
+const failed = (reason: string): BuildctlOutcome => ({
+  ...seen,
+  result: { failure: { message: `step [1/1] failed\n${reason}`, reason } },
+});
 
 const unread = failed("failed to compute cache key: failed to copy: httpReadSeeker: failed open: not found");
 const unwritten = failed("failed to configure s3 cache exporter: bucket ($AWS_BUCKET) not set for s3 cache");

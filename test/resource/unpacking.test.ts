@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import type { ImageRecipe } from "../support/images/image-writer.ts";
 import { storeInDirectory } from "../support/images/stored-image.ts";
-import { fifo, file, folder, hardlink, holding, symlink } from "../support/images/unpacking.ts";
+import { holding } from "../support/images/unpacking.ts";
 import { withListedDisk } from "../support/runs/disks.ts";
 import { randomBytes, randomFrom } from "../support/runs/random.ts";
 import {
@@ -15,6 +15,7 @@ import {
   runResource,
   versionOf,
 } from "../support/runs/resource.ts";
+import { fifo, file, folder, hardlink, symlink } from "../support/tar/members.ts";
 import { rawTar } from "../support/tar/raw-tar.ts";
 import { assertSameTree, readTree } from "../support/tar/trees.ts";
 

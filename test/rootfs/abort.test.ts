@@ -6,9 +6,10 @@ import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { type Layer, unpackRootfs } from "../../src/rootfs/unpack.ts";
-import { file, folder, layerOf, symlink } from "../support/images/unpacking.ts";
+import { layerOf } from "../support/images/unpacking.ts";
 import { randomBytes, randomFrom } from "../support/runs/random.ts";
 import { createTestStep } from "../support/runs/test-step.ts";
+import { file, folder, symlink } from "../support/tar/members.ts";
 import { rawHeader, rawTar } from "../support/tar/raw-tar.ts";
 
 const neverComing = async () => new Readable({ read() {} });

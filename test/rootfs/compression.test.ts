@@ -8,9 +8,10 @@ import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { type Decompressors, findDecompressors } from "../../src/image/compression/decompressors.ts";
 import { type DiffId, digestOf } from "../../src/image/digest.ts";
 import type { Layer } from "../../src/rootfs/unpack.ts";
-import { file, holding, layerOf, type Unpacked, unpack } from "../support/images/unpacking.ts";
+import { holding, layerOf, type Unpacked, unpack } from "../support/images/unpacking.ts";
 import { randomBytes, randomFrom } from "../support/runs/random.ts";
 import { createTestStep } from "../support/runs/test-step.ts";
+import { file } from "../support/tar/members.ts";
 import { rawTar } from "../support/tar/raw-tar.ts";
 
 const tar = rawTar([file("a", "content"), { ...file("b"), content: randomBytes(randomFrom(1), 20_000) }]);

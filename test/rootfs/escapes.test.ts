@@ -5,20 +5,16 @@ import { Readable } from "node:stream";
 import { test } from "node:test";
 import type { Layer } from "../../src/rootfs/unpack.ts";
 import {
-  fifo,
-  file,
-  folder,
-  hardlink,
   holding,
   layerOf,
   type Outside,
-  symlink,
   testRefusing,
   testUnpacking,
   unpack,
   unpackBothWays,
   ways,
 } from "../support/images/unpacking.ts";
+import { fifo, file, folder, hardlink, symlink } from "../support/tar/members.ts";
 import { type RawMember, rawTar } from "../support/tar/raw-tar.ts";
 
 /** The path of the canary's namesake inside the root. */

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
 import { readExtendedAttributes } from "../support/images/extended-attributes.ts";
-import { fifo, file, folder, symlink, testRefusing, unpackBothWays } from "../support/images/unpacking.ts";
+import { testRefusing, unpackBothWays } from "../support/images/unpacking.ts";
+import { fifo, file, folder, symlink } from "../support/tar/members.ts";
 
 /** cap_net_raw+ep as setcap(8) writes it, and with bytes over 0x7f (linux/capability.h, struct vfs_cap_data). */
 const netRaw = Buffer.from("0100000200200000000000000000000000000000", "hex");

@@ -2,17 +2,8 @@ import assert from "node:assert/strict";
 import { lstatSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import {
-  fifo,
-  file,
-  folder,
-  hardlink,
-  symlink,
-  testRefusing,
-  testUnpacking,
-  unpackBothWays,
-  whiteout,
-} from "../support/images/unpacking.ts";
+import { testRefusing, testUnpacking, unpackBothWays } from "../support/images/unpacking.ts";
+import { fifo, file, folder, hardlink, symlink, whiteout } from "../support/tar/members.ts";
 
 testUnpacking([
   {

@@ -6,18 +6,9 @@ import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { removeFolder } from "../../src/host/remove-folder.ts";
 import { close, openFolder, openHostFolder } from "../../src/rootfs/syscalls.ts";
 import { unpackRootfs } from "../../src/rootfs/unpack.ts";
-import {
-  file,
-  folder,
-  hardlink,
-  layerOf,
-  opaque,
-  symlink,
-  testRefusing,
-  unpackBothWays,
-  whiteout,
-} from "../support/images/unpacking.ts";
+import { layerOf, testRefusing, unpackBothWays } from "../support/images/unpacking.ts";
 import { createTestStep } from "../support/runs/test-step.ts";
+import { file, folder, hardlink, opaque, symlink, whiteout } from "../support/tar/members.ts";
 import { rawTar } from "../support/tar/raw-tar.ts";
 import { readTree } from "../support/tar/trees.ts";
 

@@ -5,17 +5,9 @@ import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { unpackRootfs } from "../../src/rootfs/unpack.ts";
-import {
-  fifo,
-  file,
-  folder,
-  hardlink,
-  layerOf,
-  symlink,
-  testRefusing,
-  unpackBothWays,
-} from "../support/images/unpacking.ts";
+import { layerOf, testRefusing, unpackBothWays } from "../support/images/unpacking.ts";
 import { createTestStep } from "../support/runs/test-step.ts";
+import { fifo, file, folder, hardlink, symlink } from "../support/tar/members.ts";
 import { base256, endOfArchive, rawHeader, rawTar } from "../support/tar/raw-tar.ts";
 import { readTree } from "../support/tar/trees.ts";
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fifo, file, folder, symlink, testUnpacking, unpackBothWays } from "../support/images/unpacking.ts";
+import { testUnpacking, unpackBothWays } from "../support/images/unpacking.ts";
+import { fifo, file, folder, symlink } from "../support/tar/members.ts";
 import { readTree } from "../support/tar/trees.ts";
 
 testUnpacking([

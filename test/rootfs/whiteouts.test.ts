@@ -1,14 +1,5 @@
-import {
-  fifo,
-  file,
-  folder,
-  hardlink,
-  opaque,
-  symlink,
-  testRefusing,
-  testUnpacking,
-  whiteout,
-} from "../support/images/unpacking.ts";
+import { testRefusing, testUnpacking } from "../support/images/unpacking.ts";
+import { fifo, file, folder, hardlink, opaque, symlink, whiteout } from "../support/tar/members.ts";
 
 const lower = [file("d/x"), file("d/sub/x"), folder("d/full"), file("d/full/x")];
 /** Of a marker among three entries. */

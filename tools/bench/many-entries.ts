@@ -1,3 +1,4 @@
+import { file, folder, hardlink, whiteout } from "../../test/support/tar/members.ts";
 import { endOfArchive, type RawMember, rawMember } from "../../test/support/tar/raw-tar.ts";
 
 /** The members of one layer. */
@@ -10,15 +11,15 @@ const layersOf = {
   /** A million folders, a thousand in each of a thousand. */
   folders: () => [inFolders(million, (place, name) => folder(`folder-${place}/of-some-length-${name}`))],
   /** A million files in one folder. */
-  files: () => [numbered(million, (at) => file(`files/file-${at}`))],
+  files: () => [numbered(million, (at) => empty(`files/file-${at}`))],
   /** A million hard links, as many to each of 20 files as any filesystem allows. */
   links: () => [
-    numbered(million, (at) => (at < 20 ? file(`file-${at}`) : link(`links/${at}`, `file-${at % 20}`))),
+    numbered(million, (at) => (at < 20 ? empty(`file-${at}`) : hardlink(`links/${at}`, `file-${at % 20}`))),
   ],
   /** A million files, and above them a layer that hides each on its own. */
   whiteouts: () => [
-    inFolders(million, (place, name) => file(`folder-${place}/${name}`)),
-    inFolders(million, (place, name) => file(`folder-${place}/.wh.${name}`)),
+    inFolders(million, (place, name) => empty(`folder-${place}/${name}`)),
+    inFolders(million, (place, name) => whiteout(`folder-${place}/${name}`)),
   ],
   /** As many layers as an image has at most, with 10,000 folders each. */
   layers: () =>
@@ -26,7 +27,7 @@ const layersOf = {
       numbered(10_000, (at) => folder(`layer-${layer}/folder-${at}`)),
     ),
   /** A million files whose names have 255 bytes. */
-  names: () => [inFolders(million, (place, name) => file(`folder-${place}/${longName(name)}`))],
+  names: () => [inFolders(million, (place, name) => empty(`folder-${place}/${longName(name)}`))],
   /** 100,000 folders with paths of 4,000 bytes. */
   paths: () => [
     numbered(100_000, (at) => folder(`${`${longName("above")}/`.repeat(14)}${longName(String(at))}`)),
@@ -65,14 +66,7 @@ function longName(end: string): string {
   return end.padStart(255, "name-");
 }
 
-function file(path: string): RawMember {
-  return { flag: "0", path };
-}
-
-function folder(path: string): RawMember {
-  return { flag: "5", path: `${path}/`, mode: 0o755 };
-}
-
-function link(path: string, to: string): RawMember {
-  return { flag: "1", path, link: to };
+/** A file without content. */
+function empty(path: string): RawMember {
+  return file(path, "");
 }

@@ -5,9 +5,9 @@ import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
 import { writeLayout } from "../../support/images/image-writer.ts";
-import { file, folder, hardlink, opaque, symlink, whiteout } from "../../support/images/unpacking.ts";
 import { toolEnvironment } from "../../support/runs/test-step.ts";
 import { startBuildkitd } from "../../support/servers/buildkit.ts";
+import { file, folder, hardlink, opaque, symlink, whiteout } from "../../support/tar/members.ts";
 import { rawTar } from "../../support/tar/raw-tar.ts";
 
 /** So many times each order of entries comes, because what writes files beside the reading isn't late each time. */

@@ -2,14 +2,8 @@ import assert from "node:assert/strict";
 import { lstatSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import {
-  file,
-  hardlink,
-  symlink,
-  testRefusing,
-  testUnpacking,
-  unpackBothWays,
-} from "../../support/images/unpacking.ts";
+import { testRefusing, testUnpacking, unpackBothWays } from "../../support/images/unpacking.ts";
+import { file, hardlink, symlink } from "../../support/tar/members.ts";
 import {
   base256,
   endOfArchive,

@@ -3,7 +3,9 @@ import { UserError } from "../host/errors.ts";
 
 /** A YAML scalar that stands for a string: `1` and `true` in a pipeline are taken as text. */
 export const text = z
-  .union([z.string(), z.number(), z.boolean()], { error: "expected a string" })
+  .union([z.string(), z.number(), z.boolean()], {
+    error: ({ input }) => (input === null ? 'expected a string ("" for an empty one)' : "expected a string"),
+  })
   .transform(String);
 
 /** As {@link text}, for values whose digits count: YAML reads 1.10 as the number 1.1. */

@@ -257,9 +257,11 @@ function readForm({ form }: MatchedForm, name: string, value: unknown): unknown 
     refuseUnusable(structured, [name]);
     return structured;
   }
-  const isScalar = typeof value === "string" || typeof value === "number" || typeof value === "boolean";
+  // Concourse gives a task an empty variable for it.
+  const given = value ?? "";
+  const isScalar = typeof given === "string" || typeof given === "number" || typeof given === "boolean";
   if (!isScalar) throw new UserError(`params.${name}: expected a string; found ${jsonKindOf(value)}`);
-  const read = form.syntax.read(String(value), name);
+  const read = form.syntax.read(String(given), name);
   if (form.kind === "whole") return read;
   const entry = name.slice(form.prefix.length);
   if (entry === "__proto__") throw new UserError(`params: there is no ${name}`);

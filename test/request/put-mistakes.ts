@@ -82,7 +82,10 @@ export const putMistakes: Rows = [
     { build_args: ["A=1"] },
     "params.build_args: expected a map, found a list; a map is written {name: value}, or with one name: value a line",
   ],
-  [{ build_args: { A: null } }, "params.build_args.A: expected a string, found nothing (null)"],
+  [
+    { build_args: { A: null } },
+    'params.build_args.A: expected a string ("" for an empty one), found nothing (null)',
+  ],
   [{ build_args: { A: { b: 1 } } }, "params.build_args.A: expected a string, found a map"],
   [
     { options: { target: "app" } },
@@ -225,7 +228,10 @@ export const putMistakes: Rows = [
     'params: there is no param "import-cache"; the layer cache belongs in the source: …',
   ],
   [{ "compression-level": 3 }, 'params: there is no param "compression-level"; write compression: {type: …'],
-  [{ labels: { team: null } }, "params.labels.team: expected a string, found nothing (null)"],
+  [
+    { labels: { team: null } },
+    'params.labels.team: expected a string ("" for an empty one), found nothing (null)',
+  ],
   [
     { platform: "linux/arm64" },
     'params: there is no param "platform"; write platforms: [linux/amd64]; for the one that the get delivers, get_params: {platform: linux/amd64}',

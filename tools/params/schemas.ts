@@ -29,6 +29,11 @@ function scalarOf({ pattern }: Syntax, more: readonly string[] = []): JsonSchema
   };
 }
 
+/** Whether the param may have an empty text, for which a pipeline may also say nothing after the colon. */
+function mayBeEmpty({ pattern }: Syntax): boolean {
+  return pattern === undefined || pattern.test("");
+}
+
 /** The form of a whole param of the oci-build task: its text, and where that is JSON, the map or list itself. */
 function wholeOf({ structure, ...syntax }: Syntax, snake: JsonSchema): JsonSchema {
   const text = scalarOf(syntax, ["null"]);
@@ -122,7 +127,15 @@ function upperForms(): { readonly wholes: JsonSchema; readonly prefixes: JsonSch
   );
   const prefixes = forms.flatMap(({ name, form }) =>
     form.kind === "prefix"
-      ? [[`^${form.prefix}${form.names}`, { ...scalarOf(form.syntax), description: `As \`${name}\`.` }]]
+      ? [
+          [
+            `^${form.prefix}${form.names}`,
+            {
+              ...scalarOf(form.syntax, mayBeEmpty(form.syntax) ? ["null"] : []),
+              description: `As \`${name}\`.`,
+            },
+          ],
+        ]
       : [],
   );
   return { wholes: Object.fromEntries(wholes), prefixes: Object.fromEntries(prefixes) };

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { posix } from "node:path";
 import { parse } from "yaml";
+import { registryImageHint } from "../builder/inputs/registry-image.ts";
 import { messageOf, UserError } from "../host/errors.ts";
 import { compileGoExpression } from "../host/go-expression.ts";
 import { styled } from "../host/log.ts";
@@ -165,13 +166,16 @@ function missingInput(
   { context }: PutParams,
 ): PlacedMessage[] {
   const [first = ""] = posix.normalize(text).split("/");
-  if (first === "." || inputs.includes(first) || isRemote(text)) return [];
+  if (first === "." || inputs.includes(first)) return [];
+  const registryImage = registryImageHint(path[0] ?? "", text);
+  if (registryImage === undefined && isRemote(text)) return [];
   const place = ["params", ...path].join(".");
   // A Dockerfile's path is relative to the put's folder, not to the context.
   const hint =
-    path[0] === "dockerfile" && context !== "."
+    registryImage ??
+    (path[0] === "dockerfile" && context !== "."
       ? `write ${posix.join(context, text)}`
-      : `write inputs: [${[...inputs, first].join(", ")}], or another path`;
+      : `write inputs: [${[...inputs, first].join(", ")}], or another path`);
   return [{ path, message: `${place}: ${JSON.stringify(first)} is not among the put's inputs; ${hint}` }];
 }
 

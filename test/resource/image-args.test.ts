@@ -202,10 +202,38 @@ test("a put's image.tar is another build's image arg", async () => {
   }
 });
 
-test("the folder of a get that has unpacked the image is refused with the get's params to change", async () => {
+test("where a get has delivered no image, the error names the get's params to change", async () => {
   await using site = await makeSite("");
   await writeFile(join(site.inputs, "app/Dockerfile"), `${shell}\n`);
-  await mkdir(join(site.inputs, "base/rootfs"), { recursive: true });
-  const run = await site.put({ image_args: { base_image: "base" } });
-  assertFailedCleanly(run, /holds no image; .*params: \{format: oci\}/);
+  const format = /of the registry-image resource delivers one with "params: \{format: oci\}"/;
+  const save = /of the docker-image resource delivers one with "params: \{save: true\}"/;
+  for (const [holds, paths, advice] of [
+    ["rootfs/", [".", "rootfs", "image.tar"], format],
+    ["docker_inspect.json", [".", "image"], save],
+    [
+      "build.json",
+      [".", "image.tar"],
+      /of this resource delivers one without image_tar: false and skip_download/,
+    ],
+  ] as const) {
+    const base = join(site.inputs, "base");
+    await mkdir(join(base, holds.endsWith("/") ? holds : "."), { recursive: true });
+    if (!holds.endsWith("/")) await writeFile(join(base, holds), "");
+    for (const path of paths)
+      assertFailedCleanly(await site.put({ image_args: { base_image: join("base", path) } }), advice);
+    await rm(base, { recursive: true });
+  }
+});
+
+test("an image's name in the place of a path is told as such", async () => {
+  await using site = await makeSite("");
+  const instead =
+    /there is no input "\S+"; an image of a registry is not an input: give it under "build_args"/;
+  for (const name of ["debian:12", "registry.example:5000/team/base", "docker-image://debian:12"])
+    assertFailedCleanly(await site.put({ image_args: { base_image: name } }), instead);
+  assertFailedCleanly(
+    await site.put({ contexts: { base: "debian:12" } }),
+    /contexts\.base: there is no input "debian:12"; an image of a registry is written docker-image:\/\/debian:12/,
+  );
+  assertFailedCleanly(await site.put({ image_args: { base: "base.d/x" } }), /add "inputs: \[base\.d\]"/);
 });

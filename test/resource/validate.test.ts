@@ -102,6 +102,14 @@ test("a path that begins with none of the inputs that a put lists is told", asyn
   }
   assert.match(found[0] ?? "", /; write repo\/Dockerfile$/);
   assert.match(found[2] ?? "", /; write inputs: \[repo, keys\], or another path$/);
+  const images = "{ context: repo, image_args: { a: 'debian:12' }, contexts: { c: 'debian:12' } }";
+  assert.deepEqual(
+    (await faultsOf(putOf(images))).map((fault) => fault.replace(/^.* inputs; /, "")),
+    [
+      'an image of a registry is not an input: give it under "build_args" instead, or name it in FROM',
+      "an image of a registry is written docker-image://debian:12",
+    ],
+  );
   const right = [
     putOf(wrong, "inputs: all"),
     putOf(wrong, "inputs: detect"),

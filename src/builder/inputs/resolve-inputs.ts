@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { lstat, mkdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { writeSmallFile } from "../../host/atomic-write.ts";
@@ -12,6 +13,7 @@ import { type InputFolder, readInputFile, readInputText, resolveInput } from "./
 import type { ContextInput, DockerfileInput, Inputs, LayoutInput, NamedContext } from "./inputs.ts";
 import { adviseOnDockerfile } from "./missing-dockerfile.ts";
 import type { PairsFile } from "./pairs-file.ts";
+import { registryImageHint } from "./registry-image.ts";
 import { contextLogins, readContextUrl, readRemoteContext } from "./remote-context.ts";
 import { sshKeyFault } from "./ssh-key.ts";
 import { type BuildPlatforms, wantedPlatforms } from "./wanted-platforms.ts";
@@ -240,31 +242,49 @@ async function imageArg(
   { path, dockerfile }: { readonly path: string; readonly dockerfile: string | undefined },
 ): Promise<LayoutInput> {
   const subject = `image_args.${name}`;
-  const real = await resolveInput(request.folder, path, subject, "file or folder");
+  const real = await imagePath(request, { param: "image_args", path, subject });
   const platforms = wantedPlatforms(dockerfile, `$${name}`, request.platforms);
   return { name, ...(await openImage(request, { name: subject, path: real, platforms })) };
 }
 
 async function namedContext(
   request: ResolveInputs,
-  given: string,
+  key: string,
   { value, dockerfile }: { readonly value: string; readonly dockerfile: string | undefined },
 ): Promise<NamedContext> {
-  const subject = `contexts.${given}`;
-  const name = namedContextKey(given);
+  const subject = `contexts.${key}`;
+  const name = namedContextKey(key);
   const remote = readRemoteContext(value, subject);
   if (remote !== undefined) return { kind: "remote", name, url: remote.url };
-  const path = await resolveInput(
-    request.folder,
-    value.replace(/^oci-layout:\/\//i, ""),
-    subject,
-    "file or folder",
-  );
+  const given = value.replace(/^oci-layout:\/\//i, "");
+  const path = await imagePath(request, { param: "contexts", path: given, subject });
   if ((await stat(path)).isDirectory() && !(await holdsImage(path, value)))
     return { kind: "folder", name, path };
   const platforms = wantedPlatforms(dockerfile, name, request.platforms);
   const opened = await openImage(request, { name: subject, path, platforms });
   return { kind: "layout", name, ...opened };
+}
+
+/**
+ * The real path of what may be an image.
+ * @throws UserError as {@link resolveInput}, with what else may have been meant
+ */
+async function imagePath(
+  { folder }: ResolveInputs,
+  { param, path, subject }: { readonly param: string; readonly path: string; readonly subject: string },
+): Promise<string> {
+  try {
+    return await resolveInput(folder, path, subject, "file or folder");
+  } catch (thrown) {
+    const [artifact = ""] = path.split("/");
+    const registryImage = registryImageHint(param, path);
+    if (!(thrown instanceof UserError)) throw thrown;
+    if (registryImage !== undefined && !existsSync(join(folder.path, artifact)))
+      throw new UserError(`${subject}: there is no input ${JSON.stringify(path)}; ${registryImage}`);
+    const { hintAtGet } = await import("../../image/reader/get-without-image.ts");
+    const get = path.includes("/") ? await hintAtGet(join(folder.path, dirname(path))) : undefined;
+    throw get === undefined ? thrown : new UserError(`${thrown.message}; ${get}`);
+  }
 }
 
 async function holdsImage(folder: string, value: string): Promise<boolean> {

@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { UserError } from "../../host/errors.ts";
 import type { Log } from "../../host/log.ts";
 import type { Platform } from "../descriptor.ts";
@@ -8,6 +8,7 @@ import { formatPlatform, isSamePlatform, runnablePlatforms } from "../platform.t
 import { archiveFiles } from "./archive-files.ts";
 import { checkFormsAgree, readDockerForm } from "./docker-form.ts";
 import { folderFiles } from "./folder-files.ts";
+import { hintAtGet } from "./get-without-image.ts";
 import type { ImageFiles } from "./image-files.ts";
 import { type FoundImage, readLayoutForm } from "./layout-form.ts";
 import { PrivateLayout } from "./private-layout.ts";
@@ -98,12 +99,9 @@ async function findImage(arg: ImageArg): Promise<ImageFiles> {
     const file = (await isFile(join(path, candidate.name))) ? inputs.find(candidate.name) : undefined;
     if (file !== undefined) return archiveFiles({ ...arg, path: file.path });
   }
-  const isRoot = (await stat(join(path, "rootfs")).catch(() => undefined))?.isDirectory() === true;
-  const hint = isRoot
-    ? '; a get of the registry-image resource delivers one with "params: {format: oci}"'
-    : "";
+  const hint = await hintAtGet(basename(path) === "rootfs" ? dirname(path) : path);
   throw new UserError(
-    `${name}: the folder holds no image; expected an OCI layout (oci-layout, index.json, blobs/), or image.tar or image/ as a get delivers them${hint}`,
+    `${name}: the folder holds no image; expected an OCI layout (oci-layout, index.json, blobs/), or image.tar or image/ as a get delivers them${hint === undefined ? "" : `; ${hint}`}`,
   );
 }
 

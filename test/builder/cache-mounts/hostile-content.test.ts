@@ -62,8 +62,8 @@ const rows: readonly Row[] = [
       /warning: cache mount \/m not restored: its 0 B in 300 files, folders and links count as 1\.2 MB, which is more than/,
   },
   {
-    what: "content that is sixty thousand empty files when it is unpacked",
-    forged: { name: "saved/", layer: () => Readable.from(manyFiles(60)) },
+    what: "content that is a hundred thousand empty files when it is unpacked",
+    forged: { name: "saved/", layer: () => Readable.from(manyFiles(100)) },
     list: listOf(entry),
     files: 0,
     warning: /warning: cache mount \/m not restored: it was stopped, as it took more than 132 MB of the disk/,

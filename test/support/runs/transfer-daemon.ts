@@ -19,7 +19,8 @@ export async function startTransferDaemon(folder: string): Promise<TransferDaemo
   const tools = join(folder, "tools");
   await mkdir(tools, { recursive: true });
   await copyFile("/bin/busybox", join(tools, "busybox"));
-  const daemon = await startBuildkitd();
+  // What a transfer takes of the disk is told by its free space, which other tests change.
+  const daemon = await startBuildkitd({ disk: "size=4g" });
   const step = createTestStep();
   const context: TransferContext = {
     step,

@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
+import { withDisk } from "../runs/disks.ts";
 import type { ServerCertificate } from "./certificates.ts";
 import { endPolitely, sendSignal, startServer } from "./http-server.ts";
 
@@ -14,6 +15,8 @@ export interface BuildkitOptions {
   readonly config?: string;
   /** State folder that outlives the daemon; by default its own, removed with it. */
   readonly root?: string;
+  /** Keeps the state on a tmpfs(5) of its own, with these options of mount(8), so that nobody else fills or frees its disk. */
+  readonly disk?: string;
   readonly snapshotter?: "auto" | "overlayfs" | "native";
   /** Platforms the daemon says it has, instead of those it finds out. */
   readonly platforms?: readonly string[];
@@ -25,6 +28,7 @@ export interface BuildkitOptions {
 export interface BuildkitDaemon extends AsyncDisposable {
   /** `unix:///…` or `tcp://127.0.0.1:port`, as buildctl's `--addr` takes it. */
   readonly address: string;
+  /** With a disk of its own, a path that leads to it through the daemon's mount namespace. */
   readonly root: string;
   /** Process id of buildkitd itself. */
   readonly pid: number;
@@ -61,10 +65,12 @@ export async function startBuildkitd(options: BuildkitOptions = {}): Promise<Bui
   ];
   const certificates = tls ? ["--tlscert", tls.cert, "--tlskey", tls.key, "--tlscacert", tls.ca] : [];
   const daemon = ["buildkitd", "--config", configFile, "--root", root, "--addr", address, "--cdi-disabled"];
+  if (options.disk !== undefined) await mkdir(root);
+  const mounting = options.disk === undefined ? [] : withDisk(root, options.disk);
   const server = resources.use(
     await startServer({
       file: "unshare",
-      args: [...namespaces, "--", ...daemon, ...otel, ...worker, ...certificates],
+      args: [...namespaces, "--", ...mounting, ...daemon, ...otel, ...worker, ...certificates],
       env: { BUILDKIT_STEP_LOG_MAX_SIZE: "-1", BUILDKIT_STEP_LOG_MAX_SPEED: "-1", TMPDIR: temporary, ...env },
       ready: /running server on ([^"\s]+)/,
       stop: async (pid, ended) => endPolitely((await childOf(pid)) ?? pid, ended),
@@ -75,7 +81,7 @@ export async function startBuildkitd(options: BuildkitOptions = {}): Promise<Bui
   const owned = resources.move();
   return {
     address: listen === "unix" ? address : `tcp://${server.announcement[1]}`,
-    root,
+    root: options.disk === undefined ? root : `/proc/${pid}/root${root}`,
     pid,
     log: server.log,
     kill: async () => {

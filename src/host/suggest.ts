@@ -2,8 +2,13 @@
  * The known name closest to a misspelt one, or undefined if none is close enough. The distance is
  * Damerau-Levenshtein in its restricted form (optimal string alignment). Case is ignored, so `Context` finds
  * `context`.
+ * @param tolerated the largest distance that is close enough
  */
-export function suggestName(name: string, known: Iterable<string>): string | undefined {
+export function suggestName(
+  name: string,
+  known: Iterable<string>,
+  tolerated = Math.max(1, Math.floor(name.length / 3)),
+): string | undefined {
   let best: string | undefined;
   let bestDistance = Number.POSITIVE_INFINITY;
   for (const candidate of known) {
@@ -13,7 +18,6 @@ export function suggestName(name: string, known: Iterable<string>): string | und
       bestDistance = distance;
     }
   }
-  const tolerated = Math.max(1, Math.floor(name.length / 3));
   return bestDistance <= tolerated ? best : undefined;
 }
 

@@ -1,3 +1,4 @@
+import { suggestName } from "../host/suggest.ts";
 import { taskForms } from "./put-params.ts";
 import { findForm } from "./task-syntax.ts";
 
@@ -68,17 +69,30 @@ export const foreignVariables: Readonly<Record<string, string>> = {
   TAR_PATH: deliversTar,
 };
 
+/** The variables that a task reads, without those that are a prefix and a name. */
+const wholeNames = Object.values(taskForms)
+  .flat()
+  .flatMap((form) => (form.kind === "whole" ? form.name : []));
+
 /**
- * What to write instead of a task's variable that was meant for this task, which doesn't read it: another task's, or a
- * param of puts. Undefined for any other, since a task's environment may hold anything. Pure.
+ * What to write instead of a task's variable that was meant for this task, which doesn't read it: another task's, a
+ * param of puts, or a name with one wrong letter (two in a long one). Undefined for any other, since a task's
+ * environment may hold anything. Pure.
  */
 export function insteadOfVariable(name: string): string | undefined {
   if (findForm(name, taskForms) !== undefined) return undefined;
   if (Object.hasOwn(foreignVariables, name)) return foreignVariables[name];
   const param = name.toLowerCase();
-  if (!Object.hasOwn(taskForms, param) || (name !== param && name !== param.toUpperCase())) return undefined;
+  if (!Object.hasOwn(taskForms, param) || (name !== param && name !== param.toUpperCase()))
+    return misspelt(name);
   const forms = (taskForms[param] ?? []).map((form) =>
     form.kind === "whole" ? form.name : `${form.prefix}*`,
   );
   return forms.length === 0 ? "that is a param of puts alone" : `did you mean ${forms.join(" or ")}?`;
+}
+
+function misspelt(name: string): string | undefined {
+  if (name.length < 5 || name !== name.toUpperCase()) return undefined;
+  const near = suggestName(name, wholeNames, name.length < 9 ? 1 : 2);
+  return near === undefined ? undefined : `did you mean ${near}?`;
 }

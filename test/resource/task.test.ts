@@ -68,7 +68,7 @@ test("a task for several platforms delivers an OCI layout, with the worker's roo
   assert.ok(!(await readdir(image)).includes("image.tar"));
 });
 
-test("variables of other tasks and params of puts alone are told, as they have no effect", async () => {
+test("variables of other tasks, params of puts alone and misspelt ones are told, as they have no effect", async () => {
   await using folder = await createPrivateFolder("test-task");
   await makeContext(folder.path, "FROM scratch\n");
   const run = await runResource("build", {
@@ -93,6 +93,10 @@ test("variables of other tasks and params of puts alone are told, as they have n
       TAG: "",
       target: "",
       DATABASE: "x",
+      TARGT: "x",
+      UNPACK_ROOT_FS: "true",
+      ADDITIONAL_TARGET: "",
+      CONSTANT: "x",
     },
   });
   assert.equal(run.status, 0, run.output);
@@ -111,6 +115,8 @@ test("variables of other tasks and params of puts alone are told, as they have n
     "warning: the task doesn't read SHM_SIZE; that is a param of puts alone",
     "warning: the task doesn't read SQUASH; remove it: BuildKit can't; copy the result into a last stage FROM scratch",
     "warning: the task doesn't read TAGS; that is a param of puts alone",
+    "warning: the task doesn't read TARGT; did you mean TARGET?",
+    "warning: the task doesn't read UNPACK_ROOT_FS; did you mean UNPACK_ROOTFS?",
   ]);
   assert.doesNotMatch(run.output, /hunter22/);
 });

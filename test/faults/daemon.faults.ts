@@ -87,13 +87,14 @@ test("a daemon of a version with known holes is refused", async () => {
 
 test("a runc that lets a RUN break out is refused, a distribution's mended one too, for its number doesn't tell", async () => {
   const listening = "echo 'running server on /nowhere' >&2; exec sleep 600";
-  for (const version of ["1.1.5+ds1", "1.2.7", "1.3.2"]) {
+  const refusals = ["1.1.5+ds1", "1.2.7", "1.3.2"].map(async (version) => {
     const run = await putWith(listening, `echo 'runc version ${version}'`);
     assertFailedCleanly(
       run,
       new RegExp(`runc is version ${version.replace("+", "\\+")}, .*CVE-2025-31133.*1\\.3\\.3`),
     );
-  }
+  });
+  await Promise.all(refusals);
 });
 
 test("a daemon that listens and never answers is given up, with that", async () => {

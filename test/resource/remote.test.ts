@@ -82,8 +82,8 @@ test("a daemon that takes connections and never answers is named within seconds,
   await using silent = await startSilentServer();
   await using site = await makeSite("");
   const address = `tcp://${silent.host}`;
-  for (const source of [{ buildkit: { address } }, { nodes: [{ address, platforms: [native] }] }]) {
-    const run = await site.put({}, source);
+  const sources = [{ buildkit: { address } }, { nodes: [{ address, platforms: [native] }] }];
+  for (const run of await Promise.all(sources.map((source) => site.put({}, source)))) {
     assertFailedCleanly(run, /BuildKit at tcp:\/\/127\.0\.0\.1:\d+ can't be used/);
     assert.doesNotMatch(run.stderr, /building with/);
     assert.ok(run.milliseconds < 60_000, `${run.milliseconds} ms`);

@@ -26,6 +26,8 @@ let daemon: BuildkitDaemon;
 const whole = () => join(folder.path, "resource");
 /** The same without what `check` and `out` run from when there is no snapshot. */
 const alone = () => join(folder.path, "snapshot-alone");
+/** Those of a checkout, which run its source. */
+const inCheckout = join(checkout, "assets");
 
 /** In the environment when the snapshot is made. */
 const canary = "canary-of-the-environment";
@@ -89,6 +91,7 @@ test("check and out start from the snapshot, and answer as the program does", as
       version,
     ]);
     const again = await runResource("out", {
+      from: inCheckout,
       args: [join(folder.path, "put")],
       stdin: { source: remote(store), params },
       env: { NO_COLOR: "1" },
@@ -96,6 +99,21 @@ test("check and out start from the snapshot, and answer as the program does", as
     assert.deepEqual(versionOf(again).version, version);
     assert.match(again.stderr, /this version was stored before/);
   }
+});
+
+test("a checkout's executables need no bundle, and find the checkout's tools", async () => {
+  const [store = {}] = stores();
+  const [from, source] = [inCheckout, remote(store)];
+  const put = join(folder.path, "put");
+  const { version } = versionOf(
+    await runResource("out", { from, args: [put], stdin: { source, params: { context: "app" } } }),
+  );
+  assert.deepEqual(responseOf(await runResource("check", { from, stdin: { source, version } })), [version]);
+  versionOf(await runResource("in", { from, args: [join(folder.path, "got")], stdin: { source, version } }));
+  const task = await runResource("build", { from, cwd: put, env: { CONTEXT: "app" } });
+  assert.equal(task.status, 0, task.output);
+  const pipeline = join(checkout, "examples/registry.yml");
+  assert.equal((await runResource("validate", { from, args: [pipeline] })).status, 0);
 });
 
 test("a put that starts from the snapshot refuses what is wrong, and takes no colours from when it was made", async () => {

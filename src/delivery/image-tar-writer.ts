@@ -1,6 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
 import { type Header, pack } from "tar-stream";
-import { writeDurably } from "../host/atomic-write.ts";
+import { EarlyFlushes, writeDurably } from "../host/atomic-write.ts";
 import { mapAtOnce } from "../host/map-at-once.ts";
 import { sum } from "../host/sum.ts";
 import { writeAllAt } from "../host/write-at.ts";
@@ -93,11 +93,12 @@ async function writeArchive(
   const wrappedStart =
     wrapped && (await members.reserve(wrappedPath(wrapped.digest), storedGzipSize(wrapped.size)));
   await members.end();
+  const flushes = new EarlyFlushes();
   // The largest come first: a small one keeps a single core busy at the end.
   const largestFirst = once.toSorted((one, other) => other.size - one.size);
   await mapAtOnce(largestFirst, { limit: layersAtOnce, signal }, async (layer, either) => {
     const blob = new ArrivingBlob(layer, { path, start: layers.get(layer.digest) ?? 0 });
-    await bringChecked(blob, blobs, handle, { check, onBytes, signal: either });
+    await bringChecked(blob, blobs, handle, { check, onBytes, flushes, signal: either });
     if (layer.digest !== wrapped?.digest || wrappedStart === undefined) return;
     const bytes = storedGzip(blob.open(), layer.size);
     await writePieces(handle, bytes, { start: wrappedStart, signal: either });

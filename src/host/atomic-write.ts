@@ -53,6 +53,22 @@ export async function writeFlushed(path: string, write: (file: FileHandle) => Pr
   await file.sync();
 }
 
+/**
+ * Flushes files to the disk while more is written, so that little is left to be flushed at the end. One after the
+ * other, because a flush holds one of the few threads in which Node reads and writes files.
+ */
+export class EarlyFlushes {
+  #last: Promise<void> = Promise.resolve();
+
+  /** Flushes what has been written to a file until now. */
+  async flush(file: FileHandle): Promise<void> {
+    const earlier = this.#last;
+    const flushing = earlier.catch(() => {}).then(() => file.datasync());
+    this.#last = flushing;
+    await flushing;
+  }
+}
+
 /** Writes some kilobytes into a new file and flushes them to the disk. See {@link writeFlushed}. */
 export async function writeFlushedBytes(path: string, bytes: Uint8Array): Promise<void> {
   writeFileSync(path, bytes, { flag: "wx", mode: 0o644 });

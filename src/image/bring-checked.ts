@@ -1,4 +1,5 @@
 import type { FileHandle } from "node:fs/promises";
+import type { EarlyFlushes } from "../host/atomic-write.ts";
 import type { ArrivingBlob, Bringing } from "./arriving-blob.ts";
 import type { Blobs } from "./blobs.ts";
 import { BlobCheck } from "./verify.ts";
@@ -13,20 +14,27 @@ export type CheckBlob = (blob: ArrivingBlob, where: string, signal: AbortSignal)
 export interface CheckedBringing extends Bringing {
   /** By default {@link checkDigest}. */
   readonly check?: CheckBlob | undefined;
+  /** Those of everything that is written with the blob. */
+  readonly flushes: EarlyFlushes;
 }
 
 /**
- * Brings a blob into an open file, and checks it meanwhile.
+ * Brings a blob into an open file, and checks it meanwhile. Its bytes are flushed to the disk as soon as they are
+ * there: the disk then writes while the processors check, and little is left for a flush at the end.
  * @throws what prevents that. Nothing is being written or read any more then
  */
 export async function bringChecked(
   blob: ArrivingBlob,
   blobs: Blobs,
   file: FileHandle,
-  { check = checkDigest, ...bringing }: CheckedBringing,
+  { check = checkDigest, flushes, ...bringing }: CheckedBringing,
 ): Promise<void> {
   const stop = new AbortController();
-  const bring = blob.bring(blobs, file, bringing).catch((thrown: unknown) => {
+  const bringAndFlush = async () => {
+    await blob.bring(blobs, file, bringing);
+    await flushes.flush(file);
+  };
+  const bring = bringAndFlush().catch((thrown: unknown) => {
     blob.end(thrown);
     // The check may still wait for a thread, which others hold.
     stop.abort(thrown);

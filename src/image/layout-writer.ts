@@ -1,6 +1,12 @@
 import { constants, copyFile, link, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { besideOf, flushFolder, writeFlushed, writeFlushedBytes } from "../host/atomic-write.ts";
+import {
+  besideOf,
+  EarlyFlushes,
+  flushFolder,
+  writeFlushed,
+  writeFlushedBytes,
+} from "../host/atomic-write.ts";
 import { writeProblem } from "../host/disk-errors.ts";
 import { mapAtOnce } from "../host/map-at-once.ts";
 import { sum } from "../host/sum.ts";
@@ -48,9 +54,10 @@ export async function writeLayout(layout: LayoutToWrite): Promise<void> {
   try {
     await mkdir(join(beside, "blobs/sha256"), { recursive: true });
     // The largest come first: a small one keeps a single core busy at the end.
+    const flushes = new EarlyFlushes();
     const largestFirst = all.toSorted((one, other) => other.descriptor.size - one.descriptor.size);
     await mapAtOnce(largestFirst, { limit: placedAtOnce, signal }, (blob, either) =>
-      placeBlob(blob, join(beside, blobPath(blob.descriptor.digest)), { ...layout, signal: either }),
+      placeBlob(blob, join(beside, blobPath(blob.descriptor.digest)), { ...layout, flushes, signal: either }),
     );
     await writeFlushedBytes(join(beside, "oci-layout"), layoutMarker);
     await writeFlushedBytes(join(beside, "index.json"), layoutIndex(tree.top, tags));
@@ -96,7 +103,13 @@ export function layoutIndex(top: Descriptor, [name]: readonly Reference[]): Uint
 async function placeBlob(
   { descriptor, bytes }: ReachableBlob,
   path: string,
-  { blobs, signal, onBytes, check = checkDigest }: LayoutToWrite,
+  {
+    blobs,
+    signal,
+    onBytes,
+    flushes,
+    check = checkDigest,
+  }: LayoutToWrite & { readonly flushes: EarlyFlushes },
 ): Promise<void> {
   if (bytes !== undefined) return writeFlushedBytes(path, bytes);
   const place = { path, start: 0 };
@@ -106,7 +119,7 @@ async function placeBlob(
     return;
   }
   const blob = new ArrivingBlob(descriptor, place);
-  await writeFlushed(path, (file) => bringChecked(blob, blobs, file, { check, onBytes, signal }));
+  await writeFlushed(path, (file) => bringChecked(blob, blobs, file, { check, onBytes, flushes, signal }));
 }
 
 /**

@@ -186,7 +186,7 @@ const gets: Rows = [
   [{ save: true }, 'params: there is no "save"; remove it: image.tar is always delivered'],
   [
     { format: "oci" },
-    'params: there is no "format"; write unpack_rootfs: true or output_oci: true; image.tar is delivered without either',
+    'params: there is no "format"; for rootfs write unpack_rootfs: true, for oci-layout output_oci: true; for oci, an image.tar, remove it',
   ],
   [{ rootfs: true }, 'params: there is no "rootfs"; write unpack_rootfs: true'],
   [

@@ -212,7 +212,8 @@ const sourceNames: Names = {
 };
 
 const getNames: Names = {
-  format: "for rootfs write unpack_rootfs: true, for oci-layout output_oci: true; for oci, an image.tar, remove it",
+  format:
+    "for rootfs write unpack_rootfs: true, for oci-layout output_oci: true; for oci, an image.tar, remove it",
   image: "write image_tar: false to leave the image out",
   oci: "write output_oci: true",
   platforms: "a get delivers one of them: platform: linux/arm64",

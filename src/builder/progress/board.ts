@@ -1,6 +1,7 @@
 import type { Log } from "../../host/log.ts";
 import { maskCredentials, withoutQueries } from "../../host/mask-credentials.ts";
 import type { BuildDescription } from "./build-description.ts";
+import { cacheAdvice } from "./cache-advice.ts";
 import { type ProgressEvent, parseEvent, type Vertex, type Warning } from "./events.ts";
 import { solveFailure } from "./failure.ts";
 import type { FollowedSolve, RanStep } from "./followed-solve.ts";
@@ -189,7 +190,9 @@ class Board {
 
   /** Builds continue without a cache, but the warning explains why they take longer. */
   #cacheWarning({ name, error }: Vertex): void {
-    const text = withoutQueries(maskCredentials(`layer cache not used (${name}): ${error}`));
+    const advice = cacheAdvice(name, error, this.#build);
+    const why = advice === undefined ? error : `${error}; ${advice}`;
+    const text = withoutQueries(maskCredentials(`layer cache not used (${name}): ${why}`));
     if (this.#warnings.has(text)) return;
     this.#warnings.add(text);
     this.#log.warn(text);

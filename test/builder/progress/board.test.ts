@@ -1,15 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createProgressBoard, type ProgressBoard } from "../../../src/builder/progress/board.ts";
+import type { BuildDescription } from "../../../src/builder/progress/build-description.ts";
 import type { FollowedSolve } from "../../../src/builder/progress/followed-solve.ts";
 import { createTestStep } from "../../support/runs/test-step.ts";
 
 const at = (seconds: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, seconds)).toISOString();
 const daemon = "one";
 
+const build: BuildDescription = { hasLogin: (host) => host === "known.example" };
+
 function boardOf(style: "steps" | "plain" = "steps"): { board: ProgressBoard; logged: () => string } {
   const { log, logged } = createTestStep();
-  return { board: createProgressBoard({ log, style, build: {} }), logged };
+  return { board: createProgressBoard({ log, style, build }), logged };
 }
 
 /** Statuses as BuildKit sends them. */
@@ -34,6 +37,34 @@ function loggedFor(error: string): string {
 
 test("a layer cache that can't be used is told, with the reason", () => {
   assert.match(loggedFor("connection refused"), /layer cache not used \(.*app:cache\): connection refused/);
+});
+
+const head = (host: string) => `HEAD request to https://${host}/v2/app/manifests/cache`;
+const refusals: readonly (readonly [string, RegExp])[] = [
+  [
+    `failed to configure registry cache importer: unexpected status from ${head("other.example")}: 401 Unauthorized`,
+    /401 Unauthorized; give username and password for other\.example under "registries" in the source$/m,
+  ],
+  [
+    `failed to configure registry cache importer: unexpected status from ${head("known.example")}: 403 Forbidden`,
+    /403 Forbidden; it refuses the user given for known\.example: check username and password, and what/,
+  ],
+  [
+    "push access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed",
+    /; give username and password for registry\.example under "registries" in the source$/m,
+  ],
+  [
+    'failed to do request: Head "https://r.example:5000/v2/app/manifests/cache": http: server gave HTTP response to HTTPS client',
+    /; that registry uses plain http: set "insecure: true" for r\.example:5000 under "registries" in the source$/m,
+  ],
+  [
+    'failed to do request: Head "https://r.example/v2/app/manifests/cache": tls: failed to verify certificate: x509: certificate signed by unknown authority',
+    /; its certificate is not trusted: give its CA as "ca_certs" in the source/,
+  ],
+];
+
+test("a layer cache that a registry refuses is told with what to change", () => {
+  for (const [error, expected] of refusals) assert.match(loggedFor(error), expected);
 });
 
 test("a layer cache that isn't there yet, or is left by an abort, is no trouble", () => {

@@ -108,7 +108,7 @@ class Board {
         if (!isClientLog(line)) said.push(line);
         return;
       }
-      for (const vertex of event.vertexes) {
+      for (const vertex of withoutUnreached(event.vertexes)) {
         const step = this.#vertex(vertex, following);
         if (isFailure(vertex)) failed ??= step;
         if (isCacheTrouble(vertex) && exportingCache.test(vertex.name)) unwrittenCache = vertex.error;
@@ -276,6 +276,19 @@ function isFailure(vertex: Vertex): boolean {
 function isCacheTrouble(vertex: Vertex): boolean {
   const { error } = vertex;
   return error !== "" && isAboutCache(vertex) && !error.endsWith(": not found") && !isCanceled(vertex);
+}
+
+/**
+ * Without steps that BuildKit only takes for cached: it says so of each that hasn't ended when a step after it begins. But
+ * a COPY whose file isn't there begins, and fails, before it is known whether the steps before it are cached.
+ */
+function withoutUnreached(vertexes: readonly Vertex[]): readonly Vertex[] {
+  const failures = vertexes.filter(({ error }) => error.startsWith("failed to calculate checksum of ref "));
+  if (failures.length === 0) return vertexes;
+  const begun = new Set(failures.map(({ started }) => started));
+  return vertexes.filter(
+    ({ cached, started, completed }) => !(cached && started === completed && begun.has(started)),
+  );
 }
 
 /** Whether the step ended because another step failed or the build was aborted. */

@@ -133,6 +133,25 @@ test("a cached step is shown as cached, and stays so while its layer is fetched"
   assert.deepEqual(board.timings(), []);
 });
 
+test("steps before a COPY whose file isn't there are not told to be cached, as BuildKit does", () => {
+  const { board, logged } = boardOf();
+  const solve = board.follow({ daemon });
+  const error = 'failed to calculate checksum of ref oip1::5ya3: "/nosuch": not found';
+  const guessed = { started: at(1), completed: at(1), cached: true };
+  tell(solve, {
+    vertexes: [
+      vertex("[1/4] COPY a /", { started: at(0), completed: at(0), cached: true }),
+      vertex("[2/4] COPY b /", guessed),
+      vertex("[3/4] RUN exit 3", guessed),
+      vertex("[4/4] COPY nosuch /", { started: at(1), completed: at(2), error }),
+    ],
+  });
+  solve.end();
+  assert.match(logged(), /COPY nosuch/);
+  assert.match(logged(), /COPY a/);
+  assert.doesNotMatch(logged(), /COPY b|RUN exit 3/);
+});
+
 test("a step that is found in a cache after it has begun is told to be cached", () => {
   const { board, logged } = boardOf();
   const solve = board.follow({ daemon });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { pushBaseImage } from "../support/images/pushed-base.ts";
 import { makeSite, metadataOf, result, shell } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly } from "../support/runs/resource.ts";
 import { asks, missesBlob, startFaultProxy } from "../support/servers/fault-proxy.ts";
@@ -20,6 +21,29 @@ test("the second put, on a worker whose daemon is new, runs no step: the layers 
   assert.equal(metadataOf(second, "steps"), "0 run, 4 cached");
   assert.deepEqual(JSON.parse(second.stdout).version, JSON.parse(first.stdout).version);
   assert.equal(await result(await site.get(second)), await result(await site.get(first)));
+});
+
+/** Which blobs a part of a registry's log says were fetched. */
+const fetched = (log: string) => new Set(log.match(/GET \S+\/blobs\/\S+/g) ?? []);
+
+test("a put whose steps are all cached fetches no layer, neither of its base nor of the cache", async () => {
+  await using registry = await startRegistry();
+  await using bases = await startRegistry();
+  const store = { repository: `${registry.host}/team/app`, insecure: true, cache: true };
+  await using site = await makeSite("", store);
+  const base = await pushBaseImage(bases.host, join(site.folder, "base"));
+  await writeFile(
+    join(site.inputs, "app/Dockerfile"),
+    `FROM ${base}\nWORKDIR /app\nCOPY busybox /bin/sh\nRUN true\n`,
+  );
+  const access = { registries: { [bases.host]: { insecure: true } } };
+  await site.put({}, access);
+  const [before, cacheBefore] = [bases.log().length, registry.log().length];
+  const again = await site.put({}, access);
+  assert.equal(metadataOf(again, "steps"), "0 run, 3 cached");
+  // The base's config alone, and of the cache its config and its list of layers.
+  assert.equal(fetched(bases.log().slice(before)).size, 1);
+  assert.ok(fetched(registry.log().slice(cacheBefore)).size <= 2);
 });
 
 test("a layer cache whose blobs the registry doesn't see for a moment is written once more", async () => {

@@ -34,7 +34,8 @@ launch() {
     esac
     exec node "$young" "$here/dist/main.mjs" "$@"
   fi
-  root=${here%/*}
+  # The folder may be a link.
+  root=$(CDPATH='' cd -P -- "$here/.." && pwd -P) || exit 1
   export PATH="$root/node_modules/.bin:$root/.tools/bin:$PATH:/usr/sbin:/sbin"
   if [ ! -d "$root/node_modules" ]; then
     echo "$1: this checkout is not set up yet: run \"npm run setup\" in $root" >&2

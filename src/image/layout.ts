@@ -7,10 +7,10 @@ import {
   openSync,
   readFileSync,
 } from "node:fs";
-import { realpath } from "node:fs/promises";
 import { join, sep } from "node:path";
 import * as z from "zod";
 import { errorCode, UserError } from "../host/errors.ts";
+import { realpath } from "../host/quick-files.ts";
 import type { Blobs } from "./blobs.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { type Digest, hexOf } from "./digest.ts";

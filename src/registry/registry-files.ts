@@ -1,6 +1,6 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { writeSmallFile } from "../host/atomic-write.ts";
+import { mkdir } from "../host/quick-files.ts";
 import type { Environment } from "../host/step-context.ts";
 import type { HostAccess, RegistryAccess } from "./access.ts";
 import { systemCertificates } from "./system-certificates.ts";

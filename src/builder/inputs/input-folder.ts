@@ -1,7 +1,7 @@
 import { isUtf8 } from "node:buffer";
-import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { isAbsolute, join, normalize, relative, resolve, sep } from "node:path";
 import { errorCode, UserError } from "../../host/errors.ts";
+import { readdir, readFile, realpath, stat } from "../../host/quick-files.ts";
 import { staysAmongInputs } from "./follow-links.ts";
 
 /**

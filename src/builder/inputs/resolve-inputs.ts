@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
-import { lstat, mkdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { writeSmallFile } from "../../host/atomic-write.ts";
 import { errorCode, UserError } from "../../host/errors.ts";
 import type { Log } from "../../host/log.ts";
+import { lstat, mkdir, realpath, stat } from "../../host/quick-files.ts";
 import type { Platform } from "../../image/descriptor.ts";
 import type { OpenedImage } from "../../image/reader/open-image.ts";
 import type { BuildOptions, SecretSource, SshSource, Strings } from "../plan/build-options.ts";

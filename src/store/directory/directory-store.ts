@@ -1,7 +1,8 @@
-import { access, constants, mkdir, readdir } from "node:fs/promises";
+import { constants } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { errorCode, UserError } from "../../host/errors.ts";
 import { lockFolder } from "../../host/folder-lock.ts";
+import { access, mkdir, readdir } from "../../host/quick-files.ts";
 import { type BuildVersion, buildName, isBuildName } from "../../image/build-version.ts";
 import { layoutBlobs, readLayoutIndex } from "../../image/layout.ts";
 import type { Build } from "../build.ts";

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
-import { readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { type FolderLock, lockFolder } from "../../host/folder-lock.ts";
+import { readdir, rename } from "../../host/quick-files.ts";
 import { uniqueId } from "../../host/unique-id.ts";
 
 /**

@@ -1,11 +1,12 @@
-import { lstatSync, mkdirSync, renameSync } from "node:fs";
-import { open, rename } from "node:fs/promises";
+import { lstatSync, mkdirSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { flush, flushFolder, writeFlushedBytes, writeSmallFile } from "../../host/atomic-write.ts";
 import { writeProblem } from "../../host/disk-errors.ts";
 import { errorCode, UserError } from "../../host/errors.ts";
 import { exchangeNames } from "../../host/folder-lock.ts";
 import { mapAtOnce } from "../../host/map-at-once.ts";
+import { rename } from "../../host/quick-files.ts";
 import type { Blobs } from "../../image/blobs.ts";
 import { type BuildVersion, buildName } from "../../image/build-version.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
@@ -141,8 +142,9 @@ async function gather({ build, blobs, layout, signal }: Gathering): Promise<void
     const from = blobs.file(blob);
     await drain(verifiedPieces(blobs, blob, signal));
     if (from === undefined) throw new Error(`blob ${blob.digest} has no file`);
-    await flush(from);
-    renameSync(from, join(layout, blobPath(blob.digest)));
+    // What was linked from a stored build was flushed with it.
+    if (lstatSync(from).nlink === 1) await flush(from);
+    await rename(from, join(layout, blobPath(blob.digest)));
   });
   await writeFlushedBytes(join(layout, "oci-layout"), layoutMarker);
   await writeFlushedBytes(join(layout, "index.json"), encodeBuildIndex(build));

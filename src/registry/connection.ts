@@ -45,42 +45,45 @@ export interface Connections extends Disposable {
  * server.
  */
 export function openConnections(access: RegistryAccess, registry: string, env: Environment): Connections {
-  const agents = new Map<string, Promise<PlainAgent | TlsAgent>>();
+  const agents = new Map<string, PlainAgent | TlsAgent>();
   const proxyEnv = withoutLoopback(env);
   const own = access.hosts.get(registry);
   const registryNames = [registry, serverOf(registry)].map((name) => new URL(`https://${name}`).hostname);
   const isOfRegistry = (url: URL): boolean => registryNames.includes(url.hostname);
-  let system: Promise<readonly string[]> | undefined;
-  const agentFor = ({ url, within }: Exchange): Promise<PlainAgent | TlsAgent> => {
+  let system: readonly string[] | undefined;
+  const trustedFor = (host: HostAccess): string[] => {
+    system ??= trusted(env);
+    return [...system, access.caCerts, own?.caCerts, host.caCerts].filter((pem) => pem !== undefined);
+  };
+  const agentFor = ({ url, within }: Exchange): PlainAgent | TlsAgent => {
     // An open connection is not looked up again, so each limit has its own.
     const key = `${url.origin} ${within ?? ""}`;
     const agent = agents.get(key) ?? open(url);
     agents.set(key, agent);
     return agent;
   };
-  const open = async (url: URL): Promise<PlainAgent | TlsAgent> => {
+  const open = (url: URL): PlainAgent | TlsAgent => {
     const options = { keepAlive: true, proxyEnv };
     if (url.protocol === "http:") return new (http().Agent)(options);
     const isOwn = isOfRegistry(url);
     const host: HostAccess = isOwn ? (own ?? {}) : (access.hosts.get(url.host) ?? {});
-    const extra = [access.caCerts, own?.caCerts, host.caCerts].filter((pem) => pem !== undefined);
-    system ??= trusted(env);
+    const rejectUnauthorized = host.insecure !== true;
     // Made once for each agent: parsing all certificates takes longer than connecting.
     const secureContext = createSecureContext({
-      ca: [...(await system), ...extra],
+      ca: rejectUnauthorized ? trustedFor(host) : [],
       ...(host.clientCert === undefined ? {} : { cert: host.clientCert }),
       ...(host.clientKey === undefined ? {} : { key: host.clientKey }),
     });
-    return new (https().Agent)({ ...options, secureContext, rejectUnauthorized: host.insecure !== true });
+    return new (https().Agent)({ ...options, secureContext, rejectUnauthorized });
   };
   return {
     send: async (exchange, options) => {
       const { url } = exchange;
       const elsewhere = isOfRegistry(url) ? undefined : url.host;
-      return send(exchange, { ...options, elsewhere, agent: await agentFor(exchange) });
+      return send(exchange, { ...options, elsewhere, agent: agentFor(exchange) });
     },
     [Symbol.dispose]: () => {
-      for (const agent of agents.values()) void agent.then((opened) => opened.destroy());
+      for (const agent of agents.values()) agent.destroy();
     },
   };
 }
@@ -122,8 +125,8 @@ function send(
 }
 
 /** The machine's CA certificates, or those built into Node if the machine has none. */
-async function trusted(env: Environment): Promise<readonly string[]> {
-  const found = await systemCertificates(env);
+function trusted(env: Environment): readonly string[] {
+  const found = systemCertificates(env);
   return found.length > 0 ? found : rootCertificates;
 }
 

@@ -59,7 +59,7 @@ async function writePemFiles(access: HostAccess, prefix: string): Promise<PemFil
 /** The system's certificates and the given ones in one file, for programs that read one (`SSL_CERT_FILE`). */
 async function trustBundle(extra: string, folder: string, env: Environment): Promise<string> {
   const file = join(folder, "trusted.pem");
-  await writePrivate(file, `${[...(await systemCertificates(env)), extra].join("\n")}\n`);
+  await writePrivate(file, `${[...systemCertificates(env), extra].join("\n")}\n`);
   return file;
 }
 

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { orNone } from "../host/or-none.ts";
 import type { Environment } from "../host/step-context.ts";
 
 /** Where Go's programs, and so BuildKit, look for the system's certificates (Go, crypto/x509/root_linux.go). */
@@ -49,14 +50,6 @@ function certificatesIn(folder: string): readonly string[] {
     return orNone(() => (statSync(path).isFile() ? readFileSync(path, "utf8") : "")) ?? "";
   });
   return texts.map((text) => text.trim()).filter((text) => text.includes(begin));
-}
-
-function orNone<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch {
-    return undefined;
-  }
 }
 
 const begin = "CERTIFICATE-----";

@@ -1,5 +1,6 @@
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { orNone } from "../../host/or-none.ts";
 import type { RegistryAccess } from "../../registry/access.ts";
 import type { Inputs } from "../inputs/inputs.ts";
 import type { BuildOptions } from "../plan/build-options.ts";
@@ -35,6 +36,7 @@ interface IgnoreFile {
   readonly path: string;
 }
 
+// A file that can't be read only makes a message less detailed.
 function describeContext(folder: string, name: string, own: IgnoreFile | undefined): ShownContext {
   const common = { name: join(name, ".dockerignore"), path: join(folder, ".dockerignore") };
   return {
@@ -50,13 +52,4 @@ function describeContext(folder: string, name: string, own: IgnoreFile | undefin
       return undefined;
     },
   };
-}
-
-/** Ignores read errors: without the file a message is only less detailed. */
-function orNone<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch {
-    return undefined;
-  }
 }

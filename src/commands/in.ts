@@ -17,6 +17,7 @@ import type { Descriptor } from "../image/descriptor.ts";
 import { formatReference, formatRepository } from "../image/reference.ts";
 import { tracedBlobs } from "../image/traced-blobs.ts";
 import { type InRequest, readInRequest } from "../request/in-request.ts";
+import type { EarlyThreads } from "../rootfs/threads/early-threads.ts";
 import type { MetadataField, PutRecord } from "../store/build.ts";
 import type { Store, StoredBuild } from "../store/store.ts";
 import { inTrace } from "../tracing/tracing.ts";
@@ -50,14 +51,34 @@ async function getInto(
   const names = version.targets.map(({ name }) => name);
   checkTargetNames(names, deliveredNames, "version.targets");
   await mkdir(folder, { recursive: true });
+  const delivery: Delivery = {
+    outputOci: params.outputOci ?? version.delivery.outputOci,
+    unpackRootfs: params.unpackRootfs ?? version.delivery.unpackRootfs,
+    imageTar: params.imageTar,
+    platform: params.platform,
+  };
+  await using threads = params.skipDownload ? undefined : await startThreads(delivery, step);
   await using store = await openStore(source, step);
   const wanted: WantedGet = { request, store, folder, step };
   const { targets, put } =
     params.skipDownload && params.platform === undefined
       ? await unreadTargets(wanted)
-      : await deliverBuild(wanted);
+      : await deliverBuild(wanted, { ...delivery, threads });
   const [main] = targets;
   return { version: formatBuildVersion(version), metadata: [...placeFields(main), ...put.metadata] };
+}
+
+/**
+ * Starts the threads that unpack, if that is all there is to do with the image: what writes it has threads of its own.
+ * They load while this thread asks the store.
+ */
+async function startThreads(
+  { unpackRootfs, imageTar }: Delivery,
+  step: StepContext,
+): Promise<EarlyThreads | undefined> {
+  if (!unpackRootfs || imageTar) return undefined;
+  const { startThreadsEarly } = await import("../rootfs/threads/early-threads.ts");
+  return startThreadsEarly(step);
 }
 
 interface WantedGet {
@@ -96,15 +117,12 @@ async function unreadTargets({ request, store, folder, step }: WantedGet): Promi
   return { targets: [first, ...additional], put };
 }
 
-async function deliverBuild({ request, store, folder, step }: WantedGet): Promise<Delivered> {
+async function deliverBuild(
+  { request, store, folder, step }: WantedGet,
+  delivery: Delivery,
+): Promise<Delivered> {
   const { version, params } = request;
   await using build = await step.trace("read build", () => store.fetch(version, step.signal));
-  const delivery: Delivery = {
-    outputOci: params.outputOci ?? version.delivery.outputOci,
-    unpackRootfs: params.unpackRootfs ?? version.delivery.unpackRootfs,
-    imageTar: params.imageTar,
-    platform: params.platform,
-  };
   const targets = await targetsOf(build, delivery, { request, store, folder, step });
   const [main, ...others] = params.skipDownload ? targets.map(withoutImage) : targets;
   if (main === undefined) throw new Error("a build has a main target");

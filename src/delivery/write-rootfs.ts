@@ -4,6 +4,7 @@ import type { StepContext } from "../host/step-context.ts";
 import type { NearBlobs } from "../image/arriving-blob.ts";
 import type { Blobs } from "../image/blobs.ts";
 import type { Image } from "../image/image-tree.ts";
+import type { EarlyThreads } from "../rootfs/threads/early-threads.ts";
 import { unpackRootfs } from "../rootfs/unpack.ts";
 import { type FetchedBlobs, fetchAhead } from "./fetch-ahead.ts";
 import type { DecidedTarget } from "./target-content.ts";
@@ -19,8 +20,8 @@ export async function writeRootfs(
   near: NearBlobs | undefined,
 ): Promise<void> {
   if (image?.described === undefined || !image.unpackRootfs) return;
-  const { described, blobs, layersAreProven } = image;
-  const rootfs = { step, destination: path, layersAreProven };
+  const { described, blobs, layersAreProven, threads } = image;
+  const rootfs = { step, destination: path, layersAreProven, threads };
   await step.trace("write rootfs/", () => unpackNear(described, blobs, { rootfs, near }));
 }
 
@@ -29,6 +30,7 @@ interface Rootfs {
   readonly step: StepContext;
   readonly destination: string;
   readonly layersAreProven: boolean;
+  readonly threads: EarlyThreads | undefined;
 }
 
 async function unpackNear(
@@ -50,7 +52,7 @@ async function unpackNear(
 async function unpack(
   image: Image,
   blobs: NearBlobs,
-  { step, destination, layersAreProven }: Rootfs,
+  { step, destination, layersAreProven, threads }: Rootfs,
   release?: FetchedBlobs["release"],
 ): Promise<void> {
   const { layers: descriptors } = image.manifest;
@@ -71,5 +73,5 @@ async function unpack(
         : () => release?.(descriptor),
     };
   });
-  await unpackRootfs({ layers, destination, step });
+  await unpackRootfs({ layers, destination, step, threads });
 }

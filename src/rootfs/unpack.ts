@@ -8,6 +8,7 @@ import type { Decompressors } from "../image/compression/decompressors.ts";
 import type { Layer } from "./layer/layer.ts";
 import { reportUnpacking } from "./progress.ts";
 import { removeInheritance } from "./syscalls.ts";
+import type { EarlyThreads } from "./threads/early-threads.ts";
 import { unpackInThreads } from "./threads/unpack-in-threads.ts";
 import { unpackHere } from "./unpack-here.ts";
 
@@ -18,6 +19,8 @@ export interface UnpackOptions {
   /** Must not exist, or be empty. It is removed again if anything fails. */
   readonly destination: string;
   readonly step: Pick<StepContext, "env" | "late" | "log" | "signal" | "trace">;
+  /** Threads that may be used. By default they are started when they are needed. */
+  readonly threads?: EarlyThreads | undefined;
 }
 
 /** Compressed bytes. Unpacking so many in this thread takes as long as starting threads. */
@@ -31,7 +34,7 @@ const smallImage = 1024 * 1024;
  * @throws UserError when a layer is damaged or holds what no layer may; the destination is then removed
  */
 export async function unpackRootfs(
-  { layers, destination, step }: UnpackOptions,
+  { layers, destination, step, threads }: UnpackOptions,
   decompressors?: Decompressors,
 ): Promise<void> {
   await mkdir(destination, { recursive: true, mode: 0o755 });
@@ -41,7 +44,9 @@ export async function unpackRootfs(
   try {
     const size = sum(layers.map(({ descriptor }) => descriptor.size));
     const options = { layers, destination, step, progress, decompressors };
-    await (size <= smallImage ? unpackHere(options) : unpackInThreads(options));
+    await (size <= smallImage
+      ? unpackHere(options)
+      : unpackInThreads({ ...options, threads: threads?.take() }));
     progress.done();
   } catch (thrown) {
     const problem = await writeProblem(thrown, destination);

@@ -8,12 +8,22 @@ import { errorOfThread } from "./failure.ts";
 import type { HasherMessage } from "./hasher.ts";
 import type { ProducerAnswer } from "./producer.ts";
 import type { ProducerRequest } from "./producer-request.ts";
-import { type Loaded, request, type Shared, type SharedMemory, share, wake, word } from "./ring-buffer.ts";
-import type { WriterAnswer, WriterData, WriterRequest } from "./writer.ts";
+import { allocate, type Loaded, request, type Shared, share, wake, word } from "./ring-buffer.ts";
+import type { WriterAnswer, WriterRequest } from "./writer.ts";
 
-/** The threads of an unpacking. {@link Shared} describes what each does. */
+/** What is written of a layer, and where. */
+export interface LayerToWrite {
+  /** The folder to unpack into. The same for all layers. */
+  readonly root: string;
+  /** The blob's, for messages. */
+  readonly digest: Digest;
+  /** Whether the digest of its plain bytes is computed. */
+  readonly isHashed: boolean;
+}
+
+/** The threads of one unpacking. {@link Shared} describes what each does. */
 export class Threads implements AsyncDisposable {
-  readonly #shared: Shared;
+  readonly shared: Shared;
   readonly #workers: readonly Worker[];
   readonly #producer: Questions<ProducerRequest, ProducerAnswer>;
   readonly #writer: Questions<WriterRequest, Exclude<WriterAnswer, { kind: "warning" }>>;
@@ -23,13 +33,12 @@ export class Threads implements AsyncDisposable {
   #producing: Promise<unknown> | undefined;
   readonly #untilAborted: Disposable;
 
-  /** @param root the folder to unpack into */
-  constructor(root: string, memory: SharedMemory, { log, signal }: Pick<StepContext, "log" | "signal">) {
-    this.#shared = share(memory);
-    const workerData: WriterData = { memory, root };
-    const producer = new Worker(new URL("./producer.ts", import.meta.url), { workerData: memory });
+  constructor({ log, signal }: Pick<StepContext, "log" | "signal">) {
+    const workerData = allocate();
+    this.shared = share(workerData);
+    const producer = new Worker(new URL("./producer.ts", import.meta.url), { workerData });
     const writer = new Worker(new URL("./writer.ts", import.meta.url), { workerData });
-    const hasher = new Worker(new URL("./hasher.ts", import.meta.url), { workerData: memory });
+    const hasher = new Worker(new URL("./hasher.ts", import.meta.url), { workerData });
     this.#workers = [producer, writer, hasher];
     const begun = this.#workers.map((worker) =>
       Promise.race([once(worker, "message"), once(worker, "exit")]),
@@ -51,23 +60,19 @@ export class Threads implements AsyncDisposable {
     this.#untilAborted = addAbortListener(signal, () => this.#fail(signal.reason));
   }
 
-  /**
-   * Writes a layer, and computes the digest of its plain bytes if `isHashed`. Returns the number of its plain bytes, and
-   * what its blob is if a thread has read it from a file.
-   */
+  /** Writes a layer. Returns the number of its plain bytes, and what its blob is if a thread has read it from a file. */
   async write(
     layer: OpenLayer,
-    digest: Digest,
-    isHashed: boolean,
+    { root, digest, isHashed }: LayerToWrite,
   ): Promise<{ readonly size: number; readonly blob: FoundBlob | undefined }> {
-    Atomics.store(this.#shared.words, word.unhashed, isHashed ? 0 : 1);
+    Atomics.store(this.shared.words, word.unhashed, isHashed ? 0 : 1);
     const producing = this.#producer.ask({ ...layer.take(), digest });
     this.#producing = producing;
     producing.catch(() => {}); // The writer's answer is awaited first.
-    const written = await this.#writer.ask("layer");
+    const written = await this.#writer.ask({ kind: "layer", root });
     if (written.kind === "failed") {
       // The thread that failed first has the cause.
-      if (Atomics.load(this.#shared.words, word.failed) !== 0) await this.#failed.promise;
+      if (Atomics.load(this.shared.words, word.failed) !== 0) await this.#failed.promise;
       this.#end(); // Nobody reads what the producer would still bring.
       // For example a full disk. The layer's bytes aren't the cause, so they need not be awaited.
       if (written.failure.kind === "other") throw errorOfThread(written.failure);
@@ -84,8 +89,8 @@ export class Threads implements AsyncDisposable {
   }
 
   /** Waits until everything is written. */
-  async finish(): Promise<void> {
-    const answer = await this.#writer.ask("finish");
+  async finish(root: string): Promise<void> {
+    const answer = await this.#writer.ask({ kind: "finish", root });
     if (answer.kind === "failed") throw errorOfThread(answer.failure);
   }
 
@@ -96,9 +101,9 @@ export class Threads implements AsyncDisposable {
 
   /** Makes every waiting thread stop. */
   #end(): void {
-    Atomics.store(this.#shared.words, word.request, request.end);
-    Atomics.store(this.#shared.words, word.failed, 1);
-    for (const index of [word.wakeHasher, word.wakeWriter, word.wakeProducer]) wake(this.#shared, index);
+    Atomics.store(this.shared.words, word.request, request.end);
+    Atomics.store(this.shared.words, word.failed, 1);
+    for (const index of [word.wakeHasher, word.wakeWriter, word.wakeProducer]) wake(this.shared, index);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

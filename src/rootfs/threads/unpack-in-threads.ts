@@ -4,7 +4,7 @@ import { checkDiffId, type Layer } from "../layer/layer.ts";
 import { openLayer } from "../layer/open-layer.ts";
 import type { UnpackProgress } from "../progress.ts";
 import { tracedLayer } from "../traced-layer.ts";
-import { allocate, counted, share } from "./ring-buffer.ts";
+import { counted } from "./ring-buffer.ts";
 import { Threads } from "./threads.ts";
 
 /** What an unpacking works on. */
@@ -16,6 +16,8 @@ export interface Unpacking {
   /** By default everything that is installed. */
   readonly decompressors: Decompressors | undefined;
   readonly progress: UnpackProgress;
+  /** Threads that have been started already. They are disposed of here. */
+  readonly threads?: Threads | undefined;
 }
 
 /**
@@ -24,11 +26,10 @@ export interface Unpacking {
  * pool would cost more than the kernel's own work.
  */
 export async function unpackInThreads(options: Unpacking): Promise<void> {
-  const { layers, step, progress } = options;
+  const { layers, destination: root, step, progress } = options;
   await using resources = new AsyncDisposableStack();
-  const memory = allocate();
-  const shared = share(memory);
-  const threads = resources.use(new Threads(options.destination, memory, step));
+  const threads = resources.use(options.threads ?? new Threads(step));
+  const { shared } = threads;
   // The threads start meanwhile.
   const { decompressors = findDecompressors(step.env) } = options;
   progress.watch(() => ({
@@ -42,13 +43,14 @@ export async function unpackInThreads(options: Unpacking): Promise<void> {
     await tracedLayer(layer, step, async () => {
       await using open = await openLayer(layer, { step, decompressors });
       const isHashed = !layer.isProven || !open.isReadOnce;
-      await open.finished(await threads.write(open, layer.descriptor.digest, isHashed));
+      const { digest } = layer.descriptor;
+      await open.finished(await threads.write(open, { root, digest, isHashed }));
       if (isHashed) checkDiffId(layer, `sha256:${Buffer.from(shared.digest).toString("hex")}`);
     });
     const release = Promise.resolve(layer.unpacked?.());
     release.catch(() => {}); // Thrown where it is awaited.
     released.push(release);
   }
-  await threads.finish();
+  await threads.finish(root);
   await Promise.all(released);
 }

@@ -21,14 +21,12 @@ import {
   word,
 } from "./ring-buffer.ts";
 
-/** What this worker is started with: the folder to unpack into, empty and without any other writer. */
-export interface WriterData {
-  readonly memory: SharedMemory;
+export interface WriterRequest {
+  /** `layer`: write the next layer, as it comes into the ring. `finish`: there are no more. */
+  readonly kind: "layer" | "finish";
+  /** The folder to unpack into, empty at first and without any other writer. Always the same. */
   readonly root: string;
 }
-
-/** `layer`: write the next layer, as it comes into the ring. `finish`: there are no more. */
-export type WriterRequest = "layer" | "finish";
 
 export type WriterAnswer =
   | Loaded
@@ -172,7 +170,7 @@ class Ring implements SmallFiles {
   }
 }
 
-const { memory, root } = workerData as WriterData;
+const memory = workerData as SharedMemory;
 const port = parentPort;
 if (port === null) throw new Error("this is a worker's file");
 const answer = (message: WriterAnswer) => port.postMessage(message);
@@ -180,15 +178,17 @@ answer({ kind: "loaded" });
 const defaults = readDefaults();
 const ring = new Ring(memory, defaults);
 const { progress } = share(memory);
-const rootFd = openHostFolder(root);
-const writer = new TreeWriter({
-  root: rootFd,
-  defaults,
-  warn: (text) => answer({ kind: "warning", text }),
-  smallFiles: ring,
-});
+/** The open folder, and what writes into it; from the first request on. */
+let opened: { readonly root: number; readonly writer: TreeWriter } | undefined;
 
-function writeLayer(): number {
+const warn = (text: string) => answer({ kind: "warning", text });
+
+function openTree(path: string): NonNullable<typeof opened> {
+  const root = openHostFolder(path);
+  return { root, writer: new TreeWriter({ root, defaults, warn, smallFiles: ring }) };
+}
+
+function writeLayer(writer: TreeWriter): number {
   let size = 0;
   writer.startLayer();
   const tar = new TarReader(writer);
@@ -203,15 +203,17 @@ function writeLayer(): number {
   return size;
 }
 
-port.on("message", (question: WriterRequest) => {
+port.on("message", ({ kind, root: path }: WriterRequest) => {
   try {
-    if (question === "finish") {
+    opened ??= openTree(path);
+    const { root, writer } = opened;
+    if (kind === "finish") {
       writer.finish();
       writer.closeAll();
-      close(rootFd);
+      close(root);
       answer({ kind: "finished" });
     } else {
-      answer({ kind: "layer", size: writeLayer() });
+      answer({ kind: "layer", size: writeLayer(writer) });
     }
   } catch (thrown) {
     answer({ kind: "failed", failure: describeFailure(thrown) });

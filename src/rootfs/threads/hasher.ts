@@ -51,7 +51,7 @@ function work(): void {
 function hashSome(position: number, length: number): void {
   const start = position & (ring.length - 1);
   const taken = Math.min(length, ring.length - start);
-  if (readWord(word.unhashed) === 0) hash.update(ring.subarray(start, start + taken));
+  hash.update(ring.subarray(start, start + taken));
   Atomics.store(words, word.hashed, (position + taken) | 0);
   wake(shared, word.wakeProducer);
 }

@@ -5,7 +5,7 @@ export type Task =
   | { readonly kind: "hash"; readonly length: number }
   | { readonly kind: "job" | "digest" | "end" | "wait" };
 
-/** What the hasher has done. Only the hasher changes these. */
+/** What the hasher has done. */
 export interface Done {
   /** Position up to which bytes are hashed. */
   readonly hashed: number;
@@ -25,7 +25,7 @@ const hashedAtOnce = 128 * 1024;
 export function nextTask(load: (index: number) => number, done: Done, backlog: number): Task {
   // Read first: the writer asks for the digest only after the layer's last bytes are in the ring.
   const asked = load(word.request);
-  const toHash = distance(done.hashed, load(word.filled));
+  const toHash = load(word.unhashed) === 0 ? distance(done.hashed, load(word.filled)) : 0;
   const hasJob = load(word.given) !== done.jobs;
   if (toHash > backlog || (toHash > 0 && !hasJob))
     return { kind: "hash", length: Math.min(toHash, hashedAtOnce) };

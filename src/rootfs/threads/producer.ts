@@ -38,7 +38,8 @@ function produce(reader: LayerReader): void {
     if (length === 0) return;
     produced = (produced + length) | 0;
     Atomics.store(words, word.filled, produced);
-    wake(shared, word.wakeHasher);
+    if (Atomics.load(words, word.unhashed) === 0) wake(shared, word.wakeHasher);
+    else Atomics.store(words, word.hashed, produced);
     wake(shared, word.wakeWriter);
   }
 }

@@ -36,7 +36,7 @@ export interface SharedMemory {
 export const word = {
   /** Position up to which the ring holds bytes. */
   filled: 0,
-  /** Position up to which bytes are hashed. */
+  /** Position up to which bytes are hashed. The hasher moves it, and the producer while it brings what is `unhashed`. */
   hashed: 1,
   /** Number of jobs given to the hasher, and done by it; modulo 2^32. */
   given: 2,

@@ -6,6 +6,7 @@ import { ArrivingBlob, type NearBlobs } from "../image/arriving-blob.ts";
 import type { Blobs } from "../image/blobs.ts";
 import type { Descriptor } from "../image/descriptor.ts";
 import { type Digest, hexOf } from "../image/digest.ts";
+import { BlobCheck } from "../image/verify.ts";
 
 export interface FetchAheadOptions {
   /** A folder to make for the bytes. It is removed when the returned blobs are disposed of. */
@@ -22,8 +23,8 @@ export interface FetchedBlobs extends NearBlobs, AsyncDisposable {
 
 /**
  * Returns the same blobs, but starts to fetch the wanted ones into files, in their order, several at a time. A
- * reader of such a blob gets its bytes as they arrive, and any number of readers share one fetch. As with all
- * blobs, what is read is not verified.
+ * reader of such a blob gets its bytes as they arrive, and any number of readers share one fetch. They are hashed as
+ * they arrive, by a thread that has less to do than the one that decompresses, and nobody else reaches the files.
  */
 export async function fetchAhead(
   blobs: Blobs,
@@ -36,7 +37,7 @@ export async function fetchAhead(
   const coming = new Map<Digest, ArrivingBlob>();
   for (const descriptor of wanted) {
     const place = { path: join(folder, hexOf(descriptor.digest)), start: 0 };
-    coming.set(descriptor.digest, new ArrivingBlob(descriptor, place));
+    coming.set(descriptor.digest, new ArrivingBlob(descriptor, place, new BlobCheck(descriptor, "layer")));
   }
   const fetching = fetchAll([...coming.values()], blobs, either);
   return {

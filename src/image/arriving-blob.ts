@@ -5,6 +5,7 @@ import { writeAllAt } from "../host/write-at.ts";
 import { Arrival } from "./arrival.ts";
 import type { Blobs } from "./blobs.ts";
 import type { Descriptor } from "./descriptor.ts";
+import type { BlobCheck } from "./verify.ts";
 
 /** Where a blob's bytes go. */
 export interface BlobPlace {
@@ -32,19 +33,22 @@ const arrivedAtOnce = 512 * 1024;
 
 /**
  * A blob on this disk whose bytes may still be arriving. Any number of readers can follow it: each gets the bytes as
- * soon as they are in the file. Nothing here is verified.
+ * soon as they are in the file. They aren't verified when a reader gets them, and at the end only if asked for.
  */
 export class ArrivingBlob {
   readonly descriptor: Descriptor;
   readonly place: BlobPlace;
+  readonly #check: BlobCheck | undefined;
   #received = 0;
   #ended: { readonly failure?: unknown } | undefined;
   #more = Promise.withResolvers<void>();
   readonly #followers = new Set<Arrival>();
 
-  constructor(descriptor: Descriptor, place: BlobPlace) {
+  /** @param check hashes what arrives, so that {@link ended} throws unless it is the blob */
+  constructor(descriptor: Descriptor, place: BlobPlace, check?: BlobCheck) {
     this.descriptor = descriptor;
     this.place = place;
+    this.#check = check;
   }
 
   /** A blob whose bytes are all there. If it is a whole file, that may have more or fewer bytes than it should. */
@@ -56,9 +60,14 @@ export class ArrivingBlob {
     return blob;
   }
 
+  /** Whether what has arrived has been verified once {@link ended} resolves. */
+  get isVerified(): boolean {
+    return this.#check !== undefined;
+  }
+
   /**
    * Fetches or copies the blob into an open file. May be called once.
-   * @throws what `blobs` or the disk throws. The readers wait until {@link end} tells them why
+   * @throws what `blobs`, the disk or the check throws. The readers wait until {@link end} tells them why
    */
   async bring(blobs: Blobs, file: FileHandle, options: Bringing): Promise<void> {
     const { descriptor } = this;
@@ -72,6 +81,7 @@ export class ArrivingBlob {
       using _ = addAbortListener(options.signal, () => bytes.destroy(options.signal.reason));
       await this.#receive(inPieces(bytes), file, options);
     }
+    this.#check?.end();
     this.end();
   }
 
@@ -137,6 +147,7 @@ export class ArrivingBlob {
     for await (const some of source) {
       for (const piece of some) {
         const part = piece.subarray(0, left);
+        this.#check?.add(part);
         pieces.push(part);
         gathered += part.length;
         left -= part.length;
@@ -164,6 +175,7 @@ export class ArrivingBlob {
       const length = Math.min(buffer.length, limit - this.#received);
       const { bytesRead } = await from.read(buffer, 0, length, this.#received);
       if (bytesRead === 0) return;
+      this.#check?.add(buffer.subarray(0, bytesRead));
       await writeAllAt(file, [buffer.subarray(0, bytesRead)], this.place.start + this.#received);
       this.#received += bytesRead;
       this.#tell();

@@ -25,24 +25,27 @@ export interface OpenBytes {
   readonly fd: number;
   readonly compression: Compression;
   /**
-   * Where the blob is in the file, and how much of it ({@link Arrival}). Its reader must hash it. Undefined for a pipe,
-   * whose bytes are verified before they are written to it.
+   * Where the blob is in the file, and how much of it ({@link Arrival}). Its reader must hash it unless `isVerified`. Undefined
+   * for a pipe, whose bytes are verified before they are written to it.
    */
-  readonly file: { readonly start: number; readonly arrival: SharedArrayBuffer } | undefined;
+  readonly file:
+    | { readonly start: number; readonly arrival: SharedArrayBuffer; readonly isVerified: boolean }
+    | undefined;
 }
 
 /** What a layer was found to be by the thread that has read it. */
 export interface ReadLayer {
   /** The number of plain bytes. */
   readonly size: number;
-  /** Undefined for a pipe. */
+  /** Undefined for what others verify. */
   readonly blob: FoundBlob | undefined;
 }
 
 export interface OpenLayer extends AsyncDisposable {
   /**
    * Whether the bytes that are decompressed are the very ones that are checked against the blob's digest. Not so if a
-   * program reads the blob's file: the file may change before it is read again for the digest.
+   * program reads the blob's file: the file may change before it is read again for the digest. One that is verified as
+   * it arrives is in a file that only this process can reach.
    */
   readonly isReadOnce: boolean;
   /**
@@ -104,7 +107,11 @@ export async function openInFile(
   const owned = resources.move();
   return {
     isReadOnce: true,
-    take: () => ({ fd: duplicate(file.fd), compression, file: { start, arrival: arrival.memory } }),
+    take: () => ({
+      fd: duplicate(file.fd),
+      compression,
+      file: { start, arrival: arrival.memory, isVerified: blob.isVerified },
+    }),
     finished: ({ blob: found }) => check(found),
     throwIfDamaged: check,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

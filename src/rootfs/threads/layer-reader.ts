@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { readSync } from "node:fs";
 import { Arrival } from "../../image/arrival.ts";
 import { compressionFormatOf, type PlainReader } from "../../image/compression/formats.ts";
@@ -11,20 +11,22 @@ const drainedAtOnce = 256 * 1024;
 
 /**
  * Reads a layer's plain bytes synchronously, for a thread. It decompresses what a thread can decompress. A blob in a
- * file is followed while it arrives, and hashed.
+ * file is followed while it arrives, and hashed unless others verify it.
  */
 export class LayerReader implements Disposable {
   readonly #fd: number;
   /** Undefined for a pipe. */
   readonly #file: { readonly start: number; readonly arrival: Arrival } | undefined;
   readonly #plain: PlainReader | undefined;
-  readonly #hash = createHash("sha256");
+  /** Undefined for what others verify. */
+  readonly #hash: Hash | undefined;
   /** The number of bytes that have been read of the blob. */
   #size = 0;
 
   constructor({ fd, compression, file }: OpenBytes) {
     this.#fd = fd;
     this.#file = file && { start: file.start, arrival: new Arrival(file.arrival) };
+    this.#hash = file?.isVerified === false ? createHash("sha256") : undefined;
     this.#plain = compressionFormatOf(compression)?.inThread?.open((into) => this.#readBlob(into));
   }
 
@@ -36,9 +38,9 @@ export class LayerReader implements Disposable {
     return this.#plain?.read(into) ?? this.#readBlob(into);
   }
 
-  /** Reads what is left of the blob. Returns what it is; undefined if it isn't in a file: who fed the pipe checks it. */
+  /** Reads what is left of the blob. Returns what it is; undefined if others verify it. */
   finish(): FoundBlob | undefined {
-    if (this.#file === undefined) return undefined;
+    if (this.#hash === undefined) return undefined;
     const rest = Buffer.allocUnsafeSlow(drainedAtOnce);
     while (this.#readBlob(rest) > 0);
     return { size: this.#size, digest: `sha256:${this.#hash.digest("hex")}` };
@@ -50,7 +52,7 @@ export class LayerReader implements Disposable {
     const there = arrival.wait(this.#size) - this.#size;
     if (there <= 0) return 0;
     const length = readSync(this.#fd, into, 0, Math.min(into.length, there), start + this.#size);
-    this.#hash.update(into.subarray(0, length));
+    this.#hash?.update(into.subarray(0, length));
     this.#size += length;
     return length;
   }

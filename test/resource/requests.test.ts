@@ -60,7 +60,7 @@ const refused: readonly Refused[] = [
     what: "a null where a string is meant",
     executable: "out",
     stdin: put({ context: "app", labels: { team: null } }),
-    message: /params\.labels\.team: expected a string, found nothing \(null\)/,
+    message: /params\.labels\.team: expected a string \("" for an empty one\), found nothing \(null\)/,
   },
   {
     what: "a source without a store",

@@ -110,7 +110,10 @@ const smallYaml = 32 * 1024;
  */
 async function parseInThread(text: string, signal: AbortSignal): Promise<ParsedYaml> {
   signal.throwIfAborted();
-  const thread = new Worker(new URL("./yaml-thread.ts", import.meta.url), { workerData: text });
+  const thread = new Worker(new URL("./yaml-thread.ts", import.meta.url), {
+    workerData: text,
+    execArgv: [],
+  });
   using _ = addAbortListener(signal, () => void thread.terminate());
   const [parsed] = (await Promise.race([
     once(thread, "message"),

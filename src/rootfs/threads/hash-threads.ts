@@ -37,7 +37,7 @@ export class HashThreads implements AsyncDisposable {
     const idle = this.#idle.pop();
     if (idle !== undefined) return idle;
     if (this.#all.length >= this.#limit) return this.#wait(signal);
-    const worker = new Worker(new URL("./plain-hasher.ts", import.meta.url));
+    const worker = new Worker(new URL("./plain-hasher.ts", import.meta.url), { execArgv: [] });
     this.#all.push(worker);
     return worker;
   }

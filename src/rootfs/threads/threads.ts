@@ -36,9 +36,11 @@ export class Threads implements AsyncDisposable {
   constructor({ log, signal }: Pick<StepContext, "log" | "signal">) {
     const workerData = allocate();
     this.shared = share(workerData);
-    const producer = new Worker(new URL("./producer.ts", import.meta.url), { workerData });
-    const writer = new Worker(new URL("./writer.ts", import.meta.url), { workerData });
-    const hasher = new Worker(new URL("./hasher.ts", import.meta.url), { workerData });
+    // What Node's command line has the program import is for none of the threads, which would each load it again.
+    const options = { workerData, execArgv: [] };
+    const producer = new Worker(new URL("./producer.ts", import.meta.url), options);
+    const writer = new Worker(new URL("./writer.ts", import.meta.url), options);
+    const hasher = new Worker(new URL("./hasher.ts", import.meta.url), options);
     this.#workers = [producer, writer, hasher];
     const begun = this.#workers.map((worker) =>
       Promise.race([once(worker, "message"), once(worker, "exit")]),

@@ -54,18 +54,6 @@ test("a daemon that is killed in the middle, as if out of memory, is named with 
   await gone(mark);
 });
 
-test("a daemon that freezes in the middle is given up, with that", async () => {
-  await using site = await makeSite("RUN echo running; busybox sleep 600\n");
-  const mark = newMark();
-  const put = await site.startPut({}, {}, { env: { [mark]: "1" } });
-  await put.wrote(/\] running/);
-  await killProcesses(mark, /^buildkitd\0/, "SIGSTOP");
-  const run = await put.result;
-  assertFailedCleanly(run, /buildkitd no longer answers; the end of its log:/);
-  assert.ok(run.milliseconds < 150_000, `${run.milliseconds} ms`);
-  await gone(mark);
-});
-
 test("a buildctl that is killed in the middle, as if out of memory, is named with that", async () => {
   await using site = await makeSite("RUN echo running; busybox sleep 600\n");
   const mark = newMark();

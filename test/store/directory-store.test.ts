@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -96,7 +97,7 @@ test("a damaged build is refused with the blob's name, and stored again by the n
   }
 });
 
-test("an export starts with the blobs of the last build, and without a damaged one", async () => {
+test("an export starts with the small blobs of the last build, and without a damaged one", async () => {
   await using folder = await createPrivateFolder("test-store");
   const directory = join(folder.path, "builds");
   const store = openDirectoryStore({ directory });
@@ -106,10 +107,15 @@ test("an export starts with the blobs of the last build, and without a damaged o
   const build = join(directory, buildName(last));
   const { digest } = last;
   await truncate(join(build, blobPath(digest)), 10);
+  const stored = await readdir(join(build, "blobs/sha256"));
+  const large = createHash("sha256")
+    .update(Buffer.alloc(65 * 1024 * 1024))
+    .digest("hex");
+  await writeFile(join(build, "blobs/sha256", large), "");
+  await truncate(join(build, "blobs/sha256", large), 65 * 1024 * 1024);
   const exported = join(folder.path, "export");
   await mkdir(exported);
   await offerStoredBlobs(directory, exported, signal);
-  const stored = await readdir(join(build, "blobs/sha256"));
   const expected = stored.filter((name) => !digest.endsWith(name));
   assert.deepEqual((await readdir(join(exported, "blobs/sha256"))).toSorted(), expected.toSorted());
   for (const name of expected) {

@@ -7,7 +7,13 @@ import { blobPath, layoutBlobs } from "../../image/layout.ts";
 import { drain, verifiedPieces } from "../../image/verify.ts";
 
 /**
- * Links the blobs of the build that was stored last into the folder of an export. BuildKit then sends only the others,
+ * Bytes that are read before an export: what BuildKit takes for a blob is mostly for each, however small it is. To hash
+ * large layers, whose next build may have others, would take a core from the build.
+ */
+const maxOfferedBytes = 64 * 1024 * 1024;
+
+/**
+ * Links the small blobs of the build that was stored last into the folder of an export. BuildKit then sends only the others,
  * as it pushes to a registry only what the registry lacks, and both builds share the disk space.
  *
  * Each blob is verified first, so that BuildKit replaces a damaged one. It also sends what can't be linked: not every
@@ -23,7 +29,10 @@ export async function offerStoredBlobs(
     if (build === undefined) return;
     const blobs = await layoutBlobs(build);
     mkdirSync(join(folder, "blobs/sha256"), { recursive: true });
+    let offered = 0;
     for (const blob of storedBlobs(build)) {
+      offered += blob.size;
+      if (offered > maxOfferedBytes) return;
       const isWhole = await drain(verifiedPieces(blobs, blob, signal)).then(
         () => true,
         () => false,
@@ -46,7 +55,7 @@ function newestBuild(directory: string): string | undefined {
   return dated.toSorted((one, other) => other.at - one.at)[0]?.path;
 }
 
-/** The blobs by their size, as a large one may still be verified when BuildKit comes to its export. */
+/** The smallest first. */
 function storedBlobs(build: string): readonly Descriptor[] {
   return readdirSync(join(build, "blobs/sha256"))
     .map((name) => `sha256:${name}`)

@@ -1,6 +1,7 @@
-import { closeSync, fstatSync, openSync, readlinkSync, type Stats, statSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readlinkSync, statSync } from "node:fs";
 import { constants } from "node:os";
 import { UserError } from "./errors.ts";
+import { orNone } from "./or-none.ts";
 
 /** An advisory lock on a folder (flock(2)). The kernel releases it when its holder dies. */
 export interface FolderLock extends AsyncDisposable {
@@ -18,7 +19,7 @@ export async function lockFolder(
   mode: "shared" | "exclusive",
 ): Promise<FolderLock | undefined> {
   for (;;) {
-    const folder = openIfThere(path);
+    const folder = orNone(() => openSync(path, "r"));
     if (folder === undefined) return undefined;
     const { flock } = await folderCalls();
     const errno = flock(folder, mode);
@@ -29,7 +30,7 @@ export async function lockFolder(
         `${path}: its disk can't lock folders (flock: ${errnoName(errno)}), so puts and gets could change each other's files; use a local disk, or a registry`,
       );
     }
-    const [mine, named] = [fstatSync(folder), statIfThere(path)];
+    const [mine, named] = [fstatSync(folder), orNone(() => statSync(path))];
     const isNamed = named !== undefined && mine.ino === named.ino && mine.dev === named.dev;
     if (locked && isNamed) {
       // /proc leads to the open folder whatever its name is, also for child processes.
@@ -39,22 +40,6 @@ export async function lockFolder(
     closeSync(folder);
     if (isNamed) return undefined;
     // Another folder may have got the name between opening and locking: then that is the one to lock.
-  }
-}
-
-function openIfThere(path: string): number | undefined {
-  try {
-    return openSync(path, "r");
-  } catch {
-    return undefined;
-  }
-}
-
-function statIfThere(path: string): Stats | undefined {
-  try {
-    return statSync(path);
-  } catch {
-    return undefined;
   }
 }
 

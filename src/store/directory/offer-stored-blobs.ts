@@ -7,14 +7,14 @@ import { blobPath, layoutBlobs } from "../../image/layout.ts";
 import { drain, verifiedPieces } from "../../image/verify.ts";
 
 /**
- * Bytes that are read before an export: what BuildKit takes for a blob is mostly for each, however small it is. To hash
- * large layers, whose next build may have others, would take a core from the build.
+ * How much is read before an export. What BuildKit needs for a blob hardly depends on its size, so small ones save most.
+ * Hashing large layers would take a core from the build, and the next build may have others.
  */
 const maxOfferedBytes = 64 * 1024 * 1024;
 
 /**
- * Links the small blobs of the build that was stored last into the folder of an export. BuildKit then sends only the others,
- * as it pushes to a registry only what the registry lacks, and both builds share the disk space.
+ * Links the small blobs of the build that was stored last into the folder of an export. BuildKit then sends only the
+ * others, as it pushes to a registry only what the registry lacks, and both builds share the disk space.
  *
  * Each blob is verified first, so that BuildKit replaces a damaged one. It also sends what can't be linked: not every
  * disk has hard links, and not every user may link the files of another (proc(5), `protected_hardlinks`).

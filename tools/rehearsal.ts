@@ -56,7 +56,7 @@ export async function writeRehearsal(folder: string): Promise<void> {
     "containerimage.config.digest": config.digest,
     "containerimage.descriptor": { ...manifest, platform, annotations },
     "containerimage.digest": manifest.digest,
-    "containerimage.layers.proven": `${layer.digest} ${diffId}\n`,
+    "containerimage.layers.proven": `${layer.digest} ${diffId},`,
   };
   await writeFile(join(folder, "built/metadata.json"), JSON.stringify(metadata));
   // A version that won't be too old one day.

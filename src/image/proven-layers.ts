@@ -7,11 +7,11 @@ import { configDigestOf, type Image } from "./image-tree.ts";
  */
 export type ProvenLayers = ReadonlyMap<Digest, DiffId>;
 
-/** Reads lines of `<layer digest> <diff ID>`. Other lines prove nothing. */
+/** Reads `<layer digest> <diff ID>,` for each layer. What has another form proves nothing. */
 export function parseProvenLayers(text: string): ProvenLayers {
   const proven = new Map<Digest, DiffId>();
-  for (const line of text.split("\n")) {
-    const [digest = "", diffId = "", ...more] = line.split(" ");
+  for (const layer of text.split(",")) {
+    const [digest = "", diffId = "", ...more] = layer.split(" ");
     if (isDigest(digest) && isDigest(diffId) && more.length === 0) proven.set(digest, diffId as DiffId);
   }
   return proven;

@@ -215,8 +215,9 @@ func (sr *immutableRef) unlazyLayer(`,
 }
 
 // TellLayers adds what is known of the layers that Commit has committed to the exporter's response. A layer that isn't here
-// has not been looked at. "proven" has a line for each layer with a known diff ID: the layer's digest, a blank, and the diff
-// ID. "followed" has a line with the digest of each that has something behind its gzip.
+// has not been looked at. "proven" has for each layer with a known diff ID the layer's digest, a blank, the diff ID and a
+// comma. "followed" has the digest of each that has something behind its gzip, and a comma. Line breaks would fail an export
+// to a tar archive, which takes the response as gRPC metadata.
 func (ic *ImageWriter) TellLayers(ctx context.Context, committed *result.Result[*solver.Remote], response map[string]string) {
 	var proven, followed strings.Builder
 	_ = committed.EachRef(func(remote *solver.Remote) error {
@@ -226,9 +227,9 @@ func (ic *ImageWriter) TellLayers(ctx context.Context, committed *result.Result[
 				continue
 			}
 			if diffID := info.Labels[labels.LabelUncompressed]; diffID != "" {
-				fmt.Fprintf(&proven, "%s %s\n", layer.Digest, diffID)
+				fmt.Fprintf(&proven, "%s %s,", layer.Digest, diffID)
 			} else if info.Labels[cache.LabelFollowed] != "" {
-				fmt.Fprintf(&followed, "%s\n", layer.Digest)
+				fmt.Fprintf(&followed, "%s,", layer.Digest)
 			}
 		}
 		return nil

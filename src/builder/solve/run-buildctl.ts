@@ -158,8 +158,8 @@ const Metadata = z.looseObject({
 async function resultOf({ exporter, metadataFile: file }: SolveRun): Promise<BuildctlOutcome["result"]> {
   if (exporter === undefined) return { descriptor: undefined, proven: new Map() };
   const metadata = Metadata.parse(JSON.parse(readFileSync(file, "utf8")));
-  // No get would deliver them. Each line has the digest of one.
-  const [followed = ""] = metadata["containerimage.layers.followed"].split("\n");
+  // No get would deliver them. A comma follows the digest of each.
+  const [followed = ""] = metadata["containerimage.layers.followed"].split(",");
   if (followed !== "") return failed(damagedBase(followed, `can't be decompressed: ${followedGzip}`));
   return {
     descriptor: metadata["containerimage.descriptor"],

@@ -53,8 +53,8 @@ export async function writeLayout(layout: LayoutToWrite): Promise<void> {
   const beside = besideOf(folder);
   try {
     await mkdir(join(beside, "blobs/sha256"), { recursive: true });
-    // The largest come first: a small one keeps a single core busy at the end.
     const flushes = new EarlyFlushes();
+    // The largest come first: a small one keeps a single core busy at the end.
     const largestFirst = all.toSorted((one, other) => other.descriptor.size - one.descriptor.size);
     await mapAtOnce(largestFirst, { limit: placedAtOnce, signal }, (blob, either) =>
       placeBlob(blob, join(beside, blobPath(blob.descriptor.digest)), { ...layout, flushes, signal: either }),

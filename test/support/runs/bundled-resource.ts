@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { access, cp, glob, mkdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { cp, glob, mkdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../../src/host/private-folder.ts";
@@ -35,10 +36,10 @@ async function findOrMake(): Promise<string> {
   const cache = join(checkout, ".tools/cache");
   const state = await sourceState();
   const folder = join(cache, `resource-${state}`);
-  if (!(await isMade(folder))) {
+  if (!existsSync(folder)) {
     await mkdir(cache, { recursive: true });
     await withLock(join(cache, "resource.lock"), async () => {
-      if (await isMade(folder)) return;
+      if (existsSync(folder)) return;
       await removeUnused(cache);
       await using work = await createPrivateFolder("test-resource", cache);
       const resource = join(work.path, "resource");
@@ -52,13 +53,6 @@ async function findOrMake(): Promise<string> {
   const now = new Date();
   await utimes(folder, now, now);
   return folder;
-}
-
-function isMade(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** Tells one state of the source from another, and one Node, which the snapshot is for, from another. */

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { orNone } from "../host/or-none.ts";
 
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 const moment = z.iso.datetime();
@@ -94,9 +95,5 @@ export type BuildRecord = z.infer<typeof BuildRecord>;
  * Whether a text is a record. What was stored isn't covered by the version's digest, so it may have been replaced.
  */
 export function isRecord(text: string): boolean {
-  try {
-    return BuildRecord.safeParse(JSON.parse(text)).success;
-  } catch {
-    return false;
-  }
+  return BuildRecord.safeParse(orNone(() => JSON.parse(text))).success;
 }

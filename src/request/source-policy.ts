@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { UserError } from "../host/errors.ts";
 import type { compileGoExpression, GoExpression } from "../host/go-expression.ts";
+import { orNone } from "../host/or-none.ts";
 import { type Fault, jsonKindOf, RequestError } from "./faults.ts";
 import { whyNeverApplies } from "./policy-identifiers.ts";
 import { readAs, refuseUnusable } from "./read-json.ts";
@@ -95,13 +96,8 @@ const examplePolicy = '{"rules": [{"action": "DENY", "selector": {"identifier": 
  * @throws UserError with all that is wrong
  */
 export function readJsonPolicy(text: string, subject: string): SourcePolicyDocument | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  return readPolicy(value, subject);
+  const value: unknown = orNone(() => JSON.parse(text));
+  return value === undefined ? undefined : readPolicy(value, subject);
 }
 
 /**

@@ -1,4 +1,5 @@
 import { UserError } from "../host/errors.ts";
+import { orNone } from "../host/or-none.ts";
 import { didYouMean, type Fault, jsonKindOf } from "./faults.ts";
 import { refuseUnusable } from "./read-json.ts";
 
@@ -279,12 +280,7 @@ function asStructure(value: unknown, structure: "map" | "list", name: string): o
 
 /** The value of a text that is the JSON of a map or a list. */
 function parsedJson(text: string): unknown {
-  if (!/^\s*[{[]/.test(text)) return undefined;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  return /^\s*[{[]/.test(text) ? orNone(() => JSON.parse(text)) : undefined;
 }
 
 function unknownName(name: string, forms: Forms, advise: Parameters<typeof fromTaskForms>[2]): string {

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { orNone } from "../host/or-none.ts";
 import type { TraceTarget } from "../host/trace.ts";
 import { adviseOn } from "./foreign-names.ts";
 import { readAs, refuseUnusable } from "./read-json.ts";
@@ -82,11 +83,7 @@ function readHeaderList(text: string): [name: string, value: string][] {
 
 /** The value, as it is if it isn't encoded: a token may contain a `%`. */
 function percentDecoded(value: string): string {
-  try {
-    return decodeURIComponent(value);
-  } catch {
-    return value;
-  }
+  return orNone(() => decodeURIComponent(value)) ?? value;
 }
 
 const headers = z

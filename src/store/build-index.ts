@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { UserError } from "../host/errors.ts";
+import { orNone } from "../host/or-none.ts";
 import { type BuildVersion, formatBuildVersion, parseVersionFields } from "../image/build-version.ts";
 import { Descriptor } from "../image/descriptor.ts";
 import { isDigest } from "../image/digest.ts";
@@ -145,7 +146,7 @@ function additionalTarget(
 }
 
 function recordedVersion(text: string, subject: string): BuildVersion {
-  const fields = readJson(text);
+  const fields: unknown = orNone(() => JSON.parse(text));
   const version =
     typeof fields === "object" && fields !== null
       ? parseVersionFields(fields as Readonly<Record<string, unknown>>)
@@ -157,17 +158,9 @@ function recordedVersion(text: string, subject: string): BuildVersion {
 }
 
 function readMetadata(text: string, subject: string): readonly MetadataField[] {
-  const metadata = RecordedMetadata.safeParse(readJson(text));
+  const metadata = RecordedMetadata.safeParse(orNone(() => JSON.parse(text)));
   if (metadata.success) return metadata.data;
   throw new UserError(`${subject}: its metadata is no JSON list of names and values; run the put again`);
-}
-
-function readJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function sorted(annotations: Readonly<Record<string, string>>): Record<string, string> {

@@ -1,4 +1,5 @@
 import { ProtobufTraceSerializer } from "@opentelemetry/otlp-transformer";
+import { orNone } from "../host/or-none.ts";
 
 /** What a receiver has answered to a request with spans. */
 export interface ReceiverAnswer {
@@ -54,14 +55,12 @@ interface PartialSuccess {
 
 /** What an answer says of spans that were rejected. Undefined if it says nothing, or if it can't be read. */
 function partialSuccess(form: string, body: Uint8Array): PartialSuccess | undefined {
-  try {
+  return orNone(() => {
     if (form !== "application/json") return ProtobufTraceSerializer.deserializeResponse(body).partialSuccess;
     const { partialSuccess: found } = JSON.parse(Buffer.from(body).toString());
     return {
       rejectedSpans: Number(found?.rejectedSpans ?? 0),
       errorMessage: String(found?.errorMessage ?? ""),
     };
-  } catch {
-    return undefined;
-  }
+  });
 }

@@ -1,3 +1,4 @@
+import { orNone } from "../../host/or-none.ts";
 import type { Platform } from "../../image/descriptor.ts";
 import { formatExactPlatform, parsePlatform } from "../../image/platform.ts";
 import { namedContextKey } from "./context-names.ts";
@@ -30,7 +31,7 @@ export function wantedPlatforms(
     if (platform === undefined || /^\$\{?TARGETPLATFORM\}?$/.test(platform)) return targets;
     if (/^\$\{?BUILDPLATFORM\}?$/.test(platform)) return own ?? [];
     // A platform that contains other args, or is only an operating system, isn't resolved here: BuildKit decides.
-    return platformOf(platform) ?? [];
+    return orNone(() => parsePlatform(platform, "FROM --platform")) ?? [];
   });
   return [...new Map(wanted.map((platform) => [formatExactPlatform(platform), platform])).values()];
 }
@@ -38,17 +39,5 @@ export function wantedPlatforms(
 /** What FROM names, in the same form as `image`. */
 function imageOf(from: string): string {
   if (from.startsWith("$")) return from.replace(/^\$\{(\w+).*$/, "$$$1");
-  try {
-    return namedContextKey(from);
-  } catch {
-    return from;
-  }
-}
-
-function platformOf(text: string): Platform | undefined {
-  try {
-    return parsePlatform(text, "FROM --platform");
-  } catch {
-    return undefined;
-  }
+  return orNone(() => namedContextKey(from)) ?? from;
 }

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { orNone } from "../../host/or-none.ts";
 
 /** A step of the build graph (BuildKit, client.Vertex). It is sent again whenever something about it changes. */
 const Vertex = z.looseObject({
@@ -63,13 +64,7 @@ export interface ProgressEvent {
 /** Parses a line. Returns undefined if it is not a status but a message of buildctl itself. */
 export function parseEvent(line: string): ProgressEvent | undefined {
   if (!line.startsWith("{")) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch {
-    return undefined;
-  }
-  const { success, data } = Status.safeParse(value);
+  const { success, data } = Status.safeParse(orNone(() => JSON.parse(line)));
   if (!success) return undefined;
   return {
     vertexes: data.vertexes ?? [],

@@ -2,6 +2,7 @@ import { abortBudget } from "../../host/abort-budget.ts";
 import { messageOf, UserError } from "../../host/errors.ts";
 import type { Log } from "../../host/log.ts";
 import { mapAtOnce } from "../../host/map-at-once.ts";
+import { orNone } from "../../host/or-none.ts";
 import { uniqueId } from "../../host/unique-id.ts";
 import { buildName, isBuildName } from "../../image/build-version.ts";
 import { type Digest, digestOf } from "../../image/digest.ts";
@@ -107,22 +108,14 @@ async function findOldBuilds(
   const found: FoundBuild[] = [];
   await mapAtOnce(tags, { limit: readAtOnce, signal }, async (tag) => {
     const bytes = await findManifest(client, tag, signal);
-    const stored = bytes && readBuild(bytes, blobs.where);
+    // What isn't a build index of this release isn't removed.
+    const stored = bytes && orNone(() => decodeBuildIndex(bytes, blobs.where));
     if (bytes === undefined || stored === undefined || stored.put.variant !== build.put.variant) return;
     const at = tag === own ? Number.POSITIVE_INFINITY : stored.put.at;
     found.push({ name: tag, at, digest: digestOf(bytes) });
   });
   const now = Date.now();
   return oldBuilds(found, keep, now).filter(({ at }) => at < now - graceTime);
-}
-
-function readBuild(bytes: Buffer, where: string): Build | undefined {
-  try {
-    return decodeBuildIndex(bytes, where);
-  } catch {
-    // It isn't a build index of this release, so it isn't removed.
-    return undefined;
-  }
 }
 
 /**

@@ -63,7 +63,7 @@ async function getInto(
   const { targets, put } =
     params.skipDownload && params.platform === undefined
       ? await unreadTargets(wanted)
-      : await deliverBuild(wanted, { ...delivery, threads });
+      : await deliverBuild(wanted, delivery, threads);
   const [main] = targets;
   return { version: formatBuildVersion(version), metadata: [...placeFields(main), ...put.metadata] };
 }
@@ -120,13 +120,14 @@ async function unreadTargets({ request, store, folder, step }: WantedGet): Promi
 async function deliverBuild(
   { request, store, folder, step }: WantedGet,
   delivery: Delivery,
+  threads: EarlyThreads | undefined,
 ): Promise<Delivered> {
   const { version, params } = request;
   await using build = await step.trace("read build", () => store.fetch(version, step.signal));
   const targets = await targetsOf(build, delivery, { request, store, folder, step });
   const [main, ...others] = params.skipDownload ? targets.map(withoutImage) : targets;
   if (main === undefined) throw new Error("a build has a main target");
-  await step.trace("deliver", () => deliverAll([main, ...others]));
+  await step.trace("deliver", () => deliverAll([main, ...others], threads));
   return { targets: [main, ...others], put: build.put };
 }
 

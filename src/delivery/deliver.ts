@@ -4,6 +4,7 @@ import { writeProblem } from "../host/disk-errors.ts";
 import { removeFolder } from "../host/remove-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
 import type { NearBlobs } from "../image/arriving-blob.ts";
+import type { EarlyThreads } from "../rootfs/threads/early-threads.ts";
 import { deliveredNames, imageFiles, otherFiles } from "./delivered-files.ts";
 import type { DecidedTarget } from "./target-content.ts";
 
@@ -22,9 +23,10 @@ interface Prepared {
 /**
  * Delivers each target into its folder: see {@link deliveredNames}. Files appear only when all are complete. They
  * replace those of an earlier delivery into the folder; other files there are kept.
+ * @param threads may unpack a root filesystem; by default they are started when they are needed
  * @throws UserError if an image doesn't match its digests; the folders then stay as they were
  */
-export async function deliverAll(targets: readonly DeliverTarget[]): Promise<void> {
+export async function deliverAll(targets: readonly DeliverTarget[], threads?: EarlyThreads): Promise<void> {
   await using unfinished = new AsyncDisposableStack();
   const prepared: Prepared[] = [];
   for (const target of targets) {
@@ -33,7 +35,7 @@ export async function deliverAll(targets: readonly DeliverTarget[]): Promise<voi
     const partial = await mkdtemp(join(folder, ".partial-"));
     prepared.push({ step: target.step, partial, folder });
     unfinished.defer(() => removeFolder(target.step, made ?? partial));
-    await writeFiles(target, partial).catch(async (thrown: unknown) => {
+    await writeFiles(target, partial, threads).catch(async (thrown: unknown) => {
       throw await writeProblem(thrown, folder);
     });
   }
@@ -42,12 +44,16 @@ export async function deliverAll(targets: readonly DeliverTarget[]): Promise<voi
   for (const { step, partial } of prepared) await removeFolder(step, partial);
 }
 
-async function writeFiles(target: DecidedTarget, folder: string): Promise<void> {
+async function writeFiles(
+  target: DecidedTarget,
+  folder: string,
+  threads: EarlyThreads | undefined,
+): Promise<void> {
   let near: NearBlobs | undefined;
   for (const { name, write } of imageFiles) near = (await write(target, join(folder, name))) ?? near;
   // The root filesystem takes longest. Its threads start while the small files are written.
   const writing = await Promise.allSettled(
-    otherFiles.map(({ name, write }) => write(target, join(folder, name), near)),
+    otherFiles.map(({ name, write }) => write(target, join(folder, name), { near, threads })),
   );
   for (const outcome of writing) if (outcome.status === "rejected") throw outcome.reason;
 }

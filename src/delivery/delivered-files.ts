@@ -3,11 +3,12 @@ import type { NearBlobs } from "../image/arriving-blob.ts";
 import { formatReference, formatRepository } from "../image/reference.ts";
 import { imageLabels, imageMetadata } from "./metadata.ts";
 import type { DecidedTarget } from "./target-content.ts";
+import type { AtHand } from "./write-rootfs.ts";
 
 /** A file or folder of a target's delivery. `write` writes it to `path`, if it is part of this delivery. */
-interface DeliveredFile<Near extends readonly unknown[], Written> {
+interface DeliveredFile<Needed extends readonly unknown[], Written> {
   readonly name: string;
-  readonly write: (target: DecidedTarget, path: string, ...near: Near) => Promise<Written>;
+  readonly write: (target: DecidedTarget, path: string, ...needed: Needed) => Promise<Written>;
 }
 
 /** The image itself, which is written first. Returns the layers on this disk, if this file has brought them here. */
@@ -16,8 +17,8 @@ export const imageFiles: readonly DeliveredFile<[], NearBlobs | undefined>[] = [
   imageFile("image"),
 ];
 
-/** Everything else that a target's delivery can contain. `near` is what the image's files have returned. */
-export const otherFiles: readonly DeliveredFile<[near: NearBlobs | undefined], void>[] = [
+/** Everything else that a target's delivery can contain. */
+export const otherFiles: readonly DeliveredFile<[AtHand], void>[] = [
   {
     name: "rootfs",
     async write(...rootfs) {
@@ -61,7 +62,7 @@ function imageFile(name: "image.tar" | "image"): DeliveredFile<[], NearBlobs | u
 function textFile(
   name: string,
   text: (target: DecidedTarget) => string | undefined,
-): DeliveredFile<[near: unknown], void> {
+): DeliveredFile<[unknown], void> {
   return {
     name,
     async write(target, path) {

@@ -5,7 +5,6 @@ import type { Digest } from "../image/digest.ts";
 import { type Image, type ImageTree, isSingleImage, singleImage, versionOf } from "../image/image-tree.ts";
 import { choosePlatform, hostPlatform } from "../image/platform.ts";
 import type { Repository } from "../image/reference.ts";
-import type { EarlyThreads } from "../rootfs/threads/early-threads.ts";
 
 /** An image's repository in a registry, and its tag. */
 export interface RegistryPlace {
@@ -25,8 +24,6 @@ export interface Delivery {
   readonly unpackRootfs: boolean;
   /** If set, only the image of this platform is delivered. */
   readonly platform: Platform | undefined;
-  /** Threads that may unpack the root filesystem. */
-  readonly threads?: EarlyThreads | undefined;
 }
 
 /** One target of a build, as it was stored or built. */
@@ -62,7 +59,6 @@ export interface DecidedImage {
   readonly layersAreProven: boolean;
   readonly form: "image.tar" | "image" | "none";
   readonly unpackRootfs: boolean;
-  readonly threads: EarlyThreads | undefined;
   /**
    * The image that metadata.json, labels.json and rootfs describe. Undefined if there are several images and none
    * is unpacked.
@@ -75,7 +71,7 @@ export interface DecidedImage {
  * @throws UserError if the image doesn't have the platform
  */
 export function decideTarget(target: TargetContent): DecidedTarget {
-  const { step, place, blobs, layersAreProven, platform, unpackRootfs, threads, record } = target;
+  const { step, place, blobs, layersAreProven, platform, unpackRootfs, record } = target;
   const own = hostPlatform(step.arch);
   const { images } = target.tree;
   const tree = platform === undefined ? target.tree : singleImage(choosePlatform(images, platform, own));
@@ -92,7 +88,6 @@ export function decideTarget(target: TargetContent): DecidedTarget {
       layersAreProven,
       form: imageForm(target, isOne),
       unpackRootfs,
-      threads,
       described: isOne || unpackRootfs ? choosePlatform(tree.images, undefined, own) : undefined,
     },
   };

@@ -9,18 +9,22 @@ import { unpackRootfs } from "../rootfs/unpack.ts";
 import { type FetchedBlobs, fetchAhead } from "./fetch-ahead.ts";
 import type { DecidedTarget } from "./target-content.ts";
 
-/**
- * Unpacks the image's root filesystem to `path`, if it is delivered.
- * @param near the layers on this disk, if the image was written before: layers from a registry are then not fetched
- * twice
- */
+/** What is at hand for unpacking. */
+export interface AtHand {
+  /** The layers on this disk, if the image was written before: layers from a registry are then not fetched twice. */
+  readonly near: NearBlobs | undefined;
+  /** Threads that may unpack. */
+  readonly threads: EarlyThreads | undefined;
+}
+
+/** Unpacks the image's root filesystem to `path`, if it is delivered. */
 export async function writeRootfs(
   { image, step }: DecidedTarget,
   path: string,
-  near: NearBlobs | undefined,
+  { near, threads }: AtHand,
 ): Promise<void> {
   if (image?.described === undefined || !image.unpackRootfs) return;
-  const { described, blobs, layersAreProven, threads } = image;
+  const { described, blobs, layersAreProven } = image;
   const rootfs = { step, destination: path, layersAreProven, threads };
   await step.trace("write rootfs/", () => unpackNear(described, blobs, { rootfs, near }));
 }

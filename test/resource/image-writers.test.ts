@@ -73,6 +73,12 @@ const skippable = Buffer.from("502a4d1803000000616263", "hex");
 const [head, tail] = [layer.tar.subarray(0, 70_000), layer.tar.subarray(70_000)];
 const severalFrames = Buffer.concat([skippable, zstdCompressSync(head), zstdCompressSync(tail), skippable]);
 
+/** What zstd makes of a stream, whose length it doesn't know, with the largest window that Go's reader takes. */
+async function wideWindow(bytes: Buffer): Promise<Buffer> {
+  const { stdout } = await execa("zstd", ["-q", "--long=29"], { input: bytes, encoding: "buffer" });
+  return Buffer.from(stdout);
+}
+
 /** Writes the layout with its layer in other bytes. */
 async function recompressed(folder: string, mediaType: string, bytes: Buffer): Promise<void> {
   await writeLayout(folder, own);
@@ -241,6 +247,19 @@ const shapes: readonly Shape[] = [
     shape: "an archive whose layer has several frames",
     make: (folder) =>
       saved(archive(folder), { config: "config.json", layer: "layer.tar.zst" }, severalFrames),
+  },
+  {
+    writer: "zstd --long=29",
+    shape: "a layout whose layer has a window of 512 MiB",
+    make: async (folder) => recompressed(folder, mediaTypes.ociLayerZstd, await wideWindow(layer.tar)),
+  },
+  {
+    writer: "zstd --long=29",
+    shape: "an archive with a window of 512 MiB",
+    make: async (folder) => {
+      await skopeo(`docker-archive:${archive(folder)}:app:1`);
+      await writeFile(archive(folder), await wideWindow(await readFile(archive(folder))));
+    },
   },
   {
     writer: "pigz",

@@ -75,7 +75,8 @@ const whole: readonly (readonly [string, Buffer])[] = [
       ]).flat(),
     ),
   ],
-  ["zstd with a window of 128 MiB", frameOfWindow(27, tar)],
+  // What `zstd --long=29` makes of a stream, and the most that Go's reader takes.
+  ["zstd with a window of 512 MiB", frameOfWindow(29, tar)],
   ["gzip with zeros after it", Buffer.concat([gzipSync(tar), zeros])],
 ];
 
@@ -181,7 +182,11 @@ const damaged: readonly (readonly [string, Layer, RegExp])[] = [
     broken,
   ],
   ["zstd with a wrong checksum", layerOf(tar, flipped(checked, checked.length - 2)), broken],
-  ["zstd with a window of over 128 MiB", layerOf(tar, frameOfWindow(28, tar)), broken],
+  [
+    "zstd with a window of over 512 MiB",
+    layerOf(tar, frameOfWindow(30, tar)),
+    /its Zstandard has a window of over 512 MiB, which BuildKit, Docker and podman don't read either/,
+  ],
   [
     "zstd with something after it",
     layerOf(tar, Buffer.concat([zstdCompressSync(tar), Buffer.from("garbage")])),

@@ -6,6 +6,7 @@ import { isGzip, isZstd } from "./magic.ts";
 import { UndecompressableError } from "./undecompressable.ts";
 import { unzstd } from "./zstd-frames.ts";
 import { canReadZstd, ZstdReader } from "./zstd-reader.ts";
+import { zstdReason } from "./zstd-window.ts";
 
 /** How a layer or an archive is compressed. The first bytes decide, because media types of layers are often wrong. */
 export type Compression = "gzip" | "zstd" | "none";
@@ -33,6 +34,8 @@ interface CompressionFormat {
    * except zeros after gzip.
    */
   readonly decompress: (source: AsyncIterable<Buffer>) => AsyncGenerator<Buffer>;
+  /** Why bytes can't be decompressed, from the words of Node's decompressor or of the program. */
+  readonly reason: (words: string) => string;
   /** A program that decompresses stdin to stdout. `endsLoosely`: it ignores what follows the last member. */
   readonly program: { readonly name: string; readonly flags: string; readonly endsLoosely: boolean };
   /**
@@ -53,6 +56,7 @@ export const compressionFormats: readonly CompressionFormat[] = [
     mediaType: mediaTypes.ociLayerGzip,
     dockerMediaType: mediaTypes.dockerLayerGzip,
     decompress: gunzip,
+    reason: (words) => words,
     // It takes half as long as Node's zlib. Used if a thread can't decompress.
     program: { name: "igzip", flags: "-dc", endsLoosely: true },
     inThread: { isPossible: canReadGzip, open: (input) => new GzipReader(input) },
@@ -62,8 +66,9 @@ export const compressionFormats: readonly CompressionFormat[] = [
     isMagic: isZstd,
     mediaType: mediaTypes.ociLayerZstd,
     decompress: unzstd,
+    reason: zstdReason,
     // Used if a thread can't decompress. The program reads any number of frames, and limits its memory.
-    program: { name: "zstd", flags: "-dcq", endsLoosely: false },
+    program: { name: "zstd", flags: "-dcqM512MiB", endsLoosely: false },
     inThread: { isPossible: canReadZstd, open: (input) => new ZstdReader(input) },
   },
 ];
@@ -98,10 +103,12 @@ export async function* decompress(
   compression: Compression,
   bytes: AsyncIterable<Buffer>,
 ): AsyncGenerator<Buffer> {
+  const format = compressionFormatOf(compression);
   try {
-    yield* compressionFormatOf(compression)?.decompress(bytes) ?? bytes;
+    yield* format?.decompress(bytes) ?? bytes;
   } catch (thrown) {
     const isDecompressorError = /^(Z_|ZSTD_|ERR_ZSTD)/.test(errorCode(thrown) ?? "");
-    throw isDecompressorError ? new UndecompressableError(messageOf(thrown)) : thrown;
+    if (format === undefined || !isDecompressorError) throw thrown;
+    throw new UndecompressableError(format.reason(messageOf(thrown)));
   }
 }

@@ -1,7 +1,8 @@
 import { pipeline } from "node:stream/promises";
-import { createZstdDecompress } from "node:zlib";
+import { constants, createZstdDecompress } from "node:zlib";
 import { isSkippable, isZstd } from "./magic.ts";
 import { UndecompressableError } from "./undecompressable.ts";
+import { zstdReason, zstdWindowLog } from "./zstd-window.ts";
 
 /**
  * Decompresses Zstandard (RFC 8878) of any number of frames. Node's decompressor fails when one frame follows
@@ -23,7 +24,10 @@ export async function* unzstd(source: AsyncIterable<Buffer>): AsyncGenerator<Buf
 }
 
 async function* decompressFrame(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const plain = createZstdDecompress({ chunkSize: 1024 * 1024 });
+  const plain = createZstdDecompress({
+    chunkSize: 1024 * 1024,
+    params: { [constants.ZSTD_d_windowLogMax]: zstdWindowLog },
+  });
   // The reader of `plain` gets the error. When it stops, both streams are destroyed.
   const fed = pipeline(bytes, plain).catch(() => {});
   try {
@@ -87,5 +91,5 @@ class Input {
 }
 
 function broken(what: string): Error {
-  return new UndecompressableError(`it is broken Zstandard: ${what}`);
+  return new UndecompressableError(zstdReason(what));
 }

@@ -1,7 +1,9 @@
+import { constants } from "node:zlib";
 import koffi from "koffi";
 import { libc } from "../../host/libc.ts";
 import { isZstd } from "./magic.ts";
 import { UndecompressableError } from "./undecompressable.ts";
+import { zstdReason, zstdWindowLog } from "./zstd-window.ts";
 
 /**
  * The functions of <zstd.h> that are needed, from the libzstd that Node is built with. The machine's libzstd isn't
@@ -13,6 +15,7 @@ function loadLibzstd() {
   return {
     create: libc.func("void *ZSTD_createDStream()"),
     free: libc.func("size_t ZSTD_freeDStream(void *stream)"),
+    setParameter: libc.func("size_t ZSTD_DCtx_setParameter(void *stream, int parameter, int value)"),
     decompress: libc.func("size_t ZSTD_decompressStream(void *stream, void *output, void *input)"),
     isError: libc.func("unsigned int ZSTD_isError(size_t code)"),
     errorName: libc.func("const char *ZSTD_getErrorName(size_t code)"),
@@ -34,7 +37,7 @@ const zstdInputSize = 256 * 1024;
 
 /**
  * Decompresses Zstandard (RFC 8878) of any number of frames straight into the caller's buffer. The output of a program would be copied into a pipe and out of it, which takes two thirds as
- * long as the decompression itself. The library limits a frame's window to 128 MiB by default, like zstd(1).
+ * long as the decompression itself.
  */
 export class ZstdReader implements Disposable {
   readonly #zstd = loadLibzstd();
@@ -54,8 +57,12 @@ export class ZstdReader implements Disposable {
   /** @param input reads into a buffer and returns the number of bytes, 0 at the end */
   constructor(input: (into: Buffer) => number) {
     this.#readInput = input;
-    this.#stream = this.#zstd.create();
-    if (this.#stream === null) throw new Error("ZSTD_createDStream: there is no memory");
+    const stream: unknown = this.#zstd.create();
+    if (stream === null) throw new Error("ZSTD_createDStream: there is no memory");
+    this.#stream = stream;
+    const { ZSTD_d_windowLogMax } = constants;
+    const code: number | bigint = this.#zstd.setParameter(stream, ZSTD_d_windowLogMax, zstdWindowLog);
+    if (this.#zstd.isError(code) !== 0) throw new Error(`ZSTD_d_windowLogMax: ${this.#zstd.errorName(code)}`);
     this.#input[0] = koffi.address(this.#bytes);
   }
 
@@ -84,7 +91,7 @@ export class ZstdReader implements Disposable {
   #decompress(): number {
     const code: number | bigint = this.#zstd.decompress(this.#stream, this.#output, this.#input);
     if (this.#zstd.isError(code) !== 0) {
-      throw new UndecompressableError(`it is broken Zstandard: ${this.#zstd.errorName(code)}`);
+      throw new UndecompressableError(zstdReason(this.#zstd.errorName(code)));
     }
     this.#isBetweenFrames = code === 0;
     this.#isHeldBack = this.#output[1] === this.#output[2];

@@ -6,7 +6,7 @@ import { startChild } from "../../host/child.ts";
 import type { StepContext } from "../../host/step-context.ts";
 import { ArrivingBlob } from "../../image/arriving-blob.ts";
 import type { Decompressors, Program } from "../../image/compression/decompressors.ts";
-import { type Compression, compressionOf } from "../../image/compression/formats.ts";
+import { type Compression, compressionFormatOf, compressionOf } from "../../image/compression/formats.ts";
 import { headLength } from "../../image/compression/magic.ts";
 import { undecompressableLayer } from "../../image/compression/undecompressable.ts";
 import { checkFound, type FoundBlob } from "../../image/verify.ts";
@@ -206,7 +206,8 @@ function decompressBy(
     const ended = await startChild(step, path, [flags], { stdin, stdout: output as 1, reject: false });
     step.signal.throwIfAborted();
     if (!ended.failed || ended.signal === "SIGPIPE") return;
-    const reason = (ended.stderr ?? "").slice(0, 300) || `status ${ended.exitCode ?? ended.signal}`;
+    const words = (ended.stderr ?? "").slice(0, 300) || `status ${ended.exitCode ?? ended.signal}`;
+    const reason = compressionFormatOf(source.compression)?.reason(words) ?? words;
     throw undecompressableLayer(layer.descriptor.digest, reason);
   };
   const ended = run();

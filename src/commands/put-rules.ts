@@ -21,6 +21,7 @@ import { authorsTag, checkTargetTags, versionTag } from "../store/tag-plan.ts";
 import { accessRules, certificateFaults } from "./access-rules.ts";
 import { reservedTags } from "./wanted-tags.ts";
 
+const mirrorsParam = "params.registry_mirrors";
 const tlsNames = { ca: "ca", cert: "cert", key: "key" } as const;
 
 /** What a put's source must keep, besides the form of its fields. */
@@ -125,8 +126,19 @@ const paramRules: readonly Rule<PutRequest>[] = [
         : undefined,
   },
   {
+    of: ["registry_mirrors"],
+    faults: thrownBy(({ params }) =>
+      withMirrors(new Map(), "docker.io", params.registryMirrors, mirrorsParam),
+    ),
+  },
+  {
     of: ["buildkit_extra_config", "allow", "registry_mirrors"],
-    faults: thrownBy(({ params }) => configOf(undefined, params)),
+    faults: ({ params }) => {
+      // A wrong mirror is the matter of the rule above.
+      const mirrored = () => withMirrors(new Map(), "docker.io", params.registryMirrors, mirrorsParam);
+      if (!isRefused(mirrored)) configOf(undefined, params);
+      return undefined;
+    },
   },
 ];
 
@@ -287,6 +299,7 @@ function configOf(source: Source | undefined, params: PutRequest["params"] | und
     source?.registryAccess.hosts ?? new Map(),
     "docker.io",
     params?.registryMirrors ?? [],
+    mirrorsParam,
   );
   return daemonConfig({
     root: "/root-of-the-step",

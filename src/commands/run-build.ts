@@ -201,7 +201,10 @@ export function builderOptions(run: OpenBuild, subject: string, step: StepContex
   const texts = { buildkit_config: run.buildkitConfig, buildkit_extra_config: options.buildkitExtraConfig };
   return {
     step,
-    access: { ...run.access, hosts: withMirrors(run.access.hosts, "docker.io", options.registryMirrors) },
+    access: {
+      ...run.access,
+      hosts: withMirrors(run.access.hosts, "docker.io", options.registryMirrors, "params.registry_mirrors"),
+    },
     daemons: run.daemons,
     cache: run.cache,
     subject,

@@ -118,17 +118,31 @@ function parseRepositoryName(text: string, subject: string): Repository {
  * @throws UserError naming `subject`
  */
 export function parseReferenceHost(host: string, subject: string): string {
-  return parseHost(host, host, subject);
+  if (!isHost(host)) {
+    const found = host.includes("@") ? "a user and a password" : JSON.stringify(host.slice(0, 300));
+    throw new UserError(
+      `${subject}: expected a registry's host[:port] without scheme and path; found ${found}`,
+    );
+  }
+  return usualHost(host);
 }
 
 function parseHost(host: string, text: string, subject: string): string {
-  const port = /:([0-9]+)$/.exec(host)?.[1];
-  if (!hostForm.test(host) || (port !== undefined && Number(port) > 65535)) {
+  if (!isHost(host)) {
     const what = host.includes("@")
       ? "a user and a password can't be part of it; expected host[:port]"
       : `${JSON.stringify(host)} is not host[:port]`;
     throw invalidReference(subject, text, what);
   }
+  return usualHost(host);
+}
+
+function isHost(host: string): boolean {
+  const port = /:([0-9]+)$/.exec(host)?.[1];
+  return hostForm.test(host) && !(port !== undefined && Number(port) > 65535);
+}
+
+function usualHost(host: string): string {
   return /^(?:index|registry-1)\.docker\.io$/i.test(host) ? "docker.io" : host;
 }
 

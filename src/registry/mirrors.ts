@@ -4,17 +4,19 @@ import type { HostAccess } from "./access.ts";
 /**
  * The hosts, with these mirrors added to one of them. They are asked before those that it has already.
  * @param mirrors `host[:port][/path]`, or a URL; `http://` marks its host as one without TLS
+ * @param subject names the list in errors: `source.registry_mirrors`
  * @throws UserError for a mirror that is neither
  */
 export function withMirrors(
   hosts: ReadonlyMap<string, HostAccess>,
   host: string,
   mirrors: readonly string[],
+  subject: string,
 ): ReadonlyMap<string, HostAccess> {
   if (mirrors.length === 0) return hosts;
   const all = new Map(hosts);
-  const names = mirrors.map((mirror) => {
-    const { name, address, isPlain } = parseMirror(mirror);
+  const names = mirrors.map((mirror, index) => {
+    const { name, address, isPlain } = parseMirror(mirror, `${subject}.${index}`);
     if (isPlain) all.set(address, { ...all.get(address), insecure: true });
     return name;
   });
@@ -31,12 +33,12 @@ interface Mirror {
   readonly isPlain: boolean;
 }
 
-function parseMirror(mirror: string): Mirror {
+function parseMirror(mirror: string, subject: string): Mirror {
   const [, scheme, rest = mirror] = /^(https?):\/\/(.*)$/.exec(mirror) ?? [];
   const name = rest.replace(/\/+$/, "");
   if (!/^[^\s@?#]+$/.test(name)) {
     throw new UserError(
-      "source: a mirror has characters that no host has; expected host[:port][/path], its credentials under registries",
+      `${subject}: the mirror has characters that no host has; expected host[:port][/path], or a URL without a login, which belongs under registries in the source`,
     );
   }
   return { name, address: name.replace(/\/.*$/, ""), isPlain: scheme === "http" };

@@ -4,6 +4,7 @@ import { parseReferenceHost, type Repository } from "../image/reference.ts";
 import type { AwsAccess, HostAccess, RegistryAccess } from "../registry/access.ts";
 import { hostOfServer, parseDockerConfig } from "../registry/docker-config.ts";
 import { withMirrors } from "../registry/mirrors.ts";
+import { adviseOn } from "./foreign-names.ts";
 import { readAs, refuseUnusable } from "./read-json.ts";
 import { type PlacedMessage, placed, type Rule, thrownBy } from "./rules.ts";
 import { flag, nonEmpty, pem, present } from "./scalars.ts";
@@ -76,6 +77,7 @@ export function readRegistryAccess(
     withOwnMirrors(own, given.registries, "source.registries"),
     "docker.io",
     given.registry_mirrors,
+    "source.registry_mirrors",
   );
   const dockerConfig = given.docker_config === undefined ? undefined : readDockerConfig(given.docker_config);
   return { hosts, ...present({ caCerts: given.ca_certs, dockerConfig, aws }) };
@@ -86,7 +88,9 @@ export const registryRules: readonly Rule<RegistryFields>[] = [
   { of: ["registries"], faults: ({ registries }) => hostFaults(registries, "source.registries") },
   {
     of: ["registry_mirrors"],
-    faults: thrownBy(({ registry_mirrors: names }) => withMirrors(new Map(), "docker.io", names)),
+    faults: thrownBy(({ registry_mirrors: names }) =>
+      withMirrors(new Map(), "docker.io", names, "source.registry_mirrors"),
+    ),
   },
   {
     of: ["docker_config"],
@@ -108,6 +112,8 @@ type Registries = RegistryFields["registries"];
 
 const Registries = z.record(z.string(), hostFields);
 
+const adviseOnSource = adviseOn("source");
+
 /**
  * How to reach registries, read from a map such as the source's `registries`.
  * @param subject names the map in messages
@@ -115,7 +121,9 @@ const Registries = z.record(z.string(), hostFields);
  */
 export function readRegistries(given: unknown, subject: string): ReadonlyMap<string, HostAccess> {
   refuseUnusable(given, [subject]);
-  const registries = readAs(Registries, given, subject);
+  const registries = readAs(Registries, given, subject, {
+    advise: (path, name) => adviseOnSource(["registries", ...path], name),
+  });
   return withOwnMirrors(readHosts(registries, subject), registries, subject);
 }
 
@@ -135,7 +143,7 @@ function withOwnMirrors(
 ): ReadonlyMap<string, HostAccess> {
   return Object.entries(registries).reduce(
     (known, [key, { mirrors: names }]) =>
-      withMirrors(known, parseReferenceHost(hostOfServer(key), subject), names),
+      withMirrors(known, parseReferenceHost(hostOfServer(key), subject), names, `${subject}.${key}.mirrors`),
     own,
   );
 }

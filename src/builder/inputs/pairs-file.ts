@@ -35,7 +35,7 @@ function linePairs(text: string, file: PairsFile): ReadonlyMap<string, string> {
     if (/^\s*(#|$)/.test(line)) continue;
     const equals = line.indexOf("=");
     // The line itself may hold a secret, so only its number is shown.
-    if (equals < 1) throw refusedLine(file, index + 1, "expected name=value");
+    if (equals < 1) throw refusedLine(file, index + 1, `expected name=value${yamlHint(line)}`);
     const name = line.slice(0, equals);
     checkName(name, index + 1, file);
     pairs.set(name, line.slice(equals + 1));
@@ -63,7 +63,13 @@ async function yamlPairs(text: string, file: PairsFile): Promise<ReadonlyMap<str
   return pairs;
 }
 
-const isLine = /^[^\s:=]+=/;
+const isLine = /^[^\s:=[\]{}"']+=/;
+
+function yamlHint(line: string): string {
+  return /^\s*[\w.-]+:(\s|$)/.test(line)
+    ? "; found name: value, which is read only from a file whose name ends in .yml, .yaml or .json"
+    : "";
+}
 
 function notYaml(file: PairsFile, line: number): UserError {
   const extension = /[^.]*$/.exec(file.path)?.[0] ?? "";

@@ -122,7 +122,10 @@ function webContext(scheme: "http" | "https", rest: string, subject: string): Re
   const at = authority.lastIndexOf("@");
   const host = authority.slice(at + 1);
   const url = `${scheme}://${host}${path}`;
-  if (!URL.canParse(url) || /\s/.test(url)) throw new UserError(`${subject}: is not a URL`);
+  if (!URL.canParse(url) || /\s/.test(url))
+    throw new UserError(
+      `${subject}: expected a URL, ${scheme}://host[:port]/path; found one whose host, port or blanks no URL has`,
+    );
   const kind = new URL(url).pathname.endsWith(".git") ? "git" : "http";
   checkQuery(kind, url, subject);
   if (at === -1) return { kind, url, login: undefined };

@@ -54,8 +54,8 @@ const refused: readonly (readonly [string, RegExp])[] = [
   [`docker-image://me:${secret}@registry.example/app`, /context: .* is not a digest|is not an image name/],
   [`me:${secret}@git.example/a.git`, /looks like a URL without its scheme/],
   [`https://me:100%${secret}@git.example/a.git`, /has a "%" that begins no escape/],
-  [`https://me:${secret}@git.example:port/a.git`, /context: is not a URL/],
-  [`https://me:${secret}@git.example/a b.git`, /context: is not a URL/],
+  [`https://me:${secret}@git.example:port/a.git`, /context: expected a URL, https:/],
+  [`https://me:${secret}@git.example/a b.git`, /context: expected a URL, https:/],
 ];
 
 for (const [text, message] of refused) {

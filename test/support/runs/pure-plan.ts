@@ -182,7 +182,7 @@ function assertOutput(
 }
 
 function assertConfigured(source: Source, params: PutParams): string {
-  const hosts = withMirrors(source.registryAccess.hosts, "docker.io", params.registryMirrors);
+  const hosts = withMirrors(source.registryAccess.hosts, "docker.io", params.registryMirrors, "params");
   const registries = registryBlocks({ hosts }, { hosts: new Map() });
   const texts = { buildkit_config: source.buildkitConfig, buildkit_extra_config: params.buildkitExtraConfig };
   const extra = Object.entries(texts).flatMap(([subject, text]) =>

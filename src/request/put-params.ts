@@ -160,7 +160,7 @@ export const putParams = {
   },
   registry_mirrors: {
     schema: secret(z.array(nonEmpty)).default([]),
-    upper: [whole("REGISTRY_MIRRORS", commaList("[^,]+"))],
+    upper: [whole("REGISTRY_MIRRORS", commaList("[^\\s,]+"))],
     doc: "Mirrors of docker.io, asked first.",
   },
   buildkit_extra_config: {

@@ -2,6 +2,7 @@ import { UserError } from "../host/errors.ts";
 import { orNone } from "../host/or-none.ts";
 import { didYouMean, type Fault, jsonKindOf } from "./faults.ts";
 import { refuseUnusable } from "./read-json.ts";
+import { readHostPairs, readPairList, readSshPairs, splitList } from "./text-lists.ts";
 
 /**
  * The spelling of a param of the oci-build task, and how its string becomes the value of the snake_case param.
@@ -51,106 +52,51 @@ export function prefix(start: string, syntax = plain, names = "."): TaskForm {
 
 /**
  * `a, b` → `["a", "b"]`. Empty parts are skipped.
- * @param part what each part may be, as a regular expression
+ * @param part what each part may be, as a regular expression; it can't have blanks
  */
 export function commaList(part: string): Syntax {
   return {
     structure: "list",
-    pattern: new RegExp(`^\\s*(${part})?(\\s*,\\s*(${part})?)*\\s*$`),
-    read: splitAtCommas,
+    pattern: new RegExp(`^[\\s,]*((${part})([\\s,]+(${part}))*)?[\\s,]*$`),
+    read: splitList,
   };
 }
 
-function splitAtCommas(text: string): string[] {
-  return text
-    .split(",")
-    .map((part) => part.trim())
-    .filter((part) => part !== "");
-}
-
-/** `a=1,b=x y` → `{a: "1", b: "x y"}`. As in the oci-build task, a value can't contain a comma. */
+/** `a=1,b=x y` → `{a: "1", b: "x y"}`. */
 const pairList: Syntax = {
   structure: "map",
-  pattern: /^[\s,]*([^,=\s][^,=]*=[^,]*(,|$)[\s,]*)*$/,
+  pattern: /^(?:[\s,]*([^,=\s]+=[^,]*(,|$)[\s,]*)*|\s*((#|[^,=\s]+=)[^\n]*(\n\s*|$))*)$/,
   read: readPairList,
 };
-
-function readPairList(text: string, name: string): Record<string, string> {
-  const parts = text.split(",").filter((part) => part.trim() !== "");
-  return Object.fromEntries(
-    parts.map((part) => {
-      const equals = part.indexOf("=");
-      const key = part.slice(0, Math.max(equals, 0)).trimStart();
-      if (key === "" || key === "__proto__")
-        throw new UserError(
-          `${name}: expected name=value, separated by commas, or a map; found a part without a name or without "="`,
-        );
-      return [key, part.slice(equals + 1)];
-    }),
-  );
-}
 
 /** `a=1,b=2,a=3` → `{a: ["1", "3"], b: ["2"]}`. */
 export const hostPairs: Syntax = {
   structure: "map",
-  pattern: /^[\s,]*([^\s,="]+=[^\s,="]+\s*(,|$)[\s,]*)*$/,
+  pattern: /^[\s,]*([^\s,="]+=[^\s,="]+([\s,]+|$))*$/,
   read: readHostPairs,
 };
 
-function readHostPairs(text: string, name: string): Record<string, string[]> {
-  const pairs = new Map<string, string[]>();
-  for (const part of splitAtCommas(text)) {
-    const equals = part.indexOf("=");
-    if (equals < 1)
-      throw new UserError(
-        `${name}: expected name=value, separated by commas, or a map; found a part without a name or without "="`,
-      );
-    const key = part.slice(0, equals);
-    pairs.set(key, [...(pairs.get(key) ?? []), part.slice(equals + 1)]);
-  }
-  return Object.fromEntries(pairs);
-}
-
-/**
- * `id=path,path`, as in buildctl's `--ssh` → `{id: ["path", "path"]}`. Unlike in buildctl, `id=path,id=path` names
- * several ids.
- */
+/** `id=path,path` → `{id: ["path", "path"]}`. */
 export const sshPairs: Syntax = {
   structure: "map",
-  pattern: /^[\s,]*([A-Za-z0-9_.:/@-]+=[^\s,][^,]*(,|$)\s*([^\s,=][^,=]*(,|$)\s*)*)*$/,
+  pattern:
+    /^(?:[\s,]*([A-Za-z0-9_.:/@-]+=[^\s,][^,\n]*([,\n]|$)\s*([^\s,=][^,=\n]*([,\n]|$)\s*)*)*|\s*[A-Za-z0-9_.:/@-]+=\s*-----BEGIN [\s\S]*)$/,
   read: readSshPairs,
 };
-
-function readSshPairs(text: string, name: string): Record<string, string[]> {
-  const pairs = new Map<string, string[]>();
-  let id = "";
-  for (const part of splitAtCommas(text)) {
-    const equals = part.indexOf("=");
-    if (equals > 0) id = part.slice(0, equals);
-    const path = equals > 0 ? part.slice(equals + 1) : part;
-    if (id === "" || path === "") {
-      throw new UserError(
-        `${name}: expected id=path, with the path of a private key, or a map; an id alone stands for an SSH agent, and the step has none`,
-      );
-    }
-    pairs.set(id, [...(pairs.get(id) ?? []), path]);
-  }
-  return Object.fromEntries(pairs);
-}
 
 /** The path of a file, or a map itself or as a text. */
 export const pathOrMap: Syntax = { ...plain, structure: "map" };
 
 /** `true` or `false`, as in the task's environment. */
 export const boolean: Syntax = {
-  pattern: /^([01tTfF]|[tT][rR][uU][eE]|[fF][aA][lL][sS][eE])?$/,
+  pattern: /^\s*([01tTfF]|[tT][rR][uU][eE]|[fF][aA][lL][sS][eE])?\s*$/,
   read: readBoolean,
 };
 
 function readBoolean(text: string, name: string): boolean {
   // The spellings of Go's strconv.ParseBool: the oci-build task is a Go program, and pipelines rely on them.
-  if (/^(1|t|true)$/i.test(text)) return true;
-  if (/^(0|f|false|)$/i.test(text)) return false;
+  if (/^\s*(1|t|true)\s*$/i.test(text)) return true;
+  if (/^\s*(0|f|false|)\s*$/i.test(text)) return false;
   throw new UserError(`${name}: expected true or false; found ${JSON.stringify(text.slice(0, 60))}`);
 }
 
@@ -169,8 +115,12 @@ export function fromTaskForms(
 ): { readonly params: Record<string, unknown>; readonly faults: readonly Fault[] } {
   const lowered = new Map<string, Lowered>();
   const faults: Fault[] = [];
-  for (const [name, value] of Object.entries(given)) {
+  const all = Object.entries(given).map(([name, value]) => {
     const found = Object.hasOwn(forms, name) ? undefined : findForm(name, forms);
+    return { name, value, found };
+  });
+  // A variable of its own wins over the list, whatever their order, as in the oci-build task.
+  for (const { name, value, found } of [...all.filter(isList), ...all.filter((each) => !isList(each))]) {
     if (found === undefined && !Object.hasOwn(forms, name)) {
       faults.push({ path: [name], message: unknownName(name, forms, advise), kind: "name" });
       continue;
@@ -188,6 +138,10 @@ export function fromTaskForms(
   return { params, faults };
 }
 
+function isList({ found }: { readonly found: MatchedForm | undefined }): boolean {
+  return found?.form.kind === "whole" && found.form.isMap === true;
+}
+
 /** A snake_case param that has been read. */
 interface Lowered {
   /** The name under which it was given first. */
@@ -195,6 +149,8 @@ interface Lowered {
   readonly value: unknown;
   /** Whether it is a map whose entries come from upper-case names. */
   readonly entries: boolean;
+  /** The upper-case name that gave each entry, but for those of a list. */
+  readonly givers: Map<string, string>;
 }
 
 /**
@@ -210,16 +166,21 @@ function lower(
   if (found !== undefined && isNotGiven(value, found.form)) return undefined;
   const target = found?.param ?? name;
   const earlier = lowered.get(target);
-  const isEntry = found !== undefined && (found.form.kind === "prefix" || found.form.isMap === true);
+  const entry = found?.form.kind === "prefix" ? name.slice(found.form.prefix.length) : undefined;
+  const isEntry = entry !== undefined || (found?.form.kind === "whole" && found.form.isMap === true);
   if (earlier !== undefined && !(earlier.entries && isEntry))
     return `params: ${earlier.from} and ${name} are two forms of one param, ${target}: remove one`;
   const read = found === undefined ? value : readForm(found, name, value);
+  const other = entry === undefined ? undefined : earlier?.givers.get(entry);
+  if (other !== undefined) return `params: ${other} and ${name} both give ${entry}: remove one`;
+  if (entry !== undefined) earlier?.givers.set(entry, name);
   if (isEntry && earlier !== undefined) {
     // Added in place: there may be many entries, and copying the map for each would take quadratic time.
     Object.assign(earlier.value as object, read);
     return undefined;
   }
-  lowered.set(target, { from: name, value: read, entries: isEntry });
+  const givers = new Map(entry === undefined ? [] : [[entry, name]]);
+  lowered.set(target, { from: name, value: read, entries: isEntry, givers });
   return undefined;
 }
 

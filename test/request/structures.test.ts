@@ -62,7 +62,7 @@ test("what a map or list holds wrongly is told at its place, without values that
     [{ BUILD_ARGS: ["A=canary"] }, "BUILD_ARGS: expected a string or a map; found a list"],
     [
       { BUILD_ARGS: '{"A": "canary"' },
-      "BUILD_ARGS: expected name=value, separated by commas, or a map; found a part …",
+      "BUILD_ARGS: expected name=value, separated by commas or one a line, or a map; found a part …",
     ],
     [{ BUILD_ARGS: '{"__proto__": "x"}' }, 'BUILD_ARGS: there is no "__proto__"'],
     [{ BUILD_ARGS: { A: "\0canary" } }, "BUILD_ARGS.A: holds a NUL character (\\u0000): remove it"],

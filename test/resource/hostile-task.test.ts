@@ -28,7 +28,7 @@ const refused: readonly (readonly [string, string, RegExp])[] = [
   ],
   [
     "IMAGE_PLATFORM",
-    "linux/amd64\nlinux/arm64",
+    "linux/amd64\u0007linux/arm64",
     /IMAGE_PLATFORM, item 1: expected os\[\(version\)\]\/architecture/,
   ],
   ["ADDITIONAL_TARGETS", "one,../two", /ADDITIONAL_TARGETS, item 2: expected the name of a stage/],

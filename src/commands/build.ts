@@ -60,10 +60,10 @@ export async function build({ step }: Invocation): Promise<undefined> {
 
 /** Warns of variables that are meant for this task, and have no effect on it. */
 function warnOfUnread({ env, log }: StepContext): void {
-  for (const [name, value] of Object.entries(env)) {
-    const instead = value === undefined || value === "" ? undefined : insteadOfVariable(name);
-    if (instead !== undefined) log.warn(`the task doesn't read ${name}; ${instead}`);
-  }
+  const given = Object.entries(env).flatMap(([name, value]) => (value ? [name] : []));
+  const byAdvice = Map.groupBy(given.toSorted(), insteadOfVariable);
+  for (const [instead, names] of byAdvice)
+    if (instead !== undefined) log.warn(`the task doesn't read ${names.join(", ")}; ${instead}`);
 }
 
 async function buildTask(

@@ -9,6 +9,7 @@ const noFollowing =
 const onlyTask =
   "a put has to build, because Concourse wants a version from it; run the image as a task with CALL: check, outline or targets";
 const digestDelivered = "remove it: the get delivers the files digest and reference";
+const loginInSource = "username and password belong in the source";
 const onlyPushes = "remove it: a put always pushes; to build without it, use the task";
 const plainAccess = "it belongs in the source: insecure: true, for other registries below registries";
 const registriesAccess = "write registries: {host: {username: …, password: …}}";
@@ -53,12 +54,16 @@ const putNames: Names = {
   cpus: "write options: {cpuquota: …}, in microseconds of each 100000",
   cpuset_cpus: "write options: {cpusetcpus: …}",
   cpuset_mems: "write options: {cpusetmems: …}",
-  creds: "username and password belong in the source",
+  creds: loginInSource,
   custom_platform: "write platforms: [linux/amd64]",
   debug: "write progress: plain",
   destination: "the repository belongs in the source, the tags in tags",
   digest_file: digestDelivered,
+  aws_default_region: "write aws_region in the source",
   docker_buildkit: "BuildKit is always used: remove it",
+  docker_password: loginInSource,
+  docker_registry: "the repository, host/name, belongs in the source",
+  docker_username: loginInSource,
   dockerfile_path: "write dockerfile",
   entitlements: "write allow: [network.host]",
   export_cache: cacheInSource,
@@ -154,6 +159,7 @@ const ofPut = "it belongs in the put's params";
 
 const sourceNames: Names = {
   additional_private_registries: registriesAccess,
+  aws_default_region: "write aws_region",
   aws_ecr_registry_id: "write aws_account_id",
   azure_acr: "log in with the name and password of a token or a service principal: username and password",
   azure_client_id: "write username: the service principal's id",

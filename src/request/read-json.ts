@@ -166,7 +166,10 @@ function describe(issue: z.core.$ZodIssue, about: Subject): Fault[] {
   const found = valueAt(about.root, path);
   const isOpen = issue.code === "custom" && issue.params?.["isShown"] === true;
   const isSafe = isOpen ? isReadable(found) : isShown(found, path, about.schema);
+  // A name without a value after it, as in `context:`.
+  const isBare = found === null && about.subject !== "request" && path.length === 1;
   const hints = [
+    isBare ? "give it a value, or leave it out" : undefined,
     remedy(issue, found, isSafe),
     fieldsWanted(issue, found, about),
     ...strangers(found, path, about),
@@ -185,6 +188,8 @@ function whatIsFound(found: unknown, isSafe: boolean): string {
   if (found === undefined) return "but it is missing";
   if (Array.isArray(found) && found.length === 0) return "found an empty list";
   if (found === "") return "found an empty text (is a variable empty?)";
+  if (!isSafe && typeof found === "string" && /[\n\r]\s*\S/.test(found))
+    return "found a text of several lines";
   return `found ${isSafe ? JSON.stringify(found) : jsonKindOf(found)}`;
 }
 
@@ -316,6 +321,7 @@ function withArticle(expected: string): string {
     record: "a map",
     boolean: "true or false",
     int: "a whole number",
+    nonoptional: "a value",
   };
   return names[expected] ?? `a ${expected}`;
 }

@@ -11,7 +11,7 @@ import { type PutRequest, paramsPartly } from "./read-parts.ts";
 import { faultsBy, type Rule } from "./rules.ts";
 import { readTaskRegistries, registriesVariable } from "./task-registries.ts";
 import { findForm } from "./task-syntax.ts";
-import { taskWords, variableOfParam } from "./task-words.ts";
+import { faultWords, variableOfParam } from "./task-words.ts";
 import type { ParseYaml } from "./task-yaml.ts";
 import { readTaskTracing, tracingVariable } from "./tracing-fields.ts";
 
@@ -53,7 +53,7 @@ export function readTask(
   const given = Object.entries(env).filter(([name, value]) => value !== undefined && isTaskParam(name));
   const { value: params, faults } = paramsPartly(Object.fromEntries(given), undefined, ofParams);
   const inWords = (all: readonly Fault[]): readonly Fault[] =>
-    all.map((fault) => ({ ...fault, message: taskWords(inTask(fault), env) }));
+    all.map((fault) => ({ ...fault, message: faultWords({ ...fault, message: inTask(fault) }, env) }));
   const hosts = variablePartly(
     registriesVariable,
     () => readTaskRegistries(env[registriesVariable] ?? "", parseYaml),

@@ -1,4 +1,5 @@
 import type { Environment } from "../host/step-context.ts";
+import type { Fault } from "./faults.ts";
 import { taskForms } from "./put-params.ts";
 import type { TaskForm } from "./task-syntax.ts";
 
@@ -23,16 +24,33 @@ export function taskWords(message: string, env: Environment): string {
             ? advice
             : `${verb} ${variableOf(forms, undefined, env)}`;
         })
+        .replaceAll(secretWays, "BUILDKIT_SECRETTEXT_$1: …, or BUILDKIT_SECRET_$1: path")
         .replaceAll(secretToGive, "BUILDKIT_SECRETTEXT_$1: …")
         .replaceAll(keyToGive, "BUILDKIT_SSH: $1=path")
         .replaceAll(inSentence, (name: string) => wholeName(taskForms[name] ?? []) ?? name)
         .replaceAll(/\bsource\.registries\b/g, "REGISTRIES")
         .replaceAll(/"sandbox: (\w+)" in the source \(SANDBOX in a task\)/g, '"SANDBOX: $1"')
+        .replaceAll(ofEveryHost, "$1 of its host in the variable REGISTRIES")
+        .replaceAll(onlyPuts, 'only a put can allow it, with its param "$1"')
         .replaceAll(elsewhere, "$1 in a resource's source, and a put instead of the task")
         .replaceAll(/(?:under "?registries"? )?in the source\b/g, "in the variable REGISTRIES")
-        .replace(/^params\.(?=[A-Z])/, ""),
+        .replace(/^params(?:\.|: )(?=[A-Z])/, ""),
     )
     .join("\n");
+}
+
+/**
+ * A fault's message for a task's author. The place that it begins with is known here, so names with any characters
+ * are replaced too.
+ */
+export function faultWords({ path, message }: Fault, env: Environment): string {
+  const [param = "", ...rest] = path.map(String);
+  const forms = taskForms[param] ?? [];
+  const place = path.map(String).join(".");
+  const start = [`params.${place}`, place].find((each) => message.startsWith(`${each}:`));
+  if (start === undefined || forms.length === 0) return taskWords(message, env);
+  const variable = variableOf(forms, rest.length === 0 ? undefined : rest.join("."), env);
+  return `${variable}${taskWords(message.slice(start.length), env)}`;
 }
 
 /** The place that a message begins with: `params.add_hosts.db`, `context`, `build_args_file`. */
@@ -44,6 +62,15 @@ const adviceToGive = /\b(under|check|several) "([a-z_]+)"/g;
 /** Advice to give a secret, or a key, as a put's params have it. */
 const secretToGive = /"?secrets: \{([^\s:{}]+): \{text: …\}\}"?/g;
 const keyToGive = /"?ssh: \{([^\s:{}]+): …\}"?/g;
+
+/** The same with what else it may be. */
+const secretWays = /"?secrets: \{([^\s:{}]+): \{text: …\}\}"? \(or file, or env\)/g;
+
+/** Advice for every registry. A task has only that for one. */
+const ofEveryHost = /("\w+") in the source, for every registry or for its host under "registries"/g;
+
+/** Advice that names a param which no variable sets. */
+const onlyPuts = /name it under "(\w+)" in the params/g;
 
 /** Advice to build elsewhere, which only a resource can do. */
 const elsewhere = /("buildkit: [^"]*") in the source\b/g;

@@ -88,7 +88,7 @@ export function insteadOfVariable(name: string): string | undefined {
   const forms = (taskForms[param] ?? []).map((form) =>
     form.kind === "whole" ? form.name : `${form.prefix}*`,
   );
-  return forms.length === 0 ? "that is a param of puts alone" : `did you mean ${forms.join(" or ")}?`;
+  return forms.length === 0 ? "only a put has such a param" : `did you mean ${forms.join(" or ")}?`;
 }
 
 function misspelt(name: string): string | undefined {

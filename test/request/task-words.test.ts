@@ -21,9 +21,17 @@ const rows: readonly (readonly [string, string])[] = [
   ['give a mirror under "registry_mirrors"', "give a mirror under REGISTRY_MIRRORS"],
   ['check "platforms", and "--platform" in FROM', 'check IMAGE_PLATFORM, and "--platform" in FROM'],
   ['give it a value under "build_args", or', "give it a value under BUILD_ARG_*, or"],
-  ['name it under "allow" in the params', 'name it under "allow" in the params'],
+  ['name it under "allow" in the params', 'only a put can allow it, with its param "allow"'],
   ['context: there is no folder "ssh"', 'CONTEXT: there is no folder "ssh"'],
-  ['add "secrets: {tok: {text: …}}" (or file, or env)', "add BUILDKIT_SECRETTEXT_tok: … (or file, or env)"],
+  [
+    'add "secrets: {tok: {text: …}}" (or file, or env)',
+    "add BUILDKIT_SECRETTEXT_tok: …, or BUILDKIT_SECRET_tok: path",
+  ],
+  [
+    'give its CA as "ca_certs" in the source, for every registry or for its host under "registries"',
+    'give its CA as "ca_certs" of its host in the variable REGISTRIES',
+  ],
+  ["params: BUILD_ARG_a and LABELS are wrong", "BUILD_ARG_a and LABELS are wrong"],
   [
     "give a token: secrets: {GIT_AUTH_TOKEN: {text: …}}",
     "give a token: BUILDKIT_SECRETTEXT_GIT_AUTH_TOKEN: …",

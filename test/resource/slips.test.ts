@@ -101,3 +101,43 @@ test("a secret's variable that isn't set is named, but not a text that can't be 
   assertFailedCleanly(pasted, /secrets\.token: the step's environment has no variable of this name/);
   assert.doesNotMatch(pasted.output, /pa\$\$word/);
 });
+
+test("what may be a secret in the place of its file isn't shown, and its own form is named", async () => {
+  await using site = await makeInputs("app/Dockerfile");
+  const [text, key] = ["canary-secret", "-----BEGIN OPENSSH PRIVATE KEY-----\ncanary==\n-----END"];
+  for (const [run, told] of [
+    [
+      await site.put({ context: "app", secrets: { npm: { file: text } } }),
+      /^error: secrets\.npm: there is no file of the given name.* given by secrets: \{npm: \{text: …\}\}$/m,
+    ],
+    [
+      await site.task({ CONTEXT: "app", BUILDKIT_SECRET_npm: text }),
+      /^error: BUILDKIT_SECRET_npm: there is no file of the given name.* given by BUILDKIT_SECRETTEXT_npm: …$/m,
+    ],
+    [
+      await site.task({ CONTEXT: "app", BUILDKIT_SECRET_TEXT_npm: text }),
+      /^error: BUILDKIT_SECRET_TEXT_npm: .* given by BUILDKIT_SECRETTEXT_npm: …$/m,
+    ],
+    [
+      await site.task({ CONTEXT: "app", BUILDKIT_SSH: key }),
+      /^error: BUILDKIT_SSH: expected .*found a private key without an id: write default= before it$/m,
+    ],
+  ] as const) {
+    assertFailedCleanly(run, told);
+    assert.doesNotMatch(run.output, /canary/);
+  }
+  assertFailedCleanly(
+    await site.put({ context: "app", secrets: { npm: { file: "app/npmrc" } } }),
+    /secrets\.npm: there is no file "app\/npmrc"; "app" holds: Dockerfile/,
+  );
+});
+
+test("variables of another task that are answered alike are told in one line", async () => {
+  await using site = await makeInputs("app/Dockerfile");
+  const run = await site.task({ CONTEXT: "none", TAG: "v1", REPOSITORY: "a/b", DOCKER_PASSWORD: "x" });
+  const lines = run.stderr.split("\n").filter((line) => line.startsWith("warning:"));
+  assert.deepEqual(
+    lines.map((line) => line.split(";")[0]),
+    ["warning: the task doesn't read DOCKER_PASSWORD", "warning: the task doesn't read REPOSITORY, TAG"],
+  );
+});

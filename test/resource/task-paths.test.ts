@@ -43,6 +43,14 @@ test("a task's paths may lead out of its folder, as its author writes them", asy
     await task.run({ CONTEXT: "../none" }),
     /^error: CONTEXT: there is no folder "\.\.\/none"/m,
   );
+  assertFailedCleanly(
+    await task.run({ CONTEXT: "/no-such-folder/src" }),
+    /^error: CONTEXT: there is no folder "\/no-such-folder\/src"; "\/" holds: .*\bproc\b/m,
+  );
+  assertFailedCleanly(
+    await task.run({ CONTEXT: "/app" }),
+    /^error: CONTEXT: there is no folder "\/app"; .*; "app" is in the task's folder: leave out the first "\/"$/m,
+  );
 });
 
 test("a link in a task's input leads to other inputs, wherever they are mounted", async () => {

@@ -68,6 +68,14 @@ test("a task for several platforms delivers an OCI layout, with the worker's roo
   assert.ok(!(await readdir(image)).includes("image.tar"));
 });
 
+test("build args and labels that stand one a line below a variable are each what its line says", async () => {
+  await using folder = await createPrivateFolder("test-task");
+  await makeContext(folder.path, "FROM scratch\nARG A\nARG B\nLABEL a=$A b=$B\nCOPY Dockerfile /\n");
+  await build(folder.path, { BUILD_ARGS: "A=1,2\r\nB=x y\r\n", LABELS: "c=3\nd=4\n" });
+  const labels: unknown = JSON.parse(await readFile(join(folder.path, "image/labels.json"), "utf8"));
+  assert.deepEqual(labels, { a: "1,2", b: "x y", c: "3", d: "4" });
+});
+
 test("variables of other tasks, params of puts alone and misspelt ones are told, as they have no effect", async () => {
   await using folder = await createPrivateFolder("test-task");
   await makeContext(folder.path, "FROM scratch\n");
@@ -103,18 +111,15 @@ test("variables of other tasks, params of puts alone and misspelt ones are told,
   const warnings = run.stderr.split("\n").filter((line) => line.startsWith("warning: "));
   assert.deepEqual(warnings.toSorted(), [
     "warning: the task doesn't read CACHE_FROM; give the task a cache: caches: [{path: cache}]",
-    "warning: the task doesn't read DESTINATION; the task only builds: push image/image.tar by a put of the registry-image resource, or build by a put of this resource instead of the task",
+    "warning: the task doesn't read DESTINATION, REPOSITORY; the task only builds: push image/image.tar by a put of the registry-image resource, or build by a put of this resource instead of the task",
     "warning: the task doesn't read DOCKER_PASSWORD; write REGISTRIES: {registry.example: {username: …, password: …}}",
     "warning: the task doesn't read LOAD; remove it: the task delivers image/image.tar, unless OUTPUT_OCI is true",
     "warning: the task doesn't read MEMORY; did you mean BUILDKIT_OPTION_memory?",
     "warning: the task doesn't read NO_PUSH; remove it: the task never pushes",
     "warning: the task doesn't read OUTPUT; remove it: the task delivers into the output image; OUTPUT_OCI and UNPACK_ROOTFS say in which form",
-    "warning: the task doesn't read PLATFORM; did you mean IMAGE_PLATFORM?",
-    "warning: the task doesn't read PLATFORMS; did you mean IMAGE_PLATFORM?",
-    "warning: the task doesn't read REPOSITORY; the task only builds: push image/image.tar by a put of the registry-image resource, or build by a put of this resource instead of the task",
-    "warning: the task doesn't read SHM_SIZE; that is a param of puts alone",
+    "warning: the task doesn't read PLATFORM, PLATFORMS; did you mean IMAGE_PLATFORM?",
+    "warning: the task doesn't read SHM_SIZE, TAGS; only a put has such a param",
     "warning: the task doesn't read SQUASH; remove it: BuildKit can't; copy the result into a last stage FROM scratch",
-    "warning: the task doesn't read TAGS; that is a param of puts alone",
     "warning: the task doesn't read TARGT; did you mean TARGET?",
     "warning: the task doesn't read UNPACK_ROOT_FS; did you mean UNPACK_ROOTFS?",
   ]);

@@ -135,7 +135,7 @@ test("a task with our image is held against its environment, with the step's par
   const [typed] = await faultsOf(task("{ build_args: [A=1] }"));
   assert.match(typed ?? "", /BUILD_ARGS: expected a string or a map; found a list/);
   const [put] = await faultsOf(task("{ tags: latest }"));
-  assert.match(put ?? "", /the task doesn't read tags; that is a param of puts alone/);
+  assert.match(put ?? "", /the task doesn't read tags; only a put has such a param/);
   const [misspelt] = await faultsOf(task("{ DOCKER_FILE: x }"));
   assert.match(misspelt ?? "", /the task doesn't read DOCKER_FILE; did you mean DOCKERFILE\?/);
   const [foreign] = await faultsOf(task("{ REPOSITORY: registry.example/web }"));

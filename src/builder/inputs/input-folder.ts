@@ -48,7 +48,7 @@ export async function resolveInput(
   const real = await realpath(wanted).catch(async (thrown: unknown) => {
     const code = errorCode(thrown) ?? "";
     if (code === "ENOENT" || code === "ENOTDIR")
-      throw new UserError(`${subject}: ${await whyMissing(folder, root, wanted, expected)}`);
+      throw new UserError(`${subject}: ${await whyMissing({ folder, root, given: path, wanted }, expected)}`);
     const why = unusable.get(code);
     if (why === undefined) throw thrown;
     throw new UserError(`${subject}: ${shown} ${why}`, { cause: thrown });
@@ -119,20 +119,28 @@ function pathWithin(root: string, path: string): string | undefined {
   return inside === ".." || inside.startsWith(`..${sep}`) ? undefined : absolute;
 }
 
-async function whyMissing(
-  folder: InputFolder,
-  root: string,
-  wanted: string,
-  expected: Expected,
-): Promise<string> {
-  const path = relative(root, wanted);
-  const [artifact = path] = path.split(sep);
+/** A path that leads nowhere. */
+interface Missing {
+  readonly folder: InputFolder;
+  /** The folder's real path. */
+  readonly root: string;
+  /** As it is written. */
+  readonly given: string;
+  /** Where it leads. */
+  readonly wanted: string;
+}
+
+async function whyMissing({ folder, root, given, wanted }: Missing, expected: Expected): Promise<string> {
+  const within = relative(root, wanted);
+  const isElsewhere = isAbsolute(given) && (within === ".." || within.startsWith(`..${sep}`));
+  const path = isElsewhere ? wanted : within;
+  const [artifact = path] = path.split(sep).filter((part) => part !== "");
   const artifacts = await namesIn(root);
-  if (!artifacts.includes(artifact) && folder.kind === "put" && !wanted.startsWith(`..${sep}`)) {
+  if (!artifacts.includes(artifact) && folder.kind === "put") {
     const there = artifacts.length === 0 ? "there are none" : `there are: ${artifacts.join(", ")}`;
     return `artifact ${JSON.stringify(artifact)} is not among the put's inputs (${there}): add "inputs: [${artifact}]" to the put step, or correct the path ${JSON.stringify(path)}`;
   }
-  let deepest = root;
+  let deepest = isElsewhere ? sep : root;
   for (const part of path.split(sep)) {
     const next = join(deepest, part);
     if ((await stat(next).catch(() => undefined))?.isDirectory() !== true) break;
@@ -140,8 +148,12 @@ async function whyMissing(
   }
   const there = await namesIn(deepest);
   const listed = there.slice(0, 20).join(", ") + (there.length > 20 ? ", …" : "");
-  const place = relative(root, deepest) || ".";
-  return `there is no ${expected} ${JSON.stringify(path)}; ${JSON.stringify(place)} holds: ${listed || "nothing"}`;
+  const place = isElsewhere ? deepest : relative(root, deepest) || ".";
+  const hint =
+    isElsewhere && artifacts.includes(artifact)
+      ? `; ${JSON.stringify(artifact)} is in the task's folder: leave out the first "/"`
+      : "";
+  return `there is no ${expected} ${JSON.stringify(path)}; ${JSON.stringify(place)} holds: ${listed || "nothing"}${hint}`;
 }
 
 async function namesIn(folder: string): Promise<string[]> {

@@ -298,7 +298,13 @@ async function resolveSecret(
 ): Promise<{ id: string; file: string }> {
   const subject = `secrets.${id}`;
   if ("file" in source) {
-    const file = await resolveInput(request.folder, source.file, subject, "file");
+    const file = await resolveInput(request.folder, source.file, subject, "file").catch((thrown: unknown) => {
+      if (!(thrown instanceof UserError) || source.file.includes("/")) throw thrown;
+      // A path of one part is rare, and may be the secret itself.
+      throw new UserError(
+        `${subject}: there is no file of the given name, which isn't shown because it may be the secret itself; expected the path of a file. The secret itself is given by secrets: {${id.replace(/^TEXT_/, "")}: {text: …}}`,
+      );
+    });
     const { size } = await stat(file);
     if (size > secretLimit) throw secretTooLarge(subject, size);
     return { id, file };

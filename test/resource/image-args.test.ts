@@ -207,18 +207,24 @@ test("where a get has delivered no image, the error names the get's params to ch
   await writeFile(join(site.inputs, "app/Dockerfile"), `${shell}\n`);
   const format = /of the registry-image resource delivers one with "params: \{format: oci\}"/;
   const save = /of the docker-image resource delivers one with "params: \{save: true\}"/;
+  const skipped = /with "params: \{\w+: \w+\}", and without skip_download/;
   for (const [holds, paths, advice] of [
-    ["rootfs/", [".", "rootfs", "image.tar"], format],
-    ["docker_inspect.json", [".", "image"], save],
+    [["rootfs/", "metadata.json", "digest", "repository", "tag"], [".", "rootfs", "image.tar"], format],
+    [["rootfs/", "docker_inspect.json", "image-id", "digest", "repository", "tag"], [".", "image"], save],
+    [["image-id", "digest", "repository", "tag"], [".", "image"], skipped],
+    [["digest", "repository", "tag"], [".", "image.tar"], skipped],
     [
-      "build.json",
+      ["build.json", "digest", "repository", "tag"],
       [".", "image.tar"],
       /of this resource delivers one without image_tar: false and skip_download/,
     ],
   ] as const) {
     const base = join(site.inputs, "base");
-    await mkdir(join(base, holds.endsWith("/") ? holds : "."), { recursive: true });
-    if (!holds.endsWith("/")) await writeFile(join(base, holds), "");
+    await mkdir(base);
+    for (const name of holds) {
+      if (name.endsWith("/")) await mkdir(join(base, name));
+      else await writeFile(join(base, name), "");
+    }
     for (const path of paths)
       assertFailedCleanly(await site.put({ image_args: { base_image: join("base", path) } }), advice);
     await rm(base, { recursive: true });

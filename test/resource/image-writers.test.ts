@@ -195,6 +195,15 @@ const shapes: readonly Shape[] = [
     make: (folder) => skopeo(`docker-archive:${archive(folder)}:app:1`),
   },
   {
+    writer: "docker save, unpacked",
+    shape: "a folder with links among its layers",
+    make: async (folder) => {
+      await skopeo(`docker-archive:${archive(folder)}:app:1`);
+      await execa("tar", ["-xf", archive(folder), "-C", folder]);
+      await rm(archive(folder));
+    },
+  },
+  {
     writer: "podman, buildah (oci-archive)",
     shape: "an archive of a layout",
     make: (folder) => skopeo(`oci-archive:${archive(folder)}:app:1`),

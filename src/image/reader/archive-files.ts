@@ -15,6 +15,7 @@ import { TarError } from "../tar/error.ts";
 import { blockSize } from "../tar/header.ts";
 import { TarReader } from "../tar/reader.ts";
 import { cleanName, type FileRange, type ImageFiles, openRange, shownName } from "./image-files.ts";
+import { formatHeadLength, otherFormat } from "./no-image.ts";
 
 export interface ImageArchive {
   /** The param, for messages. */
@@ -61,6 +62,10 @@ class ArchiveMembers {
     return member.kind === "file";
   }
 
+  names(): Iterable<string> {
+    return this.#byName.keys();
+  }
+
   /**
    * The file of this name, or undefined. Links are followed.
    * @throws UserError when the name or a link leads out, or to something that isn't a file
@@ -95,7 +100,8 @@ const windowSize = 64 * 1024;
  */
 export async function archiveFiles(archive: ImageArchive): Promise<ImageFiles> {
   const { name, path, signal } = archive;
-  const compression = await compressionOfFile(path);
+  const head = await headOf(path);
+  const compression = compressionOf(head);
   const members = new ArchiveMembers(name);
   try {
     if (compression === "none") await scan(archive, members);
@@ -103,17 +109,20 @@ export async function archiveFiles(archive: ImageArchive): Promise<ImageFiles> {
   } catch (thrown) {
     signal.throwIfAborted();
     if (!(thrown instanceof TarError || thrown instanceof UndecompressableError)) throw thrown;
+    const other = otherFormat(head);
+    if (other !== undefined) throw new UserError(`${name}: ${other}`);
     throw new UserError(
       `${name}: is not a complete tar archive (${thrown.message}); expected what "docker save" writes, an OCI layout, or the folder of a get`,
     );
   }
-  return { where: name, find: (wanted) => members.find(wanted) };
+  return { where: name, find: (wanted) => members.find(wanted), names: () => members.names() };
 }
 
-async function compressionOfFile(path: string): Promise<Compression> {
+async function headOf(path: string): Promise<Buffer> {
   await using file = await open(path, "r");
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(headLength), 0, headLength, 0);
-  return compressionOf(buffer.subarray(0, bytesRead));
+  const length = Math.max(headLength, formatHeadLength);
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, 0);
+  return buffer.subarray(0, bytesRead);
 }
 
 async function scan({ name, path, signal, log }: ImageArchive, members: ArchiveMembers): Promise<void> {

@@ -8,6 +8,7 @@ import { mediaTypes } from "../media-types.ts";
 import { normalPlatform } from "../platform.ts";
 import { type FileRange, fileOf, type ImageFiles, readDocumentFile, shownName } from "./image-files.ts";
 import type { FoundImage } from "./layout-form.ts";
+import { registryManifest } from "./no-image.ts";
 import type { PrivateLayout } from "./private-layout.ts";
 
 /** Docker's manifest.json (moby, image/spec/v1.2: "combined image JSON"). */
@@ -21,6 +22,8 @@ const DockerManifests = z.array(
       .transform((layers) => layers ?? []),
   }),
 );
+/** A manifest or index of a registry, of any schema version. */
+const RegistryManifest = z.looseObject({ schemaVersion: z.number() });
 type DockerManifest = z.output<typeof DockerManifests>[number];
 
 const manifestLimit = 1024 * 1024;
@@ -42,7 +45,8 @@ export async function readDockerForm(files: ImageFiles): Promise<DockerImage> {
   const subject = `${where}: config`;
   const configBytes = await readDocumentFile(fileOf(files, image.Config, subject), subject);
   const digest = digestOf(configBytes);
-  const [named] = /[0-9a-f]{64}/.exec(image.Config) ?? [];
+  // A name with more digits may be a sha512.
+  const [named] = /(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])/.exec(image.Config) ?? [];
   if (named !== undefined && named !== hexOf(digest)) {
     throw new UserError(`${subject}: ${shownName(image.Config)} has digest ${digest}: it was changed`);
   }
@@ -64,11 +68,12 @@ export async function readDockerForm(files: ImageFiles): Promise<DockerImage> {
 async function onlyEntry(files: ImageFiles): Promise<DockerManifest> {
   const subject = `${files.where}: manifest.json`;
   const file = fileOf(files, "manifest.json", subject);
-  const images = parseDocument(
-    DockerManifests,
-    await readDocumentFile(file, subject, manifestLimit),
-    subject,
+  const bytes = await readDocumentFile(file, subject, manifestLimit);
+  const { success: isRegistryManifest } = RegistryManifest.safeParse(
+    parseDocument(z.unknown(), bytes, subject),
   );
+  if (isRegistryManifest) throw new UserError(`${files.where}: ${registryManifest}`);
+  const images = parseDocument(DockerManifests, bytes, subject);
   const [only] = images;
   if (only === undefined) throw new UserError(`${subject}: lists no image; expected one`);
   const contentOf = ({ Config, Layers }: DockerManifest) => JSON.stringify([Config, Layers]);

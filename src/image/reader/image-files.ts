@@ -24,6 +24,8 @@ export interface ImageFiles {
    * @throws UserError when the name or a link leads out, or to something that isn't a file
    */
   find(name: string): FileRange | undefined;
+  /** The names of an archive's members. Undefined for a folder. */
+  readonly names?: () => Iterable<string>;
 }
 
 /**

@@ -9,8 +9,9 @@ import { archiveFiles } from "./archive-files.ts";
 import { checkFormsAgree, readDockerForm } from "./docker-form.ts";
 import { folderFiles } from "./folder-files.ts";
 import { hintAtGet } from "./get-without-image.ts";
-import type { ImageFiles } from "./image-files.ts";
+import { type ImageFiles, shownName } from "./image-files.ts";
 import { type FoundImage, readLayoutForm } from "./layout-form.ts";
+import { archivesIn, archiveWithoutImage } from "./no-image.ts";
 import { PrivateLayout } from "./private-layout.ts";
 
 export interface ImageArg {
@@ -36,8 +37,8 @@ export interface OpenedImage {
 
 /**
  * Opens an image among the inputs. It may be an archive as `docker save` writes it (in its old form or with an OCI
- * layout, compressed or not), or an OCI layout. It may also be the folder of a get or of an oci-build task that
- * holds one of these.
+ * layout, compressed or not), the folder that such an archive was unpacked into, or an OCI layout. It may also be the
+ * folder of a get or of an oci-build task that holds one of these.
  * @throws UserError when there is no image, there are several, it is damaged, or its index lacks the build's
  * platforms
  */
@@ -62,11 +63,7 @@ type ReadImage = Pick<FoundImage, "isIndex" | "absent" | "place"> & {
 async function readImage(files: ImageFiles, { name, signal }: ImageArg): Promise<ReadImage> {
   const isDocker = files.find("manifest.json") !== undefined;
   const isLayout = files.find("index.json") !== undefined;
-  if (!isDocker && !isLayout) {
-    throw new UserError(
-      `${name}: the archive has neither manifest.json nor index.json; expected what "docker save" writes, or an OCI layout`,
-    );
-  }
+  if (!isDocker && !isLayout) throw new UserError(`${name}: ${archiveWithoutImage(files.names?.() ?? [])}`);
   const docker = isDocker ? await readDockerForm(files) : undefined;
   if (docker !== undefined && !isLayout)
     return { ...docker, platforms: [docker.platform], isIndex: false, absent: [] };
@@ -77,13 +74,15 @@ async function readImage(files: ImageFiles, { name, signal }: ImageArg): Promise
 
 /** Where a folder may hold the image, as the gets of several resources deliver it. */
 const imagePlaces = [
-  { kind: "layout", name: "." },
-  { kind: "layout", name: "image" },
+  { kind: "folder", name: ".", marker: "oci-layout" },
+  { kind: "folder", name: "image", marker: "oci-layout" },
   // The registry-image resource's get delivers this with `format: oci-layout`.
-  { kind: "layout", name: "oci" },
+  { kind: "folder", name: "oci", marker: "oci-layout" },
   { kind: "archive", name: "image.tar" },
   // The docker-image resource's get delivers this with `save: true`.
   { kind: "archive", name: "image" },
+  // What `docker save` wrote, unpacked. Last, because other folders have a manifest.json too.
+  { kind: "folder", name: ".", marker: "manifest.json" },
 ] as const;
 
 async function findImage(arg: ImageArg): Promise<ImageFiles> {
@@ -92,17 +91,24 @@ async function findImage(arg: ImageArg): Promise<ImageFiles> {
   const roots = [path, root];
   const inputs = folderFiles(path, roots, name);
   for (const candidate of imagePlaces) {
-    if (candidate.kind === "layout") {
-      if (inputs.find(join(candidate.name, "oci-layout")) === undefined) continue;
+    if (candidate.kind === "folder") {
+      if (inputs.find(join(candidate.name, candidate.marker)) === undefined) continue;
       return folderFiles(join(path, candidate.name), roots, name);
     }
     const file = (await isFile(join(path, candidate.name))) ? inputs.find(candidate.name) : undefined;
     if (file !== undefined) return archiveFiles({ ...arg, path: file.path });
   }
-  const hint = await hintAtGet(basename(path) === "rootfs" ? dirname(path) : path);
+  const hint =
+    (await hintAtGet(basename(path) === "rootfs" ? dirname(path) : path)) ?? (await hintAtFile(path));
   throw new UserError(
     `${name}: the folder holds no image; expected an OCI layout (oci-layout, index.json, blobs/), or image.tar or image/ as a get delivers them${hint === undefined ? "" : `; ${hint}`}`,
   );
+}
+
+/** A get of a file (s3, github-release) delivers it by a name of its own. */
+async function hintAtFile(path: string): Promise<string | undefined> {
+  const [first] = await archivesIn(path);
+  return first && `if ${shownName(first)} in it is the image, add that to the path`;
 }
 
 async function isFile(path: string): Promise<boolean> {

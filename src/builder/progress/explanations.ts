@@ -7,6 +7,7 @@ import { explainConversion, explainPolicy } from "./policy-failure.ts";
 import { explainPull } from "./pull-failure.ts";
 import { explainStart } from "./start-failure.ts";
 import type { StepName } from "./step.ts";
+import { explainUnpack } from "./unpack-failure.ts";
 
 interface Explanation {
   readonly sign: RegExp;
@@ -63,6 +64,11 @@ const explanations: readonly Explanation[] = [
     sign: /failed to verify layer (\S+): expected diffID (\S+), got (\S+)/,
     say: (_, [, layer, expected, found]) =>
       damagedBase(layer, `holds an archive of digest ${found}, the image's config says ${expected}`),
+  },
+  {
+    sign: /invalid image config for export: missing (os|architecture)$/,
+    say: (_, [, field]) =>
+      `the last stage's base image names no ${field} in its config, and no image can be made of it: name it there (crane mutate --set-platform linux/amd64), or only copy the base's files, by COPY --from`,
   },
   {
     sign: /server gave HTTP response to HTTPS client/,
@@ -134,6 +140,7 @@ export function explain(reason: string, build: BuildDescription, failed: FailedS
     (pull === undefined ? undefined : pull + explainConversion(plain, build)) ??
     explainMissingFile(plain, build, step) ??
     explainPattern(plain, build) ??
+    explainUnpack(plain) ??
     explainFetch(plain, step);
   if (special !== undefined) return special;
   const start = plain.startsWith("exit code: ") ? explainStart(failed?.lastLines ?? []) : undefined;

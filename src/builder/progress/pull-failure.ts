@@ -110,6 +110,9 @@ function faultOf(why: string, reference: string, build: BuildDescription): strin
       : `${server} refuses it (${said}): check that the image exists; if it is private, give username and password for ${asker} under "registries" in the source`;
   if (/server gave HTTP response to HTTPS client/.test(why))
     return `${server} uses plain http (${said}): set "insecure: true" for ${asked ?? host} under "registries" in the source`;
+  const [, artifact] = /encountered unknown type (\S+); children may not be fetched/.exec(why) ?? [];
+  if (artifact !== undefined)
+    return `it is an artifact of type ${artifact}, such as a chart or a signature, and no image: check the name and the tag`;
   const certificate = certificateFaultIn(why);
   if (certificate !== undefined) return `${server}: ${said}; ${certificateAdvice[certificate]}`;
   if (/no such host|server misbehaving/.test(why) && isMirror)

@@ -166,6 +166,34 @@ const rows: readonly (readonly [said: string, told: string, step?: string, outpu
     'dockerfile parse error on line 5: invalid network mode "foo"',
     'there is no network mode "foo"; expected one of default, none, host',
   ],
+  [
+    "failed to compute cache key: mount callback failed on /tmp/x/containerd-mount31: archive/tar: invalid tar header",
+    "a layer of a base image can't be unpacked (archive/tar: invalid tar header): it is damaged or encrypted, or its media type names another compression than it has; rebuild the base, or name another in FROM",
+    "[2/2] RUN true",
+  ],
+  [
+    "failed to compute cache key: mount callback failed on /tmp/x/containerd-mount31: window size exceeded",
+    "a layer of a base image can't be unpacked (window size exceeded): its Zstandard has a window of over 512 MiB; compress it again with zstd --long=29 or less, or name another base in FROM",
+    "[2/2] RUN true",
+  ],
+  [
+    'failed to compute cache key: mount callback failed on /tmp/x/containerd-mount31: failed to Lchown "/tmp/x/containerd-mount31/a" for UID 0, GID 42: lchown /tmp/x/containerd-mount31/a: invalid argument',
+    'a layer of a base image can\'t be unpacked (failed to Lchown "/a" for UID 0, GID 42: lchown /a: invalid argument)',
+    "[2/2] RUN true",
+  ],
+  [
+    "failed to compute cache key: failed to get stream processor for application/x: no processor for media-type",
+    "a layer of a base image has the media type application/x, which BuildKit can't unpack: rebuild the base, or name another in FROM",
+    "[2/2] RUN true",
+  ],
+  [
+    "invalid image config for export: missing architecture",
+    "the last stage's base image names no architecture in its config, and no image can be made of it: name it there (crane mutate --set-platform linux/amd64), or only copy the base's files, by COPY --from",
+  ],
+  [
+    "failed to resolve source metadata for r.example/chart:1: encountered unknown type application/vnd.cncf.helm.config.v1+json; children may not be fetched",
+    "image r.example/chart:1 can't be pulled: it is an artifact of type application/vnd.cncf.helm.config.v1+json, such as a chart or a signature, and no image: check the name and the tag",
+  ],
   ["invalid signal: NOPE", 'there is no signal "NOPE"; expected one such as SIGTERM or 15'],
   [
     "b: failed to resolve source metadata for docker.io/library/b:latest: not found",

@@ -3,8 +3,8 @@ import { toDotPath } from "zod/v4/core";
 import { UserError } from "../host/errors.ts";
 import { maskCredentials } from "../host/mask-credentials.ts";
 import { ambiguousKey } from "./ambiguous-keys.ts";
-import { Descriptor, Platform } from "./descriptor.ts";
-import { type DiffId, isDigest } from "./digest.ts";
+import { Descriptor, digestField, optional, Platform, textOrEmpty } from "./descriptor.ts";
+import type { DiffId } from "./digest.ts";
 import { isIndexType, isManifestType } from "./media-types.ts";
 
 /** Go programs write an empty list or map as `null`. */
@@ -14,21 +14,17 @@ const listOf = <T extends z.ZodType>(item: T) =>
     .nullish()
     .transform((list) => list ?? []);
 const stringMap = z
-  .record(z.string(), z.string())
+  .record(z.string(), textOrEmpty)
   .nullish()
   .transform((map) => map ?? {});
 /** Images of the first Docker versions have a string where a list is expected. */
 const stringOrList = z.union([z.string().transform((word) => [word]), z.array(z.string())]).nullish();
-const nullableText = z
-  .string()
-  .nullish()
-  .transform((value) => value ?? "");
 
 /** OCI image-spec, manifest.md; Docker's schema 2 has the same fields. */
 export const Manifest = z.looseObject({
   schemaVersion: z.literal(2),
-  mediaType: z.string().optional(),
-  artifactType: z.string().optional(),
+  mediaType: optional(z.string()),
+  artifactType: optional(z.string()),
   config: Descriptor,
   /** The lowest layer first. */
   layers: listOf(Descriptor),
@@ -39,7 +35,7 @@ export type Manifest = z.infer<typeof Manifest>;
 /** OCI image-spec, image-index.md; Docker's manifest list has the same fields. */
 export const Index = z.looseObject({
   schemaVersion: z.literal(2),
-  mediaType: z.string().optional(),
+  mediaType: optional(z.string()),
   manifests: listOf(Descriptor),
   annotations: stringMap,
 });
@@ -47,31 +43,25 @@ export type Index = z.infer<typeof Index>;
 
 /** OCI image-spec, config.md#properties, `config`: how a container of the image is run. */
 export const RunConfig = z.looseObject({
-  User: nullableText,
+  User: textOrEmpty,
   Env: listOf(z.string()),
   Entrypoint: stringOrList,
   Cmd: stringOrList,
-  WorkingDir: nullableText,
+  WorkingDir: textOrEmpty,
   Labels: stringMap,
 });
 export type RunConfig = z.infer<typeof RunConfig>;
 
 /** OCI image-spec, config.md: the document whose digest is the identity of a runnable image. */
 export const ImageConfig = z.looseObject({
+  // Tools that package files as an image omit its fields, or leave them empty.
   ...Platform.shape,
-  // Tools that package files as an image omit these, or leave them empty.
-  os: nullableText,
-  architecture: nullableText,
   created: z.string().nullish(),
   config: RunConfig.nullish().transform((config) => config ?? RunConfig.parse({})),
   rootfs: z.looseObject({
     type: z.literal("layers"),
     /** Digests of the plain layers, the lowest first: one for each layer of the manifest. */
-    diff_ids: listOf(
-      z.custom<DiffId>((value) => typeof value === "string" && isDigest(value), {
-        error: "expected sha256: and 64 lower-case hex digits",
-      }),
-    ),
+    diff_ids: listOf(digestField<DiffId>()),
   }),
   history: listOf(z.looseObject({ created_by: z.string().nullish(), empty_layer: z.boolean().nullish() })),
 });
@@ -104,7 +94,7 @@ export function parseManifestOrIndex(
   bytes: Uint8Array,
   subject: string,
 ): { kind: "manifest"; manifest: Manifest } | { kind: "index"; index: Index } {
-  const value = parseDocument(z.looseObject({ mediaType: z.string().optional() }), bytes, subject);
+  const value = parseDocument(z.looseObject({ mediaType: optional(z.string()) }), bytes, subject);
   if (value.mediaType !== undefined && value.mediaType !== mediaType) {
     throw new UserError(
       `${subject}: says that its media type is ${JSON.stringify(value.mediaType)}, but its descriptor says ${mediaType}; the two must be equal`,

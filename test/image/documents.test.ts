@@ -27,6 +27,29 @@ test("what Go writes for nothing, and what is left out, is nothing", () => {
   }
 });
 
+test("null is read as Go reads it, in every field that may be left out", () => {
+  const nulls = { annotations: null, platform: null, data: null, urls: null };
+  const entry = { ...descriptor, ...nulls };
+  const index = { schemaVersion: 2, mediaType: null, manifests: [entry], annotations: null };
+  const read = parseManifestOrIndex(mediaTypes.ociIndex, json(index), "it");
+  assert.ok(read.kind === "index");
+  assert.deepEqual(
+    read.index.manifests.map(({ annotations, platform: of, data }) => ({ annotations, of, data })),
+    [{ annotations: undefined, of: undefined, data: undefined }],
+  );
+  const manifest = { schemaVersion: 2, mediaType: null, artifactType: null, config: entry, layers: [entry] };
+  assert.equal(parseManifestOrIndex(mediaTypes.ociManifest, json(manifest), "it").kind, "manifest");
+  const values = {
+    ...empty,
+    variant: null,
+    "os.version": null,
+    created: null,
+    history: [{ created_by: null }],
+  };
+  const { variant, config: run } = config({ ...values, config: { Labels: { a: null } } });
+  assert.deepEqual({ variant, labels: run.Labels }, { variant: undefined, labels: { a: "" } });
+});
+
 test("commands may be strings, as the first Docker versions wrote them", () => {
   const { entrypoint, cmd } = imageMetadata(
     config({ ...empty, config: { Entrypoint: "/bin/app", Cmd: "help" } }),

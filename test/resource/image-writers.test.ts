@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { cp, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -245,6 +246,25 @@ const shapes: readonly Shape[] = [
         await symlink(join("../../../store", name), join(folder, "blobs/sha256", name));
       }
     },
+  },
+  {
+    writer: "a writer of null for nothing",
+    shape: "a layout whose entry has no platform and no annotations",
+    make: async (folder) => {
+      await cp(alone.folder, folder, { recursive: true });
+      const entry = { ...alone.descriptor, annotations: null, platform: null, data: null, urls: null };
+      const index = { schemaVersion: 2, mediaType: null, manifests: [entry], annotations: null };
+      await writeFile(join(folder, "index.json"), JSON.stringify(index));
+    },
+  },
+  {
+    writer: "a writer of digests by sha512",
+    shape: "an archive whose config is called by it",
+    make: (folder) =>
+      saved(archive(folder), {
+        config: `blobs/sha512/${createHash("sha512").update(config).digest("hex")}`,
+        layer: "layer.tar",
+      }),
   },
   {
     writer: "pzstd, zstd:chunked",

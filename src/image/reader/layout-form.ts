@@ -1,12 +1,14 @@
 import { UserError } from "../../host/errors.ts";
+import type { BlobSource } from "../blobs.ts";
 import type { Descriptor, Platform } from "../descriptor.ts";
 import type { Digest } from "../digest.ts";
-import { Index, parseDocument } from "../documents.ts";
+import { Index, Manifest, parseDocument } from "../documents.ts";
 import { type Image, type ImageTree, readEntries, type TreePart } from "../image-tree.ts";
 import { blobPath, checkLayoutMarker } from "../layout.ts";
-import { mediaTypes } from "../media-types.ts";
+import { isManifestType, mediaTypes } from "../media-types.ts";
 import { formatExactPlatform, normalPlatform } from "../platform.ts";
 import { type ReachableBlob, reachableBlobs } from "../reachable.ts";
+import { readDocument } from "../verify.ts";
 import { fileOf, type ImageFiles, openRange, readDocumentFile } from "./image-files.ts";
 import type { PrivateLayout } from "./private-layout.ts";
 
@@ -53,13 +55,43 @@ export async function readLayoutForm(files: ImageFiles, signal: AbortSignal): Pr
   const absent = entries.flatMap(({ part }) => part.absent);
   const [first, ...others] = images;
   if (first === undefined) {
-    const lacking = absent.length === 0 ? "" : `; it lacks the manifest ${absent[0]?.digest} that it names`;
+    const [artifact] = parts.flatMap(({ strays }) => strays);
+    const other = artifact === undefined ? "" : await describeArtifact(blobs, artifact, signal);
+    const lacking =
+      absent.length === 0 ? other : `; it lacks the manifest ${absent[0]?.digest} that it names`;
     throw new UserError(`${where}: the layout's index.json lists no image${lacking}`);
   }
+  checkPlain(images, where);
   const found = { images: [first, ...others] as const, absent };
   const [only] = entries;
   const isIndex = entries.length > 1 || only?.part.indexes.length !== 0;
   return { ...found, isIndex, place: (into) => placeLayout(files, { entries, ...found }, into) };
+}
+
+/** What an entry is that is no image, such as a chart of Helm, for a message. */
+async function describeArtifact(
+  blobs: BlobSource,
+  artifact: Descriptor,
+  signal: AbortSignal,
+): Promise<string> {
+  const { mediaType, digest } = artifact;
+  if (!isManifestType(mediaType)) return `; ${digest} in it is of type ${mediaType}`;
+  const { artifactType, config } = parseDocument(
+    Manifest,
+    await readDocument(blobs, artifact, { signal }),
+    `${blobs.where}: manifest ${digest}`,
+  );
+  return `; ${digest} in it is an artifact of type ${artifactType ?? config.mediaType}`;
+}
+
+/** @throws UserError when a layer is encrypted: BuildKit would take its bytes for a broken archive */
+function checkPlain(images: readonly Image[], where: string): void {
+  const layers = images.flatMap(({ manifest }) => manifest.layers);
+  const encrypted = layers.find(({ mediaType }) => mediaType.endsWith("+encrypted"));
+  if (encrypted === undefined) return;
+  throw new UserError(
+    `${where}: layer ${encrypted.digest} is encrypted (${encrypted.mediaType}); decrypt the image first, as skopeo copy --decryption-key does`,
+  );
 }
 
 interface LayoutEntry {
@@ -106,7 +138,7 @@ function checkOneImage(entries: readonly LayoutEntry[], where: string): void {
   if (names.size === 1 && new Set(platforms).size === platforms.length) return;
   const listed = entries.map(({ names: [name], descriptor }) => name ?? descriptor.digest);
   throw new UserError(
-    `${where}: the layout holds ${entries.length} images (${listed.slice(0, 5).join(", ")}); expected one, or one index of several platforms`,
+    `${where}: the layout holds ${entries.length} images (${listed.slice(0, 5).join(", ")}); expected one, or one index of several platforms: write only the one you need`,
   );
 }
 
@@ -156,10 +188,15 @@ async function wholeTree(
     : undefined;
 }
 
-function layerFile(files: ImageFiles, { digest }: Descriptor) {
+function layerFile(files: ImageFiles, { digest, urls }: Descriptor) {
   const found = files.find(blobPath(digest));
-  if (found === undefined) throw new UserError(`${files.where}: the image lacks its layer ${digest}`);
-  return found;
+  if (found !== undefined) return found;
+  const [url] = Array.isArray(urls) ? urls : [];
+  const elsewhere =
+    typeof url === "string"
+      ? `, which was left out as it can be had from ${url}; nothing is fetched from there, so put the layer into the layout`
+      : "";
+  throw new UserError(`${files.where}: the image lacks its layer ${digest}${elsewhere}`);
 }
 
 function platformIndex(images: readonly Image[]): Uint8Array {

@@ -8,15 +8,11 @@ const expected = 'expected what "docker save" writes, or an OCI layout';
 export const formatHeadLength = 8;
 
 /** Formats in which images are found, but which aren't read. Their first bytes, as "latin1". */
-const formats: readonly { readonly magic: RegExp; readonly message: string }[] = [
-  { magic: /^\xfd7zXZ\0/, message: decompressFirst("xz", "xz -d") },
-  { magic: /^BZh[1-9]/, message: decompressFirst("bzip2", "bzip2 -d") },
-  { magic: /^\x04"M\x18/, message: decompressFirst("lz4", "lz4 -d") },
-  { magic: /^PK\x03\x04/, message: "is a zip archive; expected a tar archive" },
-  {
-    magic: /^\s*[[{]\s*["{}\]]/,
-    message: `is a JSON document; ${expected}, which is named by its folder`,
-  },
+const formats: readonly { readonly magic: string; readonly message: string }[] = [
+  { magic: "\xfd7zXZ\0", message: decompressFirst("xz", "xz -d") },
+  { magic: "BZh", message: decompressFirst("bzip2", "bzip2 -d") },
+  { magic: '\x04"M\x18', message: decompressFirst("lz4", "lz4 -d") },
+  { magic: "PK\x03\x04", message: "is a zip archive; expected a tar archive" },
 ];
 
 function decompressFirst(name: string, command: string): string {
@@ -26,7 +22,8 @@ function decompressFirst(name: string, command: string): string {
 /** What a file is, if it isn't a tar archive but in a format that images come in elsewhere. */
 export function otherFormat(head: Buffer): string | undefined {
   const text = head.toString("latin1");
-  return formats.find(({ magic }) => magic.test(text))?.message;
+  if (/^\s*[[{]\s*["{}\]]/.test(text)) return `is a JSON document; ${expected}, which is named by its folder`;
+  return formats.find(({ magic }) => text.startsWith(magic))?.message;
 }
 
 /** What is wrong with an archive of these members that has no manifest.json and no index.json. */

@@ -57,8 +57,15 @@ const refused: readonly Refused[] = [
   ].map(([what = "", digest]) => ({
     what,
     spoil: naming({ digest }),
-    message: /index\.json: manifests\[0\]\.digest: expected sha256: and 64 lower-case hex digits/,
+    message:
+      /index\.json: manifests\[0\]\.digest: expected sha256: and 64 lower-case hex digits, found "\w+:/,
   })),
+  {
+    what: "a digest by sha512",
+    spoil: naming({ digest: `sha512:${"0".repeat(128)}` }),
+    message:
+      /manifests\[0\]\.digest: expected sha256: .*, found "sha512:0+": copy the image with sha256 digests/,
+  },
   { what: "no image", spoil: ({ folder }) => writeIndex(folder, []), message: /index\.json lists no image/ },
   {
     what: "two images",
@@ -132,8 +139,37 @@ const refused: readonly Refused[] = [
       const manifest = { schemaVersion: 2, mediaType, config: image?.config, layers };
       await writeIndex(folder, [await writeDocument(folder, mediaType, manifest)]);
     },
-    message: /the image lacks its layer sha256:/,
+    message:
+      /the image lacks its layer sha256:\w+, which was left out as it can be had from http:.*put the layer into the layout/,
   },
+  {
+    what: "an encrypted layer",
+    spoil: async ({ folder, images: [image] }) => {
+      const mediaType = mediaTypes.ociManifest;
+      const layers = image?.layers.map(({ descriptor }) => ({
+        ...descriptor,
+        mediaType: `${descriptor.mediaType}+encrypted`,
+      }));
+      const manifest = { schemaVersion: 2, mediaType, config: image?.config, layers };
+      await writeIndex(folder, [await writeDocument(folder, mediaType, manifest)]);
+    },
+    message: /layer sha256:\w+ is encrypted \(application.*\+gzip\+encrypted\); decrypt the image first/,
+  },
+  ...[
+    { artifactType: "application/spdx+json", configType: "application/vnd.oci.empty.v1+json" },
+    { configType: "application/vnd.cncf.helm.config.v1+json" },
+  ].map(({ artifactType, configType }) => ({
+    what: `an artifact of type ${artifactType ?? configType}`,
+    spoil: async ({ folder }: MadeLayout) => {
+      const mediaType = mediaTypes.ociManifest;
+      const config = await writeDocument(folder, configType, {});
+      const manifest = { schemaVersion: 2, mediaType, artifactType, config, layers: [] };
+      await writeIndex(folder, [await writeDocument(folder, mediaType, manifest)]);
+    },
+    message: new RegExp(
+      `lists no image; sha256:\\w+ in it is an artifact of type ${(artifactType ?? configType).replaceAll(/[.+]/g, "\\$&")}`,
+    ),
+  })),
   {
     what: "a layer that was cut",
     spoil: async ({ folder, images: [image] }) =>

@@ -2,7 +2,7 @@
 const unpacking = /mount callback failed on (\S+?): (.*)$/s;
 
 /** What an error of Go's readers of archives and compressions says. */
-const broken =
+const corruption =
   /archive\/tar: |unexpected EOF|gzip: |flate: |zstd|magic number|invalid (?:input|header|checksum)/;
 
 /**
@@ -19,7 +19,7 @@ export function explainUnpack(reason: string): string | undefined {
   const said = `a layer of a base image can't be unpacked (${why})`;
   if (why.includes("window size exceeded"))
     return `${said}: its Zstandard has a window of over 512 MiB; compress it again with zstd --long=29 or less, or name another base in FROM`;
-  return broken.test(why)
+  return corruption.test(why)
     ? `${said}: it is damaged or encrypted, or its media type names another compression than it has; ${another}`
     : said;
 }

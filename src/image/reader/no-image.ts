@@ -8,7 +8,7 @@ const expected = 'expected what "docker save" writes, or an OCI layout';
 export const formatHeadLength = 8;
 
 /** Formats in which images are found, but which aren't read. Their first bytes, as "latin1". */
-const formats: readonly { readonly magic: string; readonly message: string }[] = [
+const foreignFormats: readonly { readonly magic: string; readonly message: string }[] = [
   { magic: "\xfd7zXZ\0", message: decompressFirst("xz", "xz -d") },
   { magic: "BZh", message: decompressFirst("bzip2", "bzip2 -d") },
   { magic: '\x04"M\x18', message: decompressFirst("lz4", "lz4 -d") },
@@ -23,7 +23,7 @@ function decompressFirst(name: string, command: string): string {
 export function otherFormat(head: Buffer): string | undefined {
   const text = head.toString("latin1");
   if (/^\s*[[{]\s*["{}\]]/.test(text)) return `is a JSON document; ${expected}, which is named by its folder`;
-  return formats.find(({ magic }) => text.startsWith(magic))?.message;
+  return foreignFormats.find(({ magic }) => text.startsWith(magic))?.message;
 }
 
 /** What is wrong with an archive of these members that has no manifest.json and no index.json. */

@@ -58,6 +58,9 @@ async function readPolicyFile(text: string, file: string): Promise<SourcePolicy>
     if (!(thrown instanceof UserError)) throw thrown;
     const faults =
       thrown instanceof RequestError ? thrown.faults.map(({ message }) => message) : [thrown.message];
-    throw new UserError(faults.map((message) => `${file}: ${message}`).join("\n"), { cause: thrown });
+    const placed = faults.map((message) =>
+      message.replace(/^source_policy[.:] ?/, `source_policy: ${file}: `),
+    );
+    throw new UserError(placed.join("\n"), { cause: thrown });
   }
 }

@@ -50,7 +50,8 @@ export async function validate({ step, args, readInput }: Invocation): Promise<u
 const help = `usage: validate [--type NAME]... [FILE]...
 
 Checks pipelines for what the oci-build resource and its task would refuse: the source of each resource of this type,
-each put and get of it, and each task that runs in its image. Without a file, or for -, the pipeline is read from stdin.
+each put and get of it, and each task that runs in its image; also the file of such a task. Without a file, or for -,
+the pipeline is read from stdin.
 
   --type NAME  a resource type that is this resource, if neither its name (oci-build, oci-build-...) nor its image
                (.../oci-build-resource) shows it; may be given several times

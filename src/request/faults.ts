@@ -16,8 +16,43 @@ export interface Fault {
   readonly field?: string;
   /** Whether it only causes a warning. */
   readonly isAdvice?: true;
+  /** For a name that there isn't: the message's parts, so that names with the same advice are told in one line. */
+  readonly unknown?: UnknownName;
   /** For a rule about several fields: the names of all that it reads, of which any may be the wrong one. */
   readonly involves?: { readonly of: readonly string[]; readonly ofSource?: readonly string[] };
+}
+
+export interface UnknownName {
+  /** What the message begins with: `params: there is no param`. */
+  readonly where: string;
+  readonly name: string;
+  readonly advice: string | undefined;
+}
+
+/** The fault of a name that there isn't. */
+export function unknownNameFault(path: readonly PropertyKey[], unknown: UnknownName): Fault {
+  return { path, message: unknownMessage(unknown, [unknown.name]), kind: "name", unknown };
+}
+
+function unknownMessage({ where, advice }: UnknownName, names: readonly string[]): string {
+  const [last = "", ...others] = names.map((name) => JSON.stringify(name)).toReversed();
+  const all = others.length === 0 ? last : `${others.toReversed().join(", ")} or ${last}`;
+  return `${where} ${all}${advice === undefined ? "" : `; ${advice}`}`;
+}
+
+/** The lines of a message with all faults. */
+function faultLines(faults: readonly Fault[]): readonly string[] {
+  const groups = Map.groupBy(faults, (fault) => {
+    const { where, advice } = fault.unknown ?? {};
+    return advice === undefined ? fault : `${where}; ${advice}`;
+  });
+  return Array.from(groups.values(), ([first, ...more]) => {
+    if (first?.unknown === undefined || more.length === 0) return first?.message ?? "";
+    return unknownMessage(
+      first.unknown,
+      [first, ...more].map((fault) => fault.unknown?.name ?? ""),
+    );
+  });
 }
 
 /** Number of faults that one message lists. */
@@ -28,9 +63,9 @@ export class RequestError extends UserError {
   readonly faults: readonly Fault[];
 
   constructor(faults: readonly Fault[]) {
-    const more = faults.length - mostTold;
-    const lines = faults.slice(0, mostTold).map(({ message }) => message);
-    super([...lines, ...(more > 0 ? [`… and ${more} more`] : [])].join("\n"));
+    const lines = faultLines(faults);
+    const more = lines.length - mostTold;
+    super([...lines.slice(0, mostTold), ...(more > 0 ? [`… and ${more} more`] : [])].join("\n"));
     this.faults = faults;
   }
 }

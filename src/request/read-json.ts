@@ -1,6 +1,6 @@
 import type * as z from "zod";
 import { UserError } from "../host/errors.ts";
-import { didYouMean, type Fault, jsonKindOf, RequestError } from "./faults.ts";
+import { didYouMean, type Fault, jsonKindOf, RequestError, unknownNameFault } from "./faults.ts";
 import { faultsBy, type Rule } from "./rules.ts";
 import { knownNames, secrecyAt } from "./schema-parts.ts";
 
@@ -153,9 +153,8 @@ function describe(issue: z.core.$ZodIssue, about: Subject): Fault[] {
   const place = [about.subject, ...path.map(String)].join(".");
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => {
-      const hint = about.advise(path, key) ?? didYouMean(key, knownNames(about.schema, path));
-      const message = `${place}: there is no ${JSON.stringify(key)}${hint === undefined ? "" : `; ${hint}`}`;
-      return { path: [...path, key], message, kind: "name" };
+      const advice = about.advise(path, key) ?? didYouMean(key, knownNames(about.schema, path));
+      return unknownNameFault([...path, key], { where: `${place}: there is no`, name: key, advice });
     });
   }
   if (issue.code === "custom" && issue.params?.["isComplete"] === true)
@@ -234,7 +233,9 @@ function fieldsWanted(
 function remedy(issue: z.core.$ZodIssue, found: unknown, isSafe: boolean): string | undefined {
   if (issue.code !== "invalid_type") return undefined;
   if (issue.expected === "array" && typeof found === "string" && found !== "") {
-    const parts = found.split(/[,\s]+/).filter((part) => /^[\w./:-]+$/.test(part));
+    const all = found.split(/[,\s]+/).filter((part) => /^[\w./:-]+$/.test(part));
+    // Other tools take whole references for tags.
+    const parts = issue.path.at(-1) === "tags" ? all.map((part) => part.replace(/^.*:/, "")) : all;
     return `a list is written in brackets: ${isSafe && parts.length > 0 ? `[${parts.join(", ")}]` : "[one, two]"}`;
   }
   if (issue.expected === "record" && (typeof found === "string" || Array.isArray(found)) && found.length > 0)

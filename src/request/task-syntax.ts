@@ -1,6 +1,6 @@
 import { UserError } from "../host/errors.ts";
 import { orNone } from "../host/or-none.ts";
-import { didYouMean, type Fault, jsonKindOf } from "./faults.ts";
+import { didYouMean, type Fault, jsonKindOf, unknownNameFault } from "./faults.ts";
 import { refuseUnusable } from "./read-json.ts";
 import { readHostPairs, readPairList, readSshPairs, splitList } from "./text-lists.ts";
 
@@ -122,7 +122,7 @@ export function fromTaskForms(
   // A variable of its own wins over the list, whatever their order, as in the oci-build task.
   for (const { name, value, found } of [...all.filter(isList), ...all.filter((each) => !isList(each))]) {
     if (found === undefined && !Object.hasOwn(forms, name)) {
-      faults.push({ path: [name], message: unknownName(name, forms, advise), kind: "name" });
+      faults.push(unknownParam(name, forms, advise));
       continue;
     }
     const field = found?.param ?? name;
@@ -244,10 +244,10 @@ function parsedJson(text: string): unknown {
   return /^\s*[{[]/.test(text) ? orNone(() => JSON.parse(text)) : undefined;
 }
 
-function unknownName(name: string, forms: Forms, advise: Parameters<typeof fromTaskForms>[2]): string {
+function unknownParam(name: string, forms: Forms, advise: Parameters<typeof fromTaskForms>[2]): Fault {
   const upper = Object.values(forms)
     .flat()
     .map((form) => (form.kind === "whole" ? form.name : `${form.prefix}*`));
-  const hint = advise([], name) ?? didYouMean(name, [...Object.keys(forms), ...upper]);
-  return `params: there is no param ${JSON.stringify(name)}${hint === undefined ? "" : `; ${hint}`}`;
+  const advice = advise([], name) ?? didYouMean(name, [...Object.keys(forms), ...upper]);
+  return unknownNameFault([name], { where: "params: there is no param", name, advice });
 }

@@ -26,6 +26,36 @@ test("all that is wrong with names, upper-case params and typed ones is told at 
     assert.ok(lines[index]?.startsWith(start), lines[index]);
 });
 
+test("unknown names with the same advice are told in one line", () => {
+  const params = {
+    cache: true,
+    build: "x",
+    cache_from: ["y"],
+    cache_tag: "z",
+    contxt: "app",
+    odd: 1,
+    other: 2,
+  };
+  assert.deepEqual(messageFor(params).split("\n"), [
+    'params: there is no param "cache", "cache_from" or "cache_tag"; the layer cache belongs in the source: cache: true',
+    'params: there is no param "build"; write context: the folder to build',
+    'params: there is no param "contxt"; did you mean "context"?',
+    'params: there is no param "odd"',
+    'params: there is no param "other"',
+  ]);
+});
+
+test("a name without a value, and whole references in the place of tags, are answered with what to write", () => {
+  assert.equal(
+    messageFor({ context: null }),
+    "params.context: expected a string, found nothing (null); give it a value, or leave it out",
+  );
+  assert.match(
+    messageFor({ tags: "user/app:latest,user/app:1" }),
+    /; a list is written in brackets: \[latest, 1\]$/,
+  );
+});
+
 test("of very many faults twenty are told, and how many more there are", () => {
   const params = Object.fromEntries(Array.from({ length: 33 }, (_, index) => [`param${index}`, 1]));
   const lines = messageFor(params).split("\n");

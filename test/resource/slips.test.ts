@@ -141,3 +141,21 @@ test("variables of another task that are answered alike are told in one line", a
     ["warning: the task doesn't read DOCKER_PASSWORD", "warning: the task doesn't read REPOSITORY, TAG"],
   );
 });
+
+test("an artifact that is only written in another way is named", async () => {
+  await using site = await makeInputs("app/Dockerfile");
+  for (const context of ["app ", '"app"', "app\\sub"])
+    assertFailedCleanly(
+      await site.put({ context }),
+      /context: artifact .* is not among the put's inputs, but "app" is; write paths with "\/", without quotes/,
+    );
+});
+
+test("a source policy's file is told with the param that names it", async () => {
+  await using site = await makeInputs("app/Dockerfile");
+  await writeFile(join(site.inputs, "app/policy.yml"), "rules: 1\n");
+  assertFailedCleanly(
+    await site.task({ CONTEXT: "app", SOURCE_POLICY: "app/policy.yml" }),
+    /^error: SOURCE_POLICY: app\/policy\.yml: rules: expected a list, found 1$/m,
+  );
+});

@@ -257,11 +257,11 @@ test("a policy that BuildKit would misread is refused with its file, and one tha
     '{"rules": [{"action": "DENY", "selector": {"identifier": "docker-image://*", "matchType": "EXACT"}}]}';
   assertFailedCleanly(
     await file(camel),
-    /^error: app\/bad\.json: source_policy\.rules\.0\.selector: there is no "matchType"; write match_type$/m,
+    /^error: source_policy: app\/bad\.json: rules\.0\.selector: there is no "matchType"; write match_type$/m,
   );
   assertFailedCleanly(
     await file('{"rules": [{'),
-    /^error: app\/bad\.json: source_policy: is neither JSON nor YAML \(line 1, column \d+\); expected a source policy/m,
+    /^error: source_policy: app\/bad\.json: is neither JSON nor YAML \(line 1, column \d+\); expected a source policy/m,
   );
   assertFailedCleanly(
     await put(dockerfile, { source_policy: "rules:\n  - action: DENY\n    selektor: 1\n" }),
@@ -269,10 +269,10 @@ test("a policy that BuildKit would misread is refused with its file, and one tha
   );
   assertFailedCleanly(
     await file("rules: []\nrules: []\n"),
-    /source_policy: is neither JSON nor YAML \(line 2, column 1\)/,
+    /source_policy: app\/bad\.json: is neither JSON nor YAML \(line 2, column 1\)/,
   );
-  assertFailedCleanly(await file("rules: &rules [*rules]\n"), /^error: app\/bad\.json: source_policy/m);
-  assertFailedCleanly(await file(" \n"), /app\/bad\.json: source_policy: is empty; expected/);
+  assertFailedCleanly(await file("rules: &rules [*rules]\n"), /^error: source_policy: app\/bad\.json: /m);
+  assertFailedCleanly(await file(" \n"), /source_policy: app\/bad\.json: is empty; expected/);
   assertFailedCleanly(
     await file("package docker\n\ndefault allow := false\n"),
     /found a policy in Rego, which BuildKit can't read/,
@@ -281,7 +281,7 @@ test("a policy that BuildKit would misread is refused with its file, and one tha
     await put(dockerfile, policy(deny("docker-image://alpine:3.22"))),
     /rules\.0\.selector\.identifier: expected the whole name, .* docker-image:\/\/docker\.io\/library\/alpine:3\.22, found/,
   );
-  assertFailedCleanly(await file("[]"), /app\/bad\.json: source_policy: expected a map, found an empty list/);
+  assertFailedCleanly(await file("[]"), /source_policy: app\/bad\.json: expected a map, found an empty list/);
   assertFailedCleanly(
     await put(dockerfile, { source_policy: "app/none.json" }),
     /source_policy: there is no file "app\/none\.json"/,

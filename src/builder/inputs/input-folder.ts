@@ -137,6 +137,9 @@ async function whyMissing({ folder, root, given, wanted }: Missing, expected: Ex
   const [artifact = path] = path.split(sep).filter((part) => part !== "");
   const artifacts = await namesIn(root);
   if (!artifacts.includes(artifact) && folder.kind === "put") {
+    const plain = artifact.replace(/\\.*$/s, "").replaceAll(/["'`]/g, "").trim();
+    if (artifacts.includes(plain))
+      return `artifact ${JSON.stringify(artifact)} is not among the put's inputs, but ${JSON.stringify(plain)} is; write paths with "/", without quotes, and without blanks around them`;
     const there = artifacts.length === 0 ? "there are none" : `there are: ${artifacts.join(", ")}`;
     return `artifact ${JSON.stringify(artifact)} is not among the put's inputs (${there}): add "inputs: [${artifact}]" to the put step, or correct the path ${JSON.stringify(path)}`;
   }

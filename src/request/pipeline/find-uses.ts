@@ -25,10 +25,15 @@ const hooks = ["on_success", "on_failure", "on_abort", "on_error", "ensure"];
 
 /**
  * All uses of this resource in a pipeline: the sources of the resources of its type, the params of their puts and
- * gets, and the params of tasks that run `build` in its image.
+ * gets, and the params of tasks that run `build` in its image. In the file of such a task, its params.
  * @param more names of resource types that are ours, besides those recognized by their name or image
  */
 export function findUses(pipeline: Located, more: readonly string[]): readonly Use[] {
+  if (isOwnTask(pipeline)) {
+    const params = entryOf(pipeline, "params");
+    const given = params === undefined ? [] : [params];
+    return [{ kind: "task", subject: "task", given, inputs: undefined }];
+  }
   const defaults = new Map<string, Located | undefined>();
   for (const type of itemsOf(pipeline, "resource_types")) {
     const name = textOf(type, "name") ?? "";
@@ -71,6 +76,16 @@ function isOwnImage(source: Located | undefined): boolean {
   return ownRepository.test(textOf(source, "repository") ?? "");
 }
 
+/** Whether the config of a task is of one that runs `build` in our image. */
+function isOwnTask(config: Located | undefined): boolean {
+  return isOwnImage(entryOf(entryOf(config, "image_resource"), "source")) && runsBuild(config);
+}
+
+/** A task may run another program in our image. */
+function runsBuild(config: Located | undefined): boolean {
+  return /(^|\/)build$/.test(textOf(entryOf(config, "run"), "path") ?? "build");
+}
+
 function listedInputs(step: Located): readonly string[] | undefined {
   const inputs = entryOf(step, "inputs");
   if (inputs?.kind !== "list") return undefined;
@@ -108,11 +123,8 @@ function collect(step: Located, job: string, { resources, images, uses }: Found)
     uses.push({ kind: "get", subject: `${job}, get ${get}`, given: [params], inputs: undefined });
   if (task === undefined) return;
   const config = entryOf(step, "config");
-  const isOurs =
-    isOwnImage(entryOf(entryOf(config, "image_resource"), "source")) ||
-    images.has(textOf(step, "image") ?? "");
-  // A task may run another program in our image.
-  if (!isOurs || !/(^|\/)build$/.test(textOf(entryOf(config, "run"), "path") ?? "build")) return;
+  const hasOwnImage = images.has(textOf(step, "image") ?? "");
+  if (!isOwnTask(config) && !(hasOwnImage && runsBuild(config))) return;
   const given = [entryOf(config, "params"), params].filter((part) => part !== undefined);
   uses.push({ kind: "task", subject: `${job}, task ${task}`, given, inputs: undefined });
 }

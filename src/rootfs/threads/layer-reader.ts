@@ -1,7 +1,7 @@
-import { createHash, type Hash } from "node:crypto";
 import { readSync } from "node:fs";
 import { Arrival } from "../../image/arrival.ts";
 import { compressionFormatOf, type PlainReader } from "../../image/compression/formats.ts";
+import { Sha256 } from "../../image/sha256.ts";
 import type { FoundBlob } from "../../image/verify.ts";
 import type { OpenBytes } from "../layer/open-layer.ts";
 import { close } from "../syscalls.ts";
@@ -19,14 +19,15 @@ export class LayerReader implements Disposable {
   readonly #file: { readonly start: number; readonly arrival: Arrival } | undefined;
   readonly #plain: PlainReader | undefined;
   /** Undefined for what others verify. */
-  readonly #hash: Hash | undefined;
+  readonly #hash: Sha256 | undefined;
   /** The number of bytes that have been read of the blob. */
   #size = 0;
 
   constructor({ fd, compression, file }: OpenBytes) {
     this.#fd = fd;
     this.#file = file && { start: file.start, arrival: new Arrival(file.arrival) };
-    this.#hash = file?.isVerified === false ? createHash("sha256") : undefined;
+    this.#hash = file?.isVerified === false ? new Sha256() : undefined;
+    this.#hash?.begin();
     this.#plain = compressionFormatOf(compression)?.inThread?.open((into) => this.#readBlob(into));
   }
 
@@ -43,7 +44,7 @@ export class LayerReader implements Disposable {
     if (this.#hash === undefined) return undefined;
     const rest = Buffer.allocUnsafeSlow(drainedAtOnce);
     while (this.#readBlob(rest) > 0);
-    return { size: this.#size, digest: `sha256:${this.#hash.digest("hex")}` };
+    return { size: this.#size, digest: `sha256:${this.#hash.end().toString("hex")}` };
   }
 
   #readBlob(into: Buffer): number {
@@ -52,7 +53,7 @@ export class LayerReader implements Disposable {
     const there = arrival.wait(this.#size) - this.#size;
     if (there <= 0) return 0;
     const length = readSync(this.#fd, into, 0, Math.min(into.length, there), start + this.#size);
-    this.#hash?.update(into.subarray(0, length));
+    this.#hash?.add(into.subarray(0, length));
     this.#size += length;
     return length;
   }

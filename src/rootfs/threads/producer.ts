@@ -1,9 +1,11 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type { FoundBlob } from "../../image/verify.ts";
+import { readDefaults } from "../attributes.ts";
 import { describeFailure, type ThreadFailure } from "./failure.ts";
 import { LayerReader } from "./layer-reader.ts";
 import { type ProducerRequest, readingFailure } from "./producer-request.ts";
-import { distance, type Loaded, type SharedMemory, share, waitUntil, wake, word } from "./ring-buffer.ts";
+import { distance, type Loaded, type SharedMemory, share, wake, word } from "./ring-buffer.ts";
+import { SpareWork } from "./spare-work.ts";
 
 export type ProducerAnswer =
   | Loaded
@@ -14,7 +16,7 @@ export type ProducerAnswer =
   | { readonly kind: "filled"; readonly blob: FoundBlob | undefined }
   | { readonly kind: "failed"; readonly failure: ThreadFailure; readonly blob: FoundBlob | undefined };
 
-/** The most plain bytes to bring before telling the others. Few enough to be still in the processor's cache. */
+/** The most plain bytes to bring before telling the writer. Few enough to be still in the processor's cache. */
 const filledAtOnce = 256 * 1024;
 
 /**
@@ -27,19 +29,19 @@ const port = parentPort;
 if (port === null) throw new Error("this is a worker's file");
 const answer = (message: ProducerAnswer) => port.postMessage(message);
 answer({ kind: "loaded" });
+const spareWork = new SpareWork(shared, { defaults: readDefaults(), wakes: "writer" });
 
 let produced = 0;
 
 function produce(reader: LayerReader): void {
-  // Waiting for this much room avoids waking the others for a few bytes.
-  while (waitUntil(shared, word.wakeProducer, () => freeBytes() >= filledAtOnce)) {
+  // Waiting for this much room avoids waking the writer for a few bytes.
+  while (spareWork.waitUntil(word.wakeProducer, () => freeBytes() >= filledAtOnce)) {
     const start = produced & (ring.length - 1);
     const length = reader.read(ring.subarray(start, Math.min(start + filledAtOnce, ring.length)));
     if (length === 0) return;
     produced = (produced + length) | 0;
     Atomics.store(words, word.filled, produced);
-    if (Atomics.load(words, word.unhashed) === 0) wake(shared, word.wakeHasher);
-    else Atomics.store(words, word.hashed, produced);
+    if (Atomics.load(words, word.unhashed) !== 0) Atomics.store(words, word.hashed, produced);
     wake(shared, word.wakeWriter);
   }
 }

@@ -2,9 +2,9 @@ import type { TarTime } from "../../image/tar/entry.ts";
 
 /**
  * What the threads of an unpacking share. The producer brings a layer's plain bytes into `ring`. The writer reads
- * the tar there, and writes folders, links and files. The hasher computes the diff ID of the same bytes, and
- * makes small files, whose content is also in the ring, while the writer lags behind. So no byte is copied between
- * threads.
+ * the tar there, and writes folders, links and files. Whoever would wait for the other does what both leave for that:
+ * hash the same bytes for the diff ID, and make small files, whose content is also in the ring. So no byte is copied
+ * between threads.
  *
  * Positions count the bytes of a layer modulo 2^32. Their differences are small, so `distance` is exact.
  */
@@ -12,6 +12,9 @@ export interface Shared {
   readonly words: Int32Array<SharedArrayBuffer>;
   /** Counts of the writer for the log, at the indexes of {@link counted}. */
   readonly progress: Float64Array<SharedArrayBuffer>;
+  /** The state of a `Sha256`, for the digest of the layer's plain bytes. */
+  readonly hashState: Uint8Array<SharedArrayBuffer>;
+  /** The digest of the layer's plain bytes, once the layer is written. */
   readonly digest: Uint8Array<SharedArrayBuffer>;
   readonly jobs: SharedArrayBuffer;
   readonly ring: Buffer<SharedArrayBuffer>;
@@ -36,28 +39,27 @@ export interface SharedMemory {
 export const word = {
   /** Position up to which the ring holds bytes. */
   filled: 0,
-  /** Position up to which bytes are hashed. The hasher moves it, and the producer while it brings what is `unhashed`. */
+  /** Position up to which bytes are hashed. The producer moves it while it brings what is `unhashed`. */
   hashed: 1,
-  /** Number of jobs given to the hasher, and done by it; modulo 2^32. */
+  /** Number of jobs left by the writer, and done; modulo 2^32. */
   given: 2,
   done: 3,
-  /** What else the hasher is asked for: one of `request`. */
-  request: 4,
+  /** Not 0 while a thread hashes or does a job: one at a time. */
+  busy: 4,
   /** Not 0 once a thread has failed, so that the others stop waiting. */
   failed: 5,
+  /** Not 0 once the digest of the layer's plain bytes has been begun. */
+  begun: 6,
   /** Counters of events that the named thread waits for. */
-  wakeHasher: 6,
   wakeWriter: 7,
   wakeProducer: 8,
   /** Position before which neither the writer nor its unfinished jobs need any bytes. */
   needed: 9,
   /** Number of layers whose bytes have all been brought. */
   ended: 10,
-  /** Not 0 if nobody needs the digest of the layer's plain bytes. The hasher then only makes small files. */
+  /** Not 0 if nobody needs the digest of the layer's plain bytes. */
   unhashed: 11,
 } as const;
-
-export const request = { none: 0, digest: 1, end: 2 } as const;
 
 /** Indexes of `progress`. */
 export const counted = { entries: 0, bytes: 1 } as const;
@@ -70,7 +72,7 @@ const jobBytes = jobNumbers * 8 + 256;
 
 export function allocate(): SharedMemory {
   return {
-    control: new SharedArrayBuffer(256),
+    control: new SharedArrayBuffer(512),
     jobs: new SharedArrayBuffer(jobsLimit * jobBytes),
     ring: new SharedArrayBuffer(ringSize),
   };
@@ -81,6 +83,7 @@ export function share({ control, jobs, ring }: SharedMemory): Shared {
     words: new Int32Array(control, 0, 16),
     progress: new Float64Array(control, 64, 4),
     digest: new Uint8Array(control, 128, 32),
+    hashState: new Uint8Array(control, 256, 128),
     jobs,
     ring: Buffer.from(ring),
   };
@@ -95,19 +98,6 @@ export function distance(from: number, to: number): number {
 export function wake({ words }: Shared, index: number): void {
   Atomics.add(words, index, 1);
   Atomics.notify(words, index);
-}
-
-/**
- * Waits until a condition holds, and checks it each time the thread is woken. Returns false once another thread has
- * failed.
- */
-export function waitUntil({ words }: Shared, index: number, holds: () => boolean): boolean {
-  for (;;) {
-    const before = Atomics.load(words, index);
-    if (Atomics.load(words, word.failed) !== 0) return false;
-    if (holds()) return true;
-    Atomics.wait(words, index, before);
-  }
 }
 
 /** A small file to be made. */

@@ -5,10 +5,9 @@ import type { Digest } from "../../image/digest.ts";
 import type { FoundBlob } from "../../image/verify.ts";
 import type { OpenLayer } from "../layer/open-layer.ts";
 import { errorOfThread } from "./failure.ts";
-import type { HasherMessage } from "./hasher.ts";
 import type { ProducerAnswer } from "./producer.ts";
 import type { ProducerRequest } from "./producer-request.ts";
-import { allocate, type Loaded, request, type Shared, share, wake, word } from "./ring-buffer.ts";
+import { allocate, type Loaded, type Shared, share, wake, word } from "./ring-buffer.ts";
 import type { WriterAnswer, WriterRequest } from "./writer.ts";
 
 /** What is written of a layer, and where. */
@@ -40,8 +39,7 @@ export class Threads implements AsyncDisposable {
     const options = { workerData, execArgv: [] };
     const producer = new Worker(new URL("./producer.ts", import.meta.url), options);
     const writer = new Worker(new URL("./writer.ts", import.meta.url), options);
-    const hasher = new Worker(new URL("./hasher.ts", import.meta.url), options);
-    this.#workers = [producer, writer, hasher];
+    this.#workers = [producer, writer];
     const begun = this.#workers.map((worker) =>
       Promise.race([once(worker, "message"), once(worker, "exit")]),
     );
@@ -54,9 +52,6 @@ export class Threads implements AsyncDisposable {
       else this.#writer.answered(answer);
     });
     producer.on("message", (answer: ProducerAnswer) => this.#producer.answered(answer));
-    hasher.on("message", (message: HasherMessage) => {
-      if (message.kind === "failed") this.#failed.reject(errorOfThread(message.failure));
-    });
     for (const worker of this.#workers) worker.on("error", (error) => this.#fail(error));
     // Without this the threads would go on with their work on the current file.
     this.#untilAborted = addAbortListener(signal, () => this.#fail(signal.reason));
@@ -74,7 +69,7 @@ export class Threads implements AsyncDisposable {
     const written = await this.#writer.ask({ kind: "layer", root });
     if (written.kind === "failed") {
       // The thread that failed first has the cause.
-      if (Atomics.load(this.shared.words, word.failed) !== 0) await this.#failed.promise;
+      if (Atomics.load(this.shared.words, word.failed) !== 0) await this.#throwCause(producing);
       this.#end(); // Nobody reads what the producer would still bring.
       // For example a full disk. The layer's bytes aren't the cause, so they need not be awaited.
       if (written.failure.kind === "other") throw errorOfThread(written.failure);
@@ -90,6 +85,12 @@ export class Threads implements AsyncDisposable {
     throw new Error("the writer's thread answers something else than was asked");
   }
 
+  /** @throws what made the threads stop, unless that is the writer's own failure */
+  async #throwCause(producing: Promise<Exclude<ProducerAnswer, Loaded>>): Promise<void> {
+    const filled = await Promise.race([this.#failed.promise, producing]);
+    if (filled.kind === "failed") throw errorOfThread(filled.failure);
+  }
+
   /** Waits until everything is written. */
   async finish(root: string): Promise<void> {
     const answer = await this.#writer.ask({ kind: "finish", root });
@@ -103,9 +104,8 @@ export class Threads implements AsyncDisposable {
 
   /** Makes every waiting thread stop. */
   #end(): void {
-    Atomics.store(this.shared.words, word.request, request.end);
     Atomics.store(this.shared.words, word.failed, 1);
-    for (const index of [word.wakeHasher, word.wakeWriter, word.wakeProducer]) wake(this.shared, index);
+    for (const index of [word.wakeWriter, word.wakeProducer]) wake(this.shared, index);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

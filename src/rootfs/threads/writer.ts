@@ -13,13 +13,12 @@ import {
   JobQueue,
   jobsLimit,
   type Loaded,
-  request,
   type SharedMemory,
   share,
-  waitUntil,
   wake,
   word,
 } from "./ring-buffer.ts";
+import { SpareWork } from "./spare-work.ts";
 
 export interface WriterRequest {
   /** `layer`: write the next layer, as it comes into the ring. `finish`: there are no more. */
@@ -37,19 +36,20 @@ export type WriterAnswer =
   | { readonly kind: "warning"; readonly text: string }
   | { readonly kind: "failed"; readonly failure: ThreadFailure };
 
-/** The largest file in bytes that can be given to the hasher's thread. Its whole content must fit into the ring. */
+/** The largest file in bytes that can be left for spare work. Its whole content must fit into the ring. */
 const smallest = 128 * 1024;
 /** The most bytes to take from the ring at once. Their room is free only when all of them have been used. */
 const takenAtOnce = 512 * 1024;
 
 /**
- * The ring as the writer uses it. While the writer keeps up with the producer, it makes small files itself: giving them
- * away costs both threads time. Once it lags behind, it gives them to the hasher as far as that keeps up.
+ * The ring as the writer uses it. While the writer keeps up with the producer, it makes small files at once: noting
+ * them for later takes time. Once it lags behind, it leaves them to whoever has nothing else to do.
  */
 class Ring implements SmallFiles {
   readonly #shared;
   readonly #jobs: JobQueue;
   readonly #defaults: Defaults;
+  readonly #spareWork: SpareWork;
   /** Number of layers read to their end. */
   #layers = 0;
   /** Position up to which bytes have been read. */
@@ -64,6 +64,7 @@ class Ring implements SmallFiles {
     this.#shared = share(memory);
     this.#jobs = new JobQueue(memory.jobs);
     this.#defaults = defaults;
+    this.#spareWork = new SpareWork(this.#shared, { defaults, wakes: "producer" });
   }
 
   /** Reads the next piece of a layer; undefined at its end. The bytes are valid until the next call. */
@@ -86,13 +87,12 @@ class Ring implements SmallFiles {
     return ring.subarray(start, start + length);
   }
 
-  /** The end of a layer: waits until the hasher has stored its digest. */
+  /** The end of a layer: its digest is stored. The producer does nothing then. */
   endLayer(): void {
     const { words } = this.#shared;
     this.#layers = (this.#layers + 1) | 0;
-    Atomics.store(words, word.request, request.digest);
-    wake(this.#shared, word.wakeHasher);
-    this.#waitUntil(() => Atomics.load(words, word.request) === request.none);
+    this.#waitUntil(() => Atomics.load(words, word.hashed) === this.#read);
+    this.#spareWork.digest();
   }
 
   takes({ size, runs, xattrs }: TarEntry): boolean {
@@ -137,7 +137,7 @@ class Ring implements SmallFiles {
     }
     this.#jobs.write(given, job);
     Atomics.store(words, word.given, (given + 1) | 0);
-    wake(this.#shared, word.wakeHasher);
+    wake(this.#shared, word.wakeProducer);
   }
 
   flush(): void {
@@ -166,7 +166,7 @@ class Ring implements SmallFiles {
   }
 
   #waitUntil(holds: () => boolean): void {
-    if (!waitUntil(this.#shared, word.wakeWriter, holds)) throw new Error("another thread has failed");
+    if (!this.#spareWork.waitUntil(word.wakeWriter, holds)) throw new Error("another thread has failed");
   }
 }
 

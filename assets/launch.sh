@@ -19,16 +19,20 @@ launch() {
     # The resource's image: the bundle lies beside the launchers, Node and the tools are on PATH.
     export NODE_COMPILE_CACHE="$here/cache"
     case $1 in
-      check | out)
+      check | in | out)
         # A snapshot works only with the Node that made it, and has that program's time.
         blob=$here/dist/main.blob node=$(command -v node)
         if [ -f "$blob" ] && ! [ "$blob" -nt "$node" ] && ! [ "$blob" -ot "$node" ]; then
-          # Node reads the snapshot into memory and copies it. If glibc asks for huge pages, the kernel hands these 15 MB
-          # out in 8 pieces and not in 3,000, which saves 9 ms of processor time. Go's programs don't use glibc.
-          huge=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432
-          export GLIBC_TUNABLES="${GLIBC_TUNABLES:-$huge}"
-          # Sparkplug would compile 650 functions in 8 ms, most of which run a few times. V8's other compilers stay.
-          exec node "$young" --no-sparkplug --snapshot-blob "$blob" "$here/dist/main.mjs" "$@"
+          if [ "$1" != in ]; then
+            # Node reads the snapshot into memory and copies it. If glibc asks for huge pages, the kernel hands these 15 MB
+            # out in 8 pieces and not in 3,000, which saves 9 ms of processor time. Go's programs don't use glibc.
+            huge=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432
+            export GLIBC_TUNABLES="${GLIBC_TUNABLES:-$huge}"
+            # Sparkplug would compile 650 functions in 8 ms, most of which run a few times. V8's other compilers stay.
+            young="$young --no-sparkplug"
+          fi
+          # shellcheck disable=SC2086 # Options are words.
+          exec node $young --snapshot-blob "$blob" "$here/dist/main.mjs" "$@"
         fi
         ;;
     esac

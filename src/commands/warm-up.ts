@@ -5,11 +5,12 @@ import type { StepContext } from "../host/step-context.ts";
 import { untraced } from "../host/trace.ts";
 import { readCheckRequest } from "../request/check-request.ts";
 import { readOutRequest } from "../request/out-request.ts";
+import { get } from "./in.ts";
 import { put } from "./out.ts";
 import { putRules } from "./put-rules.ts";
 
 /**
- * Loads what a check and a put need, reads requests and does puts, so that a start-up snapshot that is made now holds
+ * Loads what a check, a put and a get need, reads requests, and does puts and gets, so that a start-up snapshot that is made now holds
  * it all loaded and compiled. Takes nothing from the environment: that would be in the snapshot as well.
  * @param folder has what a put needs: its inputs in `put`, and in `bin` a buildctl that needs no daemon
  */
@@ -30,7 +31,7 @@ async function practise(folder: string, store: string): Promise<void> {
     readCheckRequest(JSON.stringify({ source: sourceWith(place), version: null }));
   }
   // The second put finds the build of the first.
-  for (const _ of [1, 2]) await rehearse(folder, putRequest(kept));
+  for (const _ of [1, 2]) await rehearse(folder, kept);
 }
 
 function putRequest(place: object): string {
@@ -41,7 +42,7 @@ function sourceWith(place: object): object {
   return { ...place, buildkit: { address: "tcp://buildkit.example:1234" }, keep: { builds: 1 } };
 }
 
-async function rehearse(folder: string, input: string): Promise<void> {
+async function rehearse(folder: string, place: object): Promise<void> {
   const { signal } = new AbortController();
   const step: StepContext = {
     env: { PATH: `${folder}/bin:/usr/bin:/bin` },
@@ -56,7 +57,15 @@ async function rehearse(folder: string, input: string): Promise<void> {
   };
   globalThis.AsyncDisposableStack ??= DisposableStandIn as never;
   try {
-    await put({ step, args: [`${folder}/put`], readInput: async () => input });
+    const { version } = await put({
+      step,
+      args: [`${folder}/put`],
+      readInput: async () => putRequest(place),
+    });
+    // What writes an image calls libc.
+    const params = { skip_download: true, platform: "linux/amd64" };
+    const input = JSON.stringify({ source: sourceWith(place), version, params });
+    await get({ step, args: [`${folder}/got`], readInput: async () => input });
   } finally {
     if (globalThis.AsyncDisposableStack === (DisposableStandIn as never))
       Reflect.deleteProperty(globalThis, "AsyncDisposableStack");

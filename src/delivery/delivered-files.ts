@@ -21,9 +21,10 @@ export const imageFiles: readonly DeliveredFile<[], NearBlobs | undefined>[] = [
 export const otherFiles: readonly DeliveredFile<[AtHand], void>[] = [
   {
     name: "rootfs",
-    async write(...rootfs) {
+    async write(target, path, near) {
+      if (target.image === undefined) return;
       const { writeRootfs } = await import("./write-rootfs.ts");
-      await writeRootfs(...rootfs);
+      await writeRootfs(target, path, near);
     },
   },
   textFile("digest", ({ digest }) => digest),
@@ -47,11 +48,12 @@ export const otherFiles: readonly DeliveredFile<[AtHand], void>[] = [
 /** The names of everything in a delivery. The folders of additional targets are beside them. */
 export const deliveredNames: readonly string[] = [...imageFiles, ...otherFiles].map(({ name }) => name);
 
-/** What writes the image is only loaded for that: a put needs nothing but the names of these tables. */
+/** What writes the image is only loaded for that: others need nothing but the names of these tables. */
 function imageFile(name: "image.tar" | "image"): DeliveredFile<[], NearBlobs | undefined> {
   return {
     name,
     async write(target, path) {
+      if (target.image === undefined) return undefined;
       const { writeImage } = await import("./write-image.ts");
       return writeImage(target, name, path);
     },

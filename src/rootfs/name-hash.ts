@@ -1,11 +1,11 @@
-import { randomInt } from "node:crypto";
+import { randomWords } from "./syscalls.ts";
 
 /**
  * A hash of a folder and a name in it: HalfSipHash-1-3 (Aumasson and Bernstein). Its key is random, so nobody can
  * prepare names that collide.
  */
 export class NameHash {
-  readonly #key = [randomInt(2 ** 32), randomInt(2 ** 32)] as const;
+  readonly #key = randomWords();
 
   /** A whole number from 0 to 2^32 - 1. */
   of(folder: number, name: string): number {

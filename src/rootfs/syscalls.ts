@@ -38,6 +38,7 @@ const calls = {
   close: libc.func("int close(int fd)"),
   pipe2: libc.func("int pipe2(_Out_ int *fds, int flags)"),
   fcntl: libc.func("int fcntl(int fd, int command, int value)"),
+  getrandom: libc.func("long getrandom(void *bytes, size_t size, unsigned int flags)"),
   geteuid: libc.func("unsigned int geteuid()"),
   getegid: libc.func("unsigned int getegid()"),
 } as const;
@@ -200,6 +201,15 @@ export function makeNode(
 export interface Owner {
   readonly uid: number;
   readonly gid: number;
+}
+
+/** Two random whole numbers from 0 to 2^32 - 1. */
+export function randomWords(): readonly [number, number] {
+  const words = new Uint32Array(2);
+  // So few bytes come all at once (getrandom(2)).
+  done("getrandom", "", Number(calls.getrandom(words, words.byteLength, 0)));
+  const [one = 0, other = 0] = words;
+  return [one, other];
 }
 
 /** The owner of what this process makes. */

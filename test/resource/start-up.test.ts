@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder, type PrivateFolder } from "../../src/host/private-folder.ts";
+import { randomBytes, randomFrom } from "../support/runs/random.ts";
 import {
   assertFailedCleanly,
   responseOf,
@@ -24,7 +25,7 @@ let daemon: BuildkitDaemon;
 
 /** The executables as the image has them, with the bundle beside them. */
 const whole = () => join(folder.path, "resource");
-/** The same without what `check` and `out` run from when there is no snapshot. */
+/** The same without what `check`, `in` and `out` run from when there is no snapshot. */
 const alone = () => join(folder.path, "snapshot-alone");
 /** Those of a checkout, which run its source. */
 const inCheckout = join(checkout, "assets");
@@ -42,11 +43,11 @@ before(async () => {
   // Node's own cp rounds times.
   await execa("cp", ["-a", whole(), alone()]);
   let removed = 0;
-  for await (const file of glob("dist/{out,check}-*.mjs", { cwd: alone() })) {
+  for await (const file of glob("dist/{check,in,out}-*.mjs", { cwd: alone() })) {
     await rm(join(alone(), file));
     removed++;
   }
-  assert.equal(removed, 2);
+  assert.equal(removed, 3);
   const app = join(folder.path, "put/app");
   await mkdir(app, { recursive: true });
   await writeFile(
@@ -98,6 +99,28 @@ test("check and out start from the snapshot, and answer as the program does", as
     });
     assert.deepEqual(versionOf(again).version, version);
     assert.match(again.stderr, /this version was stored before/);
+  }
+});
+
+test("a get starts from the snapshot, and delivers in every form what its threads read", async () => {
+  const content = randomBytes(randomFrom(1), 3_000_000);
+  await writeFile(join(folder.path, "put/app/large"), content);
+  const forms = {
+    rootfs: { unpack_rootfs: true, image_tar: false },
+    image: { output_oci: true },
+    "image.tar": { unpack_rootfs: true },
+  };
+  for (const [index, store] of stores().entries()) {
+    const dockerfile = "FROM scratch\nCOPY large /\n";
+    const put = await putFrom(alone(), store, { context: "app", dockerfile_inline: dockerfile });
+    const { version } = versionOf(put);
+    for (const [name, params] of Object.entries(forms)) {
+      const got = join(folder.path, `got-${index}-${name}`);
+      const stdin = { source: store, version, params };
+      versionOf(await runResource("in", { ...options(alone()), args: [got], stdin }));
+      assert.ok((await readdir(got)).includes(name));
+      if ("unpack_rootfs" in params) assert.ok(content.equals(await readFile(join(got, "rootfs/large"))));
+    }
   }
 });
 

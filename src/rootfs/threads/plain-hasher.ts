@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
 import { parentPort } from "node:worker_threads";
+import { Sha256 } from "../../image/sha256.ts";
 import type { FoundBlob } from "../../image/verify.ts";
 import { describeFailure, type ThreadFailure } from "./failure.ts";
 import { LayerReader } from "./layer-reader.ts";
@@ -37,13 +37,15 @@ function answer(request: ProducerRequest): PlainHasherAnswer {
 }
 
 function plainDigestOf(reader: LayerReader, request: ProducerRequest) {
-  const sum = createHash("sha256");
+  const sum = new Sha256();
+  sum.begin();
   let size = 0;
   try {
     for (;;) {
       const length = reader.read(piece);
-      if (length === 0) return { kind: "hashed", digest: `sha256:${sum.digest("hex")}`, size } as const;
-      sum.update(piece.subarray(0, length));
+      if (length === 0)
+        return { kind: "hashed", digest: `sha256:${sum.end().toString("hex")}`, size } as const;
+      sum.add(piece.subarray(0, length));
       size += length;
     }
   } catch (thrown) {

@@ -1,7 +1,7 @@
 import { type Digest, digestOf } from "../image/digest.ts";
 import { mediaTypes } from "../image/media-types.ts";
 import { documentLimit } from "../image/verify.ts";
-import type { RegistryClient } from "./client.ts";
+import type { Answer, RegistryClient } from "./client.ts";
 import { AttemptFailure } from "./registry-error.ts";
 
 const manifestTypes = [
@@ -49,7 +49,13 @@ async function digestAt(
   reference: string,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const { status, headers, body } = await client.attempt(
+  const { status, headers } = await askHead(client, reference, signal);
+  const told = headers["docker-content-digest"];
+  return status === 200 && typeof told === "string" ? told : undefined;
+}
+
+async function askHead(client: RegistryClient, reference: string, signal: AbortSignal): Promise<Answer> {
+  const answer = await client.attempt(
     {
       method: "HEAD",
       path: `manifests/${reference}`,
@@ -58,9 +64,8 @@ async function digestAt(
     },
     signal,
   );
-  body.resume();
-  const told = headers["docker-content-digest"];
-  return status === 200 && typeof told === "string" ? told : undefined;
+  answer.body.resume();
+  return answer;
 }
 
 /**
@@ -74,6 +79,14 @@ export function taggedDigest(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   return client.retrier.run(signal, () => digestAt(client, tag, signal));
+}
+
+/**
+ * Whether there is such a tag.
+ * @throws RegistryError
+ */
+export function hasTag(client: RegistryClient, tag: string, signal: AbortSignal): Promise<boolean> {
+  return client.retrier.run(signal, async () => (await askHead(client, tag, signal)).status === 200);
 }
 
 /**

@@ -8,7 +8,7 @@ import { regctl } from "../support/images/regctl.ts";
 import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
 import { smallPut, startSmallPut } from "../support/runs/small-put.ts";
 import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
-import { answers, asks, startFaultProxy } from "../support/servers/fault-proxy.ts";
+import { answers, asks, changesBody, startFaultProxy } from "../support/servers/fault-proxy.ts";
 import { startMemoryRegistry, startRegistry } from "../support/servers/registry.ts";
 
 type Version = { readonly digest: string };
@@ -133,58 +133,77 @@ test("twenty puts at once, half of which store again what is about to be removed
   for (const version of answered.slice(0, 3)) versionOf(await get(registry.host, version));
 });
 
-test("a build that is stored again while the registry removes what its tag led to before stays", async () => {
+for (const answered of ["before", "after"] as const) {
+  test(`a build that is stored again while another put removes what its tag led to before stays, if its tag is answered ${answered} the removal has ended`, async () => {
+    await using registry = await startRegistry();
+    await using proxy = await startFaultProxy(registry.url);
+    const put = putter(proxy.host);
+    const { version } = versionOf(await put("a"));
+    await ageBuild(registry.url, "app", version, 5);
+    const tag = nameOf(version);
+    const oldDigest = await digestOfTag(registry.url, tag);
+    const isSetAgain = Promise.withResolvers<void>();
+    const isRemoved = Promise.withResolvers<void>();
+    let restored: Promise<Run> | undefined;
+    let sets = 0;
+    proxy.inject(
+      {
+        // The registry has looked which tags lead there, and takes them along only after another put has moved one.
+        when: ({ method, path }) =>
+          method === "DELETE" && path.endsWith(`/manifests/${oldDigest}`) && restored === undefined,
+        happens: async (faulty) => {
+          restored = put("a", { source: { keep: { builds: 1 } } });
+          await isSetAgain.promise;
+          const digest = await digestOfTag(registry.url, tag);
+          await fetch(`${registry.url}/v2/app/manifests/${digest}`, { method: "DELETE" });
+          await answers(202)(faulty);
+        },
+      },
+      {
+        when: asks(new RegExp(`/manifests/${tag}$`), "PUT"),
+        happens: async (faulty) => {
+          const answer = await faulty.forward();
+          sets++;
+          isSetAgain.resolve();
+          if (answered === "after") await isRemoved.promise;
+          faulty.response.writeHead(answer.status, answer.headers);
+          faulty.response.end(answer.body);
+        },
+      },
+    );
+    versionOf(await put("b", { source: { keep: { builds: 1 } } }));
+    isRemoved.resolve();
+    assert.ok(restored !== undefined, "the old build was removed");
+    versionOf(await restored);
+    assert.ok(sets >= 2, `its tag was set ${sets} times`);
+    versionOf(await get(proxy.host, version));
+  });
+}
+
+test("a put ends with an error if its tag is gone each time that it was set", async () => {
   await using registry = await startRegistry();
   await using proxy = await startFaultProxy(registry.url);
   const put = putter(proxy.host);
-  const { version } = versionOf(await put("a"));
-  await ageBuild(registry.url, "app", version, 5);
-  const tag = nameOf(version);
-  const isSetAgain = Promise.withResolvers<void>();
-  let restored: Promise<Run> | undefined;
+  const tag = nameOf(versionOf(await put("a")).version);
   let sets = 0;
-  const asksToSet = asks(new RegExp(`/manifests/${tag}$`), "PUT");
   proxy.inject(
     {
-      // The registry has looked which tags lead there, and takes them along only after another put has moved one.
-      when: ({ method, path }) =>
-        method === "DELETE" &&
-        path.includes("/manifests/sha256:") &&
-        restored === undefined &&
-        sets === 0 &&
-        isOld(path),
-      happens: async (faulty) => {
-        restored = put("a", { source: { keep: { builds: 1 } } });
-        await isSetAgain.promise;
-        const head = await fetch(`${registry.url}/v2/app/manifests/${tag}`, {
-          headers: { accept: indexType },
-        });
-        const digest = head.headers.get("docker-content-digest");
-        await head.arrayBuffer();
-        await fetch(`${registry.url}/v2/app/manifests/${digest}`, { method: "DELETE" });
-        await answers(202)(faulty);
-      },
+      when: (request) => sets > 0 && asks(new RegExp(`/manifests/${tag}$`), "HEAD")(request),
+      happens: answers(404),
     },
     {
-      when: (request) => asksToSet(request),
-      happens: async (faulty) => {
-        const answer = await faulty.forward();
+      when: asks(new RegExp(`/manifests/${tag}$`), "PUT"),
+      happens: (faulty) => {
         sets++;
-        faulty.response.writeHead(answer.status, answer.headers);
-        faulty.response.end(answer.body);
-        isSetAgain.resolve();
+        return changesBody((body) => body)(faulty);
       },
     },
   );
-  const oldDigest = await digestOfTag(registry.url, tag);
-  function isOld(path: string): boolean {
-    return path.endsWith(oldDigest);
-  }
-  versionOf(await put("b", { source: { keep: { builds: 1 } } }));
-  assert.ok(restored !== undefined, "the old build was removed");
-  versionOf(await restored);
-  assert.ok(sets >= 2, `its tag was set ${sets} times`);
-  versionOf(await get(proxy.host, version));
+  assertFailedCleanly(
+    await put("a"),
+    new RegExp(`tag ${tag} was set ${sets} times, and each time it was gone`),
+  );
+  assert.ok(sets > 1);
 });
 
 const indexType = "application/vnd.oci.image.index.v1+json";

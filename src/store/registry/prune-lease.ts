@@ -12,7 +12,8 @@ import { findManifest } from "./opened-repository.ts";
  * a newer build by then.
  *
  * A put that removes builds first sets its lease and then reads where the tags lead. A put that stores a build
- * first sets its tag and then looks for leases. So at least one of the two sees the other.
+ * first sets its tag, then waits while there are leases, and then looks whether its tag is still there. So either the one
+ * that removes sees the new tag, or the one that stores sees that it has gone.
  */
 
 /** No real digest begins like this, and tags of this form are reserved for builds. */

@@ -29,7 +29,7 @@ export interface Site extends AsyncDisposable {
   put(params: Fields, source?: Fields, how?: Pick<RunOptions, "env" | "under">): Promise<Run>;
   /** Starts a put, and doesn't wait for it. */
   startPut(params: Fields, source?: Fields, how?: Pick<RunOptions, "env" | "under">): Promise<StartedRun>;
-  /** Gets what a put stored; answers the folder. */
+  /** Gets what a put stored, by default its root filesystem without image.tar; answers the folder. */
   get(put: Run, params?: Fields): Promise<string>;
 }
 
@@ -58,7 +58,7 @@ export async function makeSite(dockerfile: string, store?: Fields): Promise<Site
     source: own,
     startPut,
     put: async (...request) => (await startPut(...request)).result,
-    get: async (put, params = { unpack_rootfs: true }) => {
+    get: async (put, params = { unpack_rootfs: true, image_tar: false }) => {
       const to = join(folder.path, `get-${gets++}`);
       const { version } = versionOf(put);
       versionOf(await runResource("in", { args: [to], stdin: { source: own, version, params } }));

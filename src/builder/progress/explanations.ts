@@ -1,3 +1,4 @@
+import { damagedBase, otherArchive } from "../../image/damaged-layer.ts";
 import { certificateAdvice, certificateFaultIn } from "../../registry/certificate-faults.ts";
 import { type BuildDescription, stageList } from "./build-description.ts";
 import { explainMissingFile, explainPattern } from "./context-failure.ts";
@@ -20,11 +21,6 @@ export const namedFrontend =
 
 /** If the frontend that a Dockerfile names can't be asked about it. */
 export const noCalls = `${namedFrontend} answers no such question about a Dockerfile: name docker/dockerfile:1.8 or newer, remove the line (BuildKit has a frontend of its own), or run the task without CALL`;
-
-/** @param found what the layer does or holds: the sentence after its digest */
-export function damagedBase(layer: string | undefined, found: string): string {
-  return `layer ${layer} of a base image ${found}: the base is damaged; rebuild it, or name another in FROM`;
-}
 
 const explanations: readonly Explanation[] = [
   ...instructionExplanations,
@@ -62,8 +58,7 @@ const explanations: readonly Explanation[] = [
   },
   {
     sign: /failed to verify layer (\S+): expected diffID (\S+), got (\S+)/,
-    say: (_, [, layer, expected, found]) =>
-      damagedBase(layer, `holds an archive of digest ${found}, the image's config says ${expected}`),
+    say: (_, [, layer = "", expected = "", found = ""]) => damagedBase(layer, otherArchive(found, expected)),
   },
   {
     sign: /invalid image config for export: missing (os|architecture)$/,

@@ -6,13 +6,13 @@ import { fullDisks } from "../../host/disk-errors.ts";
 import { UserError } from "../../host/errors.ts";
 import type { Environment, StepContext } from "../../host/step-context.ts";
 import { followedGzip } from "../../image/compression/undecompressable.ts";
+import { damagedBase, undecompressable } from "../../image/damaged-layer.ts";
 import { Descriptor } from "../../image/descriptor.ts";
 import { type ProvenLayers, parseProvenLayers } from "../../image/proven-layers.ts";
 import type { Engine } from "../engine/engine.ts";
 import { limitBehind } from "../engine/limits.ts";
 import { whatToInstall } from "../engine/program-versions.ts";
 import { buildctlArguments, type SolveRun } from "../plan/buildctl-arguments.ts";
-import { damagedBase } from "../progress/explanations.ts";
 import type { FollowedSolve, SolveFailure, SolveSummary } from "../progress/followed-solve.ts";
 import type { SolveWatch } from "./solve-request.ts";
 import { type StallLimits, watchForStalls } from "./stall-watchdog.ts";
@@ -160,7 +160,7 @@ async function resultOf({ exporter, metadataFile: file }: SolveRun): Promise<Bui
   const metadata = Metadata.parse(JSON.parse(readFileSync(file, "utf8")));
   // No get would deliver them. A comma follows the digest of each.
   const [followed = ""] = metadata["containerimage.layers.followed"].split(",");
-  if (followed !== "") return failed(damagedBase(followed, `can't be decompressed: ${followedGzip}`));
+  if (followed !== "") return failed(damagedBase(followed, undecompressable(followedGzip)));
   return {
     descriptor: metadata["containerimage.descriptor"],
     proven: parseProvenLayers(metadata["containerimage.layers.proven"]),

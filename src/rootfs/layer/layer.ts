@@ -2,8 +2,8 @@ import type { Readable } from "node:stream";
 import type { ArrivingBlob } from "../../image/arriving-blob.ts";
 import { type Compression, compressionOf, decompress } from "../../image/compression/formats.ts";
 import { headLength } from "../../image/compression/magic.ts";
-import { UndecompressableError, undecompressableLayer } from "../../image/compression/undecompressable.ts";
-import { damagedLayer } from "../../image/damaged-layer.ts";
+import { UndecompressableError } from "../../image/compression/undecompressable.ts";
+import { damagedLayer, otherArchive, undecompressable } from "../../image/damaged-layer.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
 import type { DiffId } from "../../image/digest.ts";
 import { verified } from "../../image/verify.ts";
@@ -73,7 +73,9 @@ export async function* plainBytes(
   try {
     yield* decompress(compression, bytes);
   } catch (thrown) {
-    throw thrown instanceof UndecompressableError ? undecompressableLayer(digest, thrown.message) : thrown;
+    throw thrown instanceof UndecompressableError
+      ? damagedLayer(digest, undecompressable(thrown.message))
+      : thrown;
   }
 }
 
@@ -83,8 +85,5 @@ export function checkDiffId(
   found: string,
 ): void {
   if (found === diffId) return;
-  throw damagedLayer(
-    descriptor.digest,
-    `holds an archive of digest ${found}, the image's config says ${diffId}`,
-  );
+  throw damagedLayer(descriptor.digest, otherArchive(found, diffId));
 }

@@ -8,7 +8,7 @@ import { ArrivingBlob } from "../../image/arriving-blob.ts";
 import type { Decompressors, Program } from "../../image/compression/decompressors.ts";
 import { type Compression, compressionFormatOf, compressionOf } from "../../image/compression/formats.ts";
 import { headLength } from "../../image/compression/magic.ts";
-import { undecompressableLayer } from "../../image/compression/undecompressable.ts";
+import { damagedLayer, undecompressable } from "../../image/damaged-layer.ts";
 import { checkFound, type FoundBlob } from "../../image/verify.ts";
 import { close, duplicate, openPipe } from "../syscalls.ts";
 import { type LayerBytes, openCompressed, plainBytes } from "./layer.ts";
@@ -208,7 +208,7 @@ function decompressBy(
     if (!ended.failed || ended.signal === "SIGPIPE") return;
     const words = (ended.stderr ?? "").slice(0, 300) || `status ${ended.exitCode ?? ended.signal}`;
     const reason = compressionFormatOf(source.compression)?.reason(words) ?? words;
-    throw undecompressableLayer(layer.descriptor.digest, reason);
+    throw damagedLayer(layer.descriptor.digest, undecompressable(reason));
   };
   const ended = run();
   close(output);

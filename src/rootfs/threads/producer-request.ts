@@ -1,4 +1,5 @@
-import { UndecompressableError, undecompressableLayer } from "../../image/compression/undecompressable.ts";
+import { UndecompressableError } from "../../image/compression/undecompressable.ts";
+import { damagedLayer, undecompressable } from "../../image/damaged-layer.ts";
 import type { Digest } from "../../image/digest.ts";
 import type { OpenBytes } from "../layer/open-layer.ts";
 import { describeFailure, type ThreadFailure } from "./failure.ts";
@@ -11,5 +12,5 @@ export interface ProducerRequest extends OpenBytes {
 /** Names the layer in errors of its decompression. */
 export function readingFailure(thrown: unknown, { digest }: ProducerRequest): ThreadFailure {
   const isBroken = thrown instanceof UndecompressableError;
-  return describeFailure(isBroken ? undecompressableLayer(digest, thrown.message) : thrown);
+  return describeFailure(isBroken ? damagedLayer(digest, undecompressable(thrown.message)) : thrown);
 }

@@ -10,7 +10,7 @@ import { AttemptFailure } from "./registry-error.ts";
 const depths = { public: 0, private: 1, local: 2 } as const;
 export type Depth = keyof typeof depths;
 
-/** Addresses of this host and of its link (RFC 6890), those that are no host's, and clouds' metadata services. */
+/** Addresses of this host and of its link (RFC 6890), those that belong to no host, and clouds' metadata services. */
 const localSubnets = [
   ["0.0.0.0", 8],
   ["127.0.0.0", 8],

@@ -53,7 +53,7 @@ export async function unpackRootfs(
     await removeFolder(step, destination);
     step.signal.throwIfAborted();
     if (thrown instanceof Error && thrown.name === "TarError") {
-      throw new UserError(`a layer is no whole tar archive: ${thrown.message}`, { cause: thrown });
+      throw new UserError(`a layer is not a valid tar archive: ${thrown.message}`, { cause: thrown });
     }
     throw problem;
   }

@@ -153,14 +153,14 @@ function recordedVersion(text: string, subject: string): BuildVersion {
       : undefined;
   if (version !== undefined) return version;
   throw new UserError(
-    `${subject}: ${JSON.stringify(text.slice(0, 100))} is no version. It was damaged, or stored by another release of this resource; run the put again`,
+    `${subject}: ${JSON.stringify(text.slice(0, 100))} is not a version. It was damaged, or stored by another release of this resource; run the put again`,
   );
 }
 
 function readMetadata(text: string, subject: string): readonly MetadataField[] {
   const metadata = RecordedMetadata.safeParse(orNone(() => JSON.parse(text)));
   if (metadata.success) return metadata.data;
-  throw new UserError(`${subject}: its metadata is no JSON list of names and values; run the put again`);
+  throw new UserError(`${subject}: its metadata is not a JSON list of names and values; run the put again`);
 }
 
 function sorted(annotations: Readonly<Record<string, string>>): Record<string, string> {

@@ -39,7 +39,7 @@ test("a platform has one normal name, however it is spelt", () => {
   assert.ok(!isSamePlatform(parse("linux/arm/v6"), parse("linux/arm/v7")));
 });
 
-test("what is no platform is refused with an example", () => {
+test("what isn't a platform is refused with an example", () => {
   for (const text of ["", "linux", "linux/", "/amd64", "linux/arm/v7/x", "linux/a b", "a,b"])
     assert.throws(
       () => parse(text),

@@ -29,7 +29,7 @@ test("a reference is read as Docker reads it", () => {
   for (const [text, full] of Object.entries(rows)) assert.equal(formatReference(parse(text)), full, text);
 });
 
-test("what is no reference is refused with what to change", () => {
+test("what isn't a reference is refused with what to change", () => {
   const rows: readonly (readonly [string, RegExp])[] = [
     ["", /expected host\/path/],
     ["https://user:secret@registry.example/app", /an image name has no scheme; remove https:\/\//],

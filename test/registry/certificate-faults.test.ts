@@ -39,7 +39,7 @@ for (const [fault, said] of Object.entries(words)) {
   });
 }
 
-test("what isn't about a certificate's trust, name or time is no such fault", () => {
+test("what isn't about a certificate's trust, name or time isn't such a fault", () => {
   for (const text of ["ECONNREFUSED", "wrong version number", "remote error: tls: bad certificate"]) {
     assert.equal(certificateFaultIn(text), undefined);
   }

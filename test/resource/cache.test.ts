@@ -170,7 +170,7 @@ test("a local cache with a damaged index, or damaged blobs, costs no build, and 
   assert.equal(metadataOf(await site.put({}, { cache }), "steps"), "0 run, 4 cached");
 });
 
-/** Overwrites every blob that is no JSON document. */
+/** Overwrites every blob that isn't a JSON document. */
 async function damageBlobs(folder: string): Promise<void> {
   for (const prefix of await readdir(folder)) {
     for (const hex of await readdir(join(folder, prefix))) {

@@ -73,7 +73,7 @@ test("two puts of one commit give one version, of two platforms as well, and ano
   }
 });
 
-test("a context that is no checkout of the put's is refused with what to change", async () => {
+test("a context that isn't a checkout of the put's is refused with what to change", async () => {
   await using site = await makeCheckout();
   // A checkout above the put's folder, or one that .git leads to, is not the put's.
   await rename(join(site.repo, ".git"), join(site.repo, "../../.git"));

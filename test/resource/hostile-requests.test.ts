@@ -125,7 +125,7 @@ const refused: readonly Refused[] = [
     message: /params\.platforms\.19: expected os\[\(version\)\]\/architecture.*\n… and 99980 more$/m,
   },
   {
-    what: "a secret whose id is no file's name",
+    what: "a secret whose id can't be the name of a file",
     stdin: param("secrets", { ["x".repeat(300)]: { text: password } }),
     message: /expected up to 200 letters, digits/,
   },

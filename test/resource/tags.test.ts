@@ -134,7 +134,7 @@ test("tags that the resource writes for itself are refused by whatever param the
   versionOf(await smallPut({ source: elsewhere, params: { tags: ["buildcache"] } }));
 });
 
-test("what is no tag is refused before anything is built", async () => {
+test("what isn't a tag is refused before anything is built", async () => {
   await using registry = await startRegistry();
   const source = { repository: `${registry.host}/app`, insecure: true };
   const wrong = await smallPut({ source, params: { tags: ["feature/one"] } });

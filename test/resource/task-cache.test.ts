@@ -145,7 +145,7 @@ test("a damaged cache costs a warning and is written anew", async () => {
   assert.match(await task.build(), /: 0 steps run, 5 of 5 cached$/m);
 });
 
-test("a cache inside of the context is no part of it", async () => {
+test("a cache inside of the context isn't a part of it", async () => {
   await using task = await makeTask("COPY . /all\nRUN find /all > /result\n");
   await copyFile("/bin/busybox", join(task.path, "busybox"));
   await writeFile(join(task.path, "kept"), "");

@@ -139,7 +139,7 @@ test("a task's variables have the other spellings that the oci-build task reads"
   );
 });
 
-test("the layer cache that the oci-build task has left is removed, and is no part of the context", async () => {
+test("the layer cache that the oci-build task has left is removed, and isn't a part of the context", async () => {
   await using task = await makeTask();
   await mkdir(join(task.path, "cache"));
   assertBuilt(await task.run({}));
@@ -151,7 +151,7 @@ test("the layer cache that the oci-build task has left is removed, and is no par
   assert.match(run.stderr, /^removed the layer cache that the oci-build task has left in cache\/$/m);
   assert.deepEqual(await readdir(cache), ["oci-build"]);
   assert.deepEqual(await readdir(join(task.path, "image/rootfs/cache")), []);
-  // A layout that is no such cache is somebody's file.
+  // A layout that isn't such a cache is somebody's file.
   await rm(cache, { recursive: true });
   await mkdir(cache);
   await task.write("cache/index.json", '{"schemaVersion":2,"manifests":[]}');

@@ -217,7 +217,7 @@ test("a tag for two targets, or one that isn't the author's to give, is refused 
     assertFailedCleanly(await put(params), message);
 });
 
-test("check and in refuse what is no version of this resource, and say what one is", async () => {
+test("check and in refuse what isn't a version of this resource, and say what one is", async () => {
   const digest = `sha256:${"0".repeat(64)}`;
   const source = { directory: "/nonexistent/builds" };
   const refused: readonly (readonly [Fields, RegExp])[] = [

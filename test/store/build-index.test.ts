@@ -46,7 +46,7 @@ test("a build comes back as it was recorded, and is the same bytes each time", (
   assert.deepEqual(encodeBuildIndex(decodeBuildIndex(bytes, "store")), bytes);
 });
 
-test("what is no build index is refused by what it lacks", () => {
+test("what isn't a build index is refused by what it lacks", () => {
   const { annotations, manifests, ...rest } = document();
   const rows: readonly (readonly [unknown, RegExp])[] = [
     [{ ...rest, manifests }, /store: build index: annotations/],
@@ -58,7 +58,7 @@ test("what is no build index is refused by what it lacks", () => {
         ...document(),
         annotations: { ...(annotations as object), "org.concourse-ci.oci-build.version": digest },
       },
-      /is no version\. It was damaged, or stored by another release of this resource; run the put again/,
+      /is not a version\. It was damaged, or stored by another release of this resource; run the put again/,
     ],
     [
       {

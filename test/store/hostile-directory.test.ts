@@ -131,7 +131,7 @@ const rows: readonly Row[] = [
     message: /oci-layout: there is no such file; an OCI image layout must have it/,
   },
   {
-    what: "an index.json that is no JSON",
+    what: "an index.json that isn't JSON",
     change: ({ folder }) => writeFile(join(folder, "index.json"), "<html>"),
     message: /index\.json: expected JSON, found "<html>"/,
   },

@@ -53,7 +53,7 @@ function parseErrorPlace(reason: string, shown: readonly string[], { dockerfile 
     : `${dockerfile.name}:${line}: `;
 }
 
-/** An exit code that isn't a step's is a frontend's. BuildKit's own frontend is no program with an exit code. */
+/** An exit code that isn't a step's is a frontend's. BuildKit's own frontend isn't a program with an exit code. */
 function isExitCode(reason: string): boolean {
   return /^exit code: \d+$/.test(reason);
 }

@@ -66,7 +66,7 @@ test("a value that the step itself sets is refused by its name", () => {
   });
 });
 
-test("text that is no TOML is refused by its line, without a word of it", () => {
+test("text that isn't TOML is refused by its line, without a word of it", () => {
   const extra = [{ subject: "buildkit_extra_config", text: 'a = 1\npassword "hunter2"' }];
   assert.throws(
     () => daemonConfig({ ...plain, extra }),

@@ -27,7 +27,7 @@ test("a path among the inputs is found, through symlinks that stay inside", asyn
   assert.equal(await resolveInput(put, ".", "context", "folder"), folder.path);
 });
 
-test("a first part that is no input is answered with the inputs: line to add", async () => {
+test("a first part that isn't an input is answered with the inputs: line to add", async () => {
   await using folder = await inputs();
   await assert.rejects(resolveInput({ path: folder.path, kind: "put" }, "app/src", "context", "folder"), {
     name: "UserError",

@@ -255,7 +255,7 @@ const refused: readonly { what: string; archive: () => Promise<Uint8Array>; mess
     message: /is not a complete tar archive/,
   },
   {
-    what: "what is no archive",
+    what: "what isn't an archive",
     archive: async () => Buffer.alloc(2048, "x"),
     message: /is not a complete tar archive/,
   },

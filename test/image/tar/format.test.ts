@@ -223,7 +223,7 @@ testRefusing([
   ...["abc", "-1", "1.5", "0x10", "9".repeat(30)].map((size) => ({
     what: `a PAX size of ${size}`,
     layers: [archive(pax(["size", size]), plain("a"))],
-    message: /no whole tar archive: .*(size|negative)/,
+    message: /not a valid tar archive: .*(size|negative)/,
   })),
   {
     what: "PAX records of a wrong length",
@@ -307,7 +307,7 @@ testRefusing([
         plain("a"),
       ),
     ],
-    message: /no whole tar archive: .*(beyond 2\^53|sparse map)/,
+    message: /not a valid tar archive: .*(beyond 2\^53|sparse map)/,
   },
   {
     what: "a sparse file larger than the filesystem takes, with data at its end",

@@ -96,7 +96,7 @@ export function hostileLayers(random: () => number, { root, canary }: Outside): 
         ],
         [[4096, 0]],
       ),
-      // What is no file has no body, whatever its size says.
+      // What isn't a file has no body, whatever its size says.
       ...("07".includes(flag) ? { content: content() } : { size: pick([0, 0, 1000]) }),
       xattrs:
         random() < 0.9 ? {} : { [attribute()]: randomBytes(random, seldom([0, 1, 20], [5000, 70_000])) },

@@ -31,7 +31,7 @@ export function layerOf(tar: Buffer, blob: Buffer = tar): Layer {
 export const ways = ["in one thread", "in several threads"] as const;
 export type Way = (typeof ways)[number];
 
-/** Makes an image large, and leaves no trace in its tree: aufs's own files are no content. */
+/** Makes an image large, and leaves no trace in its tree: aufs's own files don't count as content. */
 const largeLayer = layerOf(
   rawTar([{ flag: "0", path: ".wh..wh.large", content: Buffer.alloc(1024 * 1024) }]),
 );
@@ -129,7 +129,7 @@ export function stackOf(error: unknown): string {
 }
 
 /**
- * A tree in short: what is no folder, and empty folders, by path. Files have their content (at most 60 bytes of it),
+ * A tree in short: what isn't a folder, and empty folders, by path. Files have their content (at most 60 bytes of it),
  * symlinks `-> target`, folders `/`, all else its type.
  */
 export function holding(root: string): Record<string, string> {

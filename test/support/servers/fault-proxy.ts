@@ -67,7 +67,7 @@ export async function startFaultProxy(registry: string): Promise<FaultProxy> {
     }
     found.left--;
     const body = buffer(incoming);
-    body.catch(() => {}); // A request that the fault cuts has no whole body.
+    body.catch(() => {}); // A request that the fault cuts has no complete body.
     const faulty: Faulty = {
       request,
       response,

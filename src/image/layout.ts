@@ -6,11 +6,11 @@ import {
   lstatSync,
   openSync,
   readFileSync,
+  realpathSync,
 } from "node:fs";
 import { join, sep } from "node:path";
 import * as z from "zod";
 import { errorCode, UserError } from "../host/errors.ts";
-import { realpath } from "../host/quick-files.ts";
 import type { Blobs } from "./blobs.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { type Digest, hexOf } from "./digest.ts";
@@ -26,7 +26,7 @@ const readChunk = 1024 * 1024;
  * @param where names the layout in messages
  * @throws UserError when the folder isn't one, or has another version
  */
-export async function readLayoutIndex(folder: string, where = `OCI layout ${folder}`): Promise<Index> {
+export function readLayoutIndex(folder: string, where = `OCI layout ${folder}`): Index {
   checkLayoutMarker(readSmallFile(join(folder, "oci-layout"), `${where}: oci-layout`), where);
   const subject = `${where}: index.json`;
   const index = parseDocument(Index, readSmallFile(join(folder, "index.json"), subject), subject);
@@ -54,8 +54,8 @@ export function checkLayoutMarker(bytes: Uint8Array, where: string): void {
  * The blobs of a layout. Its `index.json` isn't read and need not exist.
  * @throws UserError when its symbolic links lead out of its folder
  */
-export async function layoutBlobs(folder: string, where = `OCI layout ${folder}`): Promise<Blobs> {
-  const blobs = await blobsFolder(folder, where);
+export function layoutBlobs(folder: string, where = `OCI layout ${folder}`): Blobs {
+  const blobs = blobsFolder(folder, where);
   const pathOf = ({ digest }: Descriptor): string => join(blobs, hexOf(digest));
   return {
     where,
@@ -77,9 +77,9 @@ export function blobPath(digest: Digest): string {
   return `blobs/sha256/${hexOf(digest)}`;
 }
 
-async function blobsFolder(folder: string, where: string): Promise<string> {
-  const root = await realFolder(folder, where);
-  const blobs = await realFolder(join(root, "blobs/sha256"), `${where}: blobs/sha256`);
+function blobsFolder(folder: string, where: string): string {
+  const root = realFolder(folder, where);
+  const blobs = realFolder(join(root, "blobs/sha256"), `${where}: blobs/sha256`);
   // The real path isn't used: a folder that is reached by its open file through /proc may be renamed meanwhile.
   if (blobs.startsWith(root === sep ? sep : root + sep)) return join(folder, "blobs/sha256");
   throw new UserError(
@@ -87,9 +87,9 @@ async function blobsFolder(folder: string, where: string): Promise<string> {
   );
 }
 
-async function realFolder(path: string, subject: string): Promise<string> {
+function realFolder(path: string, subject: string): string {
   try {
-    return await realpath(path);
+    return realpathSync.native(path);
   } catch (cause) {
     if (errorCode(cause) !== "ENOENT" && errorCode(cause) !== "ENOTDIR") throw cause;
     throw new UserError(

@@ -1,6 +1,6 @@
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { writeSmallFile } from "../host/atomic-write.ts";
-import { mkdir } from "../host/quick-files.ts";
 import type { Environment } from "../host/step-context.ts";
 import type { HostAccess, RegistryAccess } from "./access.ts";
 import { systemCertificates } from "./system-certificates.ts";
@@ -34,7 +34,7 @@ export async function writeRegistryFiles(
   env: Environment,
 ): Promise<RegistryFiles> {
   const folder = join(workspace, "registries");
-  await mkdir(folder, { mode: 0o700 });
+  mkdirSync(folder, { mode: 0o700 });
   const credentials = await writeCredentials(access, folder);
   const trust =
     access.caCerts === undefined ? {} : { SSL_CERT_FILE: await trustBundle(access.caCerts, folder, env) };

@@ -37,7 +37,7 @@ test("a fetched layer's file is removed once it is unpacked, and not before an i
   };
   const [twice, once, last] = [await layer("a"), await layer("bb"), await layer("ccc")];
   const { manifest } = await writeImageOf(store, [twice, once, twice, last]);
-  const local = await layoutBlobs(store);
+  const local = layoutBlobs(store);
   const folder = join(place.path, "get");
   const step = createTestStep();
 

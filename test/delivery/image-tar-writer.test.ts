@@ -49,12 +49,12 @@ async function makeImage(folder: string, compressions: readonly Compression[], s
     layers.push(await writeLayer(folder, [{ name, content: name.repeat(1000) }], { compression }));
   }
   const { manifest } = await writeImageOf(folder, layers);
-  const { images } = await readTree(await layoutBlobs(folder), manifest, signal);
+  const { images } = await readTree(layoutBlobs(folder), manifest, signal);
   return { image: images[0], folder, layers };
 }
 
 async function archiveOf({ image, folder }: Made, file: string, tags: readonly string[] = []) {
-  const blobs = await layoutBlobs(folder);
+  const blobs = layoutBlobs(folder);
   const names = tags.map((tag) => parseReference(tag, "tag"));
   return writeImageTar({ image, blobs, file, tags: names, signal });
 }
@@ -196,7 +196,7 @@ test("a damaged layer leaves no image.tar, and an older one as it was", async ()
 test("an abort as a layer is opened ends the archive, and not the process", async () => {
   await using folder = await createPrivateFolder("test-archive");
   const { image } = await makeImage(join(folder.path, "layout"), ["none"]);
-  const blobs = await layoutBlobs(join(folder.path, "layout"));
+  const blobs = layoutBlobs(join(folder.path, "layout"));
   for (const [where, inFile] of [
     ["in a file", true],
     ["from a network", false],

@@ -77,7 +77,7 @@ async function deliver(
     await writeFile(join(store, "blobs/sha256", hexOf(descriptor.digest)), damaged);
   }
   const { manifest } = await writeImageOf(store, [honest, { descriptor, diffId, tar: bytes }]);
-  const blobs = await layoutBlobs(store);
+  const blobs = layoutBlobs(store);
   const step = createTestStep();
   const tree = await readTree(blobs, manifest, step.signal);
   const wanted = { imageTar: true, outputOci: false, unpackRootfs: false, platform: undefined, ...delivery };
@@ -187,7 +187,7 @@ test("an abort ends a delivery while its layers are proved", async () => {
   const tar = await packTar([{ name: "zeros", content: Buffer.alloc(200_000_000) }]);
   const descriptor = await writeBlob(store, mediaTypes.ociLayerGzip, gzipSync(tar, { level: 1 }));
   const { manifest } = await writeImageOf(store, [{ descriptor, diffId: digestOf(tar) as DiffId, tar }]);
-  const blobs = await layoutBlobs(store);
+  const blobs = layoutBlobs(store);
   const controller = new AbortController();
   const step = { ...createTestStep(), signal: controller.signal };
   const tree = await readTree(blobs, manifest, step.signal);
@@ -218,7 +218,7 @@ async function failingDelivery(
     contents.set(descriptor.digest, [at, bytes]);
   }
   const { manifest } = await writeImageOf(store, layers);
-  const near = await layoutBlobs(store);
+  const near = layoutBlobs(store);
   const blobs: Blobs = {
     ...near,
     file: () => undefined,

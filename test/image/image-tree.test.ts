@@ -28,7 +28,7 @@ async function withBlobs(work: (blobs: Blobs) => Promise<void>): Promise<void> {
   await work({
     folder,
     index: (...manifests) => writeDocument(folder, mediaType, { schemaVersion: 2, mediaType, manifests }),
-    tree: async (top) => readTree(await layoutBlobs(folder), top, signal),
+    tree: async (top) => readTree(layoutBlobs(folder), top, signal),
   });
 }
 
@@ -156,7 +156,7 @@ test("images of nested indexes come in their order, each once, and what else the
     );
     assert.equal(found.indexes.length, 3);
     assert.equal(found.indexes[0]?.descriptor.digest, top.digest);
-    const blobs = await reachableBlobs(await layoutBlobs(folder), found, signal);
+    const blobs = await reachableBlobs(layoutBlobs(folder), found, signal);
     const digests = blobs.map(({ descriptor }) => descriptor.digest);
     assert.equal(new Set(digests).size, digests.length);
     // Three indexes, three images of a manifest and a config each over one layer, the artifact with its config, the other.
@@ -176,7 +176,7 @@ test("an abort ends the reading", async () => {
   await withBlobs(async ({ folder, index }) => {
     const { manifest } = await writeImage(folder, recipe);
     const top = await index(manifest);
-    const reading = readTree(await layoutBlobs(folder), top, AbortSignal.abort(new Error("stop")));
+    const reading = readTree(layoutBlobs(folder), top, AbortSignal.abort(new Error("stop")));
     await assert.rejects(reading, /stop/);
   });
 });

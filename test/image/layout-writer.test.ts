@@ -61,7 +61,7 @@ async function push(folder: string, name: string): Promise<string> {
 test("a layout with one image names it in single-image-digest, and is pushed as that image", async () => {
   await using temporary = await createPrivateFolder("test-layout");
   const made = await makeLayout(join(temporary.path, "made"), own);
-  const blobs = await layoutBlobs(made.folder);
+  const blobs = layoutBlobs(made.folder);
   const folder = join(temporary.path, "image");
   const tags = [parseReference("registry.example/app:1", "tag")];
   await writeLayout({ tree: await readTree(blobs, made.descriptor, signal), blobs, folder, tags, signal });
@@ -80,7 +80,7 @@ test("a layout with several platforms, or with attestations, is pushed as their 
   for (const [number, made] of [several, attested].entries()) {
     const top = tops[number];
     assert.ok(top);
-    const blobs = await layoutBlobs(made.folder);
+    const blobs = layoutBlobs(made.folder);
     const folder = join(temporary.path, `image-${number}`);
     const tree = await readTree(blobs, top, signal);
     assert.equal(tree.images.length, 2 - number);
@@ -102,7 +102,7 @@ test("a layout with several platforms, or with attestations, is pushed as their 
 /** A layout of one image with one layer, as a store has it. */
 async function makeStored(folder: string) {
   const made = await makeLayout(join(folder, "made"), own);
-  const stored = await layoutBlobs(made.folder);
+  const stored = layoutBlobs(made.folder);
   const tree = await readTree(stored, made.descriptor, signal);
   const layer = made.images[0]?.layers[0]?.descriptor;
   assert.ok(layer);

@@ -273,7 +273,7 @@ async function storeLying(site: Site, platforms: number, claims: boolean): Promi
     only !== undefined && manifests.length === 1
       ? only
       : await writeDocument(folder, mediaType, { schemaVersion: 2, mediaType, manifests });
-  const tree = await readTree(await layoutBlobs(folder), descriptor, AbortSignal.any([]));
+  const tree = await readTree(layoutBlobs(folder), descriptor, AbortSignal.any([]));
   const layers = layersDigest(tree.images);
   const version = plainVersion(contentOf(tree));
   const put = { ...putRecord, layers: claims ? layers : undefined };

@@ -55,12 +55,12 @@ async function storeImage(
   compression: Compression,
   directory: string,
 ): Promise<StoredImage> {
-  const index = await readLayoutIndex(folder);
+  const index = readLayoutIndex(folder);
   const descriptor = index.manifests.find(
     ({ annotations }) => annotations?.["org.opencontainers.image.ref.name"] === compression,
   );
   if (descriptor === undefined) throw new Error(`${folder} has no image in ${compression}`);
-  const tree = await readTree(await layoutBlobs(folder, folder), descriptor, AbortSignal.any([]));
+  const tree = await readTree(layoutBlobs(folder, folder), descriptor, AbortSignal.any([]));
   const version = versionOf(tree);
   const stored = {
     digest: version,

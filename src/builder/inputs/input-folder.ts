@@ -1,7 +1,8 @@
 import { isUtf8 } from "node:buffer";
+import { readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute, join, normalize, relative, resolve, sep } from "node:path";
 import { errorCode, UserError } from "../../host/errors.ts";
-import { readdir, readFile, realpath, stat } from "../../host/quick-files.ts";
+import { orNone } from "../../host/or-none.ts";
 import { staysAmongInputs } from "./follow-links.ts";
 
 /**
@@ -35,24 +36,14 @@ export async function resolveInput(
 ): Promise<string> {
   const shown = JSON.stringify(path);
   if (path === "" || path.includes("\0")) throw new UserError(`${subject}: ${shown} is not a path`);
-  const root = await realpath(folder.path).catch((thrown: unknown) => {
-    if (errorCode(thrown) !== "ENOENT") throw thrown;
-    throw new UserError(`the ${folder.kind}'s folder ${folder.path} isn't there`);
-  });
+  const root = realRoot(folder);
   const wanted = folder.kind === "task" ? resolve(root, path) : pathWithin(root, path);
   if (wanted === undefined) {
     throw new UserError(
       `${subject}: ${shown} leads out of the ${folder.kind}'s folder; paths are relative to it and start with the name of an input`,
     );
   }
-  const real = await realpath(wanted).catch(async (thrown: unknown) => {
-    const code = errorCode(thrown) ?? "";
-    if (code === "ENOENT" || code === "ENOTDIR")
-      throw new UserError(`${subject}: ${await whyMissing({ folder, root, given: path, wanted }, expected)}`);
-    const why = unusable.get(code);
-    if (why === undefined) throw thrown;
-    throw new UserError(`${subject}: ${shown} ${why}`, { cause: thrown });
-  });
+  const real = realInput({ folder, root, given: path, wanted }, subject, expected);
   const isAllowed =
     real === root ||
     real.startsWith(root + sep) ||
@@ -63,13 +54,45 @@ export async function resolveInput(
       `${subject}: ${shown} goes through a symlink that leads out of the ${folder.kind}'s ${out}`,
     );
   }
-  const found = await stat(real);
+  const found = statSync(real);
   const fits = (expected !== "folder" && found.isFile()) || (expected !== "file" && found.isDirectory());
   if (!fits) {
     const kind = found.isDirectory() ? "a folder" : found.isFile() ? "a file" : "neither file nor folder";
     throw new UserError(`${subject}: ${shown} is ${kind}; expected a ${expected}`);
   }
   return real;
+}
+
+function realRoot(folder: InputFolder): string {
+  try {
+    return realpathSync.native(folder.path);
+  } catch (thrown) {
+    if (errorCode(thrown) !== "ENOENT") throw thrown;
+    throw new UserError(`the ${folder.kind}'s folder ${folder.path} isn't there`);
+  }
+}
+
+interface WantedInput {
+  readonly folder: InputFolder;
+  /** The folder's real path. */
+  readonly root: string;
+  /** The path as it is written. */
+  readonly given: string;
+  /** Where it leads. */
+  readonly wanted: string;
+}
+
+function realInput(input: WantedInput, subject: string, expected: Expected): string {
+  try {
+    return realpathSync.native(input.wanted);
+  } catch (thrown) {
+    const code = errorCode(thrown) ?? "";
+    if (code === "ENOENT" || code === "ENOTDIR")
+      throw new UserError(`${subject}: ${whyMissing(input, expected)}`);
+    const why = unusable.get(code);
+    if (why === undefined) throw thrown;
+    throw new UserError(`${subject}: ${JSON.stringify(input.given)} ${why}`, { cause: thrown });
+  }
 }
 
 /**
@@ -107,10 +130,10 @@ export async function readInputFile(
   limit: number,
 ): Promise<Buffer> {
   const file = await resolveInput(folder, path, subject, "file");
-  const { size } = await stat(file);
+  const { size } = statSync(file);
   if (size > limit)
     throw new UserError(`${subject}: ${JSON.stringify(path)} holds ${size} bytes; at most ${limit} are read`);
-  return readFile(file);
+  return readFileSync(file);
 }
 
 function pathWithin(root: string, path: string): string | undefined {
@@ -119,23 +142,12 @@ function pathWithin(root: string, path: string): string | undefined {
   return inside === ".." || inside.startsWith(`..${sep}`) ? undefined : absolute;
 }
 
-/** A path that leads nowhere. */
-interface Missing {
-  readonly folder: InputFolder;
-  /** The folder's real path. */
-  readonly root: string;
-  /** As it is written. */
-  readonly given: string;
-  /** Where it leads. */
-  readonly wanted: string;
-}
-
-async function whyMissing({ folder, root, given, wanted }: Missing, expected: Expected): Promise<string> {
+function whyMissing({ folder, root, given, wanted }: WantedInput, expected: Expected): string {
   const within = relative(root, wanted);
   const isElsewhere = isAbsolute(given) && (within === ".." || within.startsWith(`..${sep}`));
   const path = isElsewhere ? wanted : within;
   const [artifact = path] = path.split(sep).filter((part) => part !== "");
-  const artifacts = await namesIn(root);
+  const artifacts = namesIn(root);
   if (!artifacts.includes(artifact) && folder.kind === "put") {
     const plain = artifact.replace(/\\.*$/s, "").replaceAll(/["'`]/g, "").trim();
     if (artifacts.includes(plain))
@@ -146,10 +158,10 @@ async function whyMissing({ folder, root, given, wanted }: Missing, expected: Ex
   let deepest = isElsewhere ? sep : root;
   for (const part of path.split(sep)) {
     const next = join(deepest, part);
-    if ((await stat(next).catch(() => undefined))?.isDirectory() !== true) break;
+    if (orNone(() => statSync(next))?.isDirectory() !== true) break;
     deepest = next;
   }
-  const there = await namesIn(deepest);
+  const there = namesIn(deepest);
   const listed = there.slice(0, 20).join(", ") + (there.length > 20 ? ", …" : "");
   const place = isElsewhere ? deepest : relative(root, deepest) || ".";
   const hint =
@@ -159,7 +171,6 @@ async function whyMissing({ folder, root, given, wanted }: Missing, expected: Ex
   return `there is no ${expected} ${JSON.stringify(path)}; ${JSON.stringify(place)} holds: ${listed || "nothing"}${hint}`;
 }
 
-async function namesIn(folder: string): Promise<string[]> {
-  const found: string[] = await readdir(folder).catch(() => []);
-  return found.toSorted();
+function namesIn(folder: string): string[] {
+  return (orNone(() => readdirSync(folder)) ?? []).toSorted();
 }

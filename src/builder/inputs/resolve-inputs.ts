@@ -1,9 +1,9 @@
-import { existsSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import { writeSmallFile } from "../../host/atomic-write.ts";
-import { errorCode, UserError } from "../../host/errors.ts";
+import { UserError } from "../../host/errors.ts";
 import type { Log } from "../../host/log.ts";
-import { lstat, mkdir, realpath, stat } from "../../host/quick-files.ts";
+import { orNone } from "../../host/or-none.ts";
 import type { Platform } from "../../image/descriptor.ts";
 import type { OpenedImage } from "../../image/reader/open-image.ts";
 import type { BuildOptions, SecretSource, SshSource, Strings } from "../plan/build-options.ts";
@@ -110,7 +110,7 @@ async function findDockerfile(
     const ignore = await ignoreFile(folder, undefined, excludedFolderOf(context, request));
     return privateDockerfile(workspace, "inline Dockerfile", Buffer.from(options.dockerfileInline), ignore);
   }
-  if (context.kind === "git" && !(await isInput(folder, options.dockerfile))) return undefined;
+  if (context.kind === "git" && !isInput(folder, options.dockerfile)) return undefined;
   const shown = options.dockerfile ?? join(options.context, "Dockerfile");
   const file = await resolveInput(folder, shown, "dockerfile", "file").catch(async (thrown: unknown) => {
     if (!(thrown instanceof UserError) || context.kind === "git") throw thrown;
@@ -124,7 +124,7 @@ async function findDockerfile(
   const lexical = join(folder.path, shown);
   const named = shown.startsWith("/") ? shown : lexical;
   const keptOut = excludedFolderOf(context, request);
-  if (keptOut === undefined && !(await lstat(named)).isSymbolicLink()) {
+  if (keptOut === undefined && !lstatSync(named).isSymbolicLink()) {
     return { folder: dirname(file), name: basename(file), shown, text: content.toString("utf8") };
   }
   // BuildKit follows a symlink only inside the folder that it is sent. So a linked Dockerfile is sent from a folder
@@ -164,21 +164,14 @@ async function ignoreFile(
 
 /** Reads an optional file. If it exists, it must be a file of the inputs, like every other. */
 async function readIgnored(folder: InputFolder, file: string): Promise<string | undefined> {
-  const isThere = (await lstat(file).catch(noSuchFile)) !== undefined;
-  if (!isThere) return undefined;
+  if (lstatSync(file, { throwIfNoEntry: false }) === undefined) return undefined;
   const path = folder.kind === "task" ? file : relative(folder.path, file);
   const bytes = await readInputFile(folder, path, "the Dockerfile's ignore file", dockerfileLimit);
   return bytes.toString("utf8");
 }
 
-async function isInput(folder: InputFolder, path: string | undefined): Promise<boolean> {
-  if (path === undefined) return false;
-  return (await stat(join(folder.path, path)).catch(() => undefined))?.isFile() === true;
-}
-
-function noSuchFile(thrown: unknown): undefined {
-  if (errorCode(thrown) === "ENOENT") return undefined;
-  throw thrown;
+function isInput(folder: InputFolder, path: string | undefined): boolean {
+  return path !== undefined && orNone(() => statSync(join(folder.path, path)))?.isFile() === true;
 }
 
 async function privateDockerfile(
@@ -233,7 +226,7 @@ async function openImage(
 ): Promise<OpenedImage> {
   // Loaded only when needed: most builds use no image of the inputs.
   const { openImageArg } = await import("../../image/reader/open-image.ts");
-  return openImageArg({ ...image, root: await realpath(folder.path), workspace, log, signal });
+  return openImageArg({ ...image, root: realpathSync.native(folder.path), workspace, log, signal });
 }
 
 async function imageArg(
@@ -258,8 +251,7 @@ async function namedContext(
   if (remote !== undefined) return { kind: "remote", name, url: remote.url };
   const given = value.replace(/^oci-layout:\/\//i, "");
   const path = await imagePath(request, { param: "contexts", path: given, subject });
-  if ((await stat(path)).isDirectory() && !(await holdsImage(path, value)))
-    return { kind: "folder", name, path };
+  if (statSync(path).isDirectory() && !holdsImage(path, value)) return { kind: "folder", name, path };
   const platforms = wantedPlatforms(dockerfile, name, request.platforms);
   const opened = await openImage(request, { name: subject, path, platforms });
   return { kind: "layout", name, ...opened };
@@ -287,9 +279,11 @@ async function imagePath(
   }
 }
 
-async function holdsImage(folder: string, value: string): Promise<boolean> {
-  if (/^oci-layout:\/\//i.test(value)) return true;
-  return (await stat(join(folder, "oci-layout")).catch(noSuchFile)) !== undefined;
+function holdsImage(folder: string, value: string): boolean {
+  return (
+    /^oci-layout:\/\//i.test(value) ||
+    statSync(join(folder, "oci-layout"), { throwIfNoEntry: false }) !== undefined
+  );
 }
 
 async function resolveSecret(
@@ -305,7 +299,7 @@ async function resolveSecret(
         `${subject}: there is no file of the given name, which isn't shown because it may be the secret itself; expected the path of a file. The secret itself is given by secrets: {${id.replace(/^TEXT_/, "")}: {text: …}}`,
       );
     });
-    const { size } = await stat(file);
+    const { size } = statSync(file);
     if (size > secretLimit) throw secretTooLarge(subject, size);
     return { id, file };
   }
@@ -362,7 +356,7 @@ async function privateFile(
   content: string | Buffer,
 ): Promise<string> {
   const folder = join(workspace, purpose);
-  await mkdir(folder, { mode: 0o700 });
+  mkdirSync(folder, { mode: 0o700 });
   const file = join(folder, name);
   await writeSmallFile(file, content, { mode: 0o600, flag: "wx" });
   return file;

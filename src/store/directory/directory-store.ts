@@ -1,8 +1,8 @@
-import { constants } from "node:fs/promises";
+import { accessSync, constants, mkdirSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { errorCode, UserError } from "../../host/errors.ts";
 import { lockFolder } from "../../host/folder-lock.ts";
-import { access, mkdir, readdir } from "../../host/quick-files.ts";
+import { orNone } from "../../host/or-none.ts";
 import { type BuildVersion, buildName, isBuildName } from "../../image/build-version.ts";
 import { layoutBlobs, readLayoutIndex } from "../../image/layout.ts";
 import type { Build } from "../build.ts";
@@ -39,7 +39,7 @@ export function openDirectoryStore({ directory, keep }: DirectoryStoreOptions): 
   return {
     where,
     async prepare() {
-      await writable(directory, where);
+      checkWritable(directory, where);
       await removeLeftovers(directory);
     },
     tags: async () => [],
@@ -51,7 +51,7 @@ export function openDirectoryStore({ directory, keep }: DirectoryStoreOptions): 
     async fetch(version, signal) {
       await using held = new AsyncDisposableStack();
       const { build, path, where: folder } = held.use(await openStoredFolder({ directory, keep }, version));
-      const blobs = await layoutBlobs(path, folder);
+      const blobs = layoutBlobs(path, folder);
       const verified = await verifiedTargets(build, version, blobs, signal);
       const owned = held.move();
       return { ...verified, put: build.put, blobs, [Symbol.asyncDispose]: () => owned.disposeAsync() };
@@ -61,10 +61,10 @@ export function openDirectoryStore({ directory, keep }: DirectoryStoreOptions): 
   };
 }
 
-async function writable(directory: string, where: string): Promise<void> {
+function checkWritable(directory: string, where: string): void {
   try {
-    await makeStoreFolder(directory);
-    await access(directory, constants.W_OK | constants.X_OK);
+    makeStoreFolder(directory);
+    accessSync(directory, constants.W_OK | constants.X_OK);
   } catch (cause) {
     const code = errorCode(cause) ?? "";
     throw new UserError(
@@ -78,17 +78,23 @@ async function writable(directory: string, where: string): Promise<void> {
  * Makes the folder and its parents. Node's own recursive mkdir never returns if a parent exists but can't hold
  * folders, as in /proc.
  */
-async function makeStoreFolder(path: string): Promise<void> {
-  const missing = await mkdir(path).catch((thrown: unknown) => {
-    if (errorCode(thrown) === "EEXIST") return false;
+function makeStoreFolder(path: string): void {
+  try {
+    ensureFolder(path);
+  } catch (thrown) {
     if (errorCode(thrown) !== "ENOENT" || dirname(path) === path) throw thrown;
-    return true;
-  });
-  if (missing !== true) return;
-  await makeStoreFolder(dirname(path));
-  await mkdir(path).catch((thrown: unknown) => {
+    makeStoreFolder(dirname(path));
+    ensureFolder(path);
+  }
+}
+
+/** Makes a folder in one that exists, if it isn't there. */
+function ensureFolder(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (thrown) {
     if (errorCode(thrown) !== "EEXIST") throw thrown;
-  });
+  }
 }
 
 /** The folder of a build. Its files stay readable until it is disposed of. */
@@ -107,20 +113,16 @@ async function openStoredFolder(
   const where = `directory ${folder}`;
   await using held = new AsyncDisposableStack();
   const lock = await lockFolder(folder, "shared");
-  if (lock === undefined) throw await goneFrom(directory, version, keep);
+  if (lock === undefined) throw goneFrom(directory, version, keep);
   held.use(lock);
-  const index = await readLayoutIndex(lock.path, where);
+  const index = readLayoutIndex(lock.path, where);
   const build = decodeBuildIndex(Buffer.from(JSON.stringify(index)), where);
   const owned = held.move();
   return { build, path: lock.path, where, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-async function goneFrom(
-  directory: string,
-  version: BuildVersion,
-  keep: Keep | undefined,
-): Promise<UserError> {
-  const names = await readdir(directory).catch(() => undefined);
+function goneFrom(directory: string, version: BuildVersion, keep: Keep | undefined): UserError {
+  const names = orNone(() => readdirSync(directory));
   if (names === undefined) {
     return new UserError(
       `directory ${directory}: there is no such folder on this worker; a directory store works only where put and get see the same disk`,

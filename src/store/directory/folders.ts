@@ -1,7 +1,6 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type FolderLock, lockFolder } from "../../host/folder-lock.ts";
-import { readdir, rename } from "../../host/quick-files.ts";
 import { uniqueId } from "../../host/unique-id.ts";
 
 /**
@@ -38,13 +37,13 @@ export async function createStaging(directory: string): Promise<FolderLock & { r
  */
 export async function retire(directory: string, folder: string): Promise<void> {
   const retired = join(directory, `${replacedPrefix}${uniqueId()}`);
-  await rename(folder, retired);
+  renameSync(folder, retired);
   await removeUnlessUsed(retired);
 }
 
 /** Removes what dead puts left behind, and replaced builds that no get reads any more. */
 export async function removeLeftovers(directory: string): Promise<void> {
-  for (const name of await readdir(directory)) {
+  for (const name of readdirSync(directory)) {
     if (name.startsWith(stagingPrefix) || name.startsWith(replacedPrefix))
       await removeUnlessUsed(join(directory, name));
   }

@@ -27,7 +27,7 @@ export async function offerStoredBlobs(
   try {
     const build = newestBuild(directory);
     if (build === undefined) return;
-    const blobs = await layoutBlobs(build);
+    const blobs = layoutBlobs(build);
     mkdirSync(join(folder, "blobs/sha256"), { recursive: true });
     let offered = 0;
     for (const blob of storedBlobs(build)) {

@@ -1,4 +1,4 @@
-import { lstatSync, mkdirSync } from "node:fs";
+import { lstatSync, mkdirSync, renameSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { flush, flushFolder, writeFlushedBytes, writeSmallFile } from "../../host/atomic-write.ts";
@@ -6,7 +6,6 @@ import { writeProblem } from "../../host/disk-errors.ts";
 import { errorCode, UserError } from "../../host/errors.ts";
 import { exchangeNames } from "../../host/folder-lock.ts";
 import { mapAtOnce } from "../../host/map-at-once.ts";
-import { rename } from "../../host/quick-files.ts";
 import type { Blobs } from "../../image/blobs.ts";
 import { type BuildVersion, buildName } from "../../image/build-version.ts";
 import type { Descriptor } from "../../image/descriptor.ts";
@@ -144,7 +143,7 @@ async function gather({ build, blobs, layout, signal }: Gathering): Promise<void
     if (from === undefined) throw new Error(`blob ${blob.digest} has no file`);
     // What was linked from a stored build was flushed with it.
     if (lstatSync(from).nlink === 1) await flush(from);
-    await rename(from, join(layout, blobPath(blob.digest)));
+    renameSync(from, join(layout, blobPath(blob.digest)));
   });
   await writeFlushedBytes(join(layout, "oci-layout"), layoutMarker);
   await writeFlushedBytes(join(layout, "index.json"), encodeBuildIndex(build));
@@ -158,7 +157,7 @@ async function gather({ build, blobs, layout, signal }: Gathering): Promise<void
 async function publishLayout(directory: string, layout: string, version: BuildVersion): Promise<void> {
   const final = join(directory, buildName(version));
   try {
-    await rename(layout, final);
+    renameSync(layout, final);
   } catch (thrown) {
     const code = errorCode(thrown);
     if (code !== "ENOTEMPTY" && code !== "EEXIST") throw thrown;
@@ -168,7 +167,7 @@ async function publishLayout(directory: string, layout: string, version: BuildVe
     else {
       // For a moment neither is there. If the put is killed then, running it again stores the same build.
       await retire(directory, final);
-      await rename(layout, final);
+      renameSync(layout, final);
     }
   }
   await flushFolder(directory);

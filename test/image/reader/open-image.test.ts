@@ -54,8 +54,8 @@ async function openArchive(bytes: Uint8Array): Promise<string> {
   const workspace = join(folder.path, "workspace");
   await mkdir(workspace);
   const opened = await openImageArg({ ...arg, path, root: folder.path, workspace });
-  const layout = await layoutBlobs(opened.layout);
-  const [top] = (await readLayoutIndex(opened.layout)).manifests;
+  const layout = layoutBlobs(opened.layout);
+  const [top] = readLayoutIndex(opened.layout).manifests;
   assert.ok(top);
   assert.equal(top.digest, opened.digest);
   const { images } = await readTree(layout, top, signal);
@@ -103,8 +103,8 @@ test("archives that skopeo writes in both forms are images, and so is a layout's
     const path = join(folder.path, `${form}.tar`);
     await execa("skopeo", ["copy", from, `${form}:${path}:app:1`]);
     const opened = await openImageArg({ ...arg, path, root: folder.path, workspace: folder.path });
-    const layout = await layoutBlobs(opened.layout);
-    const [top] = (await readLayoutIndex(opened.layout)).manifests;
+    const layout = layoutBlobs(opened.layout);
+    const [top] = readLayoutIndex(opened.layout).manifests;
     assert.ok(top);
     const tree = await readTree(layout, top, signal);
     // skopeo writes the config of a docker-archive anew when media types change; the layers stay.

@@ -1,4 +1,5 @@
-import { mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, renameSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type FolderLock, lockFolder } from "../../host/folder-lock.ts";
 import { uniqueId } from "../../host/unique-id.ts";
@@ -15,7 +16,7 @@ export async function createStaging(directory: string): Promise<FolderLock & { r
   for (;;) {
     const folder = mkdtempSync(join(directory, stagingPrefix));
     const lock = await lockFolder(folder, "exclusive").catch(async (thrown: unknown) => {
-      rmSync(folder, { recursive: true });
+      await rm(folder, { recursive: true });
       throw thrown;
     });
     // A clean-up may have taken the folder before it was locked. Then another is made.
@@ -24,7 +25,7 @@ export async function createStaging(directory: string): Promise<FolderLock & { r
       folder,
       path: lock.path,
       async [Symbol.asyncDispose]() {
-        rmSync(folder, { recursive: true, force: true });
+        await rm(folder, { recursive: true, force: true });
         await lock[Symbol.asyncDispose]();
       },
     };
@@ -53,7 +54,7 @@ export async function removeLeftovers(directory: string): Promise<void> {
 async function removeUnlessUsed(folder: string): Promise<boolean> {
   const lock = await lockFolder(folder, "exclusive");
   if (lock === undefined) return false;
-  rmSync(folder, { recursive: true, force: true });
+  await rm(folder, { recursive: true, force: true });
   await lock[Symbol.asyncDispose]();
   return true;
 }

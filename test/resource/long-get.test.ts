@@ -5,7 +5,13 @@ import { after, before, test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { randomLayer, type StoredImage, storeImage } from "../support/images/stored-image.ts";
 import { withDisk, withListedDisk } from "../support/runs/disks.ts";
-import { runResource, type StartedRun, startResource, versionOf } from "../support/runs/resource.ts";
+import {
+  type RunOptions,
+  runResource,
+  type StartedRun,
+  startResource,
+  versionOf,
+} from "../support/runs/resource.ts";
 import { type Fault, type FaultProxy, startFaultProxy } from "../support/servers/fault-proxy.ts";
 import { type Registry, startRegistry } from "../support/servers/registry.ts";
 
@@ -36,12 +42,17 @@ function sendsInTwo(rest: Promise<void>): Fault {
   };
 }
 
-function startGet(proxy: FaultProxy, folder: string, params: object): Promise<StartedRun> {
+function startGet(
+  proxy: FaultProxy,
+  folder: string,
+  params: object,
+  env: RunOptions["env"] = {},
+): Promise<StartedRun> {
   const source = { repository: `${proxy.host}/app`, insecure: true };
   return startResource("in", {
     args: [folder],
     stdin: { source, version: stored.version, params },
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", ...env },
   });
 }
 
@@ -100,3 +111,37 @@ for (const [what, params] of [
     assert.deepEqual(await readdir(folder.path), []);
   });
 }
+
+/** The heaps that glibc has made for threads: each takes 64 MiB of addresses, and uses the first of them. */
+async function threadHeaps(pid: number): Promise<number> {
+  const maps = await readFile(`/proc/${pid}/maps`, "utf8");
+  const areas = Array.from(maps.matchAll(/^(\w+)-(\w+) (\S+) /gm), ([, from, to, rights]) => ({
+    from: Number.parseInt(from ?? "", 16),
+    to: Number.parseInt(to ?? "", 16),
+    rights,
+  }));
+  const reserved = 64 * 1024 * 1024;
+  const isHeap = ({ from, to, rights }: (typeof areas)[number], index: number) =>
+    rights === "rw-p" &&
+    from % reserved === 0 &&
+    to < from + reserved &&
+    areas[index + 1]?.to === from + reserved;
+  return areas.filter(isHeap).length;
+}
+
+test("the threads of a get take memory from one heap, unless the environment says otherwise", async () => {
+  for (const tunables of [undefined, "glibc.malloc.arena_max=8"]) {
+    await using folder = await createPrivateFolder("test-long");
+    await using proxy = await startFaultProxy(registry.url);
+    const rest = Promise.withResolvers<void>();
+    proxy.inject(sendsInTwo(rest.promise));
+    const params = { unpack_rootfs: true, image_tar: false };
+    const started = await startGet(proxy, folder.path, params, { GLIBC_TUNABLES: tunables });
+    await started.wrote(/unpacking layer 1 of 1: 1 entry, \d+ kB/);
+    const heaps = await threadHeaps(started.pid);
+    rest.resolve();
+    versionOf(await started.result);
+    if (tunables === undefined) assert.equal(heaps, 0);
+    else assert.ok(heaps > 2, `${heaps} heaps`);
+  }
+});

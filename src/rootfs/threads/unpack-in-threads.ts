@@ -21,7 +21,7 @@ export interface Unpacking {
 }
 
 /**
- * Unpacks with three threads beside this one, which feeds and verifies them, and with a process that decompresses if
+ * Unpacks with two threads beside this one, which feeds and verifies them, and with a process that decompresses if
  * a thread can't. File calls are made synchronously in a thread that does little else: each call through Node's thread
  * pool would cost more than the kernel's own work.
  */

@@ -29,7 +29,12 @@ async function putGood(site: Site, more: object = {}): Promise<Run> {
 }
 
 /** Writes an input `evil`, by default of the same site: a layout whose image has the config of what was put, over another layer. */
-async function writeImpostor(site: Site, good: Run, into = site): Promise<void> {
+async function writeImpostor(
+  site: Site,
+  good: Run,
+  into = site,
+  content = Buffer.from("EVIL\n"),
+): Promise<void> {
   const { version } = versionOf(good);
   const to = join(site.folder, "config-of");
   const stdin = { source: site.source, version, params: { output_oci: true } };
@@ -39,9 +44,7 @@ async function writeImpostor(site: Site, good: Run, into = site): Promise<void> 
   );
   const folder = join(into.inputs, "evil");
   await mkdir(join(folder, "blobs/sha256"), { recursive: true });
-  const layers = [
-    await writeBlob(folder, mediaTypes.ociLayer, await packTar([{ name: "a", content: "EVIL\n" }])),
-  ];
+  const layers = [await writeBlob(folder, mediaTypes.ociLayer, await packTar([{ name: "a", content }]))];
   const manifest = { schemaVersion: 2, mediaType: mediaTypes.ociManifest, layers };
   const named = { ...manifest, config: await writeBlob(folder, mediaTypes.ociConfig, config) };
   await writeIndex(folder, [await writeDocument(folder, mediaTypes.ociManifest, named)]);
@@ -57,6 +60,21 @@ async function fileOf(site: Site, put: Run): Promise<string> {
   const { stdout } = await execa("tar", ["-tf", join(folder, "image.tar")]);
   assert.match(stdout, /manifest\.json/);
   return readFile(join(folder, "rootfs/a"), "utf8");
+}
+
+for (const [store, sourceOf] of Object.entries(stores)) {
+  test(`in ${store}, a put with another compression proves layers that are large`, async () => {
+    await using site = await makeSite("", sourceOf());
+    await writeFile(join(site.inputs, "app/Dockerfile"), "FROM scratch\nCOPY busybox /a\n");
+    const good = await site.put(goodBuild.params);
+    const { version } = versionOf(good);
+    const plain = await site.put({ ...goodBuild.params, compression: "uncompressed" });
+    assert.deepEqual(versionOf(plain).version, version);
+    const folder = await site.get(plain);
+    assert.deepEqual(await readFile(join(folder, "rootfs/a")), await readFile("/bin/busybox"));
+    await writeImpostor(site, good, site, Buffer.alloc(2_000_000, "EVIL\n"));
+    assertFailedCleanly(await putImpostor(site), /has its config over other layers, so it is not stored/);
+  });
 }
 
 for (const [store, source] of Object.entries(stores)) {

@@ -1,11 +1,29 @@
 import { statfs } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { errorCode, UserError } from "./errors.ts";
 
+/** Errors of a disk, or of what the worker allows (errno(3)): what was found, and what to do. */
+const problems: Readonly<Record<string, readonly [found: string, advice: string]>> = {
+  EDQUOT: ["the disk quota is used up", "Raise it or make room"],
+  EROFS: ["the disk is mounted read-only", "Mount it writable or use another"],
+  EIO: [
+    "the disk fails with an I/O error",
+    "The worker's kernel log says more; if the disk is damaged, use another",
+  ],
+  ESTALE: ["the network disk no longer knows the file", "Mount it again or use a local one"],
+  EUCLEAN: ["the filesystem is damaged", "Check it with fsck or use another"],
+  EFBIG: [
+    "the file is larger than this step or its disk allows",
+    "Raise the limit for files (ulimit -f) or use another disk",
+  ],
+  EMFILE: ["this step has as many files open as it may", "Raise its limit (ulimit -n)"],
+  ENFILE: ["the worker has as many files open as it can", "Raise fs.file-max there"],
+  EACCES: ["this step's user may not use it", "Run the step as root, or give that user the rights"],
+};
+
 /**
- * What to throw for an error met while writing `path`. A full or read-only disk is the operator's to fix, so it
- * gets a message with the path, the free space and, if known, the bytes needed. Any other error is returned
- * unchanged.
+ * What to throw for an error met while writing `path`. What the operator can fix, such as a full or damaged disk, gets
+ * a message with the path, the free space and, if known, the bytes needed. Any other error is returned unchanged.
  *
  * Call it before what was written is removed: it reports the free space of this moment.
  */
@@ -15,27 +33,34 @@ export async function writeProblem(
   needed?: number,
 ): Promise<unknown> {
   const size = needed === undefined ? "" : `; ${needed} bytes are to be written`;
-  const what = path ?? "a file of this step";
-  switch (errorCode(error) ?? "") {
-    case "ENOSPC":
-      return new UserError(
-        `${what}: the disk is full${path === undefined ? "" : `, ${await roomOn(dirname(path))}`}${size}. Make room on it or use another`,
-        { cause: error },
-      );
-    case "EDQUOT":
-      return new UserError(`${what}: the disk quota is used up${size}. Raise it or make room`, {
-        cause: error,
-      });
-    case "EROFS":
-      return new UserError(
-        `${what}: the disk is mounted read-only${size}. Mount it writable or use another`,
-        {
-          cause: error,
-        },
-      );
-    default:
-      return error;
+  const named = pathOfProblem(error, path);
+  const what = named ?? "a file of this step";
+  const code = diskErrorCode(error);
+  if (code === "ENOSPC") {
+    const room = named === undefined ? "" : `, ${await roomOn(dirname(named))}`;
+    return new UserError(`${what}: the disk is full${room}${size}. Make room on it or use another`, {
+      cause: error,
+    });
   }
+  const [found, advice] = problems[code] ?? [];
+  if (found === undefined) return error;
+  return new UserError(`${what}: ${found}${size}. ${advice}`, { cause: error });
+}
+
+/** The path that an error is about: the one that it names, unless that is a temporary name beside `path`. */
+function pathOfProblem(error: unknown, path: string | undefined): string | undefined {
+  const named = error instanceof Error && "path" in error ? error.path : undefined;
+  if (typeof named !== "string") return path;
+  return path !== undefined && named.startsWith(join(dirname(path), "/")) ? path : named;
+}
+
+/** Errors for which Node has no name, by their numbers (errno(3)). */
+const unnamed: Readonly<Record<string, string>> = { "116": "ESTALE", "117": "EUCLEAN", "122": "EDQUOT" };
+
+function diskErrorCode(error: unknown): string {
+  const code = errorCode(error) ?? "";
+  const [, number = ""] = /^Unknown system error -(\d+)$/.exec(code) ?? [];
+  return unnamed[number] ?? code;
 }
 
 async function roomOn(folder: string): Promise<string> {
@@ -97,6 +122,5 @@ export async function fullDisks(
  * operator, with the path that the error names, if any.
  */
 export async function surfaceProblem(error: unknown): Promise<unknown> {
-  const path = error instanceof Error && "path" in error ? error.path : undefined;
-  return writeProblem(error, typeof path === "string" ? path : undefined);
+  return writeProblem(error, undefined);
 }

@@ -2,8 +2,13 @@ import type { Environment, StepContext } from "../host/step-context.ts";
 import type { RegistryFiles } from "../registry/registry-files.ts";
 import type { LayerCache } from "./plan/layer-cache.ts";
 
-/** Milliseconds between two requests with spans, and that one may take: it ends in this step, which answers at once. */
-const sendTime = 200;
+/** Milliseconds between two requests with spans. */
+const sendEvery = 200;
+/**
+ * Milliseconds that one may take. It ends in this step, which answers at once, but on a busy machine that takes a
+ * while too.
+ */
+const sendTime = 5_000;
 
 /**
  * The variables by which BuildKit's programs find out where to send spans, and which (OpenTelemetry, "Environment
@@ -21,7 +26,7 @@ function tracingEnvironment(env: Environment, to: string | undefined): Environme
   return {
     ...Object.fromEntries(foreign.map((name) => [name, undefined])),
     OTEL_BSP_EXPORT_TIMEOUT: String(sendTime),
-    OTEL_BSP_SCHEDULE_DELAY: String(sendTime),
+    OTEL_BSP_SCHEDULE_DELAY: String(sendEvery),
     OTEL_METRICS_EXPORTER: "none",
     ...(to === undefined
       ? { OTEL_TRACES_EXPORTER: "none" }

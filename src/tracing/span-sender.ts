@@ -27,11 +27,16 @@ export interface SpanSender extends Disposable {
   hurry(): void;
   /** Settles when all requests so far have ended. */
   idle(): Promise<void>;
+  /** Whether the receiver has answered a request. */
+  hasAnswered(): boolean;
   report(): SpanReport;
 }
 
-/** Milliseconds that one request may take. */
-const requestTime = 750;
+/**
+ * Milliseconds that one request may take, before the receiver has answered any and after that: then only it or this
+ * machine is busy.
+ */
+const requestTime = { first: 750, later: 5_000 } as const;
 /** Bytes of an answer that are read. */
 const receiverAnswerLimit = 64 * 1024;
 /** When a request is repeated. The SDK waits 30 s for its own spans to be sent. */
@@ -55,6 +60,7 @@ class Sender implements SpanSender {
   readonly #findings: SpanFindings;
   readonly #pending = new Set<Promise<void>>();
   readonly #ending = new AbortController();
+  #hasAnswered = false;
 
   constructor({ url, headers, caCerts }: TraceTarget, env: Environment) {
     this.#url = new URL(url);
@@ -77,6 +83,10 @@ class Sender implements SpanSender {
 
   async idle(): Promise<void> {
     await Promise.all(this.#pending);
+  }
+
+  hasAnswered(): boolean {
+    return this.#hasAnswered;
   }
 
   report(): SpanReport {
@@ -116,7 +126,8 @@ class Sender implements SpanSender {
   }
 
   async #post({ body, encoding }: EncodedSpans): Promise<Outcome> {
-    const signal = AbortSignal.timeout(requestTime);
+    const time = this.#hasAnswered ? requestTime.later : requestTime.first;
+    const signal = AbortSignal.timeout(time);
     const headers = {
       ...this.#headers,
       "content-type": "application/x-protobuf",
@@ -125,8 +136,10 @@ class Sender implements SpanSender {
     try {
       const exchange = { method: "POST", url: this.#url, headers, body } as const;
       // The signal ends the request before it has stalled for so long.
-      const response = await this.#connections.send(exchange, { signal, stall: 2 * requestTime });
-      return await outcomeOf(response, this.#url);
+      const response = await this.#connections.send(exchange, { signal, stall: 2 * time });
+      const outcome = await outcomeOf(response, this.#url);
+      this.#hasAnswered = true;
+      return outcome;
     } catch (thrown) {
       if (signal.aborted) return { fault: noAnswer };
       const isUnreachable = thrown instanceof AttemptFailure && thrown.fault === "unreachable";

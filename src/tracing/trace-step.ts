@@ -16,6 +16,8 @@ import { noAnswer, openSender, type SpanSender } from "./span-sender.ts";
 const sentEvery = 1000;
 /** Milliseconds that the step waits at its end for its last spans to be sent. */
 const flushTime = 500;
+/** The same if the receiver has answered before: then only it or this machine is busy. After an abort it isn't waited for. */
+const busyFlushTime = 3_000;
 
 /** Characters of an error's message that are noted with a span. */
 const messageLimit = 1000;
@@ -51,7 +53,8 @@ export async function traceStep<T>(
       .shutdown()
       .catch(() => {})
       .then(() => sender.idle());
-    const isSent = await settlesWithin(sent, flushTime);
+    const isBusy = sender.hasAnswered() && !step.signal.aborted;
+    const isSent = await settlesWithin(sent, isBusy ? busyFlushTime : flushTime);
     const { lost, remark } = sender.report();
     const problem = lost ?? (isSent ? undefined : noAnswer);
     if (problem !== undefined) step.log.warn(`tracing: not all spans reached ${target.url}: ${problem}`);

@@ -4,6 +4,7 @@ import { createServer, type IncomingHttpHeaders, type RequestListener } from "no
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
+import { setTimeout as delay } from "node:timers/promises";
 import { gunzipSync } from "node:zlib";
 import protobuf from "protobufjs";
 import type { ServerCertificate } from "./certificates.ts";
@@ -96,6 +97,8 @@ export interface ReceiverOptions {
   readonly body?: string | Uint8Array;
   /** Number of requests that it answers with `status`; the later ones are taken. Default: all. */
   readonly times?: number;
+  /** Milliseconds after which it answers its second request and later ones. Default: 0. */
+  readonly laterAnswers?: number;
 }
 
 /** The body of an answer that rejects spans (collector/trace/v1, `ExportTraceServiceResponse`). */
@@ -109,17 +112,26 @@ export function partialSuccess(rejectedSpans: number, errorMessage: string): Uin
  */
 export async function startOtlpReceiver(
   status = 200,
-  { location, certificate, headers = {}, body: answered = "", times = Infinity }: ReceiverOptions = {},
+  {
+    location,
+    certificate,
+    headers = {},
+    body: answered = "",
+    times = Infinity,
+    laterAnswers = 0,
+  }: ReceiverOptions = {},
 ): Promise<OtlpReceiver> {
   const requests: { path: string; headers: IncomingHttpHeaders }[] = [];
   const spans: ReceivedSpan[] = [];
   const listener: RequestListener = (request, response) => {
     requests.push({ path: request.url ?? "", headers: request.headers });
     const current = requests.length > times ? 200 : status;
+    const pause = requests.length > 1 ? laterAnswers : 0;
     const answer = async (): Promise<void> => {
       const body = await buffer(request);
       const plain = request.headers["content-encoding"] === "gzip" ? gunzipSync(body) : body;
       if (current === 200) spans.push(...spansIn(plain));
+      await delay(pause);
       const redirect = location === undefined ? {} : { location: `${location}${request.url}` };
       const type = { "content-type": "application/x-protobuf" };
       response.writeHead(current, { ...type, ...redirect, ...headers }).end(answered);

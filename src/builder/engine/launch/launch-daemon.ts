@@ -7,14 +7,19 @@ import type { Launcher } from "./launcher.ts";
 import { inNamespaces, withCgroups } from "./namespaces.ts";
 import { inUserNamespace, writeIdMaps } from "./user-namespace.ts";
 
-/** Milliseconds that a daemon gets to send its last spans. */
-const farewellTime = 250;
+/**
+ * Milliseconds that a daemon gets to send its last spans and to end. It takes a few hundred on a busy machine, and in
+ * a sandbox a program has to be started that asks it.
+ */
+const farewellTime = 5_000;
+/** The same after an abort, when an end in time matters more than spans. */
+const abortedFarewellTime = 250;
 
 /** Milliseconds. A process that is blocked in a disk operation ends late. After an abort there is less time. */
 const killDeadline = 30_000;
 
 export interface DaemonLaunch {
-  readonly step: Pick<StepContext, "kill" | "late" | "log">;
+  readonly step: Pick<StepContext, "kill" | "late" | "log" | "signal">;
   readonly launcher: Launcher;
   /** A private folder of the step. */
   readonly workspace: string;
@@ -110,13 +115,34 @@ async function stop(daemon: RunningDaemon): Promise<void> {
   // signal: unshare(1) may be making its child at this moment, and nothing would wait for that child.
   const first = launcher.kind === "gvisor" ? undefined : await firstChild(pid);
   if (daemon.sendsSpans) {
-    const limit = AbortSignal.any([step.late, AbortSignal.timeout(farewellTime)]);
-    if ((await askToEnd(daemon, first, limit)) && (await settlesBefore(exited, limit))) return;
+    using farewell = farewellOf(step);
+    const { signal } = farewell;
+    if ((await askToEnd(daemon, first, signal)) && (await settlesBefore(exited, signal))) return;
+    if (!step.signal.aborted)
+      step.log.warn("tracing: buildkitd did not end when it was asked to, so its last spans may be lost");
   }
   signalProcess(step, first ?? -pid, "SIGKILL");
   const limit = AbortSignal.any([step.late, AbortSignal.timeout(killDeadline)]);
   if (await settlesBefore(exited, limit)) return;
   step.log.warn(`buildkitd (process ${pid}) has not ended after SIGKILL: it ends with this container`);
+}
+
+/** A signal that ends the time for a farewell. An abort shortens it. */
+function farewellOf({ signal, late }: Pick<StepContext, "signal" | "late">): Disposable & {
+  readonly signal: AbortSignal;
+} {
+  const over = new AbortController();
+  const timers = [setTimeout(() => over.abort(), farewellTime)];
+  const hurry = () => timers.push(setTimeout(() => over.abort(), abortedFarewellTime));
+  if (signal.aborted) hurry();
+  else signal.addEventListener("abort", hurry, { once: true });
+  return {
+    signal: AbortSignal.any([late, over.signal]),
+    [Symbol.dispose]: () => {
+      signal.removeEventListener("abort", hurry);
+      for (const timer of timers) clearTimeout(timer);
+    },
+  };
 }
 
 /**

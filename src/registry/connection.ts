@@ -4,8 +4,9 @@ import { createRequire } from "node:module";
 import { createSecureContext, rootCertificates } from "node:tls";
 import type { Environment } from "../host/step-context.ts";
 import type { HostAccess, RegistryAccess } from "./access.ts";
+import { proxyFor } from "./proxies.ts";
 import { type Depth, lookupWithin } from "./redirect-policy.ts";
-import { AttemptFailure, networkFailure } from "./registry-error.ts";
+import { AttemptFailure, networkFailure, proxyFailure } from "./registry-error.ts";
 import { systemCertificates } from "./system-certificates.ts";
 
 // An import of node:http takes Node 25 ms: it reads every export of the module, and its WebSocket loads fetch.
@@ -39,14 +40,12 @@ export interface Connections extends Disposable {
 
 /**
  * Connections to a registry and to the hosts that it redirects to, each with its own certificates. The proxies are
- * those of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`). As in Go's programs, no proxy is used for
- * this machine itself.
+ * those of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`).
  * @param registry the store's host. Its CA certificates are also trusted for the other hosts, such as its token
  * server.
  */
 export function openConnections(access: RegistryAccess, registry: string, env: Environment): Connections {
   const agents = new Map<string, PlainAgent | TlsAgent>();
-  const proxyEnv = withoutLoopback(env);
   const own = access.hosts.get(registry);
   const registryNames = [registry, serverOf(registry)].map((name) => new URL(`https://${name}`).hostname);
   const isOfRegistry = (url: URL): boolean => registryNames.includes(url.hostname);
@@ -63,7 +62,9 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
     return agent;
   };
   const open = (url: URL): PlainAgent | TlsAgent => {
-    const options = { keepAlive: true, proxyEnv };
+    const proxy = proxyFor(url, env)?.href;
+    const proxies = { proxyEnv: { HTTP_PROXY: proxy, HTTPS_PROXY: proxy } };
+    const options = { keepAlive: true, ...(proxy !== undefined && proxies) };
     if (url.protocol === "http:") return new (http().Agent)(options);
     const isOwn = isOfRegistry(url);
     const host: HostAccess = isOwn ? (own ?? {}) : (access.hosts.get(url.host) ?? {});
@@ -80,7 +81,8 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
     send: async (exchange, options) => {
       const { url } = exchange;
       const elsewhere = isOfRegistry(url) ? undefined : url.host;
-      return send(exchange, { ...options, elsewhere, agent: agentFor(exchange) });
+      const proxy = proxyFor(url, env)?.origin;
+      return send(exchange, { ...options, elsewhere, proxy, agent: agentFor(exchange) });
     },
     [Symbol.dispose]: () => {
       for (const agent of agents.values()) agent.destroy();
@@ -88,54 +90,65 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
   };
 }
 
+interface Sending {
+  readonly agent: PlainAgent | TlsAgent;
+  /** The host, if it isn't the registry's. */
+  readonly elsewhere: string | undefined;
+  /** The origin of the proxy, if there is one. */
+  readonly proxy: string | undefined;
+  readonly signal: AbortSignal;
+  readonly stall: number;
+}
+
 function send(
   { method, url, headers, body, within }: Exchange,
-  {
-    agent,
-    elsewhere,
-    signal,
-    stall,
-  }: { agent: PlainAgent | TlsAgent; elsewhere: string | undefined; signal: AbortSignal; stall: number },
+  { agent, elsewhere, proxy, signal, stall }: Sending,
 ): Promise<IncomingMessage> {
   const asked = `${method} ${url.origin}${url.pathname}`;
-  return new Promise((resolve, reject) => {
-    const options = {
-      method,
-      agent,
-      signal,
-      headers: { ...headers, "content-length": body?.length ?? 0 },
-      ...(within === undefined ? {} : { lookup: lookupWithin(within, url) }),
-    };
-    const request = url.protocol === "https:" ? https().request(url, options) : http().request(url, options);
-    const late = () =>
-      request.destroy(
-        new AttemptFailure(`${asked}: no answer within ${stall / 1000} s`, "cut", { retryable: true }),
-      );
-    const timer = setTimeout(late, stall);
-    request.once("response", (response) => {
-      clearTimeout(timer);
-      resolve(response);
-    });
-    request.on("error", (error) => {
-      clearTimeout(timer);
-      reject(signal.aborted ? signal.reason : networkFailure(error, asked, elsewhere));
-    });
-    request.end(body);
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  const options = {
+    method,
+    agent,
+    signal,
+    // Without it a server may compress what it sends, and digests are over the bytes as they are (RFC 9110 12.5.3).
+    headers: { "accept-encoding": "identity", ...headers, "content-length": body?.length ?? 0 },
+    // Node then closes the connection to a proxy that doesn't answer.
+    ...(proxy !== undefined && { timeout: 2 * stall }),
+    ...(within === undefined ? {} : { lookup: lookupWithin(within, url) }),
+  };
+  const request = url.protocol === "https:" ? https().request(url, options) : http().request(url, options);
+  // While a proxy hasn't answered, the request has no connection, and reports no end of its own.
+  const give = (reason: unknown) => {
+    reject(reason);
+    request.destroy();
+  };
+  const abort = () => give(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
+  const late = () =>
+    give(
+      new AttemptFailure(`${asked}: no answer within ${stall / 1000} s${through(proxy)}`, "cut", {
+        retryable: true,
+      }),
+    );
+  const timer = setTimeout(late, stall);
+  request.once("response", resolve);
+  request.on("error", (error) => {
+    const failure = proxy === undefined ? undefined : proxyFailure(error, asked, proxy);
+    reject(signal.aborted ? signal.reason : (failure ?? networkFailure(error, asked, elsewhere)));
   });
+  request.end(body);
+  return promise.finally(() => {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", abort);
+  });
+}
+
+function through(proxy: string | undefined): string {
+  return proxy === undefined ? "" : ` through the proxy ${proxy}`;
 }
 
 /** The machine's CA certificates, or those built into Node if the machine has none. */
 function trusted(env: Environment): readonly string[] {
   const found = systemCertificates(env);
   return found.length > 0 ? found : rootCertificates;
-}
-
-function withoutLoopback(env: Environment): Record<string, string | undefined> {
-  const names = [env["no_proxy"] ?? env["NO_PROXY"] ?? "", "localhost", "127.0.0.1", "[::1]", "::1"];
-  const list = names.filter(Boolean).join(",");
-  return {
-    HTTP_PROXY: env["http_proxy"] ?? env["HTTP_PROXY"],
-    HTTPS_PROXY: env["https_proxy"] ?? env["HTTPS_PROXY"],
-    NO_PROXY: list,
-  };
 }

@@ -66,7 +66,7 @@ function blockListOf(subnets: readonly (readonly [address: string, bits: number]
   return list;
 }
 
-function familyOf(address: string): "ipv4" | "ipv6" {
+export function familyOf(address: string): "ipv4" | "ipv6" {
   return isIPv6(address) ? "ipv6" : "ipv4";
 }
 

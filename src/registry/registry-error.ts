@@ -9,11 +9,13 @@ export type RegistryFault =
   | "not found"
   | "unauthorized"
   | "forbidden"
+  | "read-only"
   | "tls"
   | CertificateFault
   | "client certificate"
   | "plain http"
   | "unreachable"
+  | "proxy"
   | "busy"
   | "cut"
   | "other";
@@ -87,13 +89,18 @@ type Advice = (place: RepositoryPlace, host: string) => string;
 const faultAdvice: Readonly<Record<RegistryFault, Advice>> = {
   "not found": ({ field }) => `check the name in ${field}`,
   unauthorized: ({ login }) => `check ${login}`,
-  forbidden: () => "this user may not do that: it needs the rights to pull and push there",
+  forbidden: () =>
+    "this user may not do that: it needs the rights to pull and push there, and room in its quota",
+  "read-only": ({ field }) =>
+    `the registry takes no pushes there, as a pull-through cache or one that is read-only: name another in ${field}`,
   "plain http": ({ fields }) => `the registry uses plain http: set "insecure: true" ${fields}`,
   ...certificateFaultAdvice(),
   tls: () => "no TLS connection can be made: check its certificate and its TLS versions",
   "client certificate": () =>
     "it requires a client certificate that it knows: give client_cert and client_key for its host under registries in the source",
   unreachable: ({ field }) => `check the host in ${field}, and that this worker can reach it`,
+  proxy: () =>
+    "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY in the environment of the worker's steps, and the proxy itself",
   busy: () => "run the step again later",
   cut: () => "check the network between this worker and the registry, and any proxy there",
   other: () => "the registry's own log may say more",
@@ -103,27 +110,45 @@ const faultAdvice: Readonly<Record<RegistryFault, Advice>> = {
 const elsewhereAdvice: Readonly<Partial<Record<RegistryFault, Advice>>> = {
   "plain http": (_, host) =>
     `the registry sends its clients to https://${host}, which uses plain http: correct that in the registry's configuration`,
+  unauthorized: (_, host) => refusedElsewhere(host),
+  forbidden: (_, host) => refusedElsewhere(host),
   unreachable: (_, host) =>
     `the registry sends its clients to ${host}: check that this worker can reach it, and the registry's configuration`,
 };
+
+/** Links to a store are signed by the registry, for a time. */
+function refusedElsewhere(host: string): string {
+  return `the registry sends its clients to ${host}, which refuses the registry's link: check the registry's storage, and the clocks there`;
+}
 
 function certificateFaultAdvice(): Record<CertificateFault, Advice> {
   const advice = Object.entries(certificateAdvice).map(([fault, words]) => [fault, () => words]);
   return Object.fromEntries(advice) as Record<CertificateFault, Advice>;
 }
 
-/**
- * The failure for an unexpected status.
- * @param said the registry's message; empty if it sent none
- */
+interface Answered {
+  readonly asked: string;
+  /** The registry's message; empty if it sent none. */
+  readonly said: string;
+  readonly retryAfter?: number | undefined;
+  /** The host that answered, if it isn't the registry's. */
+  readonly elsewhere?: string | undefined;
+  /** The origin that a redirect leads to, if it is one. */
+  readonly redirectTo?: string | undefined;
+}
+
+/** The failure for an unexpected status. */
 export function statusFailure(
   status: number,
-  { asked, said, retryAfter }: { asked: string; said: string; retryAfter?: number | undefined },
+  { asked, said, retryAfter, elsewhere, redirectTo }: Answered,
 ): AttemptFailure {
-  const what = `${asked} was answered with ${status}${said === "" ? "" : ` (${said})`}`;
-  if (status === 401) return new AttemptFailure(what, "unauthorized");
-  if (status === 403) return new AttemptFailure(what, "forbidden");
+  const redirect = redirectTo === undefined ? "" : `, a redirect to ${redirectTo}`;
+  const what = `${asked} was answered with ${status}${redirect}${said === "" ? "" : ` (${said})`}`;
+  if (status === 401) return new AttemptFailure(what, "unauthorized", { elsewhere });
+  if (status === 403) return new AttemptFailure(what, "forbidden", { elsewhere });
   if (status === 404) return new AttemptFailure(what, "not found");
+  if (status === 405 && /^(POST|PUT) /.test(asked)) return new AttemptFailure(what, "read-only");
+  if (status === 407) return new AttemptFailure(what, "proxy");
   if (isRetryableStatus(status))
     return new AttemptFailure(what, "busy", { retryable: true, retryAfter, status });
   return new AttemptFailure(what, "other");
@@ -177,4 +202,25 @@ export function networkFailure(thrown: unknown, asked: string, elsewhere?: strin
       elsewhere,
     });
   return new AttemptFailure(`${asked}: ${message}`, "other", { cause: thrown, elsewhere });
+}
+
+/**
+ * The failure if a proxy can't be reached, or opens no connection to the host (RFC 9110 9.3.6). Undefined for
+ * another error.
+ * @param proxy its origin
+ */
+export function proxyFailure(thrown: unknown, asked: string, proxy: string): AttemptFailure | undefined {
+  const failure = (words: string, retryable: boolean) =>
+    new AttemptFailure(`${asked}: the proxy ${proxy} ${words}`, "proxy", { retryable, cause: thrown });
+  const code = errorCode(thrown) ?? "";
+  if (code === "ERR_PROXY_TUNNEL") {
+    const [, status] = /: HTTP\/\d\.\d (\d{3})\b/.exec(messageOf(thrown)) ?? [];
+    if (status === undefined) return failure("doesn't answer as a proxy does", false);
+    return failure(
+      `opens no connection to the host: it answers ${status}`,
+      isRetryableStatus(Number(status)),
+    );
+  }
+  const [fault, words] = networkFaults[code] ?? [];
+  return fault === "unreachable" ? failure(`can't be used: ${words}`, true) : undefined;
 }

@@ -50,7 +50,7 @@ export class Retrier {
         signal.throwIfAborted();
         if (!(thrown instanceof AttemptFailure)) throw thrown;
         if (!thrown.retryable) throw thrown.toError(this.#place);
-        const isNew = thrown.fault === "unreachable" && !this.known;
+        const isNew = (thrown.fault === "unreachable" || thrown.fault === "proxy") && !this.known;
         const timeout = isNew ? Math.min(unknownTimeout, this.#policy.timeout) : this.#policy.timeout;
         const pause = retries.pause({ retryAfter: thrown.retryAfter, timeout });
         if (pause === undefined) {

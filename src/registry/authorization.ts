@@ -3,7 +3,7 @@ import { readAll } from "./body.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import type { Connections, Exchange } from "./connection.ts";
 import type { Credentials } from "./credentials.ts";
-import { checkRedirect } from "./redirect-policy.ts";
+import { checkRedirect, redirectLimit, redirectStatuses } from "./redirect-policy.ts";
 import { AttemptFailure, statusFailure } from "./registry-error.ts";
 import { isRetryableStatus, retryAfterOf, type Timeouts } from "./retry-policy.ts";
 
@@ -94,7 +94,7 @@ export class Authorization {
     { method, url }: Pick<Exchange, "method" | "url">,
     signal: AbortSignal,
   ): Promise<string> {
-    const { connections, timeouts } = this.#options;
+    const { timeouts } = this.#options;
     const realm = params.get("realm") ?? "";
     if (!URL.canParse(realm)) {
       throw new AttemptFailure(`${url.host} names a token server that is not a URL`, "unauthorized");
@@ -111,7 +111,7 @@ export class Authorization {
     const asked = `the token server ${server.origin}`;
     const stall = timeouts.stall;
     const exchange = { ...tokenExchange(server, wanted, credentials), within };
-    const answer = await connections.send(exchange, { signal, stall });
+    const answer = await this.#ask(exchange, { asked, signal });
     const body = await readAll(answer, { asked, stall, limit: tokenLimit });
     const status = answer.statusCode ?? 0;
     if (status !== 200) {
@@ -125,6 +125,37 @@ export class Authorization {
     }
     return tokenIn(body, asked);
   }
+
+  /** Sends a request for a token, and follows redirects of it. Another host gets no password. */
+  async #ask(
+    start: Exchange,
+    { asked, signal }: { readonly asked: string; readonly signal: AbortSignal },
+  ): Promise<IncomingMessage> {
+    const { connections, timeouts } = this.#options;
+    let exchange = start;
+    for (let hops = 0; ; hops++) {
+      const answer = await connections.send(exchange, { signal, stall: timeouts.stall });
+      const next = redirectOf(answer, exchange);
+      if (next === undefined || hops >= redirectLimit) return answer;
+      answer.resume();
+      const within = await checkRedirect(exchange.url, next, `${asked}: the redirect to`);
+      const headers = isSameServer(exchange.url, next) ? exchange.headers : {};
+      exchange = { ...exchange, url: next, headers, within: within ?? exchange.within };
+    }
+  }
+}
+
+/** Whether a URL has the origin of another, or that of the same host with TLS. */
+function isSameServer(from: URL, to: URL): boolean {
+  const isUpgrade = from.protocol === "http:" && to.protocol === "https:" && from.hostname === to.hostname;
+  return isUpgrade || from.origin === to.origin;
+}
+
+/** Where a request that only reads is redirected to, if anywhere. */
+function redirectOf({ statusCode, headers }: IncomingMessage, { method, url }: Exchange): URL | undefined {
+  const isRedirect = redirectStatuses.has(statusCode ?? 0) && headers.location !== undefined;
+  if (!isRedirect || method !== "GET") return undefined;
+  return URL.parse(headers.location ?? "", url.href) ?? undefined;
 }
 
 function tokenExchange(
@@ -154,7 +185,8 @@ function tokenExchange(
 function tokenIn(body: Buffer, asked: string): string {
   try {
     const { token, access_token: access } = JSON.parse(body.toString("utf8")) as Record<string, unknown>;
-    const found = token ?? access;
+    // Some servers send both, and one of them empty.
+    const found = token || access;
     // The token becomes part of a header, so it must be valid there (RFC 9110 5.5).
     if (typeof found === "string" && /^[\x21-\x7e]+$/.test(found)) return found;
   } catch {

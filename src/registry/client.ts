@@ -7,7 +7,7 @@ import { Authorization } from "./authorization.ts";
 import { readAll } from "./body.ts";
 import { type Connections, type Exchange, openConnections, serverOf } from "./connection.ts";
 import type { Credentials } from "./credentials.ts";
-import { checkRedirect } from "./redirect-policy.ts";
+import { checkRedirect, redirectLimit, redirectStatuses } from "./redirect-policy.ts";
 import { AttemptFailure, statusFailure } from "./registry-error.ts";
 import type { RepositoryPlace } from "./repository-place.ts";
 import { Retrier } from "./retrier.ts";
@@ -46,8 +46,6 @@ export interface ClientOptions {
   readonly credentials: (signal: AbortSignal) => Promise<Credentials>;
 }
 
-const redirects = new Set([301, 302, 303, 307, 308]);
-const redirectLimit = 5;
 /** Bytes that are read of an error's body. */
 const errorLimit = 64 * 1024;
 
@@ -111,7 +109,10 @@ export class RegistryClient implements Disposable {
     signal: AbortSignal,
   ): Promise<Exchange> {
     const { repository } = this.#options;
-    this.#origin ??= this.#findOrigin(signal);
+    this.#origin ??= this.#findOrigin(signal).catch((thrown: unknown) => {
+      this.#origin = undefined;
+      throw thrown;
+    });
     const origin = await this.#origin;
     const url = path instanceof URL ? path : new URL(`${origin}/v2/${repository.path}/${path}`);
     return { method, url, headers, ...(body === undefined ? {} : { body }) };
@@ -143,7 +144,7 @@ export class RegistryClient implements Disposable {
       const { location } = body.headers;
       const status = body.statusCode ?? 0;
       const asked = `${exchange.method} ${exchange.url.origin}${exchange.url.pathname}`;
-      const isRedirect = redirects.has(status) && location !== undefined && isReading(exchange.method);
+      const isRedirect = redirectStatuses.has(status) && location !== undefined && isReading(exchange.method);
       if (!isRedirect) return { status, headers: body.headers, body, asked, url: exchange.url, shown };
       body.resume();
       if (hops >= redirectLimit)
@@ -164,28 +165,39 @@ export class RegistryClient implements Disposable {
     const { status, headers, asked } = answer;
     const text = await this.read(answer, errorLimit).catch(() => Buffer.alloc(0));
     const retryAfter = retryAfterOf(headers["retry-after"], Date.now());
-    return statusFailure(status, { asked, said: wordsOf(text, this.#authorization.secrets), retryAfter });
+    const elsewhere = answer.url.origin === (await this.#origin) ? undefined : answer.url.host;
+    const said = wordsOf(text, this.#authorization.secrets);
+    const redirectTo = redirectStatuses.has(status)
+      ? URL.parse(headers.location ?? "", answer.url.href)?.origin
+      : undefined;
+    return statusFailure(status, { asked, said, retryAfter, elsewhere, redirectTo });
   }
 
   /**
    * `insecure` stands for both https that isn't checked and plain http. As in BuildKit, a first request finds out
-   * which.
+   * which. Only an answer settles it: a registry that is away for a moment is asked again in both ways.
+   * @throws AttemptFailure if there is no answer
    */
   async #findOrigin(signal: AbortSignal): Promise<string> {
     const { repository, access } = this.#options;
     const host = serverOf(repository.host);
     if (access.hosts.get(repository.host)?.insecure !== true) return `https://${host}`;
-    const url = new URL(`https://${host}/v2/`);
-    try {
-      const answer = await this.#connections.send(
-        { method: "GET", url, headers: {} },
-        { signal, stall: Math.min(this.timeouts.stall, 5_000) },
-      );
+    const answers = async (origin: string) => {
+      const options = { signal, stall: Math.min(this.timeouts.stall, 5_000) };
+      const url = new URL(`${origin}/v2/`);
+      const answer = await this.#connections.send({ method: "GET", url, headers: {} }, options);
       answer.resume();
+      return answer.statusCode ?? 0;
+    };
+    try {
+      await answers(`https://${host}`);
       return `https://${host}`;
-    } catch {
+    } catch (thrown) {
       signal.throwIfAborted();
-      return `http://${host}`;
+      const isPlain = thrown instanceof AttemptFailure && thrown.fault === "plain http";
+      // A server that uses TLS answers 400 to plain http.
+      if (isPlain || (await answers(`http://${host}`)) !== 400) return `http://${host}`;
+      throw thrown;
     }
   }
 
@@ -199,18 +211,29 @@ function isReading(method: Exchange["method"]): boolean {
 }
 
 /**
- * The registry's error messages. They are masked before they are shortened, so that no half of a token is left
- * unmasked.
+ * The messages of a registry, or of the store of blobs to which it redirects. They are masked before they are
+ * shortened, so that no half of a token is left unmasked.
  */
 function wordsOf(text: Buffer, secrets: readonly string[]): string {
+  const said = storeWords(text) ?? registryWords(text);
+  // Makes it one line, without control characters that a terminal would obey.
+  return maskCredentials(said, secrets)
+    .replaceAll(/[\s\p{Cc}]+/gu, " ")
+    .slice(0, 300);
+}
+
+function registryWords(text: Buffer): string {
   try {
     const { errors } = JSON.parse(text.toString("utf8")) as { errors?: readonly Record<string, unknown>[] };
-    const said = (errors ?? []).map(({ code, message }) => [code, message].filter(Boolean).join(": "));
-    // Makes it one line, without control characters that a terminal would obey.
-    return maskCredentials(said.join("; "), secrets)
-      .replaceAll(/[\s\p{Cc}]+/gu, " ")
-      .slice(0, 300);
+    return (errors ?? []).map(({ code, message }) => [code, message].filter(Boolean).join(": ")).join("; ");
   } catch {
     return "";
   }
+}
+
+/** The words of S3, Google Cloud Storage and Azure: `<Error><Code>AccessDenied</Code><Message>…</Message>`. */
+function storeWords(text: Buffer): string | undefined {
+  const [, code, message] =
+    /<Error>\s*<Code>([^<]*)<\/Code>\s*<Message>([^<]*)<\/Message>/.exec(text.toString("utf8")) ?? [];
+  return code === undefined ? undefined : `${code}: ${message}`;
 }

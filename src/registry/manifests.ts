@@ -1,7 +1,7 @@
 import { type Digest, digestOf } from "../image/digest.ts";
 import { mediaTypes } from "../image/media-types.ts";
 import { documentLimit } from "../image/verify.ts";
-import type { Answer, RegistryClient } from "./client.ts";
+import type { Answer, RegistryClient, RegistryRequest } from "./client.ts";
 import { AttemptFailure } from "./registry-error.ts";
 
 const manifestTypes = [
@@ -49,28 +49,40 @@ async function digestAt(
   reference: string,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const { status, headers } = await askHead(client, reference, signal);
+  const { status, headers } = await askWithoutBody(client, reference, signal);
+  if (status === 404) return undefined;
   const told = headers["docker-content-digest"];
-  return status === 200 && typeof told === "string" ? told : undefined;
-}
-
-async function askHead(client: RegistryClient, reference: string, signal: AbortSignal): Promise<Answer> {
+  if (typeof told === "string") return told;
+  // The header is optional.
   const answer = await client.attempt(
-    {
-      method: "HEAD",
-      path: `manifests/${reference}`,
-      headers: { accept: manifestTypes },
-      expected: [200, 404],
-    },
+    { method: "GET", ...manifestRequest(reference), expected: [200, 404] },
     signal,
   );
+  const bytes = await client.read(answer, documentLimit);
+  return answer.status === 404 ? undefined : digestOf(bytes);
+}
+
+/** Asks for a manifest's headers. Where HEAD is forbidden, by GET. */
+async function askWithoutBody(
+  client: RegistryClient,
+  reference: string,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const request = manifestRequest(reference);
+  const head = await client.attempt({ method: "HEAD", ...request, expected: [200, 404, 405] }, signal);
+  head.body.resume();
+  if (head.status !== 405) return head;
+  const answer = await client.attempt({ method: "GET", ...request, expected: [200, 404] }, signal);
   answer.body.resume();
   return answer;
 }
 
+function manifestRequest(reference: string): Pick<RegistryRequest, "path" | "headers"> {
+  return { path: `manifests/${reference}`, headers: { accept: manifestTypes } };
+}
+
 /**
- * Digest of the manifest or index that a tag leads to. Undefined if there is no such tag, or the registry doesn't
- * send the digest.
+ * Digest of the manifest or index that a tag leads to. Undefined if there is no such tag.
  * @throws RegistryError
  */
 export function taggedDigest(
@@ -86,7 +98,7 @@ export function taggedDigest(
  * @throws RegistryError
  */
 export function hasTag(client: RegistryClient, tag: string, signal: AbortSignal): Promise<boolean> {
-  return client.retrier.run(signal, async () => (await askHead(client, tag, signal)).status === 200);
+  return client.retrier.run(signal, async () => (await askWithoutBody(client, tag, signal)).status === 200);
 }
 
 /**
@@ -174,13 +186,16 @@ async function tagPage(client: RegistryClient, path: string | URL, signal: Abort
   if (answer.status === 404) return { names: [], link: undefined };
   // RFC 8288; distribution-spec, content discovery.
   const target = /<([^>]*)>\s*;\s*rel="?next"?/.exec(String(answer.headers["link"] ?? ""))?.[1];
-  const link = target === undefined ? undefined : new URL(target, answer.url);
-  if (link !== undefined && link.origin !== answer.url.origin)
+  const names = tagsIn(bytes, answer.asked);
+  if (target === undefined) return { names, link: undefined };
+  const link = URL.parse(target, answer.url.href);
+  if (link?.host !== answer.url.host)
     throw new AttemptFailure(
-      `${answer.asked}: the next page of tags is at another place, ${link.origin}`,
+      `${answer.asked}: the next page of tags is at another place, ${link?.origin ?? "which is not a URL"}`,
       "other",
     );
-  return { names: tagsIn(bytes, answer.asked), link };
+  // A registry behind a proxy that adds TLS may not know of it.
+  return { names, link: new URL(`${link.pathname}${link.search}`, answer.url) };
 }
 
 function tagsIn(bytes: Buffer, asked: string): string[] {

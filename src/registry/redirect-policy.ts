@@ -10,6 +10,11 @@ import { AttemptFailure } from "./registry-error.ts";
 const depths = { public: 0, private: 1, local: 2 } as const;
 export type Depth = keyof typeof depths;
 
+/** Statuses of redirects (RFC 9110 15.4). */
+export const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+/** Redirects that one request follows. */
+export const redirectLimit = 5;
+
 /** Addresses of this host and of its link (RFC 6890), those that belong to no host, and clouds' metadata services. */
 const localSubnets = [
   ["0.0.0.0", 8],

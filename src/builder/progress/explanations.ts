@@ -47,9 +47,13 @@ const explanations: readonly Explanation[] = [
     say: (reason, _, build) => `${reason}: COPY --from counts stages from 0; ${stageList(build)}`,
   },
   {
-    sign: /^failed to push .*unexpected status from/,
+    sign: /^failed to push .*unexpected status from .*: 413 /,
     say: (reason) =>
-      reason.replace(/: .*unexpected status from \w+ request to \S+: /, ": the registry answers "),
+      `${theRegistryAnswers(reason)}; a proxy before the registry takes no layer so large: raise its limit (nginx: client_max_body_size), or make the layer smaller`,
+  },
+  {
+    sign: /^failed to push .*unexpected status from/,
+    say: theRegistryAnswers,
   },
   {
     sign: /^failed to push .*\b(denied|forbidden)\b/i,
@@ -111,6 +115,10 @@ const explanations: readonly Explanation[] = [
       `${reason}; name it under "allow" in the params (a daemon elsewhere must permit it in its own configuration)`,
   },
 ];
+
+function theRegistryAnswers(reason: string): string {
+  return reason.replace(/: .*unexpected status from \w+ request to \S+: /, ": the registry answers ");
+}
 
 function firstRule(rules: string | undefined): string {
   return (rules ?? "").replace(/,.*/s, "");

@@ -96,6 +96,16 @@ function faultOf(why: string, reference: string, build: BuildDescription): strin
       ? 'under "registry_mirrors"'
       : `in "mirrors" of ${host} under "registries" in the source`;
   const asker = (isMirror ? asked : undefined) ?? host;
+  const [, status] = /: ((?:429|5\d\d) [A-Z][A-Za-z ]*)/.exec(why) ?? [];
+  if (/^429|toomanyrequests/i.test(status ?? why)) {
+    const login =
+      build.hasLogin?.(asker) === true
+        ? ""
+        : `give username and password for ${asker} under "registries" in the source, `;
+    return `${server} limits how often it is asked (${said}): ${login}${mirrors}, or run the step again later`;
+  }
+  if (status !== undefined)
+    return `${server} is busy or has a fault (${said}): run the step again later; if that doesn't help, ${mirrors}`;
   if (/no match for platform in manifest/.test(why))
     return `it has no image for this platform (${said}): check "platforms", and "--platform" in the Dockerfile's FROM`;
   if (/: not found$|^not found$/.test(why))

@@ -45,7 +45,7 @@ export async function setTag(
 }
 
 /** How a registry refuses to move a tag: ECR answers 400, Quay 409, Harbor 412, others 403. */
-const refusals: ReadonlySet<string> = new Set(["forbidden", "other"]);
+const refusals: ReadonlySet<string> = new Set(["forbidden", "read-only", "other"]);
 
 /** Whether a registry refused a manifest for what it is, or because its tag can't be moved. */
 export function isRefusal(thrown: unknown): boolean {

@@ -1,5 +1,24 @@
+import type { Log } from "../../host/log.ts";
 import type { Digest } from "../../image/digest.ts";
-import type { Strings } from "../plan/build-options.ts";
+import type { BuildOptions, Strings } from "../plan/build-options.ts";
+import type { InputFolder } from "./input-folder.ts";
+import type { BuildPlatforms } from "./wanted-platforms.ts";
+
+/** What is needed to find a build's inputs. */
+export interface ResolveInputs {
+  readonly options: BuildOptions;
+  readonly folder: InputFolder;
+  /** A private folder for files that have to be written: inline secrets, keys, Dockerfiles, blobs of image tars. */
+  readonly workspace: string;
+  /** The platforms for which image args and contexts are needed. */
+  readonly platforms: BuildPlatforms;
+  /** The step's own environment, which `secrets: {id: {env: NAME}}` reads. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** A folder to leave out of the context if it is inside it: a task's cache. */
+  readonly excluded: string | undefined;
+  readonly log: Pick<Log, "line" | "warn">;
+  readonly signal: AbortSignal;
+}
 
 /**
  * The files and texts that a build's options name, found, read and checked. Every path is absolute and real, every

@@ -1,0 +1,85 @@
+import { statSync } from "node:fs";
+import { UserError } from "../../host/errors.ts";
+import type { SecretSource, SshSource } from "../plan/build-options.ts";
+import { allOrFaults } from "./all-or-faults.ts";
+import { readInputText, resolveInput } from "./input-folder.ts";
+import type { Inputs, ResolveInputs } from "./inputs.ts";
+import { privateFile } from "./private-file.ts";
+import { contextLogins } from "./remote-context.ts";
+import { sshKeyFault } from "./ssh-key.ts";
+
+/** Bytes. BuildKit refuses larger secrets. */
+const secretLimit = 500 * 1024;
+
+/** The file of a secret, which is written if the params have its text or a variable's name. */
+export async function resolveSecret(
+  request: Pick<ResolveInputs, "folder" | "workspace" | "env">,
+  { id, source, index }: { readonly id: string; readonly source: SecretSource; readonly index: number },
+): Promise<{ id: string; file: string }> {
+  const subject = `secrets.${id}`;
+  if ("file" in source) {
+    const file = await resolveInput(request.folder, source.file, subject, "file").catch((thrown: unknown) => {
+      if (!(thrown instanceof UserError) || source.file.includes("/")) throw thrown;
+      // A path of one part is rare, and may be the secret itself.
+      throw new UserError(
+        `${subject}: there is no file of the given name, which isn't shown because it may be the secret itself; expected the path of a file. The secret itself is given by secrets: {${id.replace(/^TEXT_/, "")}: {text: …}}`,
+      );
+    });
+    const { size } = statSync(file);
+    if (size > secretLimit) throw secretTooLarge(subject, size);
+    return { id, file };
+  }
+  const text = "text" in source ? source.text : request.env[source.env];
+  if (text === undefined) throw noVariable(subject, "env" in source ? source.env : "");
+  const size = Buffer.byteLength(text);
+  if (size > secretLimit) throw secretTooLarge(subject, size);
+  return { id, file: await privateFile(request.workspace, `secret-${index}`, "value", text) };
+}
+
+/** The error for a variable that isn't set. Its name is not shown if it may be the secret itself. */
+function noVariable(subject: string, name: string): UserError {
+  const variable = /^[A-Za-z_]\w*$/.test(name)
+    ? `no variable ${JSON.stringify(name)}`
+    : "no variable of this name";
+  return new UserError(
+    `${subject}: the step's environment has ${variable}; give the secret itself, as {text: ((name))} or {file: path}`,
+  );
+}
+
+function secretTooLarge(subject: string, size: number): UserError {
+  return new UserError(`${subject}: a secret of ${size} bytes; BuildKit takes at most ${secretLimit}`);
+}
+
+/**
+ * Copies keys to files whose names are safe for buildctl, which splits `--ssh` at commas. BuildKit shows that name
+ * if it can't use the key.
+ */
+export async function sshKeys(
+  { folder, workspace }: Pick<ResolveInputs, "folder" | "workspace">,
+  id: string,
+  sources: readonly SshSource[],
+): Promise<{ id: string; paths: string[] }> {
+  const subject = `ssh.${id}`;
+  const paths = sources.map(async (source, index) => {
+    const key =
+      "path" in source ? await readInputText(folder, source.path, subject, secretLimit) : source.key;
+    const fault = sshKeyFault(key);
+    if (fault !== undefined) throw new UserError(`${subject}: the key can't be used: ${fault}`);
+    const text = key.endsWith("\n") ? key : `${key}\n`;
+    return privateFile(workspace, `ssh-${id.replaceAll("/", "|")}-${index}`, "key", text);
+  });
+  return { id, paths: await allOrFaults(paths) };
+}
+
+/** Writes the logins in the contexts' URLs as secrets. */
+export function writeLogins({
+  options,
+  workspace,
+}: Pick<ResolveInputs, "options" | "workspace">): Promise<Inputs["secrets"]> {
+  return Promise.all(
+    Array.from(contextLogins(options), async ([id, text], index) => ({
+      id,
+      file: await privateFile(workspace, `login-${index}`, "value", text),
+    })),
+  );
+}

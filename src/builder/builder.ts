@@ -44,7 +44,7 @@ export interface Builder extends AsyncDisposable {
   readonly registries: RegistryFiles;
   readonly authTls: readonly AuthTlsContext[];
   readonly cache: LayerCache;
-  readonly sendsSpans: SpanSource;
+  readonly spanSource: SpanSource;
   readonly workspace: string;
 }
 
@@ -71,7 +71,7 @@ export async function openBuilder(options: BuilderOptions): Promise<Builder> {
     registries,
     authTls: authTlsContexts(access, registries),
     cache,
-    sendsSpans: options.daemons.kind === "own" ? "daemon" : "buildctl",
+    spanSource: options.daemons.kind === "own" ? "daemon" : "buildctl",
     workspace,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -42,19 +42,24 @@ function tracingEnvironment(env: Environment, to: string | undefined): Environme
 /** Who sends buildctl's spans: it does, or the step's own daemon, to which it gives them. */
 export type SpanSource = "buildctl" | "daemon";
 
+/** What a builder knows that its buildctl needs. */
+export interface BuildctlNeeds {
+  readonly registries: Pick<RegistryFiles, "env">;
+  readonly cache: Pick<LayerCache, "buildctlEnv">;
+  readonly spanSource: SpanSource;
+}
+
 /**
  * The environment of `buildctl build`: the step's own variables, those that name the files with registry
  * credentials, and the credentials of a layer cache.
  */
 export function buildctlEnvironment(
   step: Pick<StepContext, "env" | "spansUrl">,
-  registries: Pick<RegistryFiles, "env">,
-  cache: Pick<LayerCache, "buildctlEnv">,
-  sendsSpans: SpanSource,
+  { registries, cache, spanSource }: BuildctlNeeds,
 ): Environment {
   const { env, spansUrl } = step;
   const tracing =
-    spansUrl === undefined ? {} : tracingEnvironment(env, sendsSpans === "buildctl" ? spansUrl : undefined);
+    spansUrl === undefined ? {} : tracingEnvironment(env, spanSource === "buildctl" ? spansUrl : undefined);
   return { ...env, ...registries.env, ...cache.buildctlEnv, ...tracing };
 }
 

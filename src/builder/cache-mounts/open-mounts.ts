@@ -108,7 +108,7 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
     context: {
       step: { ...step, signal: AbortSignal.any([step.signal, stopped.signal]) },
       engine: share.engines[0],
-      env: buildctlEnvironment(step, builder.registries, builder.cache, builder.sendsSpans),
+      env: buildctlEnvironment(step, builder),
       authTls: builder.authTls,
       workspace: builder.workspace,
       tools,

@@ -51,7 +51,7 @@ export async function askFrontend(
       step,
       engine,
       ready: () => Promise.resolve(),
-      env: buildctlEnvironment(step, builder.registries, noLayerCache, builder.sendsSpans),
+      env: buildctlEnvironment(step, { ...builder, cache: noLayerCache }),
       solve: { ...solve, options: new Map([...solve.options, ["requestid", request]]) },
       exporter: undefined,
       metadataFile: join(builder.workspace, `metadata-${uniqueId()}.json`),

@@ -180,7 +180,7 @@ async function runSolve(
     engine,
     ready,
     env: {
-      ...buildctlEnvironment(step, builder.registries, builder.cache, builder.sendsSpans),
+      ...buildctlEnvironment(step, builder),
       ...variables,
     },
     solve,

@@ -7,8 +7,8 @@ import type { RegistryAccess } from "../registry/access.ts";
 /** Characters. Shorter lines of a secret are too common to be masked by themselves. */
 const shortestLine = 8;
 
-/** What a step knows that nobody else may see. */
-export interface Confidants {
+/** What the secrets of a build are in. */
+export interface SecretHolders {
   readonly access: RegistryAccess;
   readonly inputs: Pick<Inputs, "secrets" | "ssh">;
   readonly cache: Pick<LayerCache, "ownDaemonEnv" | "buildctlEnv">;
@@ -25,7 +25,7 @@ export async function knownSecrets({
   inputs,
   cache,
   tracing,
-}: Confidants): Promise<readonly string[]> {
+}: SecretHolders): Promise<readonly string[]> {
   const files = [...inputs.secrets.map(({ file }) => file), ...inputs.ssh.flatMap(({ paths }) => paths)];
   const contents = await Promise.all(files.map((file) => readFile(file, "utf8")));
   const texts = [

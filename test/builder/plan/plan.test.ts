@@ -217,19 +217,15 @@ test("each option beyond the Dockerfile reaches the frontend under BuildKit's na
   assert.equal(optionsOf({ noCache: true })["no-cache"], "");
 });
 
+/** A run of buildctl without caches and certificates. */
+const bareRun = { metadataFile: "/m", importCaches: [], exportCaches: [], authTls: [] } as const;
+
 test("values can't add fields to buildctl's CSV arguments", () => {
   const [solve] = planBuild(
     { ...options, annotations: { "org.example.note": 'a,push=true,"x"' } },
     { ...inputs, secrets: [{ id: "x", file: "/put/a,id=y" }] },
   );
-  const run = {
-    solve,
-    metadataFile: "/m",
-    importCaches: [],
-    exportCaches: [],
-    authTls: [],
-  } as const;
-  const args = buildctlArguments({ ...run, exporter: { kind: "layout", folder: "/stage/a,b" } });
+  const args = buildctlArguments({ ...bareRun, solve, exporter: { kind: "layout", folder: "/stage/a,b" } });
   assert.equal(
     args.at(-1),
     'type=oci,tar=false,"dest=/stage/a,b",oci-mediatypes=true,"annotation.org.example.note=a,push=true,""x"""',
@@ -239,15 +235,9 @@ test("values can't add fields to buildctl's CSV arguments", () => {
 
 test("a push goes out by digest, without a tag", () => {
   const [solve] = planBuild(options, inputs);
-  const run = {
-    solve,
-    metadataFile: "/m",
-    importCaches: [],
-    exportCaches: [],
-    authTls: [],
-  } as const;
   const args = buildctlArguments({
-    ...run,
+    ...bareRun,
+    solve,
     exporter: {
       kind: "push",
       destinations: [{ repository: { host: "127.0.0.1:5000", path: "app" }, insecure: true }],

@@ -6,26 +6,15 @@ import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { hexOf } from "../../src/image/digest.ts";
 import { mediaTypes } from "../../src/image/media-types.ts";
-import {
-  busyboxLayer,
-  nativePlatform,
-  writeDocument,
-  writeIndex,
-  writeLayout,
-} from "../support/images/image-writer.ts";
+import { otherArchitecture, otherBase, ownBase } from "../support/images/bases.ts";
+import { nativePlatform, writeDocument, writeIndex, writeLayout } from "../support/images/image-writer.ts";
 import { makeSite, result, shell } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, runResource } from "../support/runs/resource.ts";
 
 /** Image layouts: of this machine's platform, with `/base` in it; and of another, without a program. */
 const bases = await createPrivateFolder("test-bases");
 after(() => bases[Symbol.asyncDispose]());
-const own = { layers: [[...(await busyboxLayer()), { name: "base", content: "base\n" }]] };
-const otherName = nativePlatform.architecture === "amd64" ? "s390x" : "amd64";
-const other = {
-  platform: { os: "linux", architecture: otherName },
-  layers: [[{ name: "base", content: "other\n" }]],
-};
-const layout = await writeLayout(join(bases.path, "own"), own);
+const layout = await writeLayout(join(bases.path, "own"), ownBase);
 
 interface Form {
   readonly what: string;
@@ -75,7 +64,7 @@ const forms: readonly Form[] = [
   {
     what: "a layout whose index holds an index of several platforms",
     make: async (folder) => {
-      const { descriptor } = await writeLayout(folder, other, own);
+      const { descriptor } = await writeLayout(folder, otherBase, ownBase);
       const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [descriptor] };
       await writeIndex(folder, [await writeDocument(folder, mediaTypes.ociIndex, index)]);
     },
@@ -103,22 +92,22 @@ for (const { what, make, path } of forms) {
 test("an index that lacks the build's platform is refused by name, whether the build names its platform or not", async () => {
   await using site = await makeSite("");
   await writeFile(join(site.inputs, "app/Dockerfile"), dockerfile);
-  const third = { ...other, platform: { os: "linux", architecture: "riscv64" } };
-  await writeLayout(join(site.inputs, "others"), other, third);
-  const foreign = await writeLayout(join(site.inputs, "partly"), own, other);
+  const third = { ...otherBase, platform: { os: "linux", architecture: "riscv64" } };
+  await writeLayout(join(site.inputs, "others"), otherBase, third);
+  const foreign = await writeLayout(join(site.inputs, "partly"), ownBase, otherBase);
   const [, absent] = foreign.images;
   assert.ok(absent);
   await rm(join(foreign.folder, "blobs/sha256", hexOf(absent.manifest.digest)));
   const missing = new RegExp(
-    `image_args\\.base_image: the image is for linux/${otherName}, linux/riscv64, but the build is for linux/`,
+    `image_args\\.base_image: the image is for linux/${otherArchitecture}, linux/riscv64, but the build is for linux/`,
   );
   assertFailedCleanly(await site.put({ image_args: { base_image: "others" } }), missing);
-  const platforms = [`linux/${otherName}`];
+  const platforms = [`linux/${otherArchitecture}`];
   const unsaved = await site.put({ platforms, image_args: { base_image: "partly" } });
   assertFailedCleanly(
     unsaved,
     new RegExp(
-      `image_args\\.base_image: the image's index names linux/${otherName}, but only linux/.* was saved`,
+      `image_args\\.base_image: the image's index names linux/${otherArchitecture}, but only linux/.* was saved`,
     ),
   );
 });
@@ -129,13 +118,13 @@ test("a single image of another platform, or of none, is a stage of data, with a
     join(site.inputs, "app/Dockerfile"),
     `ARG data\nFROM $data AS data\n${shell}COPY --from=data /base /result\n`,
   );
-  await writeLayout(join(site.inputs, "other"), other);
-  await writeLayout(join(site.inputs, "none"), { ...other, platform: { os: "", architecture: "" } });
+  await writeLayout(join(site.inputs, "other"), otherBase);
+  await writeLayout(join(site.inputs, "none"), { ...otherBase, platform: { os: "", architecture: "" } });
   const put = await site.put({ image_args: { data: "other" } });
   assert.equal(await result(await site.get(put)), "other\n");
   assert.match(
     put.output,
-    new RegExp(`image_args\\.data: the image is for linux/${otherName}, but the build is for`),
+    new RegExp(`image_args\\.data: the image is for linux/${otherArchitecture}, but the build is for`),
   );
   const without = await site.put({ image_args: { data: "none" } });
   assert.equal(await result(await site.get(without)), "other\n");
@@ -144,7 +133,7 @@ test("a single image of another platform, or of none, is a stage of data, with a
 
 test("FROM may name the platform of an image arg in quotes, or its operating system alone", async () => {
   await using site = await makeSite("");
-  await writeLayout(join(site.inputs, "own"), own);
+  await writeLayout(join(site.inputs, "own"), ownBase);
   for (const platform of [`"linux/${nativePlatform.architecture}"`, "linux"]) {
     const text = `ARG base\nFROM --platform=${platform} $base\nRUN cp /base /result\n`;
     await writeFile(join(site.inputs, "app/Dockerfile"), text);
@@ -156,7 +145,7 @@ test("FROM may name the platform of an image arg in quotes, or its operating sys
 test("a Dockerfile whose frontend can't read images of the inputs is built by BuildKit's own", async () => {
   await using site = await makeSite("");
   await writeFile(join(site.inputs, "app/Dockerfile"), `# syntax=docker/dockerfile:1.4\n${dockerfile}`);
-  await writeLayout(join(site.inputs, "own"), own);
+  await writeLayout(join(site.inputs, "own"), ownBase);
   const put = await site.put({ image_args: { base_image: "own" } });
   assert.equal(await result(await site.get(put)), "base\n");
   assert.match(
@@ -167,8 +156,8 @@ test("a Dockerfile whose frontend can't read images of the inputs is built by Bu
 
 test("a cross-build takes its compiler's image for the machine that builds, as image arg and as context", async () => {
   await using site = await makeSite("");
-  await writeLayout(join(site.inputs, "own"), own);
-  await writeLayout(join(site.inputs, "other"), other);
+  await writeLayout(join(site.inputs, "own"), ownBase);
+  await writeLayout(join(site.inputs, "other"), otherBase);
   const cross = `ARG compiler
 ARG base_image
 FROM --platform=$BUILDPLATFORM $compiler AS one
@@ -181,7 +170,7 @@ COPY --from=two /result /two
 `;
   await writeFile(join(site.inputs, "app/Dockerfile"), cross);
   const put = await site.put({
-    platforms: [`linux/${otherName}`],
+    platforms: [`linux/${otherArchitecture}`],
     image_args: { compiler: "own", base_image: "other" },
     contexts: { helper: "own" },
   });

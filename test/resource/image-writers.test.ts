@@ -9,10 +9,9 @@ import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import type { Descriptor } from "../../src/image/descriptor.ts";
 import { hexOf } from "../../src/image/digest.ts";
 import { mediaTypes } from "../../src/image/media-types.ts";
+import { otherBase, ownBase } from "../support/images/bases.ts";
 import {
-  busyboxLayer,
   type Entry,
-  nativePlatform,
   packTar,
   pushLayout,
   writeBlob,
@@ -29,14 +28,8 @@ import { startRegistry } from "../support/servers/registry.ts";
 /** The same image, of this machine's platform, alone and with that of another; both in a layout and in a registry. */
 const bases = await createPrivateFolder("test-bases");
 after(() => bases[Symbol.asyncDispose]());
-const own = { layers: [[...(await busyboxLayer()), { name: "base", content: "base\n" }]] };
-const otherName = nativePlatform.architecture === "amd64" ? "s390x" : "amd64";
-const other = {
-  platform: { os: "linux", architecture: otherName },
-  layers: [[{ name: "base", content: "-" }]],
-};
-const alone = await writeLayout(join(bases.path, "alone"), own);
-const both = await writeLayout(join(bases.path, "both"), other, own);
+const alone = await writeLayout(join(bases.path, "alone"), ownBase);
+const both = await writeLayout(join(bases.path, "both"), otherBase, ownBase);
 const registry = await startRegistry();
 after(() => registry[Symbol.asyncDispose]());
 const reference = `${registry.host}/base:1`;
@@ -82,7 +75,7 @@ async function wideWindow(bytes: Buffer): Promise<Buffer> {
 
 /** Writes the layout with its layer in other bytes. */
 async function recompressed(folder: string, mediaType: string, bytes: Buffer): Promise<void> {
-  await writeLayout(folder, own);
+  await writeLayout(folder, ownBase);
   const layers = [await writeBlob(folder, mediaType, bytes)];
   const document = { schemaVersion: 2, mediaType: mediaTypes.ociManifest, config: image?.config, layers };
   await writeIndex(folder, [await writeDocument(folder, mediaTypes.ociManifest, document)]);

@@ -39,7 +39,11 @@ async function get(host: string, version: unknown, more: object = {}): Promise<R
 }
 
 /** A way to a server that closes the first connections, as a server does that restarts. */
-async function startCuttingRelay(to: string, cuts: number): Promise<AsyncDisposable & { host: string }> {
+async function startCuttingRelay(
+  to: string,
+  cuts: number,
+  at: "127.0.0.1" | "::1" = "127.0.0.1",
+): Promise<AsyncDisposable & { host: string }> {
   const sockets = new Set<Socket>();
   let left = cuts;
   const server = createServer((incoming) => {
@@ -53,10 +57,10 @@ async function startCuttingRelay(to: string, cuts: number): Promise<AsyncDisposa
     sockets.add(onward.on("error", () => incoming.destroy()));
     incoming.pipe(onward).pipe(incoming);
   });
-  server.listen(0, "127.0.0.1");
+  server.listen(0, at);
   await once(server, "listening");
   return {
-    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    host: `${at === "::1" ? "[::1]" : at}:${(server.address() as AddressInfo).port}`,
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();
       server.close();
@@ -77,6 +81,18 @@ test("an insecure registry with TLS that is away for a moment isn't taken for on
     await using relay = await startCuttingRelay(secure.host, cuts);
     versionOf(await get(relay.host, version));
   }
+});
+
+test("a registry may have an IPv6 address and a name of many parts: for base image, push, cache and get", async () => {
+  await using way = await startCuttingRelay(registry.host, 0, "::1");
+  const repository = `${way.host}/a/b/c/d/e/app`;
+  const source = { repository, insecure: true, cache: true, username: "me", password: "secret word" };
+  const { version } = versionOf(await smallPut({ source, params: { tags: ["base"] } }));
+  versionOf(await get(way.host, version, { repository }));
+  const dockerfile = `FROM ${repository}:base\nCOPY Dockerfile /more\n`;
+  const run = await smallPut({ source, dockerfile });
+  versionOf(run);
+  assert.doesNotMatch(run.stderr, /warning:/);
 });
 
 test("a get resumes a blob by a new link when the one that its registry gave has run out", async () => {

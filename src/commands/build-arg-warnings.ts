@@ -26,6 +26,14 @@ export function warnOfArgs(
       log.warn(`${param}.${name}: no ARG of ${dockerfile.shown} takes this value; ${hint}`);
     }
   }
+  for (const [name, value] of Object.entries(options.buildArgs)) {
+    const inside = Array.from(value.matchAll(/[\s;]([A-Za-z_][\w.-]*)=/g), ([, other = ""]) => other);
+    const other = inside.find((each) => taken.includes(each) && !Object.hasOwn(buildArgs, each));
+    if (other !== undefined)
+      log.warn(
+        `build_args.${name}: its value holds "${other}=", and ARG ${other} of ${dockerfile.shown} gets no value: give it as a build arg of its own`,
+      );
+  }
 }
 
 /**

@@ -159,3 +159,20 @@ test("a source policy's file is told with the param that names it", async () => 
     /^error: SOURCE_POLICY: app\/policy\.yml: rules: expected a list, found 1$/m,
   );
 });
+
+test("a build arg whose value holds another ARG's, as if blanks separated them, is warned of", async () => {
+  await using site = await makeInputs("app/Dockerfile");
+  await writeFile(join(site.inputs, "app/Dockerfile"), "FROM scratch\nARG A\nARG B\nCOPY Dockerfile /\n");
+  for (const [given, told] of [
+    ["A=1 B=2", true],
+    ["A=1; B=2", true],
+    ["A=-Dx=1 -DB=2", false],
+    ["A=1 B=2,B=3", false],
+  ] as const) {
+    const run = await site.task({ CONTEXT: "app", CALL: "check", BUILD_ARGS: given });
+    assert.equal(run.status, 0, run.output);
+    const warning =
+      'warning: BUILD_ARGS, A: its value holds "B=", and ARG B of app/Dockerfile gets no value: give it as a build arg of its own\n';
+    assert.equal(run.stderr.includes(warning), told, `${given}\n${run.output}`);
+  }
+});

@@ -4,7 +4,6 @@ import { exitTime, tidyingTime } from "./host/abort-budget.ts";
 import { surfaceProblem } from "./host/disk-errors.ts";
 import { AbortError, UserError } from "./host/errors.ts";
 import { createLog, type Log, styled } from "./host/log.ts";
-import { startedFromSnapshot } from "./host/started-from-snapshot.ts";
 import type { StepContext } from "./host/step-context.ts";
 import { untraced } from "./host/trace.ts";
 
@@ -154,8 +153,7 @@ async function main(): Promise<void> {
   process.exit(await run(prepare()));
 }
 
-// This runs only while a snapshot is made: a process that starts from one begins with the function that is set here.
-if (startedFromSnapshot) {
+if (startupSnapshot.isBuildingSnapshot()) {
   startupSnapshot.setDeserializeMainFunction(() => void main());
   // The folder's own path would be in the snapshot.
   void import("./commands/warm-up.ts").then(({ warmUp }) => warmUp("/proc/self/cwd"));

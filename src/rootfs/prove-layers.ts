@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { mapAtOnce } from "../host/map-at-once.ts";
-import { startedFromSnapshot } from "../host/started-from-snapshot.ts";
 import type { StepContext } from "../host/step-context.ts";
 import type { ArrivingBlob } from "../image/arriving-blob.ts";
 import type { Blobs } from "../image/blobs.ts";
@@ -15,12 +14,8 @@ import { type OpenLayer, openInFile, openLayer } from "./layer/open-layer.ts";
 import { errorOfThread } from "./threads/failure.ts";
 import { HashThreads } from "./threads/hash-threads.ts";
 
-/**
- * Compressed bytes. A layer of at most this size isn't worth a thread. In a process that has started from a snapshot no
- * layer gets one: Node's crypto is in the snapshot, and a thread that loads it too ends the process (an assertion in Node's
- * crypto_keys.cc). Node then decompresses in threads of its own.
- */
-const smallLayer = startedFromSnapshot ? Number.POSITIVE_INFINITY : 256 * 1024;
+/** Compressed bytes. A layer of at most this size isn't worth a thread. */
+const smallLayer = 256 * 1024;
 /** The most layers that are decompressed at once. */
 const provedAtOnce = Math.min(4, availableParallelism());
 

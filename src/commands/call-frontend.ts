@@ -3,6 +3,7 @@ import type { AskedBuild } from "../builder/calls/ask-frontend.ts";
 import { checkDockerfile } from "../builder/calls/check-dockerfile.ts";
 import { outlineDockerfile, targetTable } from "../builder/calls/outline-dockerfile.ts";
 import { resolveInputs } from "../builder/inputs/resolve-inputs.ts";
+import { noLayerCache } from "../builder/plan/layer-cache.ts";
 import { planBuild } from "../builder/plan/plan.ts";
 import { describeBuild } from "../builder/solve/describe-build.ts";
 import { concurrently } from "../host/concurrently.ts";
@@ -46,7 +47,12 @@ export async function callFrontend(call: FrontendCall, run: OpenBuild): Promise<
     builder,
     solves: planBuild(options, inputs),
     inputs,
-    described: describeBuild(inputs, { ...options, shown: options.context, access: run.access }),
+    described: describeBuild(inputs, {
+      ...options,
+      shown: options.context,
+      access: run.access,
+      cache: noLayerCache,
+    }),
     stall: defaultTimeouts.stall,
   };
   for (const line of await answersTo[call](asked)) step.log.line(line);

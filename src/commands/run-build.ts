@@ -157,7 +157,12 @@ async function solve(
     step,
     builder,
     solves,
-    described: describeBuild(inputs, { ...options, shown: options.context, access: run.access }),
+    described: describeBuild(inputs, {
+      ...options,
+      shown: options.context,
+      access: run.access,
+      cache: builder.cache,
+    }),
     style: options.progress,
     timeouts,
     watch: mounts?.watch,

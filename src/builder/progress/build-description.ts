@@ -27,6 +27,8 @@ export interface BuildDescription {
   readonly sourcePolicy?: SourcePolicy | undefined;
   /** Whether the author gave credentials for a registry host. */
   readonly hasLogin?: (host: string) => boolean;
+  /** Whether layers may come from a layer cache. */
+  readonly usesLayerCache?: boolean;
 }
 
 /** The names of a Dockerfile's stages. */

@@ -143,7 +143,7 @@ export function explain(reason: string, build: BuildDescription, failed: FailedS
     (pull === undefined ? undefined : pull + explainConversion(plain, build)) ??
     explainMissingFile(plain, build, step) ??
     explainPattern(plain, build) ??
-    explainUnpack(plain) ??
+    explainUnpack(plain, build) ??
     explainFetch(plain, step);
   if (special !== undefined) return special;
   const start = plain.startsWith("exit code: ") ? explainStart(failed?.lastLines ?? []) : undefined;

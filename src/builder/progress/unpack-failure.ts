@@ -1,5 +1,24 @@
-/** How BuildKit begins the words of containerd, which unpacks the layers of a base into a temporary mount. */
-const unpacking = /mount callback failed on (\S+?): (.*)$/s;
+import type { BuildDescription } from "./build-description.ts";
+
+/** How BuildKit begins the words of containerd, which unpacks layers into a temporary mount. */
+const inMount = /mount callback failed on (\S+?): (.*)$/s;
+
+/** What containerd says if it doesn't unpack a layer, but makes one of what a build has changed, in a mount inside another. */
+const making =
+  /mount callback failed on |failed to (?:write (?:compressed )?diff|create diff tar stream|get compressed stream|open writer|commit): /;
+
+/** How Go ends an error that is BuildKit's machine's (strerror(3)), and what that means. */
+const ofMachine: readonly (readonly [words: string, found: string])[] = [
+  ["no space left on device", "its disk is full"],
+  ["disk quota exceeded", "its disk quota is used up"],
+  ["input/output error", "its disk fails with an I/O error"],
+  ["read-only file system", "its disk is mounted read-only"],
+  ["stale NFS file handle", "its network disk no longer knows the file"],
+  ["structure needs cleaning", "its filesystem is damaged"],
+  ["cannot allocate memory", "it is out of memory"],
+  ["too many open files", "it has as many files open as it may"],
+  ["too many open files in system", "its machine has as many files open as it can"],
+];
 
 /** What an error of Go's readers of archives and compressions says. */
 const corruption =
@@ -9,14 +28,20 @@ const corruption =
  * Explains that a layer of a base image can't be unpacked, and what to change. Returns undefined for any other failure.
  * Pure.
  */
-export function explainUnpack(reason: string): string | undefined {
+export function explainUnpack(reason: string, build: BuildDescription): string | undefined {
+  const layer =
+    build.usesLayerCache === true
+      ? "a layer of a base image, or of the layer cache,"
+      : "a layer of a base image";
   const [, type] = /failed to get stream processor for (\S+): no processor for media-type/.exec(reason) ?? [];
   if (type !== undefined)
-    return `a layer of a base image has the media type ${type}, which BuildKit can't unpack: ${another}`;
-  const [, mount, words] = unpacking.exec(reason) ?? [];
-  if (mount === undefined || words === undefined) return undefined;
+    return `${layer} has the media type ${type}, which BuildKit can't unpack: ${another}`;
+  const [, mount, words] = inMount.exec(reason) ?? [];
+  if (mount === undefined || words === undefined || making.test(words)) return undefined;
   const why = words.replaceAll(mount, "");
-  const said = `a layer of a base image can't be unpacked (${why})`;
+  const [, found] = ofMachine.find(([end]) => why.endsWith(`: ${end}`)) ?? [];
+  if (found !== undefined) return `BuildKit can't unpack a layer: ${found} (${why})`;
+  const said = `${layer} can't be unpacked (${why})`;
   if (why.includes("window size exceeded"))
     return `${said}: its Zstandard has a window of over 512 MiB; compress it again with zstd --long=29 or less, or name another base in FROM`;
   return corruption.test(why)

@@ -4,12 +4,14 @@ import { orNone } from "../../host/or-none.ts";
 import type { RegistryAccess } from "../../registry/access.ts";
 import type { Inputs } from "../inputs/inputs.ts";
 import type { BuildOptions } from "../plan/build-options.ts";
+import type { LayerCache } from "../plan/layer-cache.ts";
 import type { BuildDescription, ShownContext } from "../progress/build-description.ts";
 
 export interface DescribedOptions extends Pick<BuildOptions, "sourcePolicy"> {
   /** The context as the params name it. */
   readonly shown: string;
   readonly access: RegistryAccess;
+  readonly cache: Pick<LayerCache, "locations">;
 }
 
 /**
@@ -17,7 +19,7 @@ export interface DescribedOptions extends Pick<BuildOptions, "sourcePolicy"> {
  */
 export function describeBuild(
   { dockerfile, context }: Pick<Inputs, "dockerfile" | "context">,
-  { shown, access, sourcePolicy }: DescribedOptions,
+  { shown, access, cache, sourcePolicy }: DescribedOptions,
 ): BuildDescription {
   const own = dockerfile && {
     name: `${dockerfile.shown}.dockerignore`,
@@ -28,6 +30,7 @@ export function describeBuild(
     context: context.kind === "git" ? undefined : describeContext(context.path, shown, own),
     sourcePolicy,
     hasLogin: (host) => access.hosts.get(host)?.username !== undefined,
+    usesLayerCache: cache.locations.length > 0,
   };
 }
 

@@ -181,6 +181,24 @@ const rows: readonly (readonly [said: string, told: string, step?: string, outpu
     'a layer of a base image can\'t be unpacked (failed to Lchown "/a" for UID 0, GID 42: lchown /a: invalid argument)',
     "[2/2] RUN true",
   ],
+  ...["no space left on device", "input/output error", "read-only file system"].map(
+    (said, at) =>
+      [
+        `failed to compute cache key: mount callback failed on /tmp/x/containerd-mount31: write /tmp/x/containerd-mount31/usr/bin/zstd: ${said}`,
+        `BuildKit can't unpack a layer: ${["its disk is full", "its disk fails with an I/O error", "its disk is mounted read-only"][at]} (write /usr/bin/zstd: ${said})`,
+        "[2/2] RUN true",
+      ] as const,
+  ),
+  // These are about the build's own layers, not about a base's.
+  ...[
+    "mount callback failed on /tmp/m1: mount callback failed on /tmp/m2: failed to write compressed diff: failed to create diff tar stream: failed to copy: archive/tar: write too long",
+    "mount callback failed on /tmp/m1: mount callback failed on /tmp/m2: failed to write compressed diff: failed to create diff tar stream: failed to copy: write /var/lib/buildkit/content/ingest/69/data: no space left on device",
+    "mount callback failed on /tmp/m1: mount callback failed on /tmp/m2: failed to write compressed diff: failed to create diff tar stream: failed to copy: zstd: write /var/lib/buildkit/content/ingest/69/data: no space left on device",
+    "failed to write compressed diff: mount callback failed on /tmp/m1: mount callback failed on /tmp/m2: failed to create diff tar stream: stat /tmp/m2/a: unexpected EOF",
+    "failed calculating diff pairs for exported snapshot: mount callback failed on /tmp/m1: mount callback failed on /tmp/m2: failed to open writer: ref buildkit/1/r7hengy3 locked: unavailable",
+    "mount callback failed on /tmp/m1: failed to open writer: ref moby/1/abc locked: unavailable",
+    "mount callback failed on /tmp/m1: failed to write diff: archive/tar: write too long",
+  ].map((said) => [said, said, "exporting to image"] as const),
   [
     "failed to compute cache key: failed to get stream processor for application/x: no processor for media-type",
     "a layer of a base image has the media type application/x, which BuildKit can't unpack: rebuild the base, or name another in FROM",
@@ -213,5 +231,16 @@ test("BuildKit's words are told as what was found, what was expected, and what t
   assert.deepEqual(
     told,
     rows.map(([, expected]) => expected),
+  );
+});
+
+test("a layer that can't be unpacked may be the layer cache's, if there is one", () => {
+  assert.equal(
+    explain(
+      "failed to compute cache key: mount callback failed on /tmp/m1: unexpected EOF",
+      { usesLayerCache: true },
+      undefined,
+    ),
+    "a layer of a base image, or of the layer cache, can't be unpacked (unexpected EOF): it is damaged or encrypted, or its media type names another compression than it has; rebuild the base, or name another in FROM",
   );
 });

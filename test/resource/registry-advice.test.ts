@@ -48,6 +48,19 @@ for (const [what, fault, words] of [
     },
     /is busy or has a fault \(.*502 Bad Gateway\): run the step again later; .*give "mirrors"/,
   ],
+  [
+    "has a token server that is away behind its proxy",
+    {
+      when: () => true,
+      happens: (faulty) => {
+        const realm = `Bearer realm="http://${faulty.request.headers.host}/token",service="test"`;
+        const isAsked = faulty.request.path.startsWith("/token");
+        const headers = { "www-authenticate": realm };
+        return isAsked ? answers(502, { body: badGateway })(faulty) : answers(401, { headers })(faulty);
+      },
+    },
+    /: the token server of (\S+), \1, is busy or has a fault \(.*502 Bad Gateway\): run the step again later$/m,
+  ],
 ] as readonly (readonly [string, Fault, RegExp])[])
   test(`a base image's registry that ${what} is told with what to do`, async () => {
     await using proxy = await startFaultProxy(registry.url);

@@ -36,7 +36,7 @@ function pullIn(reason: string, step: StepName | undefined): Pull | undefined {
     /^(?:(\S+): )?failed to resolve source metadata for (\S+): (.*)$/s.exec(reason) ?? [];
   if (reference !== undefined && why !== undefined) return { name: named ?? reference, reference, why };
   // If BuildKit doesn't get a token, its message doesn't name the image. The step's name does.
-  if (!reason.startsWith("failed to fetch oauth token: ") || step === undefined) return undefined;
+  if (!/^failed to fetch (?:oauth|anonymous) token: /.test(reason) || step === undefined) return undefined;
   const [, loaded] =
     /^(?:\[internal\] load metadata for |resolve image config for docker-image:\/\/)(\S+)$/.exec(step.text) ??
     [];
@@ -80,12 +80,21 @@ function hostNamed(reference: string): string {
   return /[.:]|^localhost$/.test(first) && reference.includes("/") ? first : "docker.io";
 }
 
+/** BuildKit asks the server that a registry names for tokens; its failures name the registry only before these words. */
+const tokenServerIn = /failed to fetch (?:oauth|anonymous) token: .*?\bhttps?:\/\/([^/\s"?]+)/s;
+
 function faultOf(why: string, reference: string, build: BuildDescription): string {
   const host = hostNamed(reference);
   const [, asked, query] = /\bhttps?:\/\/([^/\s"]+)\/v2\/[^\s"?]*(\?[^\s"]*)?/.exec(why) ?? [];
   // Requests to a mirror name the original host in the query: `?ns=`.
   const isMirror = query?.includes("ns=") === true;
-  const server = isMirror ? `${asked}, a mirror of ${host},` : host;
+  const [, tokenServer] = tokenServerIn.exec(why) ?? [];
+  const server =
+    tokenServer !== undefined
+      ? `the token server of ${host}, ${tokenServer},`
+      : isMirror
+        ? `${asked}, a mirror of ${host},`
+        : host;
   const said = why.replace(/^failed to do request: \w+ "[^"]*": /, "");
   const mirrors =
     host === "docker.io"
@@ -104,6 +113,8 @@ function faultOf(why: string, reference: string, build: BuildDescription): strin
         : `give username and password for ${asker} under "registries" in the source, `;
     return `${server} limits how often it is asked (${said}): ${login}${mirrors}, or run the step again later`;
   }
+  if (status !== undefined && tokenServer !== undefined)
+    return `${server} is busy or has a fault (${said}): run the step again later`;
   if (status !== undefined)
     return `${server} is busy or has a fault (${said}): run the step again later; if that doesn't help, ${mirrors}`;
   if (/no match for platform in manifest/.test(why))
@@ -124,9 +135,12 @@ function faultOf(why: string, reference: string, build: BuildDescription): strin
   if (artifact !== undefined)
     return `it is an artifact of type ${artifact}, such as a chart or a signature, and no image: check the name and the tag`;
   const certificate = certificateFaultIn(why);
-  if (certificate !== undefined) return `${server}: ${said}; ${certificateAdvice[certificate]}`;
+  if (certificate !== undefined)
+    return `${server.replace(/,$/, "")}: ${said}; ${certificateAdvice[certificate]}`;
   if (/no such host|server misbehaving/.test(why) && isMirror)
     return `the name of ${server} can't be looked up (${said}): check it ${ownMirrors}`;
+  if (/no such host|server misbehaving/.test(why) && tokenServer !== undefined)
+    return `the name of ${server} can't be looked up (${said}): BuildKit has to reach it too; if it can't, ${mirrors}`;
   if (/no such host|server misbehaving/.test(why))
     return `the name of ${asked ?? host} can't be looked up (${said}): check the image's name; without access to ${host}, ${mirrors}`;
   if (
@@ -134,8 +148,10 @@ function faultOf(why: string, reference: string, build: BuildDescription): strin
       why,
     )
   )
-    return isMirror
-      ? `${server} can't be reached (${said}): check its name ${ownMirrors}, and that BuildKit can reach it`
-      : `${server} can't be reached (${said}): check the image's name, and that BuildKit can reach the host; if not, ${mirrors}`;
+    return tokenServer !== undefined
+      ? `${server} can't be reached (${said}): BuildKit has to reach it too; if it can't, ${mirrors}`
+      : isMirror
+        ? `${server} can't be reached (${said}): check its name ${ownMirrors}, and that BuildKit can reach it`
+        : `${server} can't be reached (${said}): check the image's name, and that BuildKit can reach the host; if not, ${mirrors}`;
   return said;
 }

@@ -212,6 +212,27 @@ const rows: readonly (readonly [said: string, told: string, step?: string, outpu
     "failed to resolve source metadata for r.example/chart:1: encountered unknown type application/vnd.cncf.helm.config.v1+json; children may not be fetched",
     "image r.example/chart:1 can't be pulled: it is an artifact of type application/vnd.cncf.helm.config.v1+json, such as a chart or a signature, and no image: check the name and the tag",
   ],
+  ...[
+    [
+      "unexpected status from GET request to https://auth.example/token?scope=repository%3Ab%3Apull: 502 Bad Gateway",
+      "is busy or has a fault (…): run the step again later",
+    ],
+    [
+      'Post "https://auth.example/token": dial tcp 192.0.2.1:443: connect: connection refused',
+      `can't be reached (…): BuildKit has to reach it too; if it can't, give "mirrors" for r.example under "registries" in the source`,
+    ],
+    [
+      'Post "https://auth.example/token": tls: failed to verify certificate: x509: certificate signed by unknown authority',
+      `: …; its certificate is not trusted: give its CA as "ca_certs" in the source, for every registry or for its host under "registries"`,
+    ],
+  ].map(([asked = "", told = ""]) => {
+    const said = `failed to authorize: failed to fetch oauth token: ${asked}`;
+    const joined = told.startsWith(":") ? told : `, ${told}`;
+    return [
+      `failed to resolve source metadata for r.example/b:1: ${said}`,
+      `image r.example/b:1 can't be pulled: the token server of r.example, auth.example${joined.replace("…", said)}`,
+    ] as const;
+  }),
   ["invalid signal: NOPE", 'there is no signal "NOPE"; expected one such as SIGTERM or 15'],
   [
     "b: failed to resolve source metadata for docker.io/library/b:latest: not found",

@@ -7,7 +7,7 @@ import { Authorization } from "./authorization.ts";
 import { readAll } from "./body.ts";
 import { type Connections, type Exchange, openConnections, serverOf } from "./connection.ts";
 import type { Credentials } from "./credentials.ts";
-import { checkRedirect, redirectLimit, redirectStatuses } from "./redirect-policy.ts";
+import { checkRedirect, isSameServer, redirectLimit, redirectStatuses } from "./redirect-policy.ts";
 import { AttemptFailure, statusFailure } from "./registry-error.ts";
 import type { RepositoryPlace } from "./repository-place.ts";
 import { Retrier } from "./retrier.ts";
@@ -80,7 +80,7 @@ export class RegistryClient implements Disposable {
   async attempt(request: RegistryRequest, signal: AbortSignal): Promise<Answer> {
     const exchange = await this.#exchange(request, signal);
     let answer = await this.#follow(exchange, signal);
-    if (answer.status === 401 && answer.url.origin === exchange.url.origin) {
+    if (answer.status === 401 && (await this.#isRegistry(answer.url))) {
       answer = await this.#authorized(exchange, answer, signal);
     }
     this.retrier.known = true;
@@ -114,8 +114,17 @@ export class RegistryClient implements Disposable {
       throw thrown;
     });
     const origin = await this.#origin;
-    const url = path instanceof URL ? path : new URL(`${origin}/v2/${repository.path}/${path}`);
-    return { method, url, headers, ...(body === undefined ? {} : { body }) };
+    const exchange = { method, headers, ...(body === undefined ? {} : { body }) };
+    if (!(path instanceof URL))
+      return { ...exchange, url: new URL(`${origin}/v2/${repository.path}/${path}`) };
+    const within = await checkRedirect(new URL(origin), path, `${method} below ${origin}: the link to`);
+    return { ...exchange, url: path, within };
+  }
+
+  /** Whether a URL is the registry's own. Only there its password or token is sent. */
+  async #isRegistry(url: URL): Promise<boolean> {
+    const origin = await this.#origin;
+    return origin !== undefined && isSameServer(new URL(origin), url);
   }
 
   /**
@@ -126,7 +135,7 @@ export class RegistryClient implements Disposable {
     refused.body.resume();
     await this.#authorization.renew(refused.body, exchange, { used: refused.shown, signal });
     const answer = await this.#follow(exchange, signal);
-    if (answer.status !== 401 || answer.url.origin !== exchange.url.origin) return answer;
+    if (answer.status !== 401 || !(await this.#isRegistry(answer.url))) return answer;
     const isTooLittle = (answer.headers["www-authenticate"] ?? "").includes("insufficient_scope");
     const failure = await this.#failure(answer);
     throw isTooLittle ? new AttemptFailure(failure.message, "forbidden") : failure;
@@ -136,8 +145,7 @@ export class RegistryClient implements Disposable {
     let exchange = start;
     for (let hops = 0; ; hops++) {
       const { header } = this.#authorization;
-      const isOwn = exchange.url.origin === start.url.origin;
-      const shown = isOwn ? header : undefined;
+      const shown = (await this.#isRegistry(exchange.url)) ? header : undefined;
       const headers = { ...exchange.headers, ...(shown === undefined ? {} : { authorization: shown }) };
       const { stall } = this.timeouts;
       const body = await this.#connections.send({ ...exchange, headers }, { signal, stall });
@@ -165,7 +173,7 @@ export class RegistryClient implements Disposable {
     const { status, headers, asked } = answer;
     const text = await this.read(answer, errorLimit).catch(() => Buffer.alloc(0));
     const retryAfter = retryAfterOf(headers["retry-after"], Date.now());
-    const elsewhere = answer.url.origin === (await this.#origin) ? undefined : answer.url.host;
+    const elsewhere = (await this.#isRegistry(answer.url)) ? undefined : answer.url.host;
     const said = wordsOf(text, this.#authorization.secrets);
     const redirectTo = redirectStatuses.has(status)
       ? URL.parse(headers.location ?? "", answer.url.href)?.origin

@@ -5,7 +5,7 @@ import { createSecureContext, rootCertificates } from "node:tls";
 import type { Environment } from "../host/step-context.ts";
 import type { HostAccess, RegistryAccess } from "./access.ts";
 import { proxyFor } from "./proxies.ts";
-import { type Depth, lookupWithin } from "./redirect-policy.ts";
+import { type Depth, isSameServer, lookupWithin } from "./redirect-policy.ts";
 import { AttemptFailure, networkFailure, proxyFailure } from "./registry-error.ts";
 import { systemCertificates } from "./system-certificates.ts";
 
@@ -49,6 +49,7 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
   const own = access.hosts.get(registry);
   const registryNames = [registry, serverOf(registry)].map((name) => new URL(`https://${name}`).hostname);
   const isOfRegistry = (url: URL): boolean => registryNames.includes(url.hostname);
+  const server = new URL(`http://${serverOf(registry)}`);
   let system: readonly string[] | undefined;
   const trustedFor = (host: HostAccess): string[] => {
     system ??= trusted(env);
@@ -80,7 +81,7 @@ export function openConnections(access: RegistryAccess, registry: string, env: E
   return {
     send: async (exchange, options) => {
       const { url } = exchange;
-      const elsewhere = isOfRegistry(url) ? undefined : url.host;
+      const elsewhere = isSameServer(server, url) ? undefined : url.host;
       const proxy = proxyFor(url, env)?.origin;
       return send(exchange, { ...options, elsewhere, proxy, agent: agentFor(exchange) });
     },

@@ -49,32 +49,31 @@ async function digestAt(
   reference: string,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const { status, headers } = await askWithoutBody(client, reference, signal);
-  if (status === 404) return undefined;
-  const told = headers["docker-content-digest"];
-  if (typeof told === "string") return told;
-  // The header is optional.
-  const answer = await client.attempt(
-    { method: "GET", ...manifestRequest(reference), expected: [200, 404] },
-    signal,
-  );
-  const bytes = await client.read(answer, documentLimit);
-  return answer.status === 404 ? undefined : digestOf(bytes);
+  let answer = await askHead(client, reference, signal);
+  // HEAD may be forbidden, and the header is optional.
+  if (answer.status === 405 || (answer.status === 200 && digestTold(answer) === undefined))
+    answer = await askGet(client, reference, signal);
+  const told = digestTold(answer);
+  if (answer.status === 200 && told === undefined) return digestOf(await client.read(answer, documentLimit));
+  answer.body.resume();
+  return answer.status === 404 ? undefined : told;
 }
 
-/** Asks for a manifest's headers. Where HEAD is forbidden, by GET. */
-async function askWithoutBody(
-  client: RegistryClient,
-  reference: string,
-  signal: AbortSignal,
-): Promise<Answer> {
-  const request = manifestRequest(reference);
-  const head = await client.attempt({ method: "HEAD", ...request, expected: [200, 404, 405] }, signal);
-  head.body.resume();
-  if (head.status !== 405) return head;
-  const answer = await client.attempt({ method: "GET", ...request, expected: [200, 404] }, signal);
+function digestTold({ headers }: Answer): string | undefined {
+  const told = headers["docker-content-digest"];
+  return typeof told === "string" ? told : undefined;
+}
+
+/** Asks for a manifest's headers. The status is 405 where HEAD is forbidden. */
+async function askHead(client: RegistryClient, reference: string, signal: AbortSignal): Promise<Answer> {
+  const request = { method: "HEAD", ...manifestRequest(reference), expected: [200, 404, 405] } as const;
+  const answer = await client.attempt(request, signal);
   answer.body.resume();
   return answer;
+}
+
+function askGet(client: RegistryClient, reference: string, signal: AbortSignal): Promise<Answer> {
+  return client.attempt({ method: "GET", ...manifestRequest(reference), expected: [200, 404] }, signal);
 }
 
 function manifestRequest(reference: string): Pick<RegistryRequest, "path" | "headers"> {
@@ -98,7 +97,13 @@ export function taggedDigest(
  * @throws RegistryError
  */
 export function hasTag(client: RegistryClient, tag: string, signal: AbortSignal): Promise<boolean> {
-  return client.retrier.run(signal, async () => (await askWithoutBody(client, tag, signal)).status === 200);
+  return client.retrier.run(signal, async () => {
+    const head = await askHead(client, tag, signal);
+    if (head.status !== 405) return head.status === 200;
+    const answer = await askGet(client, tag, signal);
+    answer.body.resume();
+    return answer.status === 200;
+  });
 }
 
 /**
@@ -194,8 +199,12 @@ async function tagPage(client: RegistryClient, path: string | URL, signal: Abort
       `${answer.asked}: the next page of tags is at another place, ${link?.origin ?? "which is not a URL"}`,
       "other",
     );
-  // A registry behind a proxy that adds TLS may not know of it.
-  return { names, link: new URL(`${link.pathname}${link.search}`, answer.url) };
+  // A registry behind a proxy that adds TLS may not know of it. The parts are set one by one: as a relative URL, a
+  // path that begins with "//" would name another host.
+  const next = new URL(answer.url);
+  next.pathname = link.pathname;
+  next.search = link.search;
+  return { names, link: next };
 }
 
 function tagsIn(bytes: Buffer, asked: string): string[] {

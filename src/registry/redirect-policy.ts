@@ -137,6 +137,19 @@ export async function checkRedirect(from: URL, to: URL, what: string): Promise<D
 }
 
 /**
+ * Whether a URL leads to the same server as another: to its origin, or to the same host with TLS added, at the same
+ * port or from the default port to the default port. Another port of a host may be another's. Pure.
+ */
+export function isSameServer(from: URL, to: URL): boolean {
+  const addsTls = from.protocol === "http:" && to.protocol === "https:" && from.hostname === to.hostname;
+  return from.origin === to.origin || (addsTls && (from.port === to.port || portOf(from) === portOf(to)));
+}
+
+function portOf({ port, protocol }: URL): string {
+  return port || (protocol === "https:" ? "443" : "80");
+}
+
+/**
  * Looks names up for connections, and refuses what lies further inside than the host may be. Other names, such as
  * a proxy's, are only looked up.
  */

@@ -3,7 +3,7 @@ import { readAll } from "./body.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import type { Connections, Exchange } from "./connection.ts";
 import type { Credentials } from "./credentials.ts";
-import { checkRedirect, redirectLimit, redirectStatuses } from "./redirect-policy.ts";
+import { checkRedirect, isSameServer, redirectLimit, redirectTarget } from "./redirect-policy.ts";
 import { AttemptFailure, statusFailure } from "./registry-error.ts";
 import { isRetryableStatus, retryAfterOf, type Timeouts } from "./retry-policy.ts";
 
@@ -111,7 +111,7 @@ export class Authorization {
     const asked = `the token server ${server.origin}`;
     const stall = timeouts.stall;
     const exchange = { ...tokenExchange(server, wanted, credentials), within };
-    const answer = await this.#ask(exchange, { asked, signal });
+    const { answer, url: answered } = await this.#ask(exchange, { asked, signal });
     const body = await readAll(answer, { asked, stall, limit: tokenLimit });
     const status = answer.statusCode ?? 0;
     if (status !== 200) {
@@ -121,7 +121,8 @@ export class Authorization {
       if (status >= 400 && !isRetryableStatus(status)) {
         throw new AttemptFailure(`${asked} refuses to give a token (${status})`, "unauthorized");
       }
-      throw statusFailure(status, { asked, said: "", retryAfter });
+      const redirectTo = redirectTarget(status, answer.headers.location, answered)?.origin;
+      throw statusFailure(status, { asked: `the request to ${asked}`, said: "", retryAfter, redirectTo });
     }
     return tokenIn(body, asked);
   }
@@ -130,13 +131,13 @@ export class Authorization {
   async #ask(
     start: Exchange,
     { asked, signal }: { readonly asked: string; readonly signal: AbortSignal },
-  ): Promise<IncomingMessage> {
+  ): Promise<{ answer: IncomingMessage; url: URL }> {
     const { connections, timeouts } = this.#options;
     let exchange = start;
     for (let hops = 0; ; hops++) {
       const answer = await connections.send(exchange, { signal, stall: timeouts.stall });
       const next = redirectOf(answer, exchange);
-      if (next === undefined || hops >= redirectLimit) return answer;
+      if (next === undefined || hops >= redirectLimit) return { answer, url: exchange.url };
       answer.resume();
       const within = await checkRedirect(exchange.url, next, `${asked}: the redirect to`);
       const headers = isSameServer(exchange.url, next) ? exchange.headers : {};
@@ -145,17 +146,9 @@ export class Authorization {
   }
 }
 
-/** Whether a URL has the origin of another, or that of the same host with TLS. */
-function isSameServer(from: URL, to: URL): boolean {
-  const isUpgrade = from.protocol === "http:" && to.protocol === "https:" && from.hostname === to.hostname;
-  return isUpgrade || from.origin === to.origin;
-}
-
 /** Where a request that only reads is redirected to, if anywhere. */
 function redirectOf({ statusCode, headers }: IncomingMessage, { method, url }: Exchange): URL | undefined {
-  const isRedirect = redirectStatuses.has(statusCode ?? 0) && headers.location !== undefined;
-  if (!isRedirect || method !== "GET") return undefined;
-  return URL.parse(headers.location ?? "", url.href) ?? undefined;
+  return method === "GET" ? redirectTarget(statusCode ?? 0, headers.location, url) : undefined;
 }
 
 function tokenExchange(

@@ -7,7 +7,13 @@ import { Authorization } from "./authorization.ts";
 import { readAll } from "./body.ts";
 import { type Connections, type Exchange, openConnections, serverOf } from "./connection.ts";
 import type { Credentials } from "./credentials.ts";
-import { checkRedirect, isSameServer, redirectLimit, redirectStatuses } from "./redirect-policy.ts";
+import {
+  checkRedirect,
+  isSameServer,
+  redirectLimit,
+  redirectStatuses,
+  redirectTarget,
+} from "./redirect-policy.ts";
 import { AttemptFailure, statusFailure } from "./registry-error.ts";
 import type { RepositoryPlace } from "./repository-place.ts";
 import { Retrier } from "./retrier.ts";
@@ -175,9 +181,7 @@ export class RegistryClient implements Disposable {
     const retryAfter = retryAfterOf(headers["retry-after"], Date.now());
     const elsewhere = (await this.#isRegistry(answer.url)) ? undefined : answer.url.host;
     const said = wordsOf(text, this.#authorization.secrets);
-    const redirectTo = redirectStatuses.has(status)
-      ? URL.parse(headers.location ?? "", answer.url.href)?.origin
-      : undefined;
+    const redirectTo = redirectTarget(status, headers.location, answer.url)?.origin;
     return statusFailure(status, { asked, said, retryAfter, elsewhere, redirectTo });
   }
 

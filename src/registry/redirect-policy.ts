@@ -136,6 +136,12 @@ export async function checkRedirect(from: URL, to: URL, what: string): Promise<D
   return here;
 }
 
+/** The URL that a redirect leads to. Undefined if the response isn't a redirect, or leads to what is not a URL. Pure. */
+export function redirectTarget(status: number, location: string | undefined, from: URL): URL | undefined {
+  if (!redirectStatuses.has(status) || location === undefined) return undefined;
+  return URL.parse(location, from.href) ?? undefined;
+}
+
 /**
  * Whether a URL leads to the same server as another: to its origin, or to the same host with TLS added, at the same
  * port or from the default port to the default port. Another port of a host may be another's. Pure.

@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { RegistryClient } from "../../src/registry/client.ts";
+import type { Credentials } from "../../src/registry/credentials.ts";
 import { listTags, taggedDigest } from "../../src/registry/manifests.ts";
 import { AttemptFailure } from "../../src/registry/registry-error.ts";
 import { repositoryPlace } from "../../src/registry/repository-place.ts";
 import { storeImage } from "../support/images/stored-image.ts";
 import { createTestStep } from "../support/runs/test-step.ts";
+import { createAuthority } from "../support/servers/certificates.ts";
 import { answers, asks, type Fault, startFaultProxy } from "../support/servers/fault-proxy.ts";
 import { type Registry, startRegistry } from "../support/servers/registry.ts";
+import { startTokenServer } from "../support/servers/token-server.ts";
 
 let registry: Registry;
 before(async () => {
@@ -15,18 +19,19 @@ before(async () => {
 });
 after(() => registry[Symbol.asyncDispose]());
 
+const password = { kind: "password", username: "me", password: "secret word" } as const;
 const login = "Basic bWU6c2VjcmV0IHdvcmQ=";
 
-function openClient(host: string): RegistryClient {
+function openClient(host: string, credentials: Credentials = password, caCerts?: string): RegistryClient {
   const repository = { host, path: "app" };
-  const access = { hosts: new Map([[host, { insecure: true }]]) };
+  const access = { hosts: new Map([[host, { insecure: true }]]), ...(caCerts !== undefined && { caCerts }) };
   return new RegistryClient({
     repository,
     place: repositoryPlace(repository, { field: "source.repository", storeHost: host, access }),
     access,
     step: createTestStep(),
     timeouts: { stall: 5_000, retry: 0 },
-    credentials: async () => ({ kind: "password", username: "me", password: "secret word" }),
+    credentials: async () => credentials,
   });
 }
 
@@ -122,3 +127,44 @@ test("where HEAD is forbidden and the digest's header is missing, a manifest is 
   );
   assert.equal(await taggedDigest(client, "none", signal), undefined);
 });
+
+const wantsToken = (url: string): Fault => ({
+  when: ({ headers, path }) => headers.authorization !== "Bearer abc" && !path.startsWith("/token"),
+  happens: answers(401, { headers: { "www-authenticate": `Bearer realm="${url}/token"` } }),
+});
+
+test("a token server's redirect to TLS at another port of its host gets no password", async () => {
+  await using authority = await createAuthority();
+  await using tokens = await startTokenServer(await authority.server(), {});
+  await using proxy = await startFaultProxy(registry.url);
+  proxy.inject(wantsToken(proxy.url), {
+    when: asks(/^\/token/),
+    happens: answers(307, { headers: { location: tokens.token.realm } }),
+  });
+  using client = openClient(proxy.host, password, await readFile(authority.ca, "utf8"));
+  await assert.rejects(listTags(client, signal));
+  assert.deepEqual(
+    tokens.requests.map(({ headers }) => headers.authorization),
+    [undefined],
+  );
+});
+
+for (const [what, credentials] of [
+  ["more redirects than are followed", password],
+  ["a redirect of a refresh token", { kind: "refresh token", token: "secret word" }],
+] as const)
+  test(`${what} by a token server are told with where they lead`, async () => {
+    await using proxy = await startFaultProxy(registry.url);
+    const location = "/token?again";
+    proxy.inject(wantsToken(proxy.url), {
+      when: ({ path }) => path.startsWith("/token"),
+      happens: answers(307, { headers: { location } }),
+    });
+    using client = openClient(proxy.host, credentials);
+    await assert.rejects(
+      listTags(client, signal),
+      new RegExp(
+        `the request to the token server ${proxy.url} was answered with 307, a redirect to ${proxy.url};`,
+      ),
+    );
+  });

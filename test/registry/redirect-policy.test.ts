@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { openConnections } from "../../src/registry/connection.ts";
-import { checkRedirect, type Depth, depthOf } from "../../src/registry/redirect-policy.ts";
+import { checkRedirect, type Depth, depthOf, isSameServer } from "../../src/registry/redirect-policy.ts";
 
 /** Addresses by how far inside a network they are: first and last ones of ranges, and their neighbours. */
 const addresses: Readonly<Record<Depth, readonly string[]>> = {
@@ -160,6 +160,24 @@ for (const [from, to, refusal] of pairs) {
     else await assert.rejects(checked, refusal);
   });
 }
+
+for (const [from, to, isSame] of [
+  ["https://reg.example", "https://reg.example:443/x", true],
+  ["http://reg.example", "https://reg.example", true],
+  ["http://reg.example:80", "https://reg.example:443", true],
+  ["http://reg.example:5000", "https://reg.example:5000", true],
+  ["http://reg.example:443", "https://reg.example", true],
+  ["http://reg.example", "https://reg.example:8443", false],
+  ["http://reg.example:5000", "https://reg.example", false],
+  ["http://reg.example:5000", "http://reg.example:5001", false],
+  ["https://reg.example", "https://reg.example:8443", false],
+  ["https://reg.example", "http://reg.example", false],
+  ["http://reg.example", "https://other.example", false],
+  ["https://reg.example", "https://reg.example.other.example", false],
+] as const)
+  test(`${to} is ${isSame ? "" : "not "}the server of ${from}`, () => {
+    assert.equal(isSameServer(new URL(from), new URL(to)), isSame);
+  });
 
 test("a name that leads inside only when it is connected to is refused before anything is sent", async () => {
   let connections = 0;

@@ -2,7 +2,7 @@ import { UserError } from "../host/errors.ts";
 import { orNone } from "../host/or-none.ts";
 import { didYouMean, type Fault, jsonKindOf, unknownNameFault } from "./faults.ts";
 import { refuseUnusable } from "./read-json.ts";
-import { readHostPairs, readPairList, readSshPairs, splitList } from "./text-lists.ts";
+import { lineName, readHostPairs, readPairList, readSshPairs, splitList } from "./text-lists.ts";
 
 /**
  * The spelling of a param of the oci-build task, and how its string becomes the value of the snake_case param.
@@ -62,10 +62,16 @@ export function commaList(part: string): Syntax {
   };
 }
 
+/** Of {@link pairList}'s pattern: lines that are comments, and one that begins with a pair. */
+const comments = "\\s*(?:#[^\\n]*\\n\\s*)*";
+const pairLine = `${lineName}=[^\\n]*(?:\\n|$)`;
+
 /** `a=1,b=x y` → `{a: "1", b: "x y"}`. */
 const pairList: Syntax = {
   structure: "map",
-  pattern: /^(?:[\s,]*([^,=\s]+=[^,]*(,|$)[\s,]*)*|\s*((#|[^,=\s]+=)[^\n]*(\n\s*|$))*)$/,
+  pattern: new RegExp(
+    `^(?:${comments}[\\s,]*([^,=\\s]+=([^,{]|\\{[^}]*(\\}|$))*(,|$)[\\s,]*)*|${comments}${pairLine}${comments}${pairLine}(\\s*#[^\\n]*(\\n|$)|\\s*${pairLine})*\\s*)$`,
+  ),
   read: readPairList,
 };
 

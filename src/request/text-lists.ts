@@ -11,23 +11,17 @@ export function splitList(text: string): string[] {
   return text.split(/[\s,]+/).filter((part) => part !== "");
 }
 
-/** The lines that aren't blank, and among several no comments either: as in the files of build args and labels. */
-function linesOf(text: string): readonly { readonly line: string; readonly number: number }[] {
-  const lines = text
-    .split(/\r\n|\r|\n/)
-    .map((line, index) => ({ line, number: index + 1 }))
-    .filter(({ line }) => line.trim() !== "");
-  return lines.length < 2 ? lines : lines.filter(({ line }) => !line.trimStart().startsWith("#"));
-}
+/** The name that a line's pair can begin with, as a regular expression: no URL, no base64, nothing in quotes. */
+export const lineName = String.raw`[A-Za-z_][\w.-]*(?:[:/@][\w.-]+)*`;
 
-/** The text of a pair, which begins with its name. */
-const pair = /^\s*[^\s,=]+=/;
+/** A line that begins with a pair. A base64 text may end in `==`, so that is no value. */
+const linePair = new RegExp(`^\\s*${lineName}=(?!=\\s*(?:,|$))`);
 
 const wanted = "expected name=value, separated by commas or one a line, or a map";
 
 /**
- * `a=1,b=x y` → `{a: "1", b: "x y"}`, where a value can't contain a comma, as in the oci-build task. With one pair a
- * line it can. A name is given twice: the last counts, as in BuildKit.
+ * `a=1,b=x y` → `{a: "1", b: "x y"}`, where a value can't contain a comma but between braces, as in the oci-build task.
+ * With one pair a line it can. A name is given twice: the last counts, as in BuildKit.
  * @throws UserError naming the variable
  */
 export function readPairList(text: string, name: string): Record<string, string> {
@@ -50,23 +44,86 @@ export function readPairList(text: string, name: string): Record<string, string>
   );
 }
 
+/**
+ * The pairs of a text. It is read as the oci-build task reads it unless it has several pairs, each on a line of its
+ * own: there, the first value would hold all the others.
+ */
 function pairsIn(text: string, name: string): readonly string[] {
-  const lines = linesOf(text);
-  const isFolded = lines.slice(0, -1).every(({ line }) => /,\s*$/.test(line));
-  if (isFolded) return atCommas(lines.map(({ line }) => line).join(""));
-  // A value of several lines, as the oci-build task takes it too.
-  if (!lines.slice(1).some(({ line }) => pair.test(line))) return atCommas(text.replace(/\s*$/, ""));
-  const wrong = lines.find(({ line }) => !pair.test(line) || /,\s*(?:[^\s,=]+=|$)/.test(line));
-  if (wrong !== undefined) {
+  const lines = text
+    .split(/\r\n|\r|\n/)
+    .map((line, index) => ({ line, number: index + 1 }))
+    .filter(({ line }) => line.trim() !== "" && !line.trimStart().startsWith("#"));
+  if (!isPairALine(lines.map(({ line }) => line))) return atCommas(withoutLastBreak(text));
+  if (lines.slice(0, -1).every(({ line }) => /,\s*$/.test(line)))
+    return atCommas(lines.map(({ line }) => line).join("\n"));
+  for (const { line, number } of lines) {
+    const [, ...more] = partsAtCommas(line);
+    const isLastEmpty = more.at(-1)?.trim() === "";
+    if (!isLastEmpty && !more.some((part) => linePair.test(part))) continue;
+    const found = isLastEmpty ? "a comma at the end of" : "a comma before another name= in";
     throw new UserError(
-      `${name}: line ${wrong.number} is not one pair name=value, but other lines are; write one pair a line, or all in one line with commas between, or a map, whose values may have commas and several lines`,
+      `${name}: expected one pair name=value a line, as each line begins with a name=; found ${found} line ${number}: write one pair a line, or all in one line with commas between, or a map, whose values may have commas and several lines`,
     );
   }
   return lines.map(({ line }) => line);
 }
 
+/** Whether there are several lines, and each begins with a pair. Not so if one leaves a brace open for the next. */
+function isPairALine(lines: readonly string[]): boolean {
+  return (
+    lines.length > 1 &&
+    lines.every(
+      (line, index) =>
+        linePair.test(line) &&
+        line.lastIndexOf("{") <= line.lastIndexOf("}") &&
+        !isBase64End(line, lines[index - 1] ?? ""),
+    )
+  );
+}
+
+/**
+ * Whether a line is the end of a base64 text that was wrapped after the line before it, rather than a pair without a
+ * value. Names in one case, and lines of hexadecimal digits, are no base64.
+ */
+function isBase64End(line: string, before: string): boolean {
+  const wrapped =
+    before
+      .trimEnd()
+      .split(/[^A-Za-z0-9+/]/)
+      .at(-1) ?? "";
+  const [end = ""] = line.trim().split(",", 1);
+  return (
+    [wrapped, end].every((text) => text.length % 4 === 0 && /[a-z]/.test(text) && /[A-Z]/.test(text)) &&
+    wrapped.length >= 60 &&
+    /^[A-Za-z0-9+/]+=$/.test(end) &&
+    end.length <= wrapped.length
+  );
+}
+
+/**
+ * The text without the line break that a text of one line often ends with, and without comments before its first pair.
+ * A value of several lines keeps all its breaks.
+ */
+function withoutLastBreak(text: string): string {
+  const pairs = text.replace(/^\s*(?:#.*[\r\n]+\s*(?=\S))+/, "");
+  const last = partsAtCommas(pairs).at(-1) ?? "";
+  if (/[\r\n]/.test(last.trim())) return pairs;
+  const content = pairs.trimEnd();
+  return content + pairs.slice(content.length).replace(/[\r\n].*$/s, "");
+}
+
 function atCommas(text: string): readonly string[] {
-  return text.split(",").filter((part) => part.trim() !== "");
+  return partsAtCommas(text).filter((part) => part.trim() !== "");
+}
+
+/** As the oci-build task splits a list (envconfig): not at commas between `{` and the next `}`. */
+function partsAtCommas(text: string): readonly string[] {
+  const parts = [""];
+  for (const [piece] of text.matchAll(/,|[^,{]+|\{[^}]*/g)) {
+    if (piece === ",") parts.push("");
+    else parts.push((parts.pop() ?? "") + piece);
+  }
+  return parts;
 }
 
 /**

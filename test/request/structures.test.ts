@@ -53,7 +53,7 @@ test("where a param takes several values, its upper-case form is also a map or a
   assert.deepEqual(task(both).buildArgs, { A: "1", B: "3", C: "4" });
   assert.deepEqual(task({ BUILD_ARGS: {} }).buildArgs, {});
   // Text that isn't JSON keeps its meaning, whatever it begins with.
-  assert.deepEqual(task({ BUILD_ARGS: "{a=1,[b=2" }).buildArgs, { "{a": "1", "[b": "2" });
+  assert.deepEqual(task({ BUILD_ARGS: "{a=1},[b=2" }).buildArgs, { "{a": "1}", "[b": "2" });
 });
 
 test("what a map or list holds wrongly is told at its place, without values that may be secrets", () => {

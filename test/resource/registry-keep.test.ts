@@ -8,7 +8,7 @@ import { regctl } from "../support/images/regctl.ts";
 import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
 import { smallPut, startSmallPut } from "../support/runs/small-put.ts";
 import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
-import { answers, asks, changesBody, startFaultProxy } from "../support/servers/fault-proxy.ts";
+import { answers, asks, changesBody, type Fault, startFaultProxy } from "../support/servers/fault-proxy.ts";
 import { startMemoryRegistry, startRegistry } from "../support/servers/registry.ts";
 
 type Version = { readonly digest: string };
@@ -180,28 +180,75 @@ for (const answered of ["before", "after"] as const) {
   });
 }
 
-test("a put ends with an error if its tag is gone each time that it was set", async () => {
+/** Stores a build twice, the second time where its tag isn't shown that often after it was set. */
+async function putUnseen(hidden: number, ...more: readonly Fault[]) {
   await using registry = await startRegistry();
   await using proxy = await startFaultProxy(registry.url);
   const put = putter(proxy.host);
   const tag = nameOf(versionOf(await put("a")).version);
+  const path = new RegExp(`/manifests/${tag}$`);
   let sets = 0;
   proxy.inject(
     {
-      when: (request) => sets > 0 && asks(new RegExp(`/manifests/${tag}$`), "HEAD")(request),
+      when: (request) => sets > 0 && asks(path, "HEAD")(request),
+      times: hidden,
       happens: answers(404),
     },
     {
-      when: asks(new RegExp(`/manifests/${tag}$`), "PUT"),
+      when: asks(path, "PUT"),
       happens: (faulty) => {
         sets++;
         return changesBody((body) => body)(faulty);
       },
     },
+    ...more,
+  );
+  const run = await put("a");
+  return { run, tag, sets };
+}
+
+test("a put waits for a registry that shows its tag only after some requests, and doesn't set it again", async () => {
+  const { run, sets } = await putUnseen(3);
+  versionOf(run);
+  assert.equal(sets, 1);
+  assert.doesNotMatch(run.stderr, /warning/);
+});
+
+test("a put sets its tag again if a registry still doesn't show it", async () => {
+  const { run, sets } = await putUnseen(6);
+  versionOf(run);
+  assert.equal(sets, 2);
+  assert.doesNotMatch(run.stderr, /warning/);
+});
+
+test("a put warns of a registry that never shows its tag, if no other put may have removed it", async () => {
+  const { run, tag, sets } = await putUnseen(Number.POSITIVE_INFINITY);
+  versionOf(run);
+  assert.match(
+    run.stderr,
+    new RegExp(
+      `warning: repository \\S+/app: tag ${tag} was set ${sets} times, and each time .* may only show it later`,
+    ),
+  );
+});
+
+test("a put fails if its tag is gone each time that it was set and other puts were removing builds", async () => {
+  const lease = `build-${"0".repeat(32)}${"a".repeat(32)}`;
+  const annotations = { "org.concourse-ci.oci-build.removing-since": new Date().toISOString() };
+  const held = { headers: { "content-type": indexType }, body: JSON.stringify({ annotations }) };
+  let asked = 0;
+  const { run, tag, sets } = await putUnseen(
+    Number.POSITIVE_INFINITY,
+    { when: asks(/\/tags\/list/), happens: answers(200, { body: JSON.stringify({ tags: [lease] }) }) },
+    {
+      // Held when it is looked for, and released when it is waited for.
+      when: asks(new RegExp(`/manifests/${lease}$`)),
+      happens: (faulty) => (asked++ % 2 === 0 ? answers(200, held)(faulty) : answers(404)(faulty)),
+    },
   );
   assertFailedCleanly(
-    await put("a"),
-    new RegExp(`tag ${tag} was set ${sets} times, and each time it was gone`),
+    run,
+    new RegExp(`tag ${tag} was set ${sets} times, and each time the registry then had`),
   );
   assert.ok(sets > 1);
 });

@@ -62,7 +62,8 @@ export function registryStage({ main, others, keep, log, signal }: RegistryStage
         if (!isStored)
           log.warn(`build.json: ${main.blobs.where} doesn't take it, so gets of this build have none`);
       };
-      await tagDespitePruning(client, { tag, write, isSafe: isFirst && keep === undefined }, signal);
+      const isSafe = isFirst && keep === undefined;
+      await tagDespitePruning(client, { tag, write, isSafe, where: blobs.where, log }, signal);
       if (keep !== undefined) await pruneBuilds({ opened: main, keep, log, build, signal });
     },
     async [Symbol.asyncDispose]() {},

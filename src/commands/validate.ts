@@ -21,8 +21,8 @@ import { gvisorAdvice, optionAdvice, putAdvice, sourceAdvice, taskAdvice } from 
 import { putRules, taskRules } from "./put-rules.ts";
 
 /**
- * `validate [--type NAME]… [FILE]…` or `validate --help`: reads pipelines as the resource's own steps do, and reports each fault with
- * file and line. Without a file, or for `-`, the pipeline is read from stdin.
+ * `validate [--type NAME]… [FILE]…` or `validate --help`: reads pipelines as the resource's own steps do, and
+ * reports each fault with file and line. Without a file, or for `-`, the pipeline is read from stdin.
  * @throws UserError if there is any fault, or if a pipeline doesn't use this resource or its task
  */
 export async function validate({ step, args, readInput }: Invocation): Promise<undefined> {

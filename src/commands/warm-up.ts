@@ -10,8 +10,8 @@ import { put } from "./out.ts";
 import { putRules } from "./put-rules.ts";
 
 /**
- * Loads what a check, a put and a get need, reads requests, and does puts and gets, so that a start-up snapshot that is made now holds
- * it all loaded and compiled. Takes nothing from the environment: that would be in the snapshot as well.
+ * Loads what a check, a put and a get need, reads requests, and does puts and gets, so that a start-up snapshot that is
+ * made now holds it all loaded and compiled. Takes nothing from the environment: that would be in the snapshot as well.
  * @param folder has what a put needs: its inputs in `put`, and in `bin` a buildctl that needs no daemon
  */
 export async function warmUp(folder: string): Promise<void> {

@@ -56,7 +56,7 @@ export function faultWords({ path, message }: Fault, env: Environment): string {
 /** The place that a message begins with: `params.add_hosts.db`, `context`, `build_args_file`. */
 const subjectPattern = /^(?:params\.)?([a-z][a-z_]*)(?:\.([^\s:]+(?::\d[^\s:]*)?))?(?=:| (?:is|sets|and) )/;
 
-/** Advice that names a param in quotes: `under "registry_mirrors"`. A path may have the same name, but stands elsewhere. */
+/** Advice that names a param in quotes: `under "registry_mirrors"`. A path may have the same name. */
 const adviceToGive = /\b(under|check|several) "([a-z_]+)"/g;
 
 /** Advice to give a secret, or a key, as a put's params have it. */
@@ -78,7 +78,7 @@ const elsewhere = /("buildkit: [^"]*") in the source\b/g;
 /** Names of params of several words in a sentence, except within a path. */
 const inSentence = /(?<![\w/."-])([a-z]+(?:_[a-z]+)+)(?![\w/.-])/g;
 
-/** The variable that sets a param in a task, with `*` for a name: `TARGET`, `BUILD_ARG_*`. Undefined if there is none. */
+/** The variable that sets a param in a task, with `*` for a name: `BUILD_ARG_*`. Undefined if there is none. */
 export function variableOfParam(param: string): string | undefined {
   const forms = taskForms[param] ?? [];
   return forms.length === 0 ? undefined : variableOf(forms, undefined, {});

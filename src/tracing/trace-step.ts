@@ -16,7 +16,7 @@ import { noAnswer, openSender, type SpanSender } from "./span-sender.ts";
 const sentEvery = 1000;
 /** Milliseconds that the step waits at its end for its last spans to be sent. */
 const flushTime = 500;
-/** The same if the receiver has answered before: then only it or this machine is busy. After an abort it isn't waited for. */
+/** The same if the receiver has answered before: it is only busy then. After an abort it isn't waited for. */
 const busyFlushTime = 3_000;
 
 /** Characters of an error's message that are noted with a span. */
@@ -71,7 +71,7 @@ function traceLine(traceparent: string): string {
     : `tracing: trace ${id} is not sampled, as TRACEPARENT says, so nothing is sent`;
 }
 
-/** A relay for BuildKit's spans. Without one, which only a container without a loopback address can't have, they are lost. */
+/** A relay for BuildKit's spans. Only a container without a loopback address can have none; then they are lost. */
 async function relayTo(sender: SpanSender, { log }: StepContext): Promise<SpanRelay | undefined> {
   try {
     return await openRelay(sender);

@@ -159,7 +159,7 @@ test("images of nested indexes come in their order, each once, and what else the
     const blobs = await reachableBlobs(layoutBlobs(folder), found, signal);
     const digests = blobs.map(({ descriptor }) => descriptor.digest);
     assert.equal(new Set(digests).size, digests.length);
-    // Three indexes, three images of a manifest and a config each over one layer, the artifact with its config, the other.
+    // Three indexes, three images (manifest and config) over one layer, the artifact with its config, the other.
     assert.equal(digests.length, 3 + 3 * 2 + 1 + 2 + 1);
   });
 });

@@ -28,7 +28,7 @@ async function putGood(site: Site, more: object = {}): Promise<Run> {
   return site.put({ ...goodBuild.params, ...more });
 }
 
-/** Writes an input `evil`, by default of the same site: a layout whose image has the config of what was put, over another layer. */
+/** Writes an input `evil`: a layout whose image has the config of what was put, over another layer. */
 async function writeImpostor(
   site: Site,
   good: Run,

@@ -247,7 +247,7 @@ interface Stored {
   readonly version: BuildVersion;
   /** The digest of its layers. */
   readonly layers: Digest;
-  /** Gets it as an image and as a root filesystem, by this version's `put`. Each has to fail with the message, if given. */
+  /** Gets it as an image and as a root filesystem, by this version's `put`. Each has to fail with a given message. */
   get(put: string | undefined, refused?: RegExp): Promise<void>;
 }
 

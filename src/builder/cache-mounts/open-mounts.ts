@@ -46,7 +46,7 @@ export interface CacheMounts extends AsyncDisposable {
 }
 
 /**
- * Restores the cache mounts that a build can use, on its own daemon. The build has to wait for it: a step that has begun
+ * Restores the cache mounts that a build can use, on its own daemon. The build has to wait for it: a step that began
  * can't be stopped for certain, and its result would be cached. A problem never fails a build: it is logged, and the
  * mount begins empty.
  * @returns undefined if there is nothing to restore or save

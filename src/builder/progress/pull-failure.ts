@@ -80,7 +80,7 @@ function hostNamed(reference: string): string {
   return /[.:]|^localhost$/.test(first) && reference.includes("/") ? first : "docker.io";
 }
 
-/** BuildKit asks the server that a registry names for tokens; its failures name the registry only before these words. */
+/** BuildKit asks the server that a registry names for tokens; its failures name the registry before these words. */
 const tokenServerIn = /failed to fetch (?:oauth|anonymous) token: .*?\bhttps?:\/\/([^/\s"?]+)/s;
 
 function faultOf(why: string, reference: string, build: BuildDescription): string {

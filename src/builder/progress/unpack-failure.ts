@@ -3,7 +3,7 @@ import type { BuildDescription } from "./build-description.ts";
 /** How BuildKit begins the words of containerd, which unpacks layers into a temporary mount. */
 const inMount = /mount callback failed on (\S+?): (.*)$/s;
 
-/** What containerd says if it doesn't unpack a layer, but makes one of what a build has changed, in a mount inside another. */
+/** What containerd says if it makes a layer of what a build has changed, in a mount inside another. */
 const making =
   /mount callback failed on |failed to (?:write (?:compressed )?diff|create diff tar stream|get compressed stream|open writer|commit): /;
 

@@ -146,8 +146,8 @@ async function diskTrouble(failure: string, run: BuildctlRun): Promise<string | 
 }
 
 /**
- * The content of buildctl's `--metadata-file`. The descriptor is there for a single manifest and for an index, the layers
- * only if the daemon's source was edited for it (tools/edit/buildkitd.go).
+ * The content of buildctl's `--metadata-file`. The descriptor is there for a single manifest and for an index, the
+ * layers only if the daemon's source was edited for it (tools/edit/buildkitd.go).
  */
 const Metadata = z.looseObject({
   "containerimage.descriptor": Descriptor,

@@ -36,8 +36,8 @@ export function canReadZstd(): boolean {
 const zstdInputSize = 256 * 1024;
 
 /**
- * Decompresses Zstandard (RFC 8878) of any number of frames straight into the caller's buffer. The output of a program would be copied into a pipe and out of it, which takes two thirds as
- * long as the decompression itself.
+ * Decompresses Zstandard (RFC 8878) of any number of frames straight into the caller's buffer. The output of a program
+ * would be copied into a pipe and out of it, which takes two thirds as long as the decompression itself.
  */
 export class ZstdReader implements Disposable {
   readonly #zstd = loadLibzstd();

@@ -25,8 +25,8 @@ export interface OpenBytes {
   readonly fd: number;
   readonly compression: Compression;
   /**
-   * Where the blob is in the file, and how much of it ({@link Arrival}). Its reader must hash it unless `isVerified`. Undefined
-   * for a pipe, whose bytes are verified before they are written to it.
+   * Where the blob is in the file, and how much of it ({@link Arrival}). Its reader must hash it unless `isVerified`.
+   * Undefined for a pipe, whose bytes are verified before they are written to it.
    */
   readonly file:
     | { readonly start: number; readonly arrival: SharedArrayBuffer; readonly isVerified: boolean }

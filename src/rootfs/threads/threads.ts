@@ -57,7 +57,7 @@ export class Threads implements AsyncDisposable {
     this.#untilAborted = addAbortListener(signal, () => this.#fail(signal.reason));
   }
 
-  /** Writes a layer. Returns the number of its plain bytes, and what its blob is if a thread has read it from a file. */
+  /** Writes a layer. Returns the number of its plain bytes, and what its blob is if a thread read it from a file. */
   async write(
     layer: OpenLayer,
     { root, digest, isHashed }: LayerToWrite,

@@ -7,8 +7,8 @@ import { blobPath, layoutBlobs } from "../../image/layout.ts";
 import { drain, verifiedPieces } from "../../image/verify.ts";
 
 /**
- * How much is read before an export. What BuildKit needs for a blob hardly depends on its size, so small ones save most.
- * Hashing large layers would take a core from the build, and the next build may have others.
+ * How much is read before an export. What BuildKit needs for a blob hardly depends on its size, so small ones save
+ * most. Hashing large layers would take a core from the build, and the next build may have others.
  */
 const maxOfferedBytes = 64 * 1024 * 1024;
 

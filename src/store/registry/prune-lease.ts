@@ -11,8 +11,8 @@ import { findManifest } from "./opened-repository.ts";
  * manifest also deletes the tags that led to it when the registry looked them up, although one of them may lead to
  * a newer build by then.
  *
- * A put that removes builds first sets its lease and then reads where the tags lead. A put that stores a build
- * first sets its tag, then waits while there are leases, and then looks whether its tag is still there. So either the one
+ * A put that removes builds first sets its lease and then reads where the tags lead. A put that stores a build first
+ * sets its tag, then waits while there are leases, and then looks whether its tag is still there. So either the one
  * that removes sees the new tag, or the one that stores sees that it has gone.
  */
 

@@ -21,7 +21,7 @@ export interface SeenRequest {
 export interface Faulty {
   readonly request: SeenRequest;
   readonly response: ServerResponse;
-  /** The registry's own answer, to other request headers if wanted (undefined: without one); the client hasn't seen it. */
+  /** The registry's own answer, unseen by the client, to other request headers if wanted (undefined: without one). */
   forward(headers?: IncomingHttpHeaders): Promise<Forwarded>;
   /** What the client sends with it. */
   body(): Promise<Buffer>;

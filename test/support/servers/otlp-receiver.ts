@@ -35,7 +35,7 @@ export interface OtlpReceiver extends AsyncDisposable {
   readonly spans: () => readonly ReceivedSpan[];
 }
 
-/** The messages of OTLP that hold spans (opentelemetry-proto, collector/trace/v1 and trace/v1), as far as tests read them. */
+/** OTLP's messages of spans (opentelemetry-proto, collector/trace/v1 and trace/v1), as far as tests read them. */
 const { root } = protobuf.parse(`
   syntax = "proto3";
   message Answer { PartialSuccess partial_success = 1; }

@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type InputFolder, readInputText } from "../builder/inputs/input-folder.ts";
+import { withPathUnshown } from "../builder/inputs/path-or-secret.ts";
 import type { Environment } from "../host/step-context.ts";
 import type { RegistryAccess } from "../registry/access.ts";
 import { parseDockerConfig } from "../registry/docker-config.ts";
@@ -27,7 +28,12 @@ async function clientConfig(
   if (named === "" && (home === "" || !(await isRegularFile(inHome)))) return undefined;
   const file = named === "" ? inHome : join(named, "config.json");
   const subject = named === "" ? "~/.docker/config.json" : "DOCKER_CONFIG";
-  return parseDockerConfig(await readInputText(folder, file, subject), subject);
+  const expected =
+    "expected the path of a folder with a config.json. Logins themselves are given in the variable REGISTRIES";
+  const read = () => readInputText(folder, file, subject);
+  const text =
+    named === "" ? await read() : await withPathUnshown({ subject, folder, path: named, expected }, read);
+  return parseDockerConfig(text, subject);
 }
 
 async function isRegularFile(path: string): Promise<boolean> {

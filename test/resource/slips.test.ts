@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
@@ -102,34 +102,78 @@ test("a secret's variable that isn't set is named, but not a text that can't be 
   assert.doesNotMatch(pasted.output, /pa\$\$word/);
 });
 
+/** Secrets as they are: none is a path. */
+const secretTexts = [
+  "canary-secret",
+  "Y2FuYXJ5/canary+canary==",
+  "/9j/canary",
+  "./canary/x",
+  "canary\ncanary/canary\n",
+  "app\ncanary",
+  "canary".repeat(60),
+  `canary/${"canary".repeat(900)}`,
+  "canary/../../../canary",
+];
+
 test("what may be a secret in the place of its file isn't shown, and its own form is named", async () => {
   await using site = await makeInputs("app/Dockerfile");
-  const [text, key] = ["canary-secret", "-----BEGIN OPENSSH PRIVATE KEY-----\ncanary==\n-----END"];
-  for (const [run, told] of [
+  const none = "there is no file of the given name, which isn't shown because it may be the secret itself";
+  const rows: (readonly [Run, RegExp])[] = [];
+  for (const text of secretTexts) {
+    const sshText = text.replaceAll("\n", "");
+    rows.push(
+      [
+        await site.put({ context: "app", secrets: { npm: { file: text } }, ssh: { b: { path: text } } }),
+        new RegExp(
+          `^error: secrets\\.npm: ${none}; .* given by secrets: \\{npm: \\{text: …\\}\\} .*: app\\)$\n.*ssh\\.b: ${none}; .*-----BEGIN`,
+          "m",
+        ),
+      ],
+      [
+        await site.task({ CONTEXT: "app", BUILDKIT_SECRET_npm: text, BUILDKIT_SSH: `default=${sshText}` }),
+        new RegExp(
+          `^error: BUILDKIT_SECRET_npm: ${none}; .* given by BUILDKIT_SECRETTEXT_npm: … .*\n.*BUILDKIT_SSH, default: ${none}; .*-----BEGIN`,
+          "m",
+        ),
+      ],
+    );
+  }
+  const key = "-----BEGIN OPENSSH PRIVATE KEY-----\ncanary==\n-----END";
+  rows.push(
     [
-      await site.put({ context: "app", secrets: { npm: { file: text } } }),
-      /^error: secrets\.npm: there is no file of the given name.* given by secrets: \{npm: \{text: …\}\}$/m,
-    ],
-    [
-      await site.task({ CONTEXT: "app", BUILDKIT_SECRET_npm: text }),
-      /^error: BUILDKIT_SECRET_npm: there is no file of the given name.* given by BUILDKIT_SECRETTEXT_npm: …$/m,
-    ],
-    [
-      await site.task({ CONTEXT: "app", BUILDKIT_SECRET_TEXT_npm: text }),
-      /^error: BUILDKIT_SECRET_TEXT_npm: .* given by BUILDKIT_SECRETTEXT_npm: …$/m,
+      await site.task({ CONTEXT: "app", BUILDKIT_SECRET_TEXT_npm: "canary/x" }),
+      /^error: BUILDKIT_SECRET_TEXT_npm: .* given by BUILDKIT_SECRETTEXT_npm: … /m,
     ],
     [
       await site.task({ CONTEXT: "app", BUILDKIT_SSH: key }),
       /^error: BUILDKIT_SSH: expected .*found a private key without an id: write default= before it$/m,
     ],
-  ] as const) {
+    [
+      await site.task({ CONTEXT: "app", DOCKER_CONFIG: '{"auths": {"a/b": {"auth": "canary"}}}' }),
+      new RegExp(`^error: DOCKER_CONFIG: ${none}; .*variable REGISTRIES`, "m"),
+    ],
+    [
+      await site.put({ context: "app", secrets: { npm: { env: "ghp_canary1" } } }),
+      /^error: secrets\.npm: the step's environment has no variable of this name;/m,
+    ],
+  );
+  for (const [run, told] of rows) {
     assertFailedCleanly(run, told);
     assert.doesNotMatch(run.output, /canary/);
   }
-  assertFailedCleanly(
-    await site.put({ context: "app", secrets: { npm: { file: "app/npmrc" } } }),
-    /secrets\.npm: there is no file "app\/npmrc"; "app" holds: Dockerfile/,
-  );
+});
+
+test("a path whose first part is there is shown when it can't be used", async () => {
+  await using site = await makeInputs("app/Dockerfile");
+  await symlink("loop", join(site.inputs, "loop"));
+  for (const [file, told] of [
+    ["app/npmrc", /secrets\.npm: there is no file "app\/npmrc"; "app" holds: Dockerfile/],
+    ["./app/npmrc", /secrets\.npm: there is no file "app\/npmrc"; "app" holds: Dockerfile/],
+    ["app", /secrets\.npm: "app" is a folder; expected a file/],
+    ["loop", /secrets\.npm: "loop" is a symlink that leads back to itself/],
+    ["/etc/canary", /secrets\.npm: "\/etc\/canary" leads out of the put's folder/],
+  ] as const)
+    assertFailedCleanly(await site.put({ context: "app", secrets: { npm: { file } } }), told);
 });
 
 test("variables of another task that are answered alike are told in one line", async () => {

@@ -2,8 +2,9 @@ import { statSync } from "node:fs";
 import { UserError } from "../../host/errors.ts";
 import type { SecretSource, SshSource } from "../plan/build-options.ts";
 import { allOrFaults } from "./all-or-faults.ts";
-import { readInputText, resolveInput } from "./input-folder.ts";
+import { type InputFolder, readInputText, resolveInput } from "./input-folder.ts";
 import type { Inputs, ResolveInputs } from "./inputs.ts";
+import { withPathUnshown } from "./path-or-secret.ts";
 import { privateFile } from "./private-file.ts";
 import { contextLogins } from "./remote-context.ts";
 import { sshKeyFault } from "./ssh-key.ts";
@@ -18,13 +19,11 @@ export async function resolveSecret(
 ): Promise<{ id: string; file: string }> {
   const subject = `secrets.${id}`;
   if ("file" in source) {
-    const file = await resolveInput(request.folder, source.file, subject, "file").catch((thrown: unknown) => {
-      if (!(thrown instanceof UserError) || source.file.includes("/")) throw thrown;
-      // A path of one part is rare, and may be the secret itself.
-      throw new UserError(
-        `${subject}: there is no file of the given name, which isn't shown because it may be the secret itself; expected the path of a file. The secret itself is given by secrets: {${id.replace(/^TEXT_/, "")}: {text: …}}`,
-      );
-    });
+    const expected = `expected the path of a file. The secret itself is given by secrets: {${id.replace(/^TEXT_/, "")}: {text: …}}`;
+    const place = { subject, folder: request.folder, path: source.file, expected };
+    const file = await withPathUnshown(place, () =>
+      resolveInput(request.folder, source.file, subject, "file"),
+    );
     const { size } = statSync(file);
     if (size > secretLimit) throw secretTooLarge(subject, size);
     return { id, file };
@@ -38,9 +37,9 @@ export async function resolveSecret(
 
 /** The error for a variable that isn't set. Its name is not shown if it may be the secret itself. */
 function noVariable(subject: string, name: string): UserError {
-  const variable = /^[A-Za-z_]\w*$/.test(name)
-    ? `no variable ${JSON.stringify(name)}`
-    : "no variable of this name";
+  // Names of variables are in upper case, and long ones have several words.
+  const isName = /^[A-Z_][A-Z0-9_]*$/.test(name) && (name.length < 16 || name.includes("_"));
+  const variable = isName ? `no variable ${JSON.stringify(name)}` : "no variable of this name";
   return new UserError(
     `${subject}: the step's environment has ${variable}; give the secret itself, as {text: ((name))} or {file: path}`,
   );
@@ -61,14 +60,21 @@ export async function sshKeys(
 ): Promise<{ id: string; paths: string[] }> {
   const subject = `ssh.${id}`;
   const paths = sources.map(async (source, index) => {
-    const key =
-      "path" in source ? await readInputText(folder, source.path, subject, secretLimit) : source.key;
+    const key = "path" in source ? await keyIn(folder, source.path, subject) : source.key;
     const fault = sshKeyFault(key);
     if (fault !== undefined) throw new UserError(`${subject}: the key can't be used: ${fault}`);
     const text = key.endsWith("\n") ? key : `${key}\n`;
     return privateFile(workspace, `ssh-${id.replaceAll("/", "|")}-${index}`, "key", text);
   });
   return { id, paths: await allOrFaults(paths) };
+}
+
+function keyIn(folder: InputFolder, path: string, subject: string): Promise<string> {
+  const expected =
+    "expected the path of a private key, or the key itself, which begins with -----BEGIN … PRIVATE KEY-----";
+  return withPathUnshown({ subject, folder, path, expected }, () =>
+    readInputText(folder, path, subject, secretLimit),
+  );
 }
 
 /** Writes the logins in the contexts' URLs as secrets. */

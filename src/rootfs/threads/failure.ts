@@ -9,6 +9,19 @@ export interface ThreadFailure {
   readonly code: string | undefined;
 }
 
+/** The code of the error by which a thread ends because something else has failed, which has the cause. */
+const stoppedCode = "ERR_STOPPED";
+
+/** @returns what a thread throws that has been told to stop */
+export function stoppedError(): Error {
+  return Object.assign(new Error("another thread has failed"), { code: stoppedCode });
+}
+
+/** Whether a thread has ended because it was told to stop, and not by a failure of its own. */
+export function isStopped({ code }: ThreadFailure): boolean {
+  return code === stoppedCode;
+}
+
 export function describeFailure(thrown: unknown): ThreadFailure {
   return {
     kind: thrown instanceof UserError ? "user" : thrown instanceof TarError ? "tar" : "other",

@@ -62,7 +62,8 @@ function produceLayer(request: ProducerRequest): ProducerAnswer {
     } catch (thrown) {
       failure = readingFailure(thrown, request);
     }
-    const blob = reader.finish();
+    // For example a full disk, when the producer made a small file. The blob isn't the cause, so it need not be read on.
+    const blob = failure?.kind === "other" ? undefined : reader.finish();
     return failure === undefined ? { kind: "filled", blob } : { kind: "failed", failure, blob };
   } catch (thrown) {
     return { kind: "failed", failure: describeFailure(thrown), blob: undefined };

@@ -6,7 +6,7 @@ import type { TarTime } from "../../image/tar/entry.ts";
  * hash the same bytes for the diff ID, and make small files, whose content is also in the ring. So no byte is copied
  * between threads.
  *
- * Positions count the bytes of a layer modulo 2^32. Their differences are small, so `distance` is exact.
+ * Positions count the plain bytes of all layers modulo 2^32. Their differences are small, so `distance` is exact.
  */
 export interface Shared {
   readonly words: Int32Array<SharedArrayBuffer>;
@@ -44,7 +44,7 @@ export const word = {
   /** Number of jobs left by the writer, and done; modulo 2^32. */
   given: 2,
   done: 3,
-  /** Not 0 while a thread hashes or does a job: one at a time. */
+  /** 1 while a thread hashes or does a job: one at a time. 2 if the other thread wanted to meanwhile. */
   busy: 4,
   /** Not 0 once a thread has failed, so that the others stop waiting. */
   failed: 5,
@@ -109,7 +109,7 @@ export interface Job {
   readonly gid: number;
   readonly mtime: TarTime;
   readonly atime: TarTime | undefined;
-  /** Position of its content in the layer. */
+  /** Position of its content. */
   readonly start: number;
   readonly length: number;
 }

@@ -4,7 +4,7 @@ import type { StepContext } from "../../host/step-context.ts";
 import type { Digest } from "../../image/digest.ts";
 import type { FoundBlob } from "../../image/verify.ts";
 import type { OpenLayer } from "../layer/open-layer.ts";
-import { errorOfThread } from "./failure.ts";
+import { errorOfThread, isStopped } from "./failure.ts";
 import type { ProducerAnswer } from "./producer.ts";
 import type { ProducerRequest } from "./producer-request.ts";
 import { allocate, type Loaded, type Shared, share, wake, word } from "./ring-buffer.ts";
@@ -68,8 +68,7 @@ export class Threads implements AsyncDisposable {
     producing.catch(() => {}); // The writer's answer is awaited first.
     const written = await this.#writer.ask({ kind: "layer", root });
     if (written.kind === "failed") {
-      // The thread that failed first has the cause.
-      if (Atomics.load(this.shared.words, word.failed) !== 0) await this.#throwCause(producing);
+      if (isStopped(written.failure)) await this.#throwCause(producing);
       this.#end(); // Nobody reads what the producer would still bring.
       // For example a full disk. The layer's bytes aren't the cause, so they need not be awaited.
       if (written.failure.kind === "other") throw errorOfThread(written.failure);
@@ -85,7 +84,7 @@ export class Threads implements AsyncDisposable {
     throw new Error("the writer's thread answers something else than was asked");
   }
 
-  /** @throws what made the threads stop, unless that is the writer's own failure */
+  /** @throws what made the writer stop: an abort, a thread that has ended, or the producer's failure */
   async #throwCause(producing: Promise<Exclude<ProducerAnswer, Loaded>>): Promise<void> {
     const filled = await Promise.race([this.#failed.promise, producing]);
     if (filled.kind === "failed") throw errorOfThread(filled.failure);

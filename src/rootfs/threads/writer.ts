@@ -4,7 +4,7 @@ import { TarReader } from "../../image/tar/reader.ts";
 import { type Defaults, readDefaults } from "../attributes.ts";
 import { close, openHostFolder } from "../syscalls.ts";
 import { type SmallFiles, TreeWriter } from "../tree-writer.ts";
-import { describeFailure, type ThreadFailure } from "./failure.ts";
+import { describeFailure, stoppedError, type ThreadFailure } from "./failure.ts";
 import { makeSmallFile } from "./make-small-file.ts";
 import {
   counted,
@@ -166,7 +166,7 @@ class Ring implements SmallFiles {
   }
 
   #waitUntil(holds: () => boolean): void {
-    if (!this.#spareWork.waitUntil(word.wakeWriter, holds)) throw new Error("another thread has failed");
+    if (!this.#spareWork.waitUntil(word.wakeWriter, holds)) throw stoppedError();
   }
 }
 

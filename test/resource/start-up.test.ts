@@ -124,6 +124,28 @@ test("a get starts from the snapshot, and delivers in every form what its thread
   }
 });
 
+test("a get that starts from the snapshot takes its folder, destination and colours from where it runs", async () => {
+  const [store = {}] = stores();
+  const { version } = versionOf(await putFrom(alone(), store, { context: "app" }));
+  const cwd = join(folder.path, "elsewhere");
+  await mkdir(cwd);
+  const env = { PATH: toolEnvironment()["PATH"] };
+  const get = (more: Readonly<Record<string, string>>, params: unknown) =>
+    runResource("in", {
+      from: alone(),
+      env: { ...env, ...more },
+      cwd,
+      args: ["got"],
+      stdin: { source: store, version, params },
+    });
+  versionOf(await get({}, {}));
+  assert.ok((await readdir(join(cwd, "got"))).includes("image.tar"));
+  const wrong = { unpack_rotfs: true };
+  const coloured = await get({}, wrong);
+  assert.ok(coloured.stderr.includes("\u001b["), coloured.stderr);
+  assertFailedCleanly(await get({ NO_COLOR: "1" }, wrong), /^error: params: there is no "unpack_rotfs"/m);
+});
+
 test("a checkout's executables need no bundle, and find the checkout's tools", async () => {
   const [store = {}] = stores();
   const [from, source] = [inCheckout, remote(store)];

@@ -97,6 +97,8 @@ export interface ReceiverOptions {
   readonly body?: string | Uint8Array;
   /** Number of requests that it answers with `status`; the later ones are taken. Default: all. */
   readonly times?: number;
+  /** Milliseconds after which it answers its first request. Default: 0. */
+  readonly firstAnswer?: number;
   /** Milliseconds after which it answers its second request and later ones. Default: 0. */
   readonly laterAnswers?: number;
 }
@@ -118,6 +120,7 @@ export async function startOtlpReceiver(
     headers = {},
     body: answered = "",
     times = Infinity,
+    firstAnswer = 0,
     laterAnswers = 0,
   }: ReceiverOptions = {},
 ): Promise<OtlpReceiver> {
@@ -126,7 +129,7 @@ export async function startOtlpReceiver(
   const listener: RequestListener = (request, response) => {
     requests.push({ path: request.url ?? "", headers: request.headers });
     const current = requests.length > times ? 200 : status;
-    const pause = requests.length > 1 ? laterAnswers : 0;
+    const pause = requests.length > 1 ? laterAnswers : firstAnswer;
     const answer = async (): Promise<void> => {
       const body = await buffer(request);
       const plain = request.headers["content-encoding"] === "gzip" ? gunzipSync(body) : body;

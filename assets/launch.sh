@@ -10,7 +10,8 @@ launch() {
   case $1 in
     in | build)
       young=--max-semi-space-size=1
-      # All threads take memory from one heap of glibc's. With one each, 5 to 15 MB more stay unused, and nothing is quicker.
+      # All threads take memory from one heap of glibc's. With one each, 5 to 15 MB more stay unused, and nothing is
+      # quicker.
       export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.arena_max=1}"
       ;;
     *) young=--min-semi-space-size=16 ;;
@@ -24,8 +25,8 @@ launch() {
         blob=$here/dist/main.blob node=$(command -v node)
         if [ -f "$blob" ] && ! [ "$blob" -nt "$node" ] && ! [ "$blob" -ot "$node" ]; then
           if [ "$1" != in ]; then
-            # Node reads the snapshot into memory and copies it. If glibc asks for huge pages, the kernel hands these 15 MB
-            # out in 8 pieces and not in 3,000, which saves 9 ms of processor time. Go's programs don't use glibc.
+            # Node reads the snapshot into memory and copies it. If glibc asks for huge pages, the kernel hands these
+            # 15 MB out in 8 pieces and not in 3,000, which saves 9 ms of processor time. Go's programs don't use glibc.
             huge=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432
             export GLIBC_TUNABLES="${GLIBC_TUNABLES:-$huge}"
             # Sparkplug would compile 650 functions in 8 ms, most of which run a few times. V8's other compilers stay.

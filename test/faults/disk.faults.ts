@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { pushLayout, writeLayout } from "../support/images/image-writer.ts";
 import { withDisk, withListedDisk } from "../support/runs/disks.ts";
 import { makeSite, type Site } from "../support/runs/put-and-get.ts";
 import { randomBytes, randomFrom } from "../support/runs/random.ts";
@@ -161,6 +162,25 @@ test("a build that fills the disk of the step's own BuildKit is told which disk 
   await using site = await makeSite("RUN dd if=/dev/zero of=/big bs=1M count=64\n");
   const run = await site.put({}, {}, { under: withDisk("/var/lib", "size=30m") });
   assertFailedCleanly(run, /\/var\/lib\/\S+: the disk is full, \d+ of its \d+ bytes are free/);
+});
+
+// BuildKit has removed what it unpacked when it tells so, and the disk has room again.
+test("a base that finds no room where it is unpacked isn't told as damaged", async () => {
+  await using registry = await startRegistry();
+  await using site = await makeSite("");
+  const folder = join(site.folder, "base");
+  await writeLayout(folder, { layers: [[{ name: "big", content: Buffer.alloc(64 << 20) }]] });
+  const base = `${registry.host}/base:1`;
+  await pushLayout(folder, base);
+  const run = await site.put(
+    { context: undefined, dockerfile_inline: `FROM ${base}\nCOPY --from=${base} /big /copy\n` },
+    {},
+    { under: withDisk("/var/lib", "size=30m") },
+  );
+  assertFailedCleanly(
+    run,
+    /BuildKit can't unpack a layer \(write \/big: no space left on device\): the disk on which it keeps layers is full/,
+  );
 });
 
 test("a task whose image or temporary files have no room is told which disk is full, and how full", async () => {

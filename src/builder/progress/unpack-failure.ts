@@ -9,8 +9,8 @@ const making =
 
 /** How Go ends an error that is BuildKit's machine's (strerror(3)), and what that means. */
 const ofMachine: readonly (readonly [words: string, found: string])[] = [
-  ["no space left on device", "its disk is full"],
-  ["disk quota exceeded", "its disk quota is used up"],
+  ["no space left on device", "the disk on which it keeps layers is full; make room on it or use another"],
+  ["disk quota exceeded", "the disk quota for its layers is used up; raise it or make room"],
   ["input/output error", "its disk fails with an I/O error"],
   ["read-only file system", "its disk is mounted read-only"],
   ["stale NFS file handle", "its network disk no longer knows the file"],
@@ -40,7 +40,7 @@ export function explainUnpack(reason: string, build: BuildDescription): string |
   if (mount === undefined || words === undefined || making.test(words)) return undefined;
   const why = words.replaceAll(mount, "");
   const [, found] = ofMachine.find(([end]) => why.endsWith(`: ${end}`)) ?? [];
-  if (found !== undefined) return `BuildKit can't unpack a layer: ${found} (${why})`;
+  if (found !== undefined) return `BuildKit can't unpack a layer (${why}): ${found}`;
   const said = `${layer} can't be unpacked (${why})`;
   if (why.includes("window size exceeded"))
     return `${said}: its Zstandard has a window of over 512 MiB; compress it again with zstd --long=29 or less, or name another base in FROM`;

@@ -185,7 +185,7 @@ const rows: readonly (readonly [said: string, told: string, step?: string, outpu
     (said, at) =>
       [
         `failed to compute cache key: mount callback failed on /tmp/x/containerd-mount31: write /tmp/x/containerd-mount31/usr/bin/zstd: ${said}`,
-        `BuildKit can't unpack a layer: ${["its disk is full", "its disk fails with an I/O error", "its disk is mounted read-only"][at]} (write /usr/bin/zstd: ${said})`,
+        `BuildKit can't unpack a layer (write /usr/bin/zstd: ${said}): ${["the disk on which it keeps layers is full; make room on it or use another", "its disk fails with an I/O error", "its disk is mounted read-only"][at]}`,
         "[2/2] RUN true",
       ] as const,
   ),

@@ -1,6 +1,7 @@
 import { BlockList, isIP, isIPv6 } from "node:net";
+import { domainToASCII } from "node:url";
 import type { Environment } from "../host/step-context.ts";
-import { familyOf } from "./redirect-policy.ts";
+import { familyOf, withoutMapping } from "./redirect-policy.ts";
 import { AttemptFailure } from "./registry-error.ts";
 
 /**
@@ -15,11 +16,25 @@ export function proxyFor(url: URL, env: Environment): URL | undefined {
   if (given === "" || isExempt(url, proxyVariable(env, "NO_PROXY"))) return undefined;
   const proxy = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(given) ? given : `http://${given}`);
   if (proxy === null) throw new AttemptFailure(`${name} is not the URL of a proxy`, "proxy");
+  const fault = loginFault(proxy);
+  if (fault !== undefined) throw new AttemptFailure(`${name} has ${fault}`, "proxy");
   if (proxy.protocol === "http:" || proxy.protocol === "https:") return proxy;
   throw new AttemptFailure(
     `${name} names a proxy for ${proxy.protocol}//, which can't be used here; expected http:// or https://`,
     "proxy",
   );
+}
+
+/** What is wrong with a proxy's login, without showing it. Node decodes it, and Go does. */
+function loginFault({ username, password }: URL): string | undefined {
+  const login = `${username}:${password}`;
+  if (/%(?![0-9a-f]{2})/i.test(login)) return 'a "%" in its login that begins no escape; write it as %25';
+  try {
+    decodeURIComponent(login);
+    return undefined;
+  } catch {
+    return "an escape in its login that is not UTF-8; expected the escapes of UTF-8";
+  }
 }
 
 /** A variable in upper or lower case; upper case counts first. */
@@ -29,7 +44,7 @@ function proxyVariable(env: Environment, name: string): string {
 
 /** Whether `NO_PROXY` names the host of a URL, or the host is this machine. */
 function isExempt(url: URL, list: string): boolean {
-  const host = url.hostname.replace(/^\[|\]$/g, "").toLowerCase();
+  const host = withoutMapping(url.hostname.replace(/^\[|\]$/g, "").toLowerCase());
   const port = url.port || (url.protocol === "https:" ? "443" : "80");
   if (host === "localhost" || isInNetwork(host, "127.0.0.0/8") || isInNetwork(host, "::1/128")) return true;
   return list
@@ -39,19 +54,20 @@ function isExempt(url: URL, list: string): boolean {
     .some((entry) => entry === "*" || isInNetwork(host, entry) || namesHost({ host, port }, entry));
 }
 
-/** Whether an address is in a network: `10.0.0.0/8`. */
+/** Whether an address is in a network: `10.0.0.0/8`. An IPv4 network may be written as an IPv6 one. */
 function isInNetwork(host: string, network: string): boolean {
-  const [, address = "", bits = ""] = /^([^/]+)\/(\d{1,3})$/.exec(network) ?? [];
+  const [, written = "", bits = ""] = /^([^/]+)\/(\d{1,3})$/.exec(network) ?? [];
+  if (Number(bits) > (isIPv6(written) ? 128 : 32)) return false;
+  const isMapped = Number(bits) >= 96 && withoutMapping(written) !== written;
+  const [address, length] = isMapped ? [withoutMapping(written), Number(bits) - 96] : [written, Number(bits)];
   if (isIP(address) === 0 || isIP(host) !== isIP(address)) return false;
-  if (Number(bits) > (isIPv6(address) ? 128 : 32)) return false;
   const list = new BlockList();
-  list.addSubnet(address, Number(bits), familyOf(address));
+  list.addSubnet(address, length, familyOf(address));
   return list.check(host, familyOf(host));
 }
 
-/** Whether two addresses are the same one: an IPv4 address may be written as an IPv6 one. */
+/** Whether two addresses are the same one: each may be written in several ways. */
 function isAddress(host: string, address: string): boolean {
-  if (isIP(host) === 0) return false;
   const list = new BlockList();
   list.addAddress(address, familyOf(address));
   return list.check(host, familyOf(host));
@@ -64,7 +80,14 @@ function namesHost({ host, port }: { host: string; port: string }, entry: string
   // As in Go, brackets need a port behind them.
   const plain = only === undefined ? named : named.replace(/^\[(.*)\]$/, "$1");
   if (plain === "") return false;
-  if (isIP(plain) !== 0) return isAddress(host, plain);
-  const domain = plain.replace(/^\*(?=\.)/, "");
+  // Only a domain names hosts by their ends, and only an address an address.
+  if (isIP(host) !== 0) return isIP(plain) !== 0 && isAddress(host, withoutMapping(plain));
+  const domain = asciiDomain(plain.replace(/^\*(?=\.)/, ""));
   return domain.startsWith(".") ? host.endsWith(domain) : host === domain || host.endsWith(`.${domain}`);
+}
+
+/** The domain as URLs have it: `xn--bcher-kva.example` for `bücher.example`. */
+function asciiDomain(domain: string): string {
+  // Text that is ASCII already would be changed if it looks like a number.
+  return /\P{ASCII}/u.test(domain) ? domainToASCII(domain) || domain : domain;
 }

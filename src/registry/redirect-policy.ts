@@ -90,6 +90,13 @@ export function depthOf(address: string): Depth {
   return embedding === undefined ? "public" : depthOf(embeddedAddress(plain, embedding.group));
 }
 
+/** An IPv4 address for an IPv6 one that is only another form of it (RFC 4291 2.5.5.2). Other text stays. Pure. */
+export function withoutMapping(address: string): string {
+  if (!isIPv6(address) || address.includes("%")) return address;
+  const isMapped = groupsOf(address).slice(0, 6).join() === "0,0,0,0,0,65535";
+  return isMapped ? embeddedAddress(address, 6) : address;
+}
+
 function embeddedAddress(address: string, group: number): string {
   const bytes = groupsOf(address)
     .slice(group, group + 2)

@@ -120,10 +120,19 @@ test("a proxy that isn't there is told from a registry that isn't", async () => 
   );
 });
 
-test("a proxy of a kind that can't be used is refused, and not gone around", async () => {
+test("a proxy that can't be used as it is written is refused, and not gone around", async () => {
   for (const [given, words] of [
     ["socks5://user:secret-word@127.0.0.1:1080", /HTTPS_PROXY names a proxy for socks5:\/\//],
     ["http://127.0.0.1:port", /HTTPS_PROXY is not the URL of a proxy/],
+    [
+      "http://me:50%secret-word@127.0.0.1:3128",
+      /HTTPS_PROXY has a "%" in its login that begins no escape; write it as %25/,
+    ],
+    [
+      "secret-word%4:word@127.0.0.1:3128",
+      /HTTPS_PROXY has a "%" in its login that begins no escape; write it as %25/,
+    ],
+    ["http://me:secret-word%ff@127.0.0.1:3128", /HTTPS_PROXY has an escape in its login that is not UTF-8/],
   ] as const) {
     const { result } = await startGet({ HTTPS_PROXY: given });
     const run = await result;

@@ -1,6 +1,6 @@
 import { statfs } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { errorCode, UserError } from "./errors.ts";
+import { basename, dirname, join } from "node:path";
+import { errorCode, messageOf, UserError } from "./errors.ts";
 
 /** Errors of a disk, or of what the worker allows (errno(3)): what was found, and what to do. */
 const problems: Readonly<Record<string, readonly [found: string, advice: string]>> = {
@@ -34,7 +34,8 @@ export async function writeProblem(
 ): Promise<unknown> {
   const size = needed === undefined ? "" : `; ${needed} bytes are to be written`;
   const named = pathOfProblem(error, path);
-  const what = named ?? "a file of this step";
+  // Without a path, only the error's own words say what it is about: a program, a socket.
+  const what = named ?? messageOf(error).split("\n", 1)[0];
   const code = diskErrorCode(error);
   if (code === "ENOSPC") {
     const room = named === undefined ? "" : `, ${await roomOn(dirname(named))}`;
@@ -47,11 +48,13 @@ export async function writeProblem(
   return new UserError(`${what}: ${found}${size}. ${advice}`, { cause: error });
 }
 
-/** The path that an error is about: the one that it names, unless that is a temporary name beside `path`. */
+/** The path that an error is about: the one that it names, unless that is in `path` or has a temporary name for it. */
 function pathOfProblem(error: unknown, path: string | undefined): string | undefined {
   const named = error instanceof Error && "path" in error ? error.path : undefined;
   if (typeof named !== "string") return path;
-  return path !== undefined && named.startsWith(join(dirname(path), "/")) ? path : named;
+  if (path === undefined) return named;
+  const temporary = join(dirname(path), `.${basename(path)}.`);
+  return named.startsWith(join(path, "/")) || named.startsWith(temporary) ? path : named;
 }
 
 /** Errors for which Node has no name, by their numbers (errno(3)). */

@@ -22,9 +22,33 @@ test("a limit on open files is told with what raises it, and any other error sta
 const told = async (named: string | undefined, written: string | undefined) =>
   messageOf(await writeProblem(failure("EIO", named), written)).replace(/: the disk fails .*/, "");
 
-test("an error is told with the path that it names, unless that is a temporary name beside what is written", async () => {
+test("an error is told with the path that it names, unless that is a temporary name of what is written, or in it", async () => {
   assert.equal(await told("/to/.image.tar.0a.part", "/to/image.tar"), "/to/image.tar");
-  assert.equal(await told("/store/blob", "/to/image.tar"), "/store/blob");
+  assert.equal(await told("/to/.image.0a.part/blobs/sha256/0", "/to/image"), "/to/image");
+  assert.equal(await told("/to/image/blobs/sha256/0", "/to/image"), "/to/image");
+  for (const other of ["/store/blob", "/to/store/blob", "/to/blob", "/to/image.tar.gz", "/to/.other.0a.part"])
+    assert.equal(await told(other, "/to/image.tar"), other);
   assert.equal(await told(undefined, "/to/image.tar"), "/to/image.tar");
-  assert.equal(await told(undefined, undefined), "a file of this step");
+});
+
+test("an error without a path keeps its own words", async () => {
+  for (const [code, message, words] of [
+    ["EACCES", "connect EACCES /run/x.sock", "connect EACCES /run/x.sock: this step's user may not use it. "],
+    [
+      "EACCES",
+      "Command failed with EACCES: zstd -dc\nspawn zstd EACCES",
+      "Command failed with EACCES: zstd -dc: ",
+    ],
+    ["EMFILE", "spawn zstd EMFILE", "spawn zstd EMFILE: this step has as many files open as it may. "],
+    ["EIO", "EIO: i/o error, write", "EIO: i/o error, write: the disk fails with an I/O error. "],
+    ["EFBIG", "EFBIG: file too large, write", "EFBIG: file too large, write: the file is larger than "],
+    [
+      "ENOSPC",
+      "ENOSPC: no space left on device, write",
+      "ENOSPC: no space left on device, write: the disk is full. ",
+    ],
+  ] as const) {
+    const problem = messageOf(await surfaceProblem(Object.assign(new Error(message), { code })));
+    assert.ok(problem.startsWith(words), problem);
+  }
 });

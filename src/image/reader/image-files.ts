@@ -36,9 +36,13 @@ export function cleanName(name: string): string {
   return posix.normalize(name).replace(/^\/+/, "").replace(/^\.\//, "").replace(/\/$/, "");
 }
 
-/** The name in quotes, for a message. */
+/** The name in quotes, for a message: one line, without characters that a terminal would obey. */
 export function shownName(name: string): string {
-  return JSON.stringify(name.slice(0, 200));
+  return JSON.stringify(name.slice(0, 200)).replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, escaped);
+}
+
+function escaped(character: string): string {
+  return `\\u{${character.codePointAt(0)?.toString(16)}}`;
 }
 
 /** @throws UserError when there is no such file */

@@ -31,7 +31,9 @@ export function archiveWithoutImage(names: Iterable<string>): string {
   const all = new Set(names);
   const [inside] = [...all].filter((name) => /^[^/]+\/(?:manifest|index)\.json$/.test(name));
   if (inside !== undefined) {
-    const folder = posix.dirname(inside);
+    const name = posix.dirname(inside);
+    // The archive's maker chose the name: it must do nothing else in a shell.
+    const folder = /^[\w.@%+=:,][\w.@%+=:,-]{0,99}$/.test(name) ? name : "FOLDER";
     return `the archive has ${shownName(inside)} in a folder; ${expected} with it at the top: pack what is in the folder (tar -C ${folder} -cf image.tar .)`;
   }
   if (all.has("repositories"))

@@ -86,7 +86,7 @@ export const hostPairs: Syntax = {
 export const sshPairs: Syntax = {
   structure: "map",
   pattern:
-    /^(?:[\s,]*([A-Za-z0-9_.:/@-]+=[^\s,][^,\n]*([,\n]|$)\s*([^\s,=][^,=\n]*([,\n]|$)\s*)*)*|\s*[A-Za-z0-9_.:/@-]+=\s*-----BEGIN [\s\S]*)$/,
+    /^(?:[\s,]*([A-Za-z0-9_.:/@-]+=[^\s,][^,\n]*([,\n]|$)\s*([^\s,=][^,=\n]*([,\n]|$)\s*)*)*|\s*[A-Za-z0-9_.:/@-]+=\s*-----BEGIN ((?!-----(BEGIN|END) )[\s\S])*-----END [^\n-]*-----\s*)$/,
   read: readSshPairs,
 };
 

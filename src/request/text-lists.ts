@@ -169,8 +169,10 @@ export function readSshPairs(text: string, name: string): Record<string, string[
 
 function readSshKey(text: string, name: string): Record<string, string[]> {
   const [, id = "", key = ""] = /^\s*([^\s,=]+)=(\s*-----BEGIN .*)$/s.exec(text) ?? [];
-  if (isId.test(id) && key.split("-----BEGIN ").length === 2) return { [id]: [key.trimStart()] };
-  throw new UserError(
-    `${name}: expected id=path, id= and a private key, or a map; found ${id === "" ? "a private key without an id: write default= before it" : "several keys: write a map, {id: key}"}`,
-  );
+  const isAlone = !/-----END [^-\n]*-----\s*\S/.test(text);
+  if (isId.test(id) && isAlone && key.split("-----BEGIN ").length === 2) return { [id]: [key.trimStart()] };
+  const found = /^\s*-----BEGIN /.test(text)
+    ? "a private key without an id: write default= before it"
+    : "more than one key: write a map, {id: key}, whose values may also be paths";
+  throw new UserError(`${name}: expected id=path, id= and a private key, or a map; found ${found}`);
 }

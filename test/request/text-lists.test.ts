@@ -157,9 +157,14 @@ const key =
 
 test("a private key in BUILDKIT_SSH is one key with its lines, or refused without a word of it", () => {
   assert.deepEqual(sshOf(`default=${key}`), { default: [{ key }] });
+  assert.equal(schemaFault("put", { CONTEXT: "app", BUILDKIT_SSH: `default=${key}` }), undefined);
   const rows: readonly (readonly [string, RegExp])[] = [
     [key, /^BUILDKIT_SSH: expected id=path.*found a private key without an id: write default= before it$/],
-    [`a=${key}b=${key}`, /^BUILDKIT_SSH: expected id=path.*found several keys: write a map/],
+    [`a=${key}b=${key}`, /^BUILDKIT_SSH: expected id=path.*found more than one key: write a map/],
+    [`a=${key},b=keys/b`, /^BUILDKIT_SSH: expected id=path.*found more than one key: write a map/],
+    [`a=${key}keys/b`, /^BUILDKIT_SSH: expected id=path.*found more than one key: write a map/],
+    [`b=keys/b,a=${key}`, /^BUILDKIT_SSH: expected id=path.*found more than one key: write a map/],
+    [`b=keys/b\na=${key}`, /^BUILDKIT_SSH: expected id=path.*found more than one key: write a map/],
     ["Y2FuYXJ5==", /^BUILDKIT_SSH: expected id=path/],
     ["a b=Y2FuYXJ5", /^BUILDKIT_SSH: expected id=path/],
   ];

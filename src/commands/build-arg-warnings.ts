@@ -26,12 +26,16 @@ export function warnOfArgs(
       log.warn(`${param}.${name}: no ARG of ${dockerfile.shown} takes this value; ${hint}`);
     }
   }
+  const isGiven = (arg: string): boolean =>
+    Object.hasOwn(buildArgs, arg) || Object.hasOwn(options.imageArgs, arg);
   for (const [name, value] of Object.entries(options.buildArgs)) {
-    const inside = Array.from(value.matchAll(/[\s;]([A-Za-z_][\w.-]*)=/g), ([, other = ""]) => other);
-    const other = inside.find((each) => taken.includes(each) && !Object.hasOwn(buildArgs, each));
+    // A value of several lines is a text of its own, not pairs with the wrong separator.
+    const pairs = /[\r\n]/.test(value) ? [] : value.matchAll(/[ \t;]([A-Za-z_][\w.-]*)=/g);
+    const inside = Array.from(pairs, ([, other = ""]) => other);
+    const other = inside.find((each) => taken.includes(each) && !predefined.test(each) && !isGiven(each));
     if (other !== undefined)
       log.warn(
-        `build_args.${name}: its value holds "${other}=", and ARG ${other} of ${dockerfile.shown} gets no value: give it as a build arg of its own`,
+        `build_args.${name}: its value holds "${other}=", but ARG ${other} of ${dockerfile.shown} isn't given as a build arg; if it should be, separate the two by a comma, or write a map`,
       );
   }
 }

@@ -216,7 +216,7 @@ test("a build arg whose value holds another ARG's, as if blanks separated them, 
     const run = await site.task({ CONTEXT: "app", CALL: "check", BUILD_ARGS: given });
     assert.equal(run.status, 0, run.output);
     const warning =
-      'warning: BUILD_ARGS, A: its value holds "B=", and ARG B of app/Dockerfile gets no value: give it as a build arg of its own\n';
+      'warning: BUILD_ARGS, A: its value holds "B=", but ARG B of app/Dockerfile isn\'t given as a build arg; if it should be, separate the two by a comma, or write a map\n';
     assert.equal(run.stderr.includes(warning), told, `${given}\n${run.output}`);
   }
 });

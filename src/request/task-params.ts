@@ -53,7 +53,16 @@ export function readTask(
   const given = Object.entries(env).filter(([name, value]) => value !== undefined && isTaskParam(name));
   const { value: params, faults } = paramsPartly(Object.fromEntries(given), undefined, ofParams);
   const inWords = (all: readonly Fault[]): readonly Fault[] =>
-    all.map((fault) => ({ ...fault, message: faultWords({ ...fault, message: inTask(fault) }, env) }));
+    all.map((fault) => {
+      const reword = (message: string): string =>
+        faultWords({ ...fault, message: inTask(fault, message) }, env);
+      const message = reword(fault.message);
+      if (fault.unknown === undefined) return { ...fault, message };
+      // Names with the same advice are told in one line, which is made of these parts.
+      const { where, advice } = fault.unknown;
+      const parts = { where: reword(where), advice: advice === undefined ? undefined : reword(advice) };
+      return { ...fault, message, unknown: { ...fault.unknown, ...parts } };
+    });
   const hosts = variablePartly(
     registriesVariable,
     () => readTaskRegistries(env[registriesVariable] ?? "", parseYaml),
@@ -79,7 +88,7 @@ export function readTask(
 }
 
 /** A fault's message, with a task's variables in what it advises instead of an option. */
-function inTask({ path: [param, name], kind, message }: Fault): string {
+function inTask({ path: [param, name], kind }: Fault, message: string): string {
   if (param !== "options" || kind !== "name") return message;
   return message.replace(whyNotOption(String(name)), () => whyNotOption(String(name), variableOfParam));
 }

@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { parse } from "yaml";
+import { taskRules } from "../../src/commands/put-rules.ts";
+import { messageOf } from "../../src/host/errors.ts";
+import { readTask } from "../../src/request/task-params.ts";
 import { taskWords } from "../../src/request/task-words.ts";
 
 const rows: readonly (readonly [string, string])[] = [
@@ -55,4 +59,22 @@ test("a task's messages name its variables instead of a put's params and the sou
   for (const [message, said] of rows) assert.equal(taskWords(message, env), said);
   const both = rows.map(([message]) => message).join("\n");
   assert.equal(taskWords(both, env), rows.map(([, said]) => said).join("\n"));
+});
+
+/** What a task is told whose policy's selector has these names. */
+function messageFor(names: readonly string[]): string {
+  const selector = { identifier: "*", ...Object.fromEntries(names.map((name) => [name, "x"])) };
+  const policy = JSON.stringify({ rules: [{ action: "DENY", selector }] });
+  try {
+    readTask({ SOURCE_POLICY: policy }, { ...taskRules, parseYaml: parse });
+  } catch (thrown) {
+    return messageOf(thrown);
+  }
+  throw new assert.AssertionError({ message: "the task was taken" });
+}
+
+test("unknown names that are told in one line have the words that each has alone", () => {
+  const place = "SOURCE_POLICY, rules.0.selector: there is no";
+  assert.equal(messageFor(["matchType"]), `${place} "matchType"; write match_type`);
+  assert.equal(messageFor(["matchType", "type"]), `${place} "matchType" or "type"; write match_type`);
 });

@@ -124,7 +124,7 @@ function webContext(scheme: "http" | "https", rest: string, subject: string): Re
   const url = `${scheme}://${host}${path}`;
   if (!URL.canParse(url) || /\s/.test(url))
     throw new UserError(
-      `${subject}: expected a URL, ${scheme}://host[:port]/path; found one whose host, port or blanks no URL has`,
+      `${subject}: expected a URL, ${scheme}://host[:port]/path; found one with blanks, or with an invalid host or port`,
     );
   const kind = new URL(url).pathname.endsWith(".git") ? "git" : "http";
   checkQuery(kind, url, subject);

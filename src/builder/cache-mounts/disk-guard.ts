@@ -93,9 +93,10 @@ interface Count {
 
 /**
  * What the files below a folder take on the disk that were made since then: at least up to `most`, where it stops
- * counting. A folder that can't be read may hold any number of bytes.
+ * counting. A folder that can't be read, for example because its path is too long, may hold any number of bytes. If
+ * nothing was added to it since then, a build has left it: what is copied comes into new folders.
  */
-async function bytesSince(folder: string, count: Count, depth = 0): Promise<number> {
+async function bytesSince(folder: string, count: Count, { depth = 0, isNew = true } = {}): Promise<number> {
   let bytes = 0;
   try {
     for await (const entry of await opendir(folder)) {
@@ -106,13 +107,15 @@ async function bytesSince(folder: string, count: Count, depth = 0): Promise<numb
       });
       if (found === undefined) continue;
       const { ctimeMs, blocks, nlink } = found;
+      const isRecent = ctimeMs >= count.since;
+      const inside = { depth: depth + 1, isNew: isRecent };
       if (entry.isDirectory())
-        bytes += await bytesSince(path, { ...count, most: count.most - bytes }, depth + 1);
-      else if (ctimeMs >= count.since) bytes += entryBytes + (blocks * 512) / nlink;
+        bytes += await bytesSince(path, { ...count, most: count.most - bytes }, inside);
+      else if (isRecent) bytes += entryBytes + (blocks * 512) / nlink;
       if (bytes > count.most) return bytes;
     }
   } catch (thrown) {
-    if (errorCode(thrown) !== "ENOENT") return Number.POSITIVE_INFINITY;
+    if (errorCode(thrown) !== "ENOENT" && isNew) return Number.POSITIVE_INFINITY;
   }
   return bytes;
 }

@@ -12,7 +12,7 @@ import { putRules } from "./put-rules.ts";
 /**
  * Loads what a check, a put and a get need, reads requests, and does puts and gets, so that a start-up snapshot that is
  * made now holds it all loaded and compiled. Takes nothing from the environment: that would be in the snapshot as well.
- * @param folder has what a put needs: its inputs in `put`, and in `bin` a buildctl that needs no daemon
+ * @param folder has what these puts and gets need: the inputs in `put`, and in `bin` a buildctl that needs no daemon
  */
 export async function warmUp(folder: string): Promise<void> {
   await Promise.all([import("./check.ts"), import("../store/registry/registry-store.ts")]);
@@ -62,7 +62,7 @@ async function rehearse(folder: string, place: object): Promise<void> {
       args: [`${folder}/put`],
       readInput: async () => putRequest(place),
     });
-    // What writes an image calls libc.
+    // Delivers no image: what writes one calls libc, which can't be in a snapshot.
     const params = { skip_download: true, platform: "linux/amd64" };
     const input = JSON.stringify({ source: sourceWith(place), version, params });
     await get({ step, args: [`${folder}/got`], readInput: async () => input });
@@ -112,7 +112,7 @@ async function dropBytecode(): Promise<void> {
  * can't put objects into a snapshot that wait for a clean-up after they were garbage.
  */
 async function settle(): Promise<void> {
-  // Longer than any timer that a put leaves when it ends (builder/solve/stated-versions.ts).
+  // Longer than any timer that a put or a get leaves when it ends (builder/solve/stated-versions.ts).
   await setTimeout(2000);
   await collectGarbage();
 }

@@ -10,9 +10,6 @@ launch() {
   case $1 in
     in | build)
       options=--max-semi-space-size=1
-      # Old objects may grow by a half before garbage among them is collected. By its own rule V8 lets them grow from
-      # 10 MB to 45 when the machine is busy, of which a thread that unpacks then keeps 30.
-      options="$options --heap-growing-percent=50"
       # All threads take memory from one heap of glibc's. With one each, 5 to 15 MB more stay unused, and nothing is
       # quicker.
       export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.arena_max=1}"

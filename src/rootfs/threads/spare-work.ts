@@ -61,7 +61,7 @@ export class SpareWork {
     if (Atomics.compareExchange(words, word.busy, 0, 1) !== 0) return false;
     try {
       const task = nextTask((index) => Atomics.load(words, index), this.#backlog);
-      // Nothing is missed: whoever adds work wakes the other thread afterwards, or looks for it before it waits itself.
+      // Whoever adds work wakes the other thread afterwards, or looks for it before it waits itself.
       if (task.kind === "none") return false;
       if (task.kind === "hash") this.#hashSome(task.length);
       else this.#doJob();

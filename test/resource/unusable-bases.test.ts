@@ -17,6 +17,7 @@ import { makeSite } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly } from "../support/runs/resource.ts";
 import { toolEnvironment } from "../support/runs/test-step.ts";
 import { startRegistry } from "../support/servers/registry.ts";
+import { rawTar } from "../support/tar/raw-tar.ts";
 
 const registry = await startRegistry();
 after(() => registry[Symbol.asyncDispose]());
@@ -58,6 +59,24 @@ const rows: readonly Row[] = [
     message: /its Zstandard has a window of over 512 MiB; compress it again with zstd --long=29 or less/,
   },
   {
+    what: "a layer in gzip that was cut off",
+    layer: [mediaTypes.ociLayerGzip, () => gzipSync(tar).subarray(0, -20)],
+    message: mistyped,
+  },
+  {
+    what: "a layer with a member of a type that BuildKit doesn't read",
+    layer: [mediaTypes.ociLayerGzip, () => gzipSync(rawTar([{ flag: "7", path: "contiguous" }]))],
+    message: /a member of its archive has the type "7", which BuildKit doesn't read; rebuild the base/,
+  },
+  {
+    what: "a layer with a name that is longer than filesystems allow",
+    layer: [
+      mediaTypes.ociLayerGzip,
+      async () => gzipSync(await packTar([{ name: "n".repeat(256), content: "x" }])),
+    ],
+    message: /can't be unpacked \(open \/n{256}: file name too long\): rebuild the base/,
+  },
+  {
     what: "a layer of an unknown media type",
     layer: ["application/x-layer", () => gzipSync(tar)],
     message: /a layer of a base image has the media type application\/x-layer, which BuildKit can't unpack/,
@@ -76,15 +95,23 @@ const rows: readonly Row[] = [
   },
 ];
 
-for (const [at, { what, layer, configType, platform, message }] of rows.entries()) {
+/** BuildKit unpacks the first layer in another way than those above it. */
+const places = rows.flatMap((row) => [
+  { ...row, below: 0 },
+  ...(row.layer === undefined ? [] : [{ ...row, what: `${row.what}, above another`, below: 1 }]),
+]);
+
+for (const [at, { what, layer, configType, platform, message, below }] of places.entries()) {
   test(`a base that can't be used is told with what to change: ${what}`, async () => {
     await using site = await makeSite("");
     const folder = join(site.folder, "base");
-    const { images } = await writeLayout(folder, { layers: [tar], ...(platform && { platform }) });
+    const recipe = { layers: Array.from({ length: below + 1 }, () => tar), ...(platform && { platform }) };
+    const { images } = await writeLayout(folder, recipe);
     const [image] = images;
     if (image === undefined) throw new Error("no image was made");
     const [type, bytes] = layer ?? [mediaTypes.ociLayerGzip, () => gzipSync(tar)];
-    const layers = configType === undefined ? [await writeBlob(folder, type, await bytes())] : [];
+    const others = image.layers.slice(0, below).map(({ descriptor }) => descriptor);
+    const layers = configType === undefined ? [...others, await writeBlob(folder, type, await bytes())] : [];
     const config: Descriptor =
       configType === undefined ? image.config : await writeDocument(folder, configType, {});
     const mediaType = mediaTypes.ociManifest;

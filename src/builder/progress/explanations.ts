@@ -4,6 +4,7 @@ import { type BuildDescription, stageList } from "./build-description.ts";
 import { explainMissingFile, explainPattern } from "./context-failure.ts";
 import { explainFetch } from "./fetch-failure.ts";
 import { instructionExplanations } from "./instruction-failures.ts";
+import { explainLayerFetch } from "./layer-fetch-failure.ts";
 import { explainConversion, explainPolicy } from "./policy-failure.ts";
 import { explainPull } from "./pull-failure.ts";
 import { explainStart } from "./start-failure.ts";
@@ -54,6 +55,11 @@ const explanations: readonly Explanation[] = [
   {
     sign: /^failed to push .*unexpected status from/,
     say: theRegistryAnswers,
+  },
+  {
+    sign: /^failed to push .*\bblob unknown\b.*\b(sha(?:384|512)):/i,
+    say: (reason, [, algorithm]) =>
+      `${reason}; the registry can't keep a layer under a digest of ${algorithm}, which the base image has: rebuild the base with digests of sha256, or name another in FROM`,
   },
   {
     sign: /^failed to push .*\b(denied|forbidden)\b/i,
@@ -143,6 +149,7 @@ export function explain(reason: string, build: BuildDescription, failed: FailedS
     (pull === undefined ? undefined : pull + explainConversion(plain, build)) ??
     explainMissingFile(plain, build, step) ??
     explainPattern(plain, build) ??
+    explainLayerFetch(plain, build) ??
     explainUnpack(plain, build) ??
     explainFetch(plain, step);
   if (special !== undefined) return special;

@@ -7,6 +7,13 @@ const inMount = /mount callback failed on (\S+?): (.*)$/s;
 const making =
   /mount callback failed on |failed to (?:write (?:compressed )?diff|create diff tar stream|get compressed stream|open writer|commit): /;
 
+/** Where BuildKit says that a layer fails that it needs, or that it brings into another compression. */
+const needed =
+  /^(?:failed to compute cache key: |failed to ensure compression type of "\w+": failed to convert: )(.*)$/s;
+
+/** The folder of a layer in BuildKit's state. A privileged BuildKit unpacks into it, without a mount. */
+const ofLayer = /\/\S*\/snapshots\/snapshots\/\d+\/fs(?=\/)/g;
+
 /** How Go ends an error that is BuildKit's machine's (strerror(3)), and what that means. */
 const ofMachine: readonly (readonly [words: string, found: string])[] = [
   ["no space left on device", "the disk on which it keeps layers is full; make room on it or use another"],
@@ -20,33 +27,62 @@ const ofMachine: readonly (readonly [words: string, found: string])[] = [
   ["too many open files in system", "its machine has as many files open as it can"],
 ];
 
-/** What an error of Go's readers of archives and compressions says. */
+/** What is said of a layer that can't be brought, which may end like the errors below. */
+const ofFetching = /^failed to |^short read: /;
+
+/** What an error of Go's readers of archives and compressions says, or of a program that decompresses. */
 const corruption =
-  /archive\/tar: |unexpected EOF|gzip: |flate: |zstd|magic number|invalid (?:input|header|checksum)/;
+  /archive\/tar: |unexpected EOF|gzip: |unpigz: |flate: |zstd|magic number|invalid (?:input|header|checksum)|window size exceeded/;
+
+/** A member that no filesystem can hold, or that containerd doesn't know. */
+const oddMember = /^unhandled tar header type (\d+)$|: file name too long$/;
 
 /**
  * Explains that a layer of a base image can't be unpacked, and what to change. Returns undefined for any other failure.
  * Pure.
  */
 export function explainUnpack(reason: string, build: BuildDescription): string | undefined {
-  const layer =
-    build.usesLayerCache === true
-      ? "a layer of a base image, or of the layer cache,"
-      : "a layer of a base image";
+  const layer = neededLayer(build);
   const [, type] = /failed to get stream processor for (\S+): no processor for media-type/.exec(reason) ?? [];
   if (type !== undefined)
     return `${layer} has the media type ${type}, which BuildKit can't unpack: ${another}`;
-  const [, mount, words] = inMount.exec(reason) ?? [];
-  if (mount === undefined || words === undefined || making.test(words)) return undefined;
-  const why = words.replaceAll(mount, "");
+  const why = unpackingIn(reason);
+  if (why === undefined) return undefined;
   const [, found] = ofMachine.find(([end]) => why.endsWith(`: ${end}`)) ?? [];
   if (found !== undefined) return `BuildKit can't unpack a layer (${why}): ${found}`;
+  const [odd, code] = oddMember.exec(why) ?? [];
+  if (code !== undefined)
+    return `${layer} can't be unpacked: a member of its archive has the type "${String.fromCharCode(Number(code))}", which BuildKit doesn't read${code === sparse ? " (a sparse file of GNU tar: write the layer without --sparse)" : ""}; ${another}`;
   const said = `${layer} can't be unpacked (${why})`;
+  if (odd !== undefined) return `${said}: ${another}`;
   if (why.includes("window size exceeded"))
     return `${said}: its Zstandard has a window of over 512 MiB; compress it again with zstd --long=29 or less, or name another base in FROM`;
   return corruption.test(why)
     ? `${said}: it is damaged or encrypted, or its media type names another compression than it has; ${another}`
     : said;
 }
+
+/** A layer that a step needs, as a subject. */
+export function neededLayer({ usesLayerCache }: BuildDescription): string {
+  return usesLayerCache === true
+    ? "a layer of a base image, or of the layer cache,"
+    : "a layer of a base image";
+}
+
+/** What containerd says while it unpacks a layer, without BuildKit's own folders. Undefined for any other failure. */
+function unpackingIn(reason: string): string | undefined {
+  const [, mount, mounted] = inMount.exec(reason) ?? [];
+  if (mount !== undefined && mounted !== undefined)
+    return making.test(mounted) ? undefined : mounted.replaceAll(mount, "");
+  // Layers above the first are unpacked without a mount where BuildKit has the privileges for that.
+  const [, words] = needed.exec(reason) ?? [];
+  if (words === undefined || making.test(words)) return undefined;
+  const why = words.replaceAll(ofLayer, "");
+  if (why !== words) return why;
+  return !ofFetching.test(why) && (corruption.test(why) || oddMember.test(why)) ? why : undefined;
+}
+
+/** The code of "S". */
+const sparse = "83";
 
 const another = "rebuild the base, or name another in FROM";

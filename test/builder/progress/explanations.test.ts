@@ -189,6 +189,41 @@ const rows: readonly (readonly [said: string, told: string, step?: string, outpu
         "[2/2] RUN true",
       ] as const,
   ),
+  [
+    "failed to compute cache key: unhandled tar header type 83",
+    "a layer of a base image can't be unpacked: a member of its archive has the type \"S\", which BuildKit doesn't read (a sparse file of GNU tar: write the layer without --sparse); rebuild the base, or name another in FROM",
+    "[2/2] RUN true",
+  ],
+  [
+    "failed to compute cache key: unexpected EOF",
+    "a layer of a base image can't be unpacked (unexpected EOF): it is damaged or encrypted, or its media type names another compression than it has; rebuild the base, or name another in FROM",
+    "[2/2] RUN true",
+  ],
+  [
+    "failed to compute cache key: write /var/lib/x/runc-overlayfs/snapshots/snapshots/4/fs/usr/bin/zstd: no space left on device",
+    "BuildKit can't unpack a layer (write /usr/bin/zstd: no space left on device): the disk on which it keeps layers is full; make room on it or use another",
+    "[2/2] RUN true",
+  ],
+  [
+    'failed to ensure compression type of "zstd": failed to convert: exit status 1: igzip: Error (null) does not contain a complete gzip file',
+    "a layer of a base image can't be unpacked (exit status 1: igzip: Error (null) does not contain a complete gzip file): it is damaged or encrypted, or its media type names another compression than it has; rebuild the base, or name another in FROM",
+    "exporting to image",
+  ],
+  ...[
+    "failed to compute cache key: short read: expected 1064280 bytes but got 0: unexpected EOF",
+    "failed to compute cache key: failed to copy: read tcp 127.0.0.1:48204->127.0.0.1:46367: unexpected EOF",
+    'failed to compute cache key: failed to calculate checksum of ref a::b: "/snapshots/snapshots/1/fs/x": too many links',
+  ].map((said) => [said, said, "[2/2] RUN true"] as const),
+  [
+    "failed to compute cache key: failed to copy: httpReadSeeker: failed open: unexpected status code https://r.example/v2/b/blobs/sha256:1a: 403 Forbidden",
+    "a layer of a base image can't be fetched: https://r.example/v2/b/blobs/sha256:1a answers 403 Forbidden; check that this user may pull the image, or run the step again later",
+    "[2/2] RUN true",
+  ],
+  [
+    'failed to compute cache key: failed to copy: httpReadSeeker: failed open: failed to do request: Get "https://r.example/v2/b/blobs/sha256:1a": dial tcp 192.0.2.1:443: i/o timeout',
+    "a layer of a base image can't be fetched (dial tcp 192.0.2.1:443: i/o timeout): check that BuildKit can reach the registry, or run the step again later",
+    "[2/2] RUN true",
+  ],
   // These are about the build's own layers, not about a base's.
   ...[
     "mount callback failed on /tmp/m1: mount callback failed on /tmp/m2: failed to write compressed diff: failed to create diff tar stream: failed to copy: archive/tar: write too long",

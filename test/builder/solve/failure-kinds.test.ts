@@ -106,6 +106,7 @@ const lasting: Readonly<Record<string, string>> = {
   "404 in the registry's words":
     "failed to push registry.example/app: unknown: repository name not known to registry",
   "413": `${upload}: 413 Payload Too Large`,
+  "a blob whose digest the registry can't keep": `failed to push registry.example/app: unknown: blob unknown to registry - sha512:${"3a".repeat(64)}`,
 };
 for (const [what, failure] of Object.entries(lasting)) {
   test(`a push that fails with ${what} isn't tried again`, () => assert.equal(isPassingPush(failure), false));

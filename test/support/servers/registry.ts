@@ -23,6 +23,8 @@ export interface RegistryOptions {
   };
   /** Makes the registry a pull-through cache of another: `http://127.0.0.1:port`. */
   readonly proxyOf?: string;
+  /** Take manifests whose layers lie elsewhere, at URLs. */
+  readonly takesUrls?: boolean;
   /** Storage that outlives the registry; by default its own, removed with it. */
   readonly folder?: string;
 }
@@ -77,6 +79,7 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
           },
         }
       : {}),
+    ...(options.takesUrls === true ? { validation: { manifests: { urls: { allow: ["."] } } } } : {}),
     ...(proxyOf === undefined ? {} : { proxy: { remoteurl: proxyOf } }),
   };
   const configFile = join(own.path, "config.yml");

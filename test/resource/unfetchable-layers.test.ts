@@ -60,8 +60,8 @@ for (const [at, [how, dockerfileOn]] of Object.entries(uses).entries()) {
     assertFailedCleanly(
       await putOn(site, dockerfileOn(base)),
       at === 0
-        ? /a layer of a base image can't be fetched: it is kept at http:\/\/127\.0\.0\.1:1\/layer\.tar\.gz, to which .*let BuildKit reach that host/
-        : /a layer of a base image can't be fetched: its registry has no sha256:\w+, .*push the base again with all its layers/,
+        ? /a layer of a base image can't be fetched: it is kept at http:\/\/127\.0\.0\.1:1\/layer\.tar\.gz, to which .*let BuildKit reach that host; or use a copy of the base that has all its layers, or name another in FROM/
+        : /a layer of a base image can't be fetched: its registry has no sha256:\w+, .*push the base again with all its layers, or name another in FROM/,
     );
   });
 

@@ -1,7 +1,7 @@
 import type { BuildDescription } from "./build-description.ts";
 import { neededLayer } from "./unpack-failure.ts";
 
-/** What BuildKit says of a layer that it fetches when a step, the push or wholeBase compression needs it. */
+/** What BuildKit says of a layer that it fetches when a step, the push or another compression needs it. */
 const fetching =
   /^(?:failed to compute cache key: |failed to push \S+: |failed to ensure compression type of "\w+": failed to convert: )failed to copy: httpReadSeeker: failed open: (.*)$/s;
 
@@ -21,7 +21,7 @@ export function explainLayerFetch(reason: string, build: BuildDescription): stri
   if (digest !== undefined)
     return isOutside(type)
       ? `${layer} can't be fetched: ${digest} is kept outside registries (${type}), and the URLs that its manifest names don't have it; ${wholeBase}`
-      : `${layer} can't be fetched: its registry has no ${digest}, though the image's manifest names it, nor do URLs that the manifest may name have it; push the base again with all its layers, or name wholeBase in FROM`;
+      : `${layer} can't be fetched: its registry has no ${digest}, though the image's manifest names it, nor do URLs that the manifest may name have it; push the base again with all its layers, or name another in FROM`;
   const [, asked = "", said = ""] = /^failed to do request: \w+ "([^"]+)": (.*)$/s.exec(why) ?? [];
   if (asked !== "" && !ofRegistry.test(asked))
     return `${layer} can't be fetched: it is kept at ${asked}, to which the image's manifest or the registry leads, and which BuildKit can't reach (${said}): let BuildKit reach that host; or ${wholeBase}`;
@@ -36,4 +36,4 @@ function isOutside(type: string): boolean {
   return /\bforeign\b|\bnondistributable\b/.test(type);
 }
 
-const wholeBase = "use a copy of the base that has all its layers, or name wholeBase in FROM";
+const wholeBase = "use a copy of the base that has all its layers, or name another in FROM";

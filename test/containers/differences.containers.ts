@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { type Container, startContainer } from "../support/containers/container.ts";
 import { putIn } from "../support/containers/puts.ts";
 import { startDockerHub } from "../support/images/debian.ts";
 import { busyboxLayer, type Entry, pushLayout, writeLayout } from "../support/images/image-writer.ts";
-import type { Registry } from "../support/servers/registry.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
 import { buildingKinds, limitsOfRun, named, optionLines, runOptions, trials } from "./matrix.ts";
 
 /** A program of i386 that only ends, with status 0. */
@@ -33,9 +33,8 @@ function program32(): Buffer {
   return Buffer.concat([file, code]);
 }
 
-let hub: Registry;
+const [hub] = await untilTestsEnd(startDockerHub());
 before(async () => {
-  hub = await startDockerHub();
   await using folder = await createPrivateFolder("test-base");
   const own: Entry[] = [
     { name: "null", type: "character-device", devmajor: 1, devminor: 3, mode: 0o666 },
@@ -44,7 +43,6 @@ before(async () => {
   const layout = await writeLayout(folder.path, { layers: [await busyboxLayer(), own] });
   await pushLayout(layout.folder, `${hub.host}/library/base:latest`);
 });
-after(() => hub[Symbol.asyncDispose]());
 
 async function writeDockerfile(container: Container, lines: readonly string[]): Promise<void> {
   const app = join(container.build, "put/app");

@@ -1,19 +1,15 @@
 import assert from "node:assert/strict";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { type ContainerOptions, startContainer } from "../support/containers/container.ts";
 import type { ContainerKind } from "../support/containers/kinds.ts";
 import { putIn } from "../support/containers/puts.ts";
 import { startDockerHub } from "../support/images/debian.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
 import { until } from "../support/runs/wait-until.ts";
-import type { Registry } from "../support/servers/registry.ts";
 
-let hub: Registry;
-before(async () => {
-  hub = await startDockerHub();
-});
-after(() => hub[Symbol.asyncDispose]());
+const [hub] = await untilTestsEnd(startDockerHub());
 
 /** Builds this Dockerfile in a container with limits, and answers how the put failed. */
 async function failingPut(

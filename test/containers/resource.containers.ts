@@ -7,16 +7,15 @@ import { type Container, startContainer } from "../support/containers/container.
 import { putIn, writeApp } from "../support/containers/puts.ts";
 import { pushLayout, writeLayout } from "../support/images/image-writer.ts";
 import { assertRecord } from "../support/runs/schemas.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
 import { startBuildkitd } from "../support/servers/buildkit.ts";
-import { type Registry, startRegistry } from "../support/servers/registry.ts";
+import { startRegistry } from "../support/servers/registry.ts";
 import { buildingKinds } from "./matrix.ts";
 
-let registry: Registry;
-/** `127.0.0.1:port/base`: the file /mark says `one` in its image 1, and `two` in its image 2. */
-let base: string;
+const [registry] = await untilTestsEnd(startRegistry());
+/** The file /mark says `one` in its image 1, and `two` in its image 2. */
+const base = `${registry.host}/base`;
 before(async () => {
-  registry = await startRegistry();
-  base = `${registry.host}/base`;
   await using folder = await createPrivateFolder("test-base");
   for (const [tag, content] of Object.entries({ 1: "one", 2: "two" })) {
     const { folder: layout } = await writeLayout(join(folder.path, tag), {
@@ -25,7 +24,6 @@ before(async () => {
     await pushLayout(layout, `${base}:${tag}`);
   }
 });
-after(() => registry[Symbol.asyncDispose]());
 
 const policyOf = (action: string, more: object) => ({
   rules: [{ action, selector: { identifier: `docker-image://${base}:1` }, ...more }],

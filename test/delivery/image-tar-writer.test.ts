@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { execa } from "execa";
@@ -23,16 +23,12 @@ import {
 } from "../support/images/image-writer.ts";
 import { regctl } from "../support/images/regctl.ts";
 import { toolEnvironment } from "../support/runs/test-step.ts";
-import { type Registry, startRegistry } from "../support/servers/registry.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
+import { startRegistry } from "../support/servers/registry.ts";
 import { readMembers } from "../support/tar/archives.ts";
 
 const { signal } = new AbortController();
-let registry: Registry;
-
-before(async () => {
-  registry = await startRegistry();
-});
-after(() => registry[Symbol.asyncDispose]());
+const [registry] = await untilTestsEnd(startRegistry());
 
 interface Made {
   readonly image: Image;

@@ -1,31 +1,22 @@
 import assert from "node:assert/strict";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { makeSite, type Site } from "../support/runs/put-and-get.ts";
+import { test } from "node:test";
+import { makeSite } from "../support/runs/put-and-get.ts";
 import { randomBytes, randomFrom } from "../support/runs/random.ts";
 import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
 import { injecting } from "../support/runs/strace.ts";
-import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
 
-let daemon: BuildkitDaemon;
-let site: Site;
-let version: { digest: string };
+const [daemon, site] = await untilTestsEnd(startBuildkitd(), makeSite(""));
 
 const params = { dockerfile_inline: "FROM scratch\nCOPY noise /noise\nCOPY Dockerfile /\n" };
 const put = (under: readonly string[], env: Readonly<Record<string, string>> = {}) =>
   site.put(params, { buildkit: { address: daemon.address } }, { under, env });
 
-before(async () => {
-  daemon = await startBuildkitd();
-  site = await makeSite("");
-  await writeFile(join(site.inputs, "app/noise"), randomBytes(randomFrom(5), 1 << 20));
-  ({ version } = versionOf(await put([])));
-});
-after(async () => {
-  await site[Symbol.asyncDispose]();
-  await daemon[Symbol.asyncDispose]();
-});
+await writeFile(join(site.inputs, "app/noise"), randomBytes(randomFrom(5), 1 << 20));
+const { version } = versionOf(await put([]));
 
 interface Faulty {
   readonly run: Run;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import type { Blobs } from "../../src/image/blobs.ts";
@@ -18,17 +18,13 @@ import {
   writeDocument,
 } from "../support/images/image-writer.ts";
 import { toolEnvironment } from "../support/runs/test-step.ts";
-import { type Registry, startRegistry } from "../support/servers/registry.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
+import { startRegistry } from "../support/servers/registry.ts";
 
 const { signal } = new AbortController();
 const own = { layers: [[{ name: "file", content: "x" }]] };
 const foreign = { ...own, platform: { os: "linux", architecture: "s390x" } };
-let registry: Registry;
-
-before(async () => {
-  registry = await startRegistry();
-});
-after(() => registry[Symbol.asyncDispose]());
+const [registry] = await untilTestsEnd(startRegistry());
 
 /** An index with an image, and an attestation of it as BuildKit makes them. */
 async function attest({ folder, images: [image] }: MadeLayout): Promise<Descriptor> {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { RegistryClient } from "../../src/registry/client.ts";
 import type { Credentials } from "../../src/registry/credentials.ts";
 import { listTags, taggedDigest } from "../../src/registry/manifests.ts";
@@ -8,16 +8,13 @@ import { AttemptFailure } from "../../src/registry/registry-error.ts";
 import { repositoryPlace } from "../../src/registry/repository-place.ts";
 import { storeImage } from "../support/images/stored-image.ts";
 import { createTestStep } from "../support/runs/test-step.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
 import { createAuthority } from "../support/servers/certificates.ts";
 import { answers, asks, type Fault, startFaultProxy } from "../support/servers/fault-proxy.ts";
-import { type Registry, startRegistry } from "../support/servers/registry.ts";
+import { startRegistry } from "../support/servers/registry.ts";
 import { startTokenServer } from "../support/servers/token-server.ts";
 
-let registry: Registry;
-before(async () => {
-  registry = await startRegistry();
-});
-after(() => registry[Symbol.asyncDispose]());
+const [registry] = await untilTestsEnd(startRegistry());
 
 const password = { kind: "password", username: "me", password: "secret word" } as const;
 const login = "Basic bWU6c2VjcmV0IHdvcmQ=";

@@ -1,21 +1,17 @@
 import assert from "node:assert/strict";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { storeImage } from "../support/images/stored-image.ts";
 import { shell } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, runResource } from "../support/runs/resource.ts";
 import { smallPut } from "../support/runs/small-put.ts";
-import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
 import { startRegistry } from "../support/servers/registry.ts";
 
-let daemon: BuildkitDaemon;
-
-before(async () => {
-  daemon = await startBuildkitd();
-});
-after(() => daemon[Symbol.asyncDispose]());
+const [daemon] = await untilTestsEnd(startBuildkitd());
 
 /** The files of these puts can't be executed as they are. */
 const tools = shell.replace("COPY busybox", "COPY --chmod=755 busybox");

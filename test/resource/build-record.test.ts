@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { execa } from "execa";
 import resource from "../../package.json" with { type: "json" };
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
@@ -11,21 +11,15 @@ import { assertHoldsNone, canary, keyCanary } from "../support/runs/canaries.ts"
 import { makeSite, type Site } from "../support/runs/put-and-get.ts";
 import { type Run, runResource, versionOf } from "../support/runs/resource.ts";
 import { assertRecord } from "../support/runs/schemas.ts";
-import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
 import { answers, startFaultProxy } from "../support/servers/fault-proxy.ts";
-import { type Registry, startRegistry } from "../support/servers/registry.ts";
+import { startRegistry } from "../support/servers/registry.ts";
 
-let registry: Registry;
-let daemon: BuildkitDaemon;
-
-before(async () => {
-  registry = await startRegistry();
-  daemon = await startBuildkitd({ config: `[registry."${registry.host}"]\nhttp = true\n` });
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-  await registry[Symbol.asyncDispose]();
-});
+const [registry] = await untilTestsEnd(startRegistry());
+const [daemon] = await untilTestsEnd(
+  startBuildkitd({ config: `[registry."${registry.host}"]\nhttp = true\n` }),
+);
 
 const registrySource = (host = registry.host) => ({
   repository: `${host}/app-${crypto.randomUUID()}`,

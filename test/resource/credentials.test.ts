@@ -1,39 +1,30 @@
 import assert from "node:assert/strict";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { storeImage } from "../support/images/stored-image.ts";
 import { assertFailedCleanly, runResource, versionOf } from "../support/runs/resource.ts";
 import { smallPut } from "../support/runs/small-put.ts";
 import { toolEnvironment } from "../support/runs/test-step.ts";
-import { type Authority, createAuthority } from "../support/servers/certificates.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
+import { createAuthority } from "../support/servers/certificates.ts";
 import { startFaultProxy } from "../support/servers/fault-proxy.ts";
-import { type Registry, startRegistry } from "../support/servers/registry.ts";
-import { startTokenServer, type TokenServer } from "../support/servers/token-server.ts";
+import { startRegistry } from "../support/servers/registry.ts";
+import { startTokenServer } from "../support/servers/token-server.ts";
 
 const password = "s3cret %2F 'pass' word";
-let authority: Authority;
-let tokens: TokenServer;
-/** Https by a private CA, with bearer tokens. */
-let registry: Registry;
-let caCerts: string;
-
-before(async () => {
-  authority = await createAuthority();
-  caCerts = await readFile(authority.ca, "utf8");
-  const certificate = await authority.server();
-  tokens = await startTokenServer(certificate, {
+const [authority] = await untilTestsEnd(createAuthority());
+const caCerts = await readFile(authority.ca, "utf8");
+const certificate = await authority.server();
+const [tokens] = await untilTestsEnd(
+  startTokenServer(certificate, {
     pusher: { password, may: { "*": ["pull", "push"] } },
     reader: { password, may: { "*": ["pull"] } },
-  });
-  registry = await startRegistry({ tls: certificate, token: tokens.token });
-});
-after(async () => {
-  await registry[Symbol.asyncDispose]();
-  await tokens[Symbol.asyncDispose]();
-  await authority[Symbol.asyncDispose]();
-});
+  }),
+);
+/** Https by a private CA, with bearer tokens. */
+const [registry] = await untilTestsEnd(startRegistry({ tls: certificate, token: tokens.token }));
 
 async function get(source: unknown, version: unknown, env: Readonly<Record<string, string>> = {}) {
   await using folder = await createPrivateFolder("test-get");

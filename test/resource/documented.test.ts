@@ -1,19 +1,19 @@
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { parse } from "yaml";
 import { type Block, blocksOf, examples, readPages } from "../support/docs/pages.ts";
 import { openPlayground } from "../support/docs/playground.ts";
 import { makeSite, result } from "../support/runs/put-and-get.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
 
 /*
  * What the pages and the examples show is run as it stands, by the real executables: each put with the Dockerfile that
  * its section shows, the gets behind it, and each task in our image. Only names are others: of registries, of git's
  * server and of variables, which the playground has.
  */
-const playground = await openPlayground();
-after(() => playground[Symbol.asyncDispose]());
+const [playground] = await untilTestsEnd(openPlayground());
 
 /** Not ours to build in a test: test/resource/own-image.test.ts builds the resource's image. */
 const elsewhere = new Set(["ci/pipeline.yml"]);

@@ -1,20 +1,18 @@
 import assert from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { pushFrontend } from "../support/images/frontends.ts";
 import { busyboxLayer, pushLayout, writeLayout } from "../support/images/image-writer.ts";
 import { said } from "../support/runs/mount-builds.ts";
 import { makeSite, result, type Site } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, runResource } from "../support/runs/resource.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
 import { makeRepository, startGitServer } from "../support/servers/git-server.ts";
 import { startRegistry } from "../support/servers/registry.ts";
 
-const folder = await createPrivateFolder("test-frontends");
-after(() => folder[Symbol.asyncDispose]());
-const registry = await startRegistry();
-after(() => registry[Symbol.asyncDispose]());
+const [registry, folder] = await untilTestsEnd(startRegistry(), createPrivateFolder("test-frontends"));
 
 const forDockerfiles = await pushFrontend("dockerfile", registry.host, folder.path);
 const forSteps = await pushFrontend("steps", registry.host, folder.path);

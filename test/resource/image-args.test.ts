@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { copyFile, cp, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { hexOf } from "../../src/image/digest.ts";
@@ -10,10 +10,10 @@ import { otherArchitecture, otherBase, ownBase } from "../support/images/bases.t
 import { nativePlatform, writeDocument, writeIndex, writeLayout } from "../support/images/image-writer.ts";
 import { makeSite, result, shell } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, runResource } from "../support/runs/resource.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
 
 /** Image layouts: of this machine's platform, with `/base` in it; and of another, without a program. */
-const bases = await createPrivateFolder("test-bases");
-after(() => bases[Symbol.asyncDispose]());
+const [bases] = await untilTestsEnd(createPrivateFolder("test-bases"));
 const layout = await writeLayout(join(bases.path, "own"), ownBase);
 
 interface Form {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { cp, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
@@ -23,15 +23,13 @@ import { buildGoProgram } from "../support/runs/go-program.ts";
 import { makeSite, result } from "../support/runs/put-and-get.ts";
 import { runResource } from "../support/runs/resource.ts";
 import { toolEnvironment } from "../support/runs/test-step.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
 import { startRegistry } from "../support/servers/registry.ts";
 
 /** The same image, of this machine's platform, alone and with that of another; both in a layout and in a registry. */
-const bases = await createPrivateFolder("test-bases");
-after(() => bases[Symbol.asyncDispose]());
+const [registry, bases] = await untilTestsEnd(startRegistry(), createPrivateFolder("test-bases"));
 const alone = await writeLayout(join(bases.path, "alone"), ownBase);
 const both = await writeLayout(join(bases.path, "both"), otherBase, ownBase);
-const registry = await startRegistry();
-after(() => registry[Symbol.asyncDispose]());
 const reference = `${registry.host}/base:1`;
 await pushLayout(alone.folder, reference);
 

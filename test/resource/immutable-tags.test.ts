@@ -1,23 +1,15 @@
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { digestOf } from "../../src/image/digest.ts";
 import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
 import { smallPut } from "../support/runs/small-put.ts";
-import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
 import { answers, type Fault, startFaultProxy } from "../support/servers/fault-proxy.ts";
-import { type Registry, startRegistry } from "../support/servers/registry.ts";
+import { startRegistry } from "../support/servers/registry.ts";
 
-let registry: Registry;
-let daemon: BuildkitDaemon;
-
-before(async () => {
-  [registry, daemon] = await Promise.all([startRegistry(), startBuildkitd()]);
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-  await registry[Symbol.asyncDispose]();
-});
+const [registry, daemon] = await untilTestsEnd(startRegistry(), startBuildkitd());
 
 const manifestTypes = [
   "application/vnd.oci.image.index.v1+json",

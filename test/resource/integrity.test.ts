@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { execa } from "execa";
 import type { Descriptor } from "../../src/image/descriptor.ts";
 import { hexOf } from "../../src/image/digest.ts";
@@ -9,10 +9,10 @@ import { mediaTypes } from "../../src/image/media-types.ts";
 import { packTar, writeBlob, writeDocument, writeIndex } from "../support/images/image-writer.ts";
 import { makeSite, type Site } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
 import { startRegistry } from "../support/servers/registry.ts";
 
-const registry = await startRegistry();
-after(() => registry[Symbol.asyncDispose]());
+const [registry] = await untilTestsEnd(startRegistry());
 
 const stores: Readonly<Record<string, () => Readonly<Record<string, unknown>> | undefined>> = {
   "a directory": () => undefined,

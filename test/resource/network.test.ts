@@ -1,26 +1,21 @@
 import assert from "node:assert/strict";
 import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { busyboxLayer } from "../support/images/image-writer.ts";
 import { storeImage } from "../support/images/stored-image.ts";
 import { makeSite, result } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, runResource, versionOf } from "../support/runs/resource.ts";
 import { smallPut } from "../support/runs/small-put.ts";
-import { type Authority, createAuthority } from "../support/servers/certificates.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
+import { createAuthority } from "../support/servers/certificates.ts";
 import { startFaultProxy } from "../support/servers/fault-proxy.ts";
 import { startForwardProxy } from "../support/servers/forward-proxy.ts";
 import { startRegistry } from "../support/servers/registry.ts";
 
-let authority: Authority;
-let ca: string;
-
-before(async () => {
-  authority = await createAuthority();
-  ca = await readFile(authority.ca, "utf8");
-});
-after(() => authority[Symbol.asyncDispose]());
+const [authority] = await untilTestsEnd(createAuthority());
+const ca = await readFile(authority.ca, "utf8");
 
 type Env = Readonly<Record<string, string | undefined>>;
 

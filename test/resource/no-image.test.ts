@@ -1,16 +1,16 @@
 import { cp, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { nativePlatform, packTar, writeLayout } from "../support/images/image-writer.ts";
 import { makeSite } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly } from "../support/runs/resource.ts";
 import { toolEnvironment } from "../support/runs/test-step.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
 
 /** An image in a layout, in the form of docker save, and its root filesystem. */
-const place = await createPrivateFolder("test-no-image");
-after(() => place[Symbol.asyncDispose]());
+const [place] = await untilTestsEnd(createPrivateFolder("test-no-image"));
 const layer = [
   { name: "etc/os-release", content: "ID=test\n" },
   { name: "bin/sh", content: "-" },

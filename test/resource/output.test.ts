@@ -1,17 +1,11 @@
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { makeSite } from "../support/runs/put-and-get.ts";
 import { versionOf } from "../support/runs/resource.ts";
-import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
 
-let daemon: BuildkitDaemon;
-
-before(async () => {
-  daemon = await startBuildkitd();
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-});
+const [daemon] = await untilTestsEnd(startBuildkitd());
 
 const long: Readonly<Record<string, string>> = {
   "one line of 40 MB": "head -c 40000000 /dev/zero | tr '\\0' a; echo",

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { execa } from "execa";
 import {
@@ -31,12 +31,12 @@ import { type BaseOptions, pushBaseImage } from "../support/images/pushed-base.t
 import { plainVersion, putRecord } from "../support/images/stored-image.ts";
 import { makeSite, type Site, shell } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
 import { startBuildkitd } from "../support/servers/buildkit.ts";
 import { type OtlpReceiver, startOtlpReceiver } from "../support/servers/otlp-receiver.ts";
 import { startRegistry } from "../support/servers/registry.ts";
 
-const registry = await startRegistry();
-after(() => registry[Symbol.asyncDispose]());
+const [registry] = await untilTestsEnd(startRegistry());
 
 const access = { registries: { [registry.host]: { insecure: true } } };
 const forms = [{}, { output_oci: true }, { unpack_rootfs: true, image_tar: false }, { unpack_rootfs: true }];

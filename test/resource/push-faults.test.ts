@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { makeSite } from "../support/runs/put-and-get.ts";
 import { randomBytes, randomFrom } from "../support/runs/random.ts";
 import { assertFailedCleanly, type Run, versionOf } from "../support/runs/resource.ts";
-import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
 import {
   answers,
   asks,
@@ -14,18 +15,9 @@ import {
   missesBlob,
   startFaultProxy,
 } from "../support/servers/fault-proxy.ts";
-import { type Registry, startRegistry } from "../support/servers/registry.ts";
+import { startRegistry } from "../support/servers/registry.ts";
 
-let registry: Registry;
-let daemon: BuildkitDaemon;
-
-before(async () => {
-  [registry, daemon] = await Promise.all([startRegistry(), startBuildkitd()]);
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-  await registry[Symbol.asyncDispose]();
-});
+const [registry, daemon] = await untilTestsEnd(startRegistry(), startBuildkitd());
 
 interface Pushed {
   readonly run: Run;

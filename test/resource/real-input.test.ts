@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { execa } from "execa";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { startDockerHub } from "../support/images/debian.ts";
@@ -9,6 +9,7 @@ import { regctl } from "../support/images/regctl.ts";
 import { metadataNames } from "../support/runs/put-and-get.ts";
 import { runResource, versionOf } from "../support/runs/resource.ts";
 import { checkout, toolEnvironment } from "../support/runs/test-step.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
 import { startRegistry } from "../support/servers/registry.ts";
 import { assertSameTree, readTree } from "../support/tar/trees.ts";
 
@@ -33,8 +34,7 @@ ENTRYPOINT ["jq"]
 CMD ["length", "/usr/share/report.json"]
 `;
 
-const hub = await startDockerHub();
-after(() => hub[Symbol.asyncDispose]());
+const [hub] = await untilTestsEnd(startDockerHub());
 
 /** A put's folder with one input, a real source tree with its Dockerfile. */
 async function makeInputs(folder: string): Promise<string> {

@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { ageBuild, buildTags } from "../support/images/aged-build.ts";
 import { randomLayer, storeImage } from "../support/images/stored-image.ts";
 import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
 import { smallPut } from "../support/runs/small-put.ts";
-import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
 import { createAuthority } from "../support/servers/certificates.ts";
 import {
   answers,
@@ -18,18 +19,9 @@ import {
   type FaultProxy,
   startFaultProxy,
 } from "../support/servers/fault-proxy.ts";
-import { type Registry, startRegistry } from "../support/servers/registry.ts";
+import { startRegistry } from "../support/servers/registry.ts";
 
-let registry: Registry;
-let daemon: BuildkitDaemon;
-
-before(async () => {
-  [registry, daemon] = await Promise.all([startRegistry(), startBuildkitd()]);
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-  await registry[Symbol.asyncDispose]();
-});
+const [registry, daemon] = await untilTestsEnd(startRegistry(), startBuildkitd());
 
 async function get(host: string, version: unknown, more: object = {}): Promise<Run> {
   await using folder = await createPrivateFolder("test-get");

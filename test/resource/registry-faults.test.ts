@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { randomLayer, type StoredImage, storeImage } from "../support/images/stored-image.ts";
+import { randomLayer, storeImage } from "../support/images/stored-image.ts";
 import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
 import {
   answers,
   asks,
@@ -14,17 +15,11 @@ import {
   type FaultProxy,
   startFaultProxy,
 } from "../support/servers/fault-proxy.ts";
-import { type Registry, startRegistry } from "../support/servers/registry.ts";
+import { startRegistry } from "../support/servers/registry.ts";
 
 const size = 3_000_000;
-let registry: Registry;
-let stored: StoredImage;
-
-before(async () => {
-  registry = await startRegistry();
-  stored = await storeImage(`${registry.host}/app`, { layers: [randomLayer(size)] });
-});
-after(() => registry[Symbol.asyncDispose]());
+const [registry] = await untilTestsEnd(startRegistry());
+const stored = await storeImage(`${registry.host}/app`, { layers: [randomLayer(size)] });
 
 const layer = (request: { readonly method: string; readonly path: string }) =>
   request.method === "GET" && request.path.includes(stored.image.layers[0]?.descriptor.digest ?? "none");

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { buildName } from "../../src/image/build-version.ts";
 import type { Digest } from "../../src/image/digest.ts";
@@ -7,17 +7,14 @@ import { ageBuild, buildTags } from "../support/images/aged-build.ts";
 import { regctl } from "../support/images/regctl.ts";
 import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
 import { smallPut, startSmallPut } from "../support/runs/small-put.ts";
-import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
 import { answers, asks, changesBody, type Fault, startFaultProxy } from "../support/servers/fault-proxy.ts";
 import { startMemoryRegistry, startRegistry } from "../support/servers/registry.ts";
 
 type Version = { readonly digest: string };
 
-let daemon: BuildkitDaemon;
-before(async () => {
-  daemon = await startBuildkitd();
-});
-after(() => daemon[Symbol.asyncDispose]());
+const [daemon] = await untilTestsEnd(startBuildkitd());
 
 /** Puts into one repository; the content of the image is the version. */
 function putter(host: string, more: object = {}) {

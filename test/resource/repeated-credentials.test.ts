@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
-import { type StoredImage, storeImage } from "../support/images/stored-image.ts";
+import { storeImage } from "../support/images/stored-image.ts";
 import { assertFailedCleanly, type Run, runResource } from "../support/runs/resource.ts";
 import { smallPut } from "../support/runs/small-put.ts";
-import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
 import {
   answers,
   asks,
@@ -12,20 +13,10 @@ import {
   type FaultProxy,
   startFaultProxy,
 } from "../support/servers/fault-proxy.ts";
-import { type Registry, startRegistry } from "../support/servers/registry.ts";
+import { startRegistry } from "../support/servers/registry.ts";
 
-let registry: Registry;
-let daemon: BuildkitDaemon;
-let stored: StoredImage;
-
-before(async () => {
-  [registry, daemon] = await Promise.all([startRegistry(), startBuildkitd()]);
-  stored = await storeImage(`${registry.host}/app`);
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-  await registry[Symbol.asyncDispose]();
-});
+const [registry, daemon] = await untilTestsEnd(startRegistry(), startBuildkitd());
+const stored = await storeImage(`${registry.host}/app`);
 
 const password = "correct-horse-7";
 const basic = Buffer.from(`me:${password}`).toString("base64");

@@ -1,36 +1,32 @@
 import assert from "node:assert/strict";
 import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { stringify } from "yaml";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { pushLayout, writeLayout } from "../support/images/image-writer.ts";
-import { makeSite, type Site } from "../support/runs/put-and-get.ts";
+import { makeSite } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
-import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
 import { makeRepository, startGitServer } from "../support/servers/git-server.ts";
-import { type Registry, startRegistry } from "../support/servers/registry.ts";
+import { startRegistry } from "../support/servers/registry.ts";
 
-const held = new AsyncDisposableStack();
-let daemon: BuildkitDaemon;
-let registry: Registry;
-let site: Site;
-/** `127.0.0.1:port/base`: the file /mark says `one` in its image 1, and `two` in its image 2. */
-let base: string;
-let digestOfTwo: string;
+const [daemon, registry, site] = await untilTestsEnd(startBuildkitd(), startRegistry(), makeSite(""));
 
-before(async () => {
-  [daemon, registry, site] = await Promise.all([startBuildkitd(), startRegistry(), makeSite("")]);
-  for (const each of [daemon, registry, site]) held.use(each);
-  base = `${registry.host}/base`;
-  for (const [tag, content] of Object.entries({ 1: "one", 2: "two" })) {
-    const folder = join(site.inputs, `base-${tag}`);
-    const { descriptor } = await writeLayout(folder, { layers: [[{ name: "mark", content }]] });
-    await pushLayout(folder, `${base}:${tag}`);
-    digestOfTwo = descriptor.digest;
-  }
-});
-after(() => held.disposeAsync());
+/** The file /mark says `one` in its image 1, and `two` in its image 2. */
+const base = `${registry.host}/base`;
+
+/** Pushes an image with a file /mark, and answers its manifest's digest. */
+async function pushMarked(tag: string, content: string): Promise<string> {
+  const folder = join(site.inputs, `base-${tag}`);
+  const { descriptor } = await writeLayout(folder, { layers: [[{ name: "mark", content }]] });
+  await pushLayout(folder, `${base}:${tag}`);
+  return descriptor.digest;
+}
+
+await pushMarked("1", "one");
+const digestOfTwo = await pushMarked("2", "two");
 
 type Fields = Readonly<Record<string, unknown>>;
 

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { cp, glob, mkdir, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
 import { execa } from "execa";
-import { createPrivateFolder, type PrivateFolder } from "../../src/host/private-folder.ts";
+import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { randomBytes, randomFrom } from "../support/runs/random.ts";
 import {
   assertFailedCleanly,
@@ -15,13 +15,16 @@ import {
   versionOf,
 } from "../support/runs/resource.ts";
 import { checkout, toolEnvironment } from "../support/runs/test-step.ts";
-import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
 import { startFaultProxy } from "../support/servers/fault-proxy.ts";
-import { type Registry, startRegistry } from "../support/servers/registry.ts";
+import { startRegistry } from "../support/servers/registry.ts";
 
-let folder: PrivateFolder;
-let registry: Registry;
-let daemon: BuildkitDaemon;
+const [folder, registry, daemon] = await untilTestsEnd(
+  createPrivateFolder("test-start-up"),
+  startRegistry(),
+  startBuildkitd(),
+);
 
 /** The executables as the image has them, with the bundle beside them. */
 const whole = () => join(folder.path, "resource");
@@ -34,8 +37,6 @@ const inCheckout = join(checkout, "assets");
 const canary = "canary-of-the-environment";
 
 before(async () => {
-  folder = await createPrivateFolder("test-start-up");
-  [registry, daemon] = await Promise.all([startRegistry(), startBuildkitd()]);
   await cp(join(checkout, "assets"), whole(), { recursive: true });
   await execa("node", [join(checkout, "tools/build.ts"), join(whole(), "dist")], {
     env: { ...toolEnvironment(), BUILT_WITH: canary },
@@ -55,11 +56,6 @@ before(async () => {
     "FROM scratch\nARG greeting\nLABEL greeting=$greeting\nCOPY Dockerfile /\n",
   );
   await writeFile(join(app, "args.yml"), "greeting: hello\n");
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-  await registry[Symbol.asyncDispose]();
-  await folder[Symbol.asyncDispose]();
 });
 
 const stores = (): readonly Readonly<Record<string, unknown>>[] => [

@@ -1,25 +1,17 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { canary } from "../support/runs/canaries.ts";
-import { makeSite, type Site } from "../support/runs/put-and-get.ts";
+import { makeSite } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
-import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
 import { createAuthority } from "../support/servers/certificates.ts";
 import { startForwardProxy } from "../support/servers/forward-proxy.ts";
 import { type OtlpReceiver, partialSuccess, startOtlpReceiver } from "../support/servers/otlp-receiver.ts";
 
-let daemon: BuildkitDaemon;
-let own: Site;
-let remote: Site;
-
-before(async () => {
-  [daemon, own, remote] = await Promise.all([startBuildkitd(), makeSite(""), makeSite("")]);
-});
-after(async () => {
-  for (const each of [daemon, own, remote]) await each[Symbol.asyncDispose]();
-});
+const [daemon, own, remote] = await untilTestsEnd(startBuildkitd(), makeSite(""), makeSite(""));
 
 const elsewhere = () => ({ buildkit: { address: daemon.address } });
 const warnings = (run: Run) => run.stderr.split("\n").filter((line) => line.includes("tracing: not all"));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import {
   assertFilesHoldNone,
@@ -13,26 +13,18 @@ import {
 import { makeSite, result } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, type Run, runResource, versionOf } from "../support/runs/resource.ts";
 import { holdsCanary, sandboxMemory } from "../support/runs/sandbox-memory.ts";
-import { type BuildkitDaemon, startBuildkitd } from "../support/servers/buildkit.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
+import { startBuildkitd } from "../support/servers/buildkit.ts";
 import {
   type OtlpReceiver,
   pathTo,
   type ReceivedSpan,
   startOtlpReceiver,
 } from "../support/servers/otlp-receiver.ts";
-import { type Registry, startRegistry } from "../support/servers/registry.ts";
+import { startRegistry } from "../support/servers/registry.ts";
 import { startSilentServer } from "../support/servers/silent-server.ts";
 
-let registry: Registry;
-let daemon: BuildkitDaemon;
-
-before(async () => {
-  [registry, daemon] = await Promise.all([startRegistry(), startBuildkitd()]);
-});
-after(async () => {
-  await daemon[Symbol.asyncDispose]();
-  await registry[Symbol.asyncDispose]();
-});
+const [registry, daemon] = await untilTestsEnd(startRegistry(), startBuildkitd());
 
 const repository = () => ({ repository: `${registry.host}/app-${crypto.randomUUID()}`, insecure: true });
 const remote = () => ({ ...repository(), buildkit: { address: daemon.address } });

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { execa } from "execa";
 import type { Descriptor } from "../../src/image/descriptor.ts";
@@ -16,11 +16,11 @@ import {
 import { makeSite } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly } from "../support/runs/resource.ts";
 import { toolEnvironment } from "../support/runs/test-step.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
 import { startRegistry } from "../support/servers/registry.ts";
 import { rawTar } from "../support/tar/raw-tar.ts";
 
-const registry = await startRegistry();
-after(() => registry[Symbol.asyncDispose]());
+const [registry] = await untilTestsEnd(startRegistry());
 const tar = await packTar(await busyboxLayer());
 
 /** What zstd makes of a stream with a window of 1 GiB. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { budgetFor } from "../../../src/builder/cache-mounts/disk-guard.ts";
 import { findMounts } from "../../../src/builder/cache-mounts/find-mounts.ts";
 import { mountKey } from "../../../src/builder/cache-mounts/mount-flags.ts";
@@ -9,42 +9,29 @@ import { findOpenings } from "../../../src/builder/cache-mounts/stage-openings.t
 import { runTransfer } from "../../../src/builder/cache-mounts/transfer.ts";
 import { reportMark } from "../../../src/builder/cache-mounts/transfer-dockerfile.ts";
 import { unpackBases } from "../../../src/builder/cache-mounts/unpack-bases.ts";
-import { createPrivateFolder, type PrivateFolder } from "../../../src/host/private-folder.ts";
+import { createPrivateFolder } from "../../../src/host/private-folder.ts";
 import { hostPlatform } from "../../../src/image/platform.ts";
 import { pushFrontend } from "../../support/images/frontends.ts";
 import { busyboxLayer, pushLayout, writeLayout } from "../../support/images/image-writer.ts";
-import { startTransferDaemon, type TransferDaemon } from "../../support/runs/transfer-daemon.ts";
+import { startTransferDaemon } from "../../support/runs/transfer-daemon.ts";
+import { untilTestsEnd } from "../../support/runs/until-tests-end.ts";
 import { type Registry, startRegistry } from "../../support/servers/registry.ts";
 
-const held = new AsyncDisposableStack();
 const login = { username: "reader", password: "secret" };
 const native = hostPlatform(process.arch);
-let folder: PrivateFolder;
-let daemon: TransferDaemon;
-/** One that anybody may read, and one that asks for a login. */
-let open: Registry;
-let locked: Registry;
-let frontend: string;
-
-before(async () => {
-  folder = held.use(await createPrivateFolder("test-bases"));
-  [daemon, open, locked] = await Promise.all([
-    startTransferDaemon(folder.path),
-    startRegistry(),
-    startRegistry({ htpasswd: { [login.username]: login.password } }),
-  ]);
-  for (const each of [daemon, open, locked]) held.use(each);
-  frontend = await pushFrontend("dockerfile", open.host, folder.path);
-  const auth = Buffer.from(`${login.username}:${login.password}`).toString("base64");
-  const docker = join(folder.path, "docker");
-  await mkdir(docker);
-  await writeFile(join(docker, "config.json"), JSON.stringify({ auths: { [locked.host]: { auth } } }));
-  daemon = {
-    ...daemon,
-    context: { ...daemon.context, env: { ...daemon.context.env, DOCKER_CONFIG: docker } },
-  };
-});
-after(() => held.disposeAsync());
+const [folder] = await untilTestsEnd(createPrivateFolder("test-bases"));
+/** The daemon, a registry that anybody may read, and one that asks for a login, which the daemon's clients have. */
+const [daemon, open, locked] = await untilTestsEnd(
+  startTransferDaemon(folder.path),
+  startRegistry(),
+  startRegistry({ htpasswd: { [login.username]: login.password } }),
+);
+const frontend = await pushFrontend("dockerfile", open.host, folder.path);
+const auth = Buffer.from(`${login.username}:${login.password}`).toString("base64");
+const docker = join(folder.path, "docker");
+await mkdir(docker);
+await writeFile(join(docker, "config.json"), JSON.stringify({ auths: { [locked.host]: { auth } } }));
+const context = { ...daemon.context, env: { ...daemon.context.env, DOCKER_CONFIG: docker } };
 
 let images = 0;
 
@@ -92,7 +79,7 @@ async function unpack({ dockerfile, options = {}, locals = {}, layouts = {}, pla
   };
   const { mounts } = findMounts(find);
   assert.ok(mounts.length > 0);
-  const unpacking = unpackBases(daemon.context, {
+  const unpacking = unpackBases(context, {
     dockerfile,
     openings: findOpenings(find, new Set(mounts.map(mountKey))),
     solve: {
@@ -238,7 +225,7 @@ test("what a base image's ONBUILD runs is left to the build, with its secrets an
   });
   const opening = `FROM ${base.reference}\nWORKDIR /app\n`;
   await unpack({ dockerfile: `${opening}${use}` });
-  const { reports } = await runTransfer(daemon.context, {
+  const { reports } = await runTransfer(context, {
     dockerfile: `${opening}RUN echo ${reportMark} $(cat /result) $(wc -l < /ran)\n`,
     budget: budgetFor(1e9),
     secret: { id: "index", text: "token" },

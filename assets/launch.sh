@@ -1,42 +1,51 @@
 # shellcheck shell=sh
 # What check, in, out, build and validate share. Each has found itself through symlinks and says so in $self.
 
-# launch COMMAND [ARGUMENT...]: becomes the program, so that Concourse's SIGTERM reaches it.
-launch() {
-  here=${self%/*}
+# tune COMMAND [from-snapshot]: sets $options to the command's options of Node, and GLIBC_TUNABLES if it isn't set yet.
+tune() {
   # Megabytes that a thread's new objects fill before those in use are moved on. An unpacking has several threads, and
   # with Node's 16 the heap of a large root filesystem grows by twice what it holds; with 1 it takes no longer. The
   # others are short, and would spend a tenth of their time on moving objects.
-  case $1 in
-    in | build)
-      options=--max-semi-space-size=1
-      # All threads take memory from one heap of glibc's. With one each, 5 to 15 MB more stay unused, and nothing is
-      # quicker.
-      export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.arena_max=1}"
-      ;;
-    *) options=--min-semi-space-size=16 ;;
+  small=--max-semi-space-size=1 large=--min-semi-space-size=16
+  # All threads take memory from one heap of glibc's. With one each, 5 to 15 MB more stay unused, and nothing is
+  # quicker.
+  one_heap=glibc.malloc.arena_max=1
+  # Node reads the snapshot into memory and copies it. If glibc asks for huge pages, the kernel hands these 15 MB out
+  # in 8 pieces and not in 3,000, which saves 9 ms of processor time. Go's programs don't use glibc.
+  huge_pages=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432
+  # Sparkplug would compile 650 functions in 8 ms, most of which run a few times. V8's other compilers stay.
+  no_baseline=--no-sparkplug
+  case $1:${2-} in
+    in:* | build:)                             options=$small                tunables=$one_heap ;;
+    check:from-snapshot | out:from-snapshot)   options="$large $no_baseline" tunables=$huge_pages ;;
+    *)                                         options=$large                tunables= ;;
   esac
+  if [ -n "$tunables" ]; then export GLIBC_TUNABLES="${GLIBC_TUNABLES:-$tunables}"; fi
+}
+
+# has_snapshot COMMAND: whether the command can start from the snapshot, $blob.
+has_snapshot() {
+  case $1 in
+    check | in | out) ;;
+    *) return 1 ;;
+  esac
+  # A snapshot works only with the Node that made it, and has that program's time.
+  blob=$here/dist/main.blob node=$(command -v node)
+  [ -f "$blob" ] && ! [ "$blob" -nt "$node" ] && ! [ "$blob" -ot "$node" ]
+}
+
+# launch COMMAND [ARGUMENT...]: becomes the program, so that Concourse's SIGTERM reaches it.
+launch() {
+  here=${self%/*}
   if [ -f "$here/dist/main.mjs" ]; then
     # The resource's image: the bundle lies beside the launchers, Node and the tools are on PATH.
     export NODE_COMPILE_CACHE="$here/cache"
-    case $1 in
-      check | in | out)
-        # A snapshot works only with the Node that made it, and has that program's time.
-        blob=$here/dist/main.blob node=$(command -v node)
-        if [ -f "$blob" ] && ! [ "$blob" -nt "$node" ] && ! [ "$blob" -ot "$node" ]; then
-          if [ "$1" != in ]; then
-            # Node reads the snapshot into memory and copies it. If glibc asks for huge pages, the kernel hands these
-            # 15 MB out in 8 pieces and not in 3,000, which saves 9 ms of processor time. Go's programs don't use glibc.
-            huge=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432
-            export GLIBC_TUNABLES="${GLIBC_TUNABLES:-$huge}"
-            # Sparkplug would compile 650 functions in 8 ms, most of which run a few times. V8's other compilers stay.
-            options="$options --no-sparkplug"
-          fi
-          # shellcheck disable=SC2086 # Options are words.
-          exec node $options --snapshot-blob "$blob" "$here/dist/main.mjs" "$@"
-        fi
-        ;;
-    esac
+    if has_snapshot "$1"; then
+      tune "$1" from-snapshot
+      # shellcheck disable=SC2086 # Options are words.
+      exec node $options --snapshot-blob "$blob" "$here/dist/main.mjs" "$@"
+    fi
+    tune "$1"
     # shellcheck disable=SC2086 # Options are words.
     exec node $options "$here/dist/main.mjs" "$@"
   fi
@@ -55,6 +64,7 @@ launch() {
       exit 1
     fi
   fi
+  tune "$1"
   # shellcheck disable=SC2086 # Options are words.
   NODE_COMPILE_CACHE=$root/.tools/compile-cache exec node $options "$root/src/main.ts" "$@"
 }

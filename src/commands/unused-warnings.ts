@@ -3,6 +3,7 @@ import type { Inputs } from "../builder/inputs/inputs.ts";
 import type { BuildOptions } from "../builder/plan/build-options.ts";
 import { readFlags, readInstructions } from "../builder/plan/instructions.ts";
 import { messageOf } from "../host/errors.ts";
+import { orNone } from "../host/or-none.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { suggestName } from "../host/suggest.ts";
 import { parseKnownPlatform } from "../image/platform-names.ts";
@@ -64,11 +65,7 @@ function isFetched(text: string): boolean {
 
 /** Whether an image's name in the Dockerfile leads to the context with this key. */
 function isKeyOf(key: string, image: string): boolean {
-  try {
-    return namedContextKey(image) === key;
-  } catch {
-    return false;
-  }
+  return orNone(() => namedContextKey(image)) === key;
 }
 
 function platformFault(platform: string, subject: string): string | undefined {

@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { messageOf, UserError } from "../host/errors.ts";
+import { orNone } from "../host/or-none.ts";
 
 /** PEM texts as a source gives them. */
 export interface GivenCertificates {
@@ -48,9 +49,5 @@ function checkPem(text: string | undefined, subject: string): void {
 }
 
 function isCertificate(text: string): boolean {
-  try {
-    return new X509Certificate(text).raw.length > 0;
-  } catch {
-    return false;
-  }
+  return orNone(() => new X509Certificate(text)) !== undefined;
 }

@@ -1,6 +1,7 @@
 import { startChild } from "../host/child.ts";
 import { UserError } from "../host/errors.ts";
 import { maskCredentials } from "../host/mask-credentials.ts";
+import { orNone } from "../host/or-none.ts";
 import type { StepContext } from "../host/step-context.ts";
 import type { RegistryAccess } from "./access.ts";
 import { asObject, dockerConfig, serverNameOf } from "./docker-config.ts";
@@ -84,18 +85,10 @@ async function askHelper(
     const how = asked.timedOut ? `no answer within ${helperDeadline / 1000} s` : said || "no reason given";
     throw new UserError(`${subject} failed: ${how}`);
   }
-  const { Username: username, Secret: secret } = parseAnswer(asked.stdout);
+  const { Username: username, Secret: secret } = asObject(orNone(() => JSON.parse(asked.stdout)));
+  // What was found isn't shown: it may be a part of a secret.
   if (typeof username !== "string" || typeof secret !== "string")
     throw new UserError(`${subject}: expected JSON with Username and Secret, found something else`);
   if (username === "<token>") return { kind: "refresh token", token: secret };
   return { kind: "password", username, password: secret };
-}
-
-function parseAnswer(text: string): Readonly<Record<string, unknown>> {
-  try {
-    return asObject(JSON.parse(text));
-  } catch {
-    // The text isn't shown: it may be a part of a secret.
-    return {};
-  }
 }

@@ -1,4 +1,5 @@
 import { UserError } from "../host/errors.ts";
+import { orNone } from "../host/or-none.ts";
 import type { RegistryAccess } from "./access.ts";
 
 /**
@@ -6,13 +7,10 @@ import type { RegistryAccess } from "./access.ts";
  * @throws UserError naming `subject` if the text isn't a JSON object
  */
 export function parseDockerConfig(text: string, subject: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null && !Array.isArray(value))
-      return value as Record<string, unknown>;
-  } catch {
-    // The error isn't passed on: JSON.parse quotes the text, which may be a password.
-  }
+  // The error of JSON.parse isn't passed on: it quotes the text, which may be a password.
+  const value: unknown = orNone(() => JSON.parse(text));
+  if (typeof value === "object" && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>;
   throw new UserError(`${subject}: expected a map, or its JSON text, as in ~/.docker/config.json`);
 }
 

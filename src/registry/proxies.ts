@@ -1,5 +1,6 @@
 import { BlockList, isIP, isIPv6 } from "node:net";
 import { domainToASCII } from "node:url";
+import { orNone } from "../host/or-none.ts";
 import type { Environment } from "../host/step-context.ts";
 import { familyOf, withoutMapping } from "./redirect-policy.ts";
 import { AttemptFailure } from "./registry-error.ts";
@@ -29,12 +30,9 @@ export function proxyFor(url: URL, env: Environment): URL | undefined {
 function loginFault({ username, password }: URL): string | undefined {
   const login = `${username}:${password}`;
   if (/%(?![0-9a-f]{2})/i.test(login)) return 'a "%" in its login that begins no escape; write it as %25';
-  try {
-    decodeURIComponent(login);
-    return undefined;
-  } catch {
+  if (orNone(() => decodeURIComponent(login)) === undefined)
     return "an escape in its login that is not UTF-8; expected the escapes of UTF-8";
-  }
+  return undefined;
 }
 
 /** A variable in upper or lower case; upper case counts first. */

@@ -1,3 +1,4 @@
+import { orNone } from "../../host/or-none.ts";
 import { parserDirective } from "./parser-directives.ts";
 
 /** One instruction of a Dockerfile. */
@@ -59,12 +60,7 @@ function heredocsOf(name: string, rest: string): readonly { end: string; isInden
 /** Whether an instruction has its words as a JSON array, in which `<<` has no meaning. */
 function isExecForm(name: string, rest: string): boolean {
   const { words } = readFlags(name.toUpperCase() === "ONBUILD" ? rest.replace(/^\S+\s*/, "") : rest);
-  if (!words.startsWith("[")) return false;
-  try {
-    return Array.isArray(JSON.parse(words));
-  } catch {
-    return false;
-  }
+  return words.startsWith("[") && Array.isArray(orNone(() => JSON.parse(words)));
 }
 
 /** A line's words, split at blanks outside of quotes, quotes included. If a quote isn't closed, there are none. */

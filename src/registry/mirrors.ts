@@ -34,12 +34,15 @@ interface Mirror {
 }
 
 function parseMirror(mirror: string, subject: string): Mirror {
-  const [, scheme, rest = mirror] = /^(https?):\/\/(.*)$/.exec(mirror) ?? [];
+  const [, scheme = "https", rest = mirror] = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i.exec(mirror) ?? [];
   const name = rest.replace(/\/+$/, "");
-  if (!/^[^\s@?#]+$/.test(name)) {
+  const [address = ""] = name.split("/");
+  // The mirror isn't shown, since it may hold a password.
+  const isUsable = /^https?$/i.test(scheme) && /^[^\s@?#]+$/.test(name) && address !== "";
+  if (!isUsable || !URL.canParse(`https://${address}`)) {
     throw new UserError(
-      `${subject}: the mirror has characters that no host has; expected host[:port][/path], or a URL without a login, which belongs under registries in the source`,
+      `${subject}: not a mirror; expected host[:port][/path] or a URL, http:// or https://, without a login, which belongs under registries in the source`,
     );
   }
-  return { name, address: name.replace(/\/.*$/, ""), isPlain: scheme === "http" };
+  return { name, address, isPlain: scheme.toLowerCase() === "http" };
 }

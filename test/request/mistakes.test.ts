@@ -42,6 +42,16 @@ const sources: Rows = [
     { registry_mirrors: "mirror.example" },
     "source.registry_mirrors: expected a list, found a string; a list is written in brackets: [one, two]",
   ],
+  ...[
+    "ftp://mirror.example",
+    "//mirror.example",
+    "/hub",
+    "mirror.example:port",
+    "u:canary@mirror.example",
+  ].map((mirror): Rows[number] => [
+    { registry_mirrors: ["HTTP://other.example:5000/hub", mirror] },
+    "source.registry_mirrors.1: not a mirror; expected host[:port][/path] or a URL, http:// or https://, without a login, which belongs under registries in the source",
+  ]),
   [
     { additional_private_registries: [] },
     'source: there is no "additional_private_registries"; write registries: {host: {username: …, password: …}}',

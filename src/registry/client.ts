@@ -163,9 +163,8 @@ export class RegistryClient implements Disposable {
       body.resume();
       if (hops >= redirectLimit)
         throw new AttemptFailure(`${asked}: more than ${redirectLimit} redirects`, "other");
-      if (!URL.canParse(location, exchange.url.href))
-        throw new AttemptFailure(`${asked}: redirected to what is not a URL`, "other");
-      const next = new URL(location, exchange.url);
+      const next = URL.parse(location, exchange.url.href);
+      if (next === null) throw new AttemptFailure(`${asked}: redirected to what is not a URL`, "other");
       const within = await checkRedirect(exchange.url, next, `${asked}: the redirect to`);
       exchange = { ...exchange, url: next, within: within ?? exchange.within };
     }
@@ -194,7 +193,7 @@ export class RegistryClient implements Disposable {
     const { repository, access } = this.#options;
     const host = serverOf(repository.host);
     if (access.hosts.get(repository.host)?.insecure !== true) return `https://${host}`;
-    const answers = async (origin: string) => {
+    const statusOf = async (origin: string) => {
       const options = { signal, stall: Math.min(this.timeouts.stall, 5_000) };
       const url = new URL(`${origin}/v2/`);
       const answer = await this.#connections.send({ method: "GET", url, headers: {} }, options);
@@ -202,13 +201,13 @@ export class RegistryClient implements Disposable {
       return answer.statusCode ?? 0;
     };
     try {
-      await answers(`https://${host}`);
+      await statusOf(`https://${host}`);
       return `https://${host}`;
     } catch (thrown) {
       signal.throwIfAborted();
       const isPlain = thrown instanceof AttemptFailure && thrown.fault === "plain http";
       // A server that uses TLS answers 400 to plain http.
-      if (isPlain || (await answers(`http://${host}`)) !== 400) return `http://${host}`;
+      if (isPlain || (await statusOf(`http://${host}`)) !== 400) return `http://${host}`;
       throw thrown;
     }
   }

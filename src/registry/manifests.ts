@@ -22,17 +22,16 @@ const pagesLimit = 1000;
  * @throws RegistryError
  */
 export function getManifest(client: RegistryClient, reference: string, signal: AbortSignal): Promise<Buffer> {
-  const path = `manifests/${reference}`;
   return client.retrier.run(signal, async () => {
     const answer = await client.attempt(
-      { method: "GET", path, headers: { accept: manifestTypes }, expected: [200] },
+      { method: "GET", ...manifestRequest(reference), expected: [200] },
       signal,
     );
     const bytes = await client.read(answer, documentLimit);
-    const told = answer.headers["docker-content-digest"];
-    if (typeof told === "string" && told.startsWith("sha256:") && told !== digestOf(bytes)) {
+    const [told, digest] = [digestTold(answer), digestOf(bytes)];
+    if (told?.startsWith("sha256:") === true && told !== digest) {
       throw new AttemptFailure(
-        `${answer.asked}: the registry gives it digest ${told}, but its bytes have ${digestOf(bytes)}; it was damaged on the way or there`,
+        `${answer.asked}: the registry gives it digest ${told}, but its bytes have ${digest}; it was damaged on the way or there`,
         "other",
       );
     }
@@ -50,7 +49,7 @@ async function digestAt(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   let answer = await askHead(client, reference, signal);
-  // HEAD may be forbidden, and the header is optional.
+  // HEAD may be forbidden, and the digest's header is optional.
   if (answer.status === 405 || (answer.status === 200 && digestTold(answer) === undefined))
     answer = await askGet(client, reference, signal);
   const told = digestTold(answer);
@@ -64,7 +63,7 @@ function digestTold({ headers }: Answer): string | undefined {
   return typeof told === "string" ? told : undefined;
 }
 
-/** Asks for a manifest's headers. The status is 405 where HEAD is forbidden. */
+/** Asks for a manifest's headers. The status is 405 if the registry forbids HEAD. */
 async function askHead(client: RegistryClient, reference: string, signal: AbortSignal): Promise<Answer> {
   const request = { method: "HEAD", ...manifestRequest(reference), expected: [200, 404, 405] } as const;
   const answer = await client.attempt(request, signal);
@@ -116,16 +115,18 @@ export function putManifest(
   { document, mediaType, tag }: { document: Uint8Array; mediaType: string; tag?: string },
   signal: AbortSignal,
 ): Promise<void> {
-  const digest: Digest = digestOf(document);
+  const digest = digestOf(document);
   const reference = tag ?? digest;
-  const path = `manifests/${reference}`;
+  const request = {
+    method: "PUT",
+    path: `manifests/${reference}`,
+    headers: { "content-type": mediaType },
+    body: document,
+    expected: [200, 201, 202],
+  } as const;
   return client.retrier.run(signal, async () => {
-    const headers = { "content-type": mediaType };
     try {
-      const answer = await client.attempt(
-        { method: "PUT", path, headers, body: document, expected: [200, 201, 202] },
-        signal,
-      );
+      const answer = await client.attempt(request, signal);
       answer.body.resume();
     } catch (thrown) {
       if (!(thrown instanceof AttemptFailure) || !thrown.retryable) throw thrown;
@@ -196,7 +197,7 @@ async function tagPage(client: RegistryClient, path: string | URL, signal: Abort
   const link = URL.parse(target, answer.url.href);
   if (link?.host !== answer.url.host)
     throw new AttemptFailure(
-      `${answer.asked}: the next page of tags is at another place, ${link?.origin ?? "which is not a URL"}`,
+      `${answer.asked}: the link to the next page of tags leads elsewhere, to ${link?.origin ?? "what is not a URL"}`,
       "other",
     );
   // A registry behind a proxy that adds TLS may not know of it. The parts are set one by one: as a relative URL, a

@@ -49,7 +49,5 @@ function certificatesIn(folder: string): readonly string[] {
     // A FIFO would never end.
     return orNone(() => (statSync(path).isFile() ? readFileSync(path, "utf8") : "")) ?? "";
   });
-  return texts.map((text) => text.trim()).filter((text) => text.includes(begin));
+  return texts.map((text) => text.trim()).filter((text) => text.includes("CERTIFICATE-----"));
 }
-
-const begin = "CERTIFICATE-----";

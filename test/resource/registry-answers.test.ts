@@ -222,12 +222,12 @@ for (const [what, link, refused] of [
   [
     "of another host",
     () => '<http://other.example/v2/app/tags/list>; rel="next"',
-    /the next page of tags is at another place, http:\/\/other\.example/,
+    /the next page of tags leads elsewhere, to http:\/\/other\.example/,
   ],
   [
     "not a URL",
     () => '<http://[bad>; rel="next"',
-    /the next page of tags is at another place, which is not a URL/,
+    /the next page of tags leads elsewhere, to what is not a URL/,
   ],
 ] as readonly (readonly [string, (proxy: FaultProxy) => string, RegExp?])[])
   test(`a link to the next page of tags that is ${what} is ${refused === undefined ? "followed" : "refused"}`, async () => {

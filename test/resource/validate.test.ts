@@ -365,6 +365,16 @@ test("what can't be checked is refused: no YAML, no file, nothing of ours, an un
       `a${index + 1}: &a${index + 1} [${Array.from({ length: 10 }, () => `*a${index}`).join(", ")}]\n`,
   ).join("")}`;
   assertFailedCleanly(await validate(bomb), /has over \d+ values/);
+  const endless = "resources: []\njobs:\n  - &job { plan: [*job] }\n";
+  assertFailedCleanly(
+    await validate(endless),
+    /-:3:\d+: is nested over 100 levels deep, or contains itself by an alias$/m,
+  );
+  for (const depth of [200, 2000, 20_000])
+    assertFailedCleanly(
+      await validate(`a: ${"[".repeat(depth)}${"]".repeat(depth)}`),
+      /-:1:\d+: is nested (over 100 levels deep, or contains itself by an alias|too deeply)$/m,
+    );
 });
 
 test("--type names a resource type that doesn't show that it is ours", async () => {

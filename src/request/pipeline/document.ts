@@ -42,10 +42,13 @@ export interface Entry {
 /** Values that a file may have with its anchors resolved: more than any pipeline has, fewer than a YAML bomb. */
 const mostValues = 200_000;
 
+/** Deepest nesting of lists and maps. A list with an alias of itself has no end. */
+const deepestNesting = 100;
+
 /**
  * Reads a pipeline as Concourse does, by YAML 1.1, in which `yes` and `N` are booleans.
  * @param file its name, for messages
- * @throws UserError with the position if the text isn't YAML, or if it has too many values
+ * @throws UserError with the position if the text isn't YAML, has too many values or is nested too deeply
  */
 export function readYaml(text: string, file: string): Located {
   const counter = new LineCounter();
@@ -59,30 +62,41 @@ export function readYaml(text: string, file: string): Located {
     const { line, col } = counter.linePos(offset);
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
+  const placed = ({ line, column }: Position): string => `${file}:${line}:${column}`;
   const [error] = document.errors;
   if (error !== undefined) {
-    const { line, column } = placeOf(error.pos[0]);
-    throw new UserError(`${file}:${line}:${column}: this is not YAML: ${error.message}`);
+    const isTooDeep = error.code === "RESOURCE_EXHAUSTION";
+    const fault = isTooDeep ? "is nested too deeply" : `this is not YAML: ${error.message}`;
+    throw new UserError(`${placed(placeOf(error.pos[0]))}: ${fault}`);
   }
   let values = 0;
-  const read = (given: unknown, at: Position): Located => {
+  const read = (given: unknown, at: Position, depth: number): Located => {
     values++;
     if (values > mostValues) throw new UserError(`${file}: has over ${mostValues} values`);
+    if (depth > deepestNesting)
+      throw new UserError(
+        `${placed(at)}: is nested over ${deepestNesting} levels deep, or contains itself by an alias`,
+      );
     const node = isAlias(given) ? given.resolve(document) : (given as Node | null | undefined);
     const place = isAlias(given) || node?.range == null ? at : placeOf(node.range[0]);
-    if (isSeq(node)) return { ...place, kind: "list", items: node.items.map((item) => read(item, place)) };
-    if (isMap(node)) return { ...place, kind: "map", entries: readEntries(node.items, place) };
+    if (isSeq(node))
+      return { ...place, kind: "list", items: node.items.map((item) => read(item, place, depth + 1)) };
+    if (isMap(node)) return { ...place, kind: "map", entries: readEntries(node.items, place, depth + 1) };
     const value = isScalar(node) ? node.value : null;
     const written =
       isScalar(node) && (typeof value === "number" || typeof value === "boolean") ? node.source : undefined;
     return { ...place, kind: "scalar", value, written };
   };
-  const readEntries = (pairs: readonly { key: unknown; value: unknown }[], at: Position) => {
+  const readEntries = (
+    pairs: readonly { key: unknown; value: unknown }[],
+    at: Position,
+    depth: number,
+  ): ReadonlyMap<string, Entry> => {
     const own = new Map<string, Entry>();
     const merged = new Map<string, Entry>();
     for (const { key, value } of pairs) {
       const place = isScalar(key) && key.range != null ? placeOf(key.range[0]) : at;
-      const node = read(value, place);
+      const node = read(value, place, depth);
       if (isScalar(key) && (key.value === "<<" || typeof key.value === "symbol")) {
         for (const source of node.kind === "list" ? node.items : [node]) {
           if (source.kind !== "map") continue;
@@ -95,7 +109,7 @@ export function readYaml(text: string, file: string): Located {
     }
     return new Map([...merged, ...own]);
   };
-  return read(document.contents, { line: 1, column: 1 });
+  return read(document.contents, { line: 1, column: 1 }, 0);
 }
 
 /**

@@ -180,7 +180,7 @@ function readBuildKit({ resolve, max_builds: maxBuilds, ...given }: z.output<typ
 
 function toNode({ platforms, ...remote }: z.output<typeof node>, index: number) {
   const [first, ...others] = platforms.map((name) =>
-    parseKnownPlatform(name, `source.nodes[${index}].platforms`),
+    parseKnownPlatform(name, `source.nodes.${index}.platforms`),
   );
   if (first === undefined) throw new Error("the schema wants at least one platform");
   return { ...remoteBuildKit(remote), platforms: [first, ...others] as const };

@@ -7,6 +7,12 @@ import { present, singleWord } from "./scalars.ts";
 import { secret } from "./schema-parts.ts";
 
 const accountWords = { error: "expected the twelve digits of an account" };
+/** YAML reads an account as a number, without the zeros that it may begin with. */
+const accountNumber = z
+  .number()
+  .int(accountWords)
+  .nonnegative(accountWords)
+  .max(999_999_999_999, accountWords);
 
 /** Amazon ECR, with the field names of the registry-image resource. */
 export const ecrFields = {
@@ -22,9 +28,7 @@ export const ecrFields = {
   aws_session_token: secret(singleWord).optional().describe("Session token of temporary access keys."),
   aws_role_arn: secret(singleWord).optional().describe("Role to assume before logging in to ECR."),
   aws_role_arns: secret(z.array(singleWord)).default([]).describe("Roles to assume one after the other."),
-  aws_account_id: secret(
-    z.union([z.string().regex(/^\d{12}$/, accountWords), z.number().int(accountWords)], accountWords),
-  )
+  aws_account_id: secret(z.union([z.string().regex(/^\d{12}$/, accountWords), accountNumber], accountWords))
     .transform((given) => String(given).padStart(12, "0"))
     .optional()
     .describe("Account of the registry, for a `repository` without a host: `app`."),

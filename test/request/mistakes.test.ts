@@ -190,6 +190,11 @@ const sources: Rows = [
     ].join("\n"),
   ],
   [{ buildkit: undefined, nodes: [] }, "source.nodes: expected at least one node, found an empty list"],
+  ...[-1, 1e12, 1.5].map((account): Rows[number] => [
+    { aws_region: "eu-west-1", aws_account_id: account },
+    "source.aws_account_id: expected the twelve digits of an account, found a number",
+  ]),
+  [{ nodes: [{ address: "tcp://a.example:1", platforms: ["linux/amd46"] }] }, "source.nodes.0.platforms: …"],
   [{ aws_access_key_id: "x" }, "source: aws_access_key_id is given without aws_region …"],
 ];
 const gets: Rows = [

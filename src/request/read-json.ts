@@ -1,7 +1,7 @@
 import type * as z from "zod";
 import { UserError } from "../host/errors.ts";
 import { didYouMean, type Fault, jsonKindOf, RequestError, unknownNameFault } from "./faults.ts";
-import { faultsBy, type Rule } from "./rules.ts";
+import { faultsBy, type Rule, type Unreliable } from "./rules.ts";
 import { knownNames, secrecyAt } from "./schema-parts.ts";
 
 /**
@@ -121,11 +121,20 @@ export function readPartly<S extends z.ZodType>(
   return { value: rest.data, faults: [...faults, ...broken] };
 }
 
+/** What a function reads, or the faults for which it throws a UserError. */
+export function thrownFaults<T>(read: () => T): PartlyRead<T> {
+  try {
+    return { value: read(), faults: [] };
+  } catch (thrown) {
+    if (!(thrown instanceof UserError)) throw thrown;
+    const faults: readonly Fault[] =
+      thrown instanceof RequestError ? thrown.faults : [{ path: [], message: thrown.message, kind: "value" }];
+    return { value: undefined, faults };
+  }
+}
+
 /** What rules can't rely on beside these faults. */
-export function unreliable(all: readonly Fault[]): {
-  readonly isFaulty: (field: string) => boolean;
-  readonly hasUnknown: boolean;
-} {
+export function unreliable(all: readonly Fault[]): Unreliable {
   const faults = all.filter(({ isAdvice = false }) => !isAdvice);
   const faulty = new Set(
     faults.flatMap(({ path: [name], field }) =>

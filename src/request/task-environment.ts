@@ -1,11 +1,6 @@
 import type { Environment } from "../host/step-context.ts";
-import { isTaskParam, taskVariables } from "./task-params.ts";
-import { registriesVariable } from "./task-registries.ts";
-import { tracingVariable } from "./tracing-fields.ts";
+import { isTaskParam, ownVariables } from "./task-params.ts";
 import { insteadOfVariable } from "./unread-variables.ts";
-
-/** Variables that the task reads, besides its params. */
-const ownVariables: readonly string[] = [registriesVariable, tracingVariable, ...Object.keys(taskVariables)];
 
 /** Parts of the names of variables that hold a login, a key or another secret. */
 const secretParts =

@@ -1,12 +1,11 @@
 import * as z from "zod";
-import { UserError } from "../host/errors.ts";
 import type { TraceTarget } from "../host/trace.ts";
 import type { HostAccess } from "../registry/access.ts";
 import { sandbox } from "./daemons.ts";
 import { type Fault, RequestError } from "./faults.ts";
 import { whyNotOption } from "./option-names.ts";
 import { type PutParams, taskForms } from "./put-params.ts";
-import { type PartlyRead, readPartly, unreliable } from "./read-json.ts";
+import { type PartlyRead, readPartly, thrownFaults, unreliable } from "./read-json.ts";
 import { type PutRequest, paramsPartly } from "./read-parts.ts";
 import { faultsBy, type Rule } from "./rules.ts";
 import { readTaskRegistries, registriesVariable } from "./task-registries.ts";
@@ -97,21 +96,11 @@ function inTask({ path: [param, name], kind }: Fault, message: string): string {
 function variablePartly<T>(
   name: string,
   read: () => T,
-  findFaults: (value: T) => readonly { readonly message: string }[] = () => [],
+  findFaults: (value: T) => readonly Fault[] = () => [],
 ): PartlyRead<T> {
-  const atVariable = ({ message }: { readonly message: string }): Fault => ({
-    path: [name],
-    message,
-    kind: "value",
-  });
-  try {
-    const value = read();
-    return { value, faults: findFaults(value).map(atVariable) };
-  } catch (thrown) {
-    if (!(thrown instanceof UserError)) throw thrown;
-    const faults = thrown instanceof RequestError ? thrown.faults : [thrown];
-    return { value: undefined, faults: faults.map(atVariable) };
-  }
+  const { value, faults } = thrownFaults(read);
+  const all = value === undefined ? faults : findFaults(value);
+  return { value, faults: all.map(({ message }) => ({ path: [name], message, kind: "value" })) };
 }
 
 /** What a task can ask about a Dockerfile instead of building it. */
@@ -130,6 +119,13 @@ export const taskVariables = {
 };
 
 const TaskVariables = z.looseObject(taskVariables);
+
+/** All variables that a task reads, besides its params. */
+export const ownVariables: readonly string[] = [
+  registriesVariable,
+  tracingVariable,
+  ...Object.keys(taskVariables),
+];
 
 /** Whether a variable sets a param. */
 export function isTaskParam(name: string): boolean {

@@ -190,6 +190,11 @@ function lower(
   return undefined;
 }
 
+/** How a form is named in messages: `CONTEXT`, `BUILD_ARG_*`. */
+export function formName(form: TaskForm): string {
+  return form.kind === "whole" ? form.name : `${form.prefix}*`;
+}
+
 interface MatchedForm {
   readonly param: string;
   readonly form: TaskForm;
@@ -251,9 +256,7 @@ function parsedJson(text: string): unknown {
 }
 
 function unknownParam(name: string, forms: Forms, advise: Parameters<typeof fromTaskForms>[2]): Fault {
-  const upper = Object.values(forms)
-    .flat()
-    .map((form) => (form.kind === "whole" ? form.name : `${form.prefix}*`));
+  const upper = Object.values(forms).flat().map(formName);
   const advice = advise([], name) ?? didYouMean(name, [...Object.keys(forms), ...upper]);
   return unknownNameFault([name], { where: "params: there is no param", name, advice });
 }

@@ -1,7 +1,7 @@
 import type { Environment } from "../host/step-context.ts";
 import type { Fault } from "./faults.ts";
 import { taskForms } from "./put-params.ts";
-import type { TaskForm } from "./task-syntax.ts";
+import { formName, type TaskForm } from "./task-syntax.ts";
 
 /**
  * Rewords a message for a task's author, who sets variables instead of a put's params: `params.platforms.1: …`
@@ -92,9 +92,7 @@ function variableOf(forms: readonly TaskForm[], rest: string | undefined, env: E
     const inList = list !== undefined && env[list] !== undefined ? `${list}, ${rest}` : undefined;
     return names.find((name) => env[name] !== undefined) ?? inList ?? names[0] ?? rest;
   }
-  const name =
-    (entries.length === 0 ? wholeName(forms) : undefined) ??
-    entries.map((form) => `${form.prefix}*`).join(", ");
+  const name = (entries.length === 0 ? wholeName(forms) : undefined) ?? entries.map(formName).join(", ");
   if (rest === undefined) return name;
   return /^\d+$/.test(rest) ? `${name}, item ${Number(rest) + 1}` : `${name}, ${rest}`;
 }

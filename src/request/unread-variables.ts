@@ -1,6 +1,6 @@
 import { suggestName } from "../host/suggest.ts";
 import { taskForms } from "./put-params.ts";
-import { findForm } from "./task-syntax.ts";
+import { findForm, formName } from "./task-syntax.ts";
 
 const onlyBuilds =
   "the task only builds: push image/image.tar by a put of the registry-image resource, or build by a put of this resource instead of the task";
@@ -85,9 +85,7 @@ export function insteadOfVariable(name: string): string | undefined {
   const param = name.toLowerCase();
   if (!Object.hasOwn(taskForms, param) || (name !== param && name !== param.toUpperCase()))
     return misspelt(name);
-  const forms = (taskForms[param] ?? []).map((form) =>
-    form.kind === "whole" ? form.name : `${form.prefix}*`,
-  );
+  const forms = (taskForms[param] ?? []).map(formName);
   return forms.length === 0 ? "only a put has such a param" : `did you mean ${forms.join(" or ")}?`;
 }
 

@@ -1,17 +1,14 @@
-import { parse } from "yaml";
-import { UserError } from "../../host/errors.ts";
 import { suggestName } from "../../host/suggest.ts";
-import { type Fault, jsonKindOf, RequestError } from "../faults.ts";
+import { jsonKindOf } from "../faults.ts";
+import { parseYamlText } from "../parse-yaml.ts";
 import { taskForms } from "../put-params.ts";
-import type { PartlyRead } from "../read-json.ts";
+import { type PartlyRead, thrownFaults } from "../read-json.ts";
 import { type PutRequest, paramsPartly, readGetParams, sourcePartly } from "../read-parts.ts";
 import type { Rule } from "../rules.ts";
 import type { Source } from "../source.ts";
 import { usualName, withUsualNames } from "../task-names.ts";
-import { readTask, type TaskReading, taskVariables } from "../task-params.ts";
-import { registriesVariable } from "../task-registries.ts";
-import { findForm } from "../task-syntax.ts";
-import { tracingVariable } from "../tracing-fields.ts";
+import { ownVariables, readTask, type TaskReading } from "../task-params.ts";
+import { findForm, formName } from "../task-syntax.ts";
 import { insteadOfVariable } from "../unread-variables.ts";
 import { changedTexts } from "./changed-texts.ts";
 import { type Entry, type Located, type Position, plainValue, readYaml } from "./document.ts";
@@ -153,7 +150,7 @@ function reader(
   }
   return (value) => {
     const env = asEnvironment(value as Readonly<Record<string, unknown>>);
-    return thrownFaults(() => readTask(withUsualNames(env), { ...ofTask, parseYaml }));
+    return thrownFaults(() => readTask(withUsualNames(env), { ...ofTask, parseYaml: parseYamlText }));
   };
 }
 
@@ -171,28 +168,8 @@ function knownSource(given: readonly Located[]): {
   };
 }
 
-function thrownFaults<T>(read: () => T): PartlyRead<T> {
-  try {
-    return { value: read(), faults: [] };
-  } catch (thrown) {
-    if (!(thrown instanceof UserError)) throw thrown;
-    const faults: readonly Fault[] =
-      thrown instanceof RequestError ? thrown.faults : [{ path: [], message: thrown.message, kind: "value" }];
-    return { value: undefined, faults };
-  }
-}
-
-function parseYaml(text: string): unknown {
-  return parse(text, { prettyErrors: false });
-}
-
-/** Variables that a task reads besides its params. */
-const otherVariables: readonly string[] = [
-  registriesVariable,
-  tracingVariable,
-  ...Object.keys(taskVariables),
-  "DOCKER_CONFIG",
-];
+/** Variables that a task's author may set besides those of params. */
+const otherVariables: readonly string[] = [...ownVariables, "DOCKER_CONFIG"];
 
 /** A task's params as they appear in its environment: texts as they are, other values as JSON. */
 function asEnvironment(params: Readonly<Record<string, unknown>>): Record<string, string> {
@@ -218,9 +195,7 @@ function oddNames(node: Located, place: string): PipelineFault[] {
 /** Params that a task doesn't read, but that resemble some that it does. */
 function strangersOf(node: Located): PipelineFault[] {
   if (node.kind !== "map") return [];
-  const upper = Object.values(taskForms)
-    .flat()
-    .map((form) => (form.kind === "whole" ? form.name : `${form.prefix}*`));
+  const upper = Object.values(taskForms).flat().map(formName);
   return [...node.entries].flatMap(([name, entry]) => {
     if (findForm(usualName(name), taskForms) !== undefined || otherVariables.includes(name)) return [];
     const near = suggestName(name, [...upper, ...otherVariables]);

@@ -27,6 +27,7 @@ const putNames: Names = {
   attest: "write provenance: min, or sbom: true",
   attests: "write provenance: min, or sbom: true",
   authfile: "the login belongs in the source: docker_config, or username and password",
+  aws_default_region: "write aws_region in the source",
   build: "write context: the folder to build",
   build_arg: "write build_args: {NAME: value}",
   build_context: "write context for the folder to build, or contexts for named ones",
@@ -59,7 +60,6 @@ const putNames: Names = {
   debug: "write progress: plain",
   destination: "the repository belongs in the source, the tags in tags",
   digest_file: digestDelivered,
-  aws_default_region: "write aws_region in the source",
   docker_buildkit: "BuildKit is always used: remove it",
   docker_password: loginInSource,
   docker_registry: "the repository, host/name, belongs in the source",
@@ -204,9 +204,9 @@ const sourceNames: Names = {
   repo: "write repository",
   semver_constraint: noFollowing,
   server: "write repository: host/name",
+  server_args: "write buildkit_config: BuildKit's own configuration",
   skip_ssl_verification: "write insecure: true",
   skip_tls_verify: "write insecure: true",
-  server_args: "write buildkit_config: BuildKit's own configuration",
   tag: "tags belong in the put's params: tags: [latest]",
   tag_regex: noFollowing,
   tags: ofPut,
@@ -309,6 +309,7 @@ const nested: Readonly<Record<string, Names>> = {
     value: "write text: the secret",
     content: "write text: the secret",
   },
+  // Names in the JSON of protobuf, in camel case. buildctl doesn't read it.
   "params.source_policy.rules.*.selector": { matchType: "write match_type", type: "write match_type" },
   "params.ssh.*": { file: "write path", id: "remove it: the id is the name" },
   "params.compression": {
@@ -342,6 +343,12 @@ export function adviseOn(part: RequestPart, others: ReadonlyMap<string, string> 
     }
     return own(parts[part], plain) ?? others.get(plain);
   };
+}
+
+/** Advice on names in a value that is read by itself, as a file may hold what this field may. */
+export function adviseWithin(part: RequestPart, field: string): Advise {
+  const advise = adviseOn(part);
+  return (path, name) => advise([field, ...path], name);
 }
 
 function own(names: Names, name: string): string | undefined {

@@ -4,7 +4,7 @@ import { parseReferenceHost, type Repository } from "../image/reference.ts";
 import type { AwsAccess, HostAccess, RegistryAccess } from "../registry/access.ts";
 import { hostOfServer, parseDockerConfig } from "../registry/docker-config.ts";
 import { withMirrors } from "../registry/mirrors.ts";
-import { adviseOn } from "./foreign-names.ts";
+import { adviseWithin } from "./foreign-names.ts";
 import { readAs, refuseUnusable } from "./read-json.ts";
 import { type PlacedMessage, placed, type Rule, thrownBy } from "./rules.ts";
 import { flag, nonEmpty, pem, present } from "./scalars.ts";
@@ -112,7 +112,7 @@ type Registries = RegistryFields["registries"];
 
 const Registries = z.record(z.string(), hostFields);
 
-const adviseOnSource = adviseOn("source");
+const adviseOnRegistries = adviseWithin("source", "registries");
 
 /**
  * How to reach registries, read from a map such as the source's `registries`.
@@ -121,9 +121,7 @@ const adviseOnSource = adviseOn("source");
  */
 export function readRegistries(given: unknown, subject: string): ReadonlyMap<string, HostAccess> {
   refuseUnusable(given, [subject]);
-  const registries = readAs(Registries, given, subject, {
-    advise: (path, name) => adviseOnSource(["registries", ...path], name),
-  });
+  const registries = readAs(Registries, given, subject, { advise: adviseOnRegistries });
   return withOwnMirrors(readHosts(registries, subject), registries, subject);
 }
 

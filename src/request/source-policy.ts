@@ -3,6 +3,7 @@ import { UserError } from "../host/errors.ts";
 import type { compileGoExpression, GoExpression } from "../host/go-expression.ts";
 import { orNone } from "../host/or-none.ts";
 import { type Fault, jsonKindOf, RequestError } from "./faults.ts";
+import { adviseWithin } from "./foreign-names.ts";
 import { whyNeverApplies } from "./policy-identifiers.ts";
 import { readAs, refuseUnusable } from "./read-json.ts";
 import { nonEmpty } from "./scalars.ts";
@@ -134,6 +135,8 @@ function yamlPlaceOf(thrown: unknown, text: string): string {
   return ` (line ${lines.length}, column ${(lines.at(-1) ?? "").length + 1})`;
 }
 
+const adviseOnPolicy = adviseWithin("put", "source_policy");
+
 function readPolicy(value: unknown, subject: string): SourcePolicyDocument {
   refuseUnusable(value, [subject]);
   return readAs(sourcePolicy, value, subject, { advise: adviseOnPolicy });
@@ -180,9 +183,4 @@ function expressionsIn(
       condition === "MATCHES" ? [{ path: [...place, "constraints", number, "value"], text: value }] : [],
     ),
   ];
-}
-
-/** Names of a policy in the JSON of protobuf, in camel case. buildctl doesn't read it. */
-function adviseOnPolicy(_: readonly PropertyKey[], name: string): string | undefined {
-  return name === "matchType" || name === "type" ? "write match_type" : undefined;
 }

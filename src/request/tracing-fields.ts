@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { orNone } from "../host/or-none.ts";
 import type { TraceTarget } from "../host/trace.ts";
-import { adviseOn } from "./foreign-names.ts";
+import { adviseWithin } from "./foreign-names.ts";
 import { readAs, refuseUnusable } from "./read-json.ts";
 import { nonEmpty, pem } from "./scalars.ts";
 import { secret } from "./schema-parts.ts";
@@ -60,11 +60,11 @@ function endpointFault(given: string): string {
   return "expected a URL with a host and, if it has one, a port from 1 to 65535, such as https://otel.example:4318";
 }
 
-/** Headers as the variable OTEL_EXPORTER_OTLP_HEADERS has them: `name=value,name2=value2`. */
 const headerWords = {
   error:
     "expected a map of headers, {x-token: …}, or a text as OTEL_EXPORTER_OTLP_HEADERS has it: x-token=…,x-team=web",
 };
+/** Headers as the variable OTEL_EXPORTER_OTLP_HEADERS has them: `name=value,name2=value2`. */
 const headerList = z.string().regex(/^\s*[^\s,=]+\s*=[^,]*(,\s*([^\s,=]+\s*=[^,]*)?)*$/, headerWords);
 
 /**
@@ -161,10 +161,7 @@ export function readTracing(given: z.output<typeof tracingField>, caCerts?: stri
   return { url, headers: given.headers, ...(trusted.length > 0 && { caCerts: trusted.join("\n") }) };
 }
 
-const advise = adviseOn("source");
-function adviseOnTracing(path: readonly PropertyKey[], name: string): string | undefined {
-  return advise(["tracing", ...path], name);
-}
+const adviseOnTracing = adviseWithin("source", "tracing");
 
 /**
  * Where a task sends spans: its variable `TRACING`, a map such as a resource's `source.tracing`, as YAML or JSON.

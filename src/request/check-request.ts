@@ -17,7 +17,10 @@ export interface CheckRequest {
   readonly version: Readonly<Record<string, string>> | null;
 }
 
-/** @throws UserError if the request isn't JSON, the source has faults, or the version isn't one of this resource */
+/**
+ * Reads Concourse's request to `check`.
+ * @throws UserError if the request isn't JSON, the source has faults, or the version isn't one of this resource
+ */
 export function readCheckRequest(text: string): CheckRequest {
   const request = readAs(CheckRequest, readObject(text), "request");
   const { value: source, faults } = readSourcePartly(request.source, adviseOn("source"));

@@ -21,6 +21,7 @@ export interface InRequest {
 }
 
 /**
+ * Reads Concourse's request to `in`.
  * @param rules further rules about the source
  * @throws UserError if the request isn't JSON, or its source, version or params have faults
  */

@@ -16,6 +16,7 @@ export interface OutRequest {
 }
 
 /**
+ * Reads Concourse's request to `out`.
  * @param rules further rules about source and params
  * @throws UserError if the request isn't JSON, or with all faults of its source and its params
  */

@@ -48,6 +48,7 @@ export function sourcePartly(given: unknown, rules: readonly Rule<Source>[] = []
 }
 
 /**
+ * Reads a source.
  * @param rules further rules about what was read
  * @throws UserError with all faults
  */
@@ -96,7 +97,10 @@ function faultless<T>({ value, faults }: PartlyRead<T>): T {
   return value;
 }
 
-/** @throws UserError with all faults */
+/**
+ * Reads a get's params.
+ * @throws UserError with all faults
+ */
 export function readGetParams(given: unknown): GetParams {
   return readAs(GetParams, given, "params", { advise: advice.get });
 }

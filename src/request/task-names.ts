@@ -19,7 +19,7 @@ const respelt = [
   "BUILDKIT_EXTRA_CONFIG",
 ];
 
-/** Other spellings by their usual name: `unpack_rootfs`, `UNPACKROOTFS` and `unpackrootfs` are `UNPACK_ROOTFS`. */
+/** Usual names by their other spellings: `unpack_rootfs`, `UNPACKROOTFS` and `unpackrootfs` are `UNPACK_ROOTFS`. */
 const spellings: ReadonlyMap<string, string> = new Map(
   respelt.flatMap((name) => {
     const joined = name.replaceAll("_", "");

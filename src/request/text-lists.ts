@@ -21,7 +21,7 @@ const wanted = "expected name=value, separated by commas or one a line, or a map
 
 /**
  * `a=1,b=x y` → `{a: "1", b: "x y"}`, where a value can't contain a comma but between braces, as in the oci-build task.
- * With one pair a line it can. A name is given twice: the last counts, as in BuildKit.
+ * With one pair a line it can. If a name is given twice, the last counts, as in BuildKit.
  * @throws UserError naming the variable
  */
 export function readPairList(text: string, name: string): Record<string, string> {
@@ -145,7 +145,7 @@ const isId = new RegExp(`^${idPattern}`);
 
 /**
  * `id=path,path`, as in buildctl's `--ssh` → `{id: ["path", "path"]}`. Unlike in buildctl, `id=path,id=path` names
- * several ids. `id=` and a private key itself is that key. A text that isn't so may be a key, so nothing of it is shown.
+ * several ids. A private key itself may stand behind `id=`. Errors show nothing of the text: it may be a key.
  * @throws UserError naming the variable
  */
 export function readSshPairs(text: string, name: string): Record<string, string[]> {

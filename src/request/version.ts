@@ -22,6 +22,6 @@ function wrongPart(given: Readonly<Record<string, unknown>>): string {
     return value !== undefined && !(typeof value === "string" && fits(value));
   }) ?? ["digest", versionForms.digest];
   const found = given[name];
-  const shown = typeof found === "string" ? JSON.stringify(found.slice(0, 80)) : "no text";
+  const shown = typeof found === "string" ? JSON.stringify(found.slice(0, 80)) : "not a string";
   return `${name} is ${shown}; expected ${form}`;
 }

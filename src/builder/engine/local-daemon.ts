@@ -77,7 +77,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     stopped: daemon.exited.then(async () => {
       const refusal = launcher.kind === "gvisor" ? await sandboxRefusal(log.tail(20)) : undefined;
       if (refusal !== undefined) throw noLauncher([...refusals, refusal]);
-      throw new UserError(daemon.exit()?.exitCode === 127 ? missing(log.tail(1)) : died());
+      throw new UserError(daemon.exit()?.exitCode === 127 ? missing(log.tail(1).trim()) : died());
     }),
     late: () => `buildkitd is not ready after ${startDeadline / 1000} s${endOfLog()}`,
   });

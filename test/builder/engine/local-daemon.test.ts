@@ -63,6 +63,6 @@ test("a missing buildkitd is named, with what to install", async () => {
   const step = { ...createTestStep(), env: { PATH: "/usr/bin:/bin" } };
   await assert.rejects(openBuilder({ ...defaults, step }), {
     name: "UserError",
-    message: /^buildkitd can't be started: .*install BuildKit 0\.31\.2/,
+    message: /^buildkitd can't be started: \S.*\S\. Use .*install BuildKit 0\.31\.2/,
   });
 });

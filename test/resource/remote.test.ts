@@ -66,9 +66,18 @@ test("a daemon that wants TLS, has another authority, or wants a client certific
   const [ca, other] = await Promise.all([authority.ca, stranger.ca].map((file) => readFile(file, "utf8")));
   await using site = await makeSite("");
   const wrong: readonly (readonly [object, RegExp])[] = [
-    [{}, /can't be used: .*give buildkit\.tls with ca, cert and key/s],
-    [{ tls: { ca: other } }, /can't be used: .*certificate.*Check buildkit\.tls: ca must have signed/s],
-    [{ tls: { ca } }, /can't be used: .*Check buildkit\.tls.*cert and key must be ones it accepts/s],
+    [
+      {},
+      /can't be used: .*give tls, with ca, cert and key, beside its address|give tls, with ca, cert and key, beside the address/s,
+    ],
+    [
+      { tls: { ca: other } },
+      /can't be used: .*certificate.*Check the tls of this address: ca must have signed/s,
+    ],
+    [
+      { tls: { ca } },
+      /can't be used: .*Check the tls of this address.*cert and key must be ones it accepts/s,
+    ],
     [{ tls: { ca, server_name: "elsewhere" } }, /can't be used: .*elsewhere.*server_name must be in/s],
   ];
   for (const [fields, message] of wrong) {

@@ -133,11 +133,11 @@ function connectionAdvice(address: string, withTls: boolean, said: string): stri
   // A daemon that rejects our certificate, or gets none, hangs up. Which error we then see depends on the timing.
   if (/certificate|tls|handshake|authority/i.test(said) || (withTls && /broken pipe|reset|EOF/.test(said))) {
     return withTls
-      ? "Check buildkit.tls: ca must have signed the daemon's certificate, cert and key must be ones it accepts, server_name must be in its certificate"
-      : "The daemon seems to want TLS: give buildkit.tls with ca, cert and key";
+      ? "Check the tls of this address: ca must have signed the daemon's certificate, cert and key must be ones it accepts, server_name must be in its certificate"
+      : "The daemon seems to want TLS: give tls, with ca, cert and key, beside its address";
   }
   if (!withTls && address.startsWith("tcp://")) {
-    return "Check that buildkit.address is right and a buildkitd listens there; if it wants TLS, give buildkit.tls with ca, cert and key";
+    return "Check that this address is right and that a buildkitd listens there; if it wants TLS, give tls, with ca, cert and key, beside the address";
   }
-  return "Check that buildkit.address is right and that a buildkitd listens there";
+  return "Check that this address is right and that a buildkitd listens there";
 }

@@ -60,10 +60,7 @@ test("a node that doesn't answer is passed over, and that is said", async () => 
   const subject = `directory ${join(site.folder, "builds")}\0`;
   // A target for which the dead one comes first.
   const isFirst = (target: string) =>
-    ranked(
-      [dead, alive.address].map((address) => ({ node: { address } })),
-      `${subject}${target}`,
-    )[0]?.node.address === dead;
+    ranked([dead, alive.address], `${subject}${target}`, (address) => address)[0] === dead;
   const target = names.find(isFirst);
   assert.ok(target !== undefined);
   await using other = await makeSite(`FROM shell AS ${target}\nRUN echo done > /result\n`);
@@ -180,9 +177,8 @@ test("a platform that no node has is refused with those there are, unless a node
 });
 
 test("the order of equal nodes depends on what is built and not on the other nodes", () => {
-  const nodes = ["a", "b", "c", "d"].map((address) => ({ node: { address } }));
-  const order = (among: typeof nodes, subject: string) =>
-    ranked(among, subject).map(({ node }) => node.address);
+  const nodes = ["a", "b", "c", "d"];
+  const order = (among: typeof nodes, subject: string) => ranked(among, subject, (address) => address);
   const subjects = Array.from({ length: 200 }, (_, index) => `subject ${index}`);
   for (const subject of subjects) {
     assert.deepEqual(order(nodes.toReversed(), subject), order(nodes, subject));
@@ -192,7 +188,7 @@ test("the order of equal nodes depends on what is built and not on the other nod
     );
   }
   const firsts = subjects.map((subject) => order(nodes, subject)[0]);
-  for (const { node } of nodes) assert.ok(firsts.filter((address) => address === node.address).length > 20);
+  for (const node of nodes) assert.ok(firsts.filter((first) => first === node).length > 20);
 });
 
 test("without a platform it is the first node's, and additional targets are spread too", async () => {

@@ -27,7 +27,7 @@ export interface FarmDaemon {
    * The id of its worker, which is stored with the daemon's state. A daemon that restarts with the same disk keeps
    * it.
    */
-  readonly node: { readonly address: string };
+  readonly worker: string;
   /** The machine's native platform comes first, then its variants and the emulated platforms. */
   readonly platforms: readonly Platform[];
 }
@@ -46,7 +46,7 @@ export async function openFarm(farm: Farm, options: OpenNodes): Promise<EnginePo
       const shares = await Promise.all(
         wanted.map(async (platform): Promise<Share> => {
           const able = ableDaemons(daemons, platform, { farm, step });
-          const order = ranked(able, `${subject}\0${target}`);
+          const order = ranked(able, `${subject}\0${target}`, ({ worker }) => worker);
           const [first, ...next] = await byBuilds(order, farm.maxBuilds, (daemon) =>
             countBuilds(daemon, step),
           );
@@ -70,7 +70,7 @@ const answerDeadline = 3_000;
 
 async function askAll(farm: Farm, { step, workspace }: OpenNodes) {
   const addresses = await resolveAll(farm.remote);
-  const held = new AsyncDisposableStack();
+  await using held = new AsyncDisposableStack();
   const limits = { limit: atOnce, signal: step.signal };
   const asked = await mapAtOnce(
     [...addresses.entries()],
@@ -85,7 +85,7 @@ async function askAll(farm: Farm, { step, workspace }: OpenNodes) {
   );
   const silent = asked.filter(({ worker }) => worker === undefined);
   const daemons = asked.flatMap(({ engine, worker }): FarmDaemon[] =>
-    worker === undefined ? [] : [{ engine, node: { address: worker.id }, platforms: worker.platforms }],
+    worker === undefined ? [] : [{ engine, worker: worker.id, platforms: worker.platforms }],
   );
   if (daemons.length === 0) {
     const words = await silent[0]?.engine.diagnose();
@@ -97,7 +97,8 @@ async function askAll(farm: Farm, { step, workspace }: OpenNodes) {
     throw new UserError(`${found}: ${words ?? "none answered in time"}`);
   }
   for (const { engine } of silent) step.log.warn(`${engine.where} doesn't answer; trying another`);
-  return { daemons, close: () => held.disposeAsync() };
+  const owned = held.move();
+  return { daemons, close: () => owned.disposeAsync() };
 }
 
 /** Every address behind the name, and the name that the daemons' certificates are checked against. */

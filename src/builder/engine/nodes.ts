@@ -45,7 +45,7 @@ export async function openNodes(nodes: Nodes, { step, workspace, subject }: Open
       const [share, ...shares] = await Promise.all(
         wanted.map(async (platform): Promise<Share> => {
           const able = await ableNodes(opened, platform, step);
-          const [best, ...next] = ranked(able, `${subject}\0${target}`);
+          const [best, ...next] = ranked(able, `${subject}\0${target}`, ({ node }) => node.address);
           if (best === undefined) throw lacking(platform, nodes);
           const engines = [best.engine, ...next.map(({ engine }) => engine)] as const;
           return { platforms: [platform], engines };
@@ -81,12 +81,13 @@ async function ableNodes(
  * Orders nodes by rendezvous hashing (Thaler and Ravishankar, 1998). The order of two nodes for one subject never
  * depends on the other nodes, so adding or removing a node only loses the warm caches of that node's own subjects.
  * Pure.
+ * @param identify what tells a node from the others, and stays the same from build to build
  */
-export function ranked<T extends { readonly node: Pick<Node, "address"> }>(
-  nodes: readonly T[],
-  subject: string,
-): readonly T[] {
-  const weight = ({ node }: T) => createHash("sha256").update(`${subject}\0${node.address}`).digest("hex");
+export function ranked<T>(nodes: readonly T[], subject: string, identify: (node: T) => string): readonly T[] {
+  const weight = (node: T) =>
+    createHash("sha256")
+      .update(`${subject}\0${identify(node)}`)
+      .digest("hex");
   return nodes
     .map((node) => ({ node, weight: weight(node) }))
     .toSorted((a, b) => (a.weight < b.weight ? 1 : -1))

@@ -3,20 +3,18 @@ import { test } from "node:test";
 import { byBuilds } from "../../../src/builder/engine/farm.ts";
 import { ranked } from "../../../src/builder/engine/nodes.ts";
 
-interface Simulated {
-  readonly node: { readonly address: string };
-}
-
-const farmOf = (size: number): Simulated[] =>
-  Array.from({ length: size }, (_, index) => ({ node: { address: `worker ${index}` } }));
+/** Daemons by the ids of their workers. */
+const farmOf = (size: number): string[] => Array.from({ length: size }, (_, index) => `worker ${index}`);
 const images = Array.from({ length: 200 }, (_, index) => `registry.example/team/app-${index}\0`);
 
+const orderOf = (daemons: readonly string[], image: string) => ranked(daemons, image, (worker) => worker);
+
 /** Where each image is built when nothing else is under way. */
-function placesOf(daemons: readonly Simulated[]): ReadonlyMap<string, string | undefined> {
-  return new Map(images.map((image) => [image, ranked(daemons, image)[0]?.node.address]));
+function placesOf(daemons: readonly string[]): ReadonlyMap<string, string | undefined> {
+  return new Map(images.map((image) => [image, orderOf(daemons, image)[0]]));
 }
 
-function movedBetween(one: readonly Simulated[], other: readonly Simulated[]): number {
+function movedBetween(one: readonly string[], other: readonly string[]): number {
   const [before, after] = [placesOf(one), placesOf(other)];
   return images.filter((image) => before.get(image) !== after.get(image)).length;
 }
@@ -25,15 +23,15 @@ test("when one of forty daemons comes or goes only the images that are its own m
   const farm = farmOf(40);
   const places = placesOf(farm);
   for (const gone of farm) {
-    const own = [...places.values()].filter((address) => address === gone.node.address).length;
+    const own = [...places.values()].filter((place) => place === gone).length;
     const rest = farm.filter((daemon) => daemon !== gone);
     assert.equal(movedBetween(farm, rest), own);
     assert.equal(movedBetween(rest, farm), own);
   }
   for (const size of [2, 3, 5, 10, 20, 40]) {
     const some = farmOf(size);
-    const counts = Map.groupBy(placesOf(some).values(), (address) => address);
-    const loads = some.map(({ node }) => counts.get(node.address)?.length ?? 0);
+    const counts = Map.groupBy(placesOf(some).values(), (place) => place);
+    const loads = some.map((worker) => counts.get(worker)?.length ?? 0);
     const moved = movedBetween(some, farmOf(size + 1));
     t.diagnostic(
       `${size} daemons: ${Math.min(...loads)} to ${Math.max(...loads)} of 200 images each; one more moves ${moved}, 1/N would be ${(200 / (size + 1)).toFixed(1)}`,
@@ -47,11 +45,11 @@ test("when one of forty daemons comes or goes only the images that are its own m
 test("a busy daemon is passed over for the next in the image's own order, and evens out what the order doesn't", async (t) => {
   const farm = farmOf(40);
   for (const maxBuilds of [1000, 8, 6]) {
-    const building = new Map<Simulated, number>(farm.map((daemon) => [daemon, 0]));
+    const building = new Map<string, number>(farm.map((daemon) => [daemon, 0]));
     let passed = 0;
     let asked = 0;
     for (const image of images) {
-      const order = ranked(farm, image);
+      const order = orderOf(farm, image);
       const [chosen] = await byBuilds(order, maxBuilds, async (daemon) => {
         asked++;
         return building.get(daemon);

@@ -7,9 +7,10 @@ import { type Farm, openFarm } from "./engine/farm.ts";
 import { startLocalDaemon } from "./engine/local-daemon.ts";
 import { type Nodes, openNodes } from "./engine/nodes.ts";
 import { type EnginePool, poolOf } from "./engine/pool.ts";
-import { type AuthTlsContext, authTlsContexts, registryBlocks } from "./engine/registry-blocks.ts";
+import { authTlsContexts, registryBlocks } from "./engine/registry-blocks.ts";
 import { type RemoteBuildKit, reachRemoteDaemon } from "./engine/remote-daemon.ts";
 import type { Sandbox } from "./engine/sandbox.ts";
+import type { AttributePairs } from "./plan/csv.ts";
 import type { LayerCache } from "./plan/layer-cache.ts";
 import { daemonEnvironment, type SpanSource } from "./program-environment.ts";
 
@@ -42,7 +43,8 @@ export interface Builder extends AsyncDisposable {
   readonly pool: EnginePool;
   /** For buildctl, which passes credentials to the daemon when the daemon asks for them. */
   readonly registries: RegistryFiles;
-  readonly authTls: readonly AuthTlsContext[];
+  /** The attributes of each `--registry-auth-tlscontext` of buildctl. */
+  readonly authTls: readonly AttributePairs[];
   readonly cache: LayerCache;
   readonly spanSource: SpanSource;
   readonly workspace: string;

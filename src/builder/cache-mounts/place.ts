@@ -3,7 +3,8 @@ import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { exchangeNames, lockFolder } from "../../host/folder-lock.ts";
 import type { Reference } from "../../image/reference.ts";
-import { type AttributePairs, besideAttributes, type CacheLocation } from "../plan/layer-cache.ts";
+import type { AttributePairs } from "../plan/csv.ts";
+import { besideAttributes, type CacheLocation } from "../plan/layer-cache.ts";
 
 /** Where a layer cache keeps the content of cache mounts: beside its layers. */
 export interface CacheMountPlace {

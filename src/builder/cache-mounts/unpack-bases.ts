@@ -5,7 +5,7 @@ import { createPrivateFolder } from "../../host/private-folder.ts";
 import { sum } from "../../host/sum.ts";
 import { checkArg } from "../plan/build-checks.ts";
 import { buildctlArguments } from "../plan/buildctl-arguments.ts";
-import type { AttributePairs } from "../plan/layer-cache.ts";
+import type { AttributePairs } from "../plan/csv.ts";
 import { parserDirective } from "../plan/parser-directives.ts";
 import type { Solve } from "../plan/plan.ts";
 import { parseEvent } from "../progress/events.ts";

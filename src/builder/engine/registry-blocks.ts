@@ -1,5 +1,6 @@
 import type { HostAccess, RegistryAccess } from "../../registry/access.ts";
 import type { PemFiles, RegistryFiles } from "../../registry/registry-files.ts";
+import type { AttributePairs } from "../plan/csv.ts";
 import type { RegistryBlock } from "./daemon-config.ts";
 
 type HostFiles = Pick<RegistryFiles, "hosts">;
@@ -22,15 +23,12 @@ function registryBlock(access: HostAccess, { ca, cert, key }: PemFiles): Registr
   };
 }
 
-/** The attributes of one `--registry-auth-tlscontext` of buildctl. */
-export type AuthTlsContext = readonly (readonly [string, string])[];
-
 /**
  * The TLS settings for buildctl, which fetches tokens itself (`--registry-auth-tlscontext`). Hosts without settings
  * of their own are left out. Pure.
  */
-export function authTlsContexts({ hosts }: RegistryAccess, files: HostFiles): AuthTlsContext[] {
-  const contexts = Array.from(hosts, ([host, access]): AuthTlsContext => {
+export function authTlsContexts({ hosts }: RegistryAccess, files: HostFiles): AttributePairs[] {
+  const contexts = Array.from(hosts, ([host, access]): AttributePairs => {
     const insecure = access.insecure === true ? [["insecure", "true"] as const] : [];
     return [["host", host], ...insecure, ...Object.entries(files.hosts.get(host) ?? {})];
   });

@@ -1,6 +1,6 @@
 import type { Exporter } from "../../image/exporter.ts";
 import { formatRepository } from "../../image/reference.ts";
-import { csvAttributes } from "./csv.ts";
+import { type AttributePairs, csvAttributes } from "./csv.ts";
 import type { Solve } from "./plan.ts";
 
 export interface SolveRun {
@@ -10,10 +10,10 @@ export interface SolveRun {
   /** The file to which buildctl writes `containerimage.descriptor` and other metadata. */
   readonly metadataFile: string;
   /** Cache imports and exports, each as the attributes of one `--import-cache` or `--export-cache`. */
-  readonly importCaches: readonly (readonly (readonly [string, string])[])[];
-  readonly exportCaches: readonly (readonly (readonly [string, string])[])[];
+  readonly importCaches: readonly AttributePairs[];
+  readonly exportCaches: readonly AttributePairs[];
   /** `--registry-auth-tlscontext` records: hosts whose token servers the client verifies with a CA of their own. */
-  readonly authTls: readonly (readonly (readonly [string, string])[])[];
+  readonly authTls: readonly AttributePairs[];
 }
 
 /**
@@ -54,10 +54,7 @@ export function buildctlArguments(run: SolveRun): string[] {
   return ["build", ...flags.flat()];
 }
 
-function outputs(
-  exporter: Exporter,
-  attributes: ReadonlyMap<string, string>,
-): (readonly (readonly [string, string])[])[] {
+function outputs(exporter: Exporter, attributes: ReadonlyMap<string, string>): AttributePairs[] {
   if (exporter.kind === "layout") {
     return [[["type", "oci"], ["tar", "false"], ["dest", exporter.folder], ...attributes]];
   }
@@ -76,9 +73,6 @@ function pairFlags(flag: string, values: ReadonlyMap<string, string>): (readonly
   return Array.from(values, ([name, value]) => [flag, `${name}=${value}`]);
 }
 
-function recordFlags(
-  flag: string,
-  values: readonly (readonly (readonly [string, string])[])[],
-): (readonly [string, string])[] {
+function recordFlags(flag: string, values: readonly AttributePairs[]): (readonly [string, string])[] {
   return values.map((attributes) => [flag, csvAttributes(attributes)]);
 }

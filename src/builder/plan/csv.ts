@@ -1,3 +1,6 @@
+/** The fields of one record, in their order. A name may occur twice. */
+export type AttributePairs = readonly (readonly [name: string, value: string])[];
+
 /**
  * One CSV record (RFC 4180), as buildctl reads `--output`, `--secret`, `--import-cache`, `--export-cache` and
  * `--registry-auth-tlscontext`. A field with a comma, a quote, a line break or outer white space is quoted, so that
@@ -12,6 +15,6 @@ function csvRecord(fields: readonly string[]): string {
 }
 
 /** `name=value` fields of one CSV record. */
-export function csvAttributes(attributes: Iterable<readonly [string, string]>): string {
-  return csvRecord(Array.from(attributes, ([name, value]) => `${name}=${value}`));
+export function csvAttributes(attributes: AttributePairs): string {
+  return csvRecord(attributes.map(([name, value]) => `${name}=${value}`));
 }

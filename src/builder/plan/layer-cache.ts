@@ -1,4 +1,5 @@
 import type { Reference, Repository } from "../../image/reference.ts";
+import type { AttributePairs } from "./csv.ts";
 
 /** BuildKit's kinds of layer cache (BuildKit, README.md, "Export cache"). */
 export type CacheType = "registry" | "s3" | "azblob" | "gha" | "local";
@@ -57,8 +58,6 @@ export interface CacheScope {
   readonly platform: string | undefined;
 }
 
-export type AttributePairs = readonly (readonly [string, string])[];
-
 /** The attributes of each `--import-cache` and `--export-cache` of a solve. Pure. */
 export function cacheAttributes(
   { locations }: Pick<LayerCache, "locations">,
@@ -109,14 +108,18 @@ export function cacheTagsIn(
 
 /** The folder in which a local cache keeps the steps of a scope. */
 export function localFolder(directory: string, scope: CacheScope): string {
-  return `${directory}/cache${suffix(scope)}`;
+  return cacheFolder({ directory }, suffix(scope));
+}
+
+function cacheFolder({ directory }: CacheLocation["attributes"], name: string): string {
+  return `${directory}/cache${name}`;
 }
 
 /** The suffix of a scope's cache, in characters that a tag may have: `-test-linux-arm64`. */
 function suffix({ target, platform }: CacheScope): string {
-  return [target, platform]
-    .filter((part) => part !== undefined && part !== "")
-    .map((part) => `-${part?.replaceAll(/[^A-Za-z0-9_.-]/g, "-")}`)
+  return [target, platform ?? ""]
+    .filter((part) => part !== "")
+    .map((part) => `-${part.replaceAll(/[^A-Za-z0-9_.-]/g, "-")}`)
     .join("");
 }
 
@@ -124,7 +127,7 @@ function importing({ type, attributes }: CacheLocation, name: string): Attribute
   if (type === "local")
     return [
       ["type", type],
-      ["src", `${attributes["directory"]}/cache${name}`],
+      ["src", cacheFolder(attributes, name)],
     ];
   return [["type", type], ...scoped(type, attributes, name)];
 }
@@ -146,9 +149,10 @@ function exporting({ type, attributes, mode }: CacheLocation, name: string): Att
   ];
 }
 
-function toFolder({ directory, compression }: CacheLocation["attributes"], name: string): AttributePairs {
+function toFolder(attributes: CacheLocation["attributes"], name: string): AttributePairs {
+  const { compression } = attributes;
   return [
-    ["dest", `${directory}/cache${name}`],
+    ["dest", cacheFolder(attributes, name)],
     ...(compression === undefined ? [] : [["compression", compression] as const]),
   ];
 }

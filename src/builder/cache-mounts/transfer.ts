@@ -6,8 +6,7 @@ import { maskCredentials, withoutQueries } from "../../host/mask-credentials.ts"
 import { createPrivateFolder } from "../../host/private-folder.ts";
 import type { Environment, StepContext } from "../../host/step-context.ts";
 import type { Engine } from "../engine/engine.ts";
-import type { AttributePairs } from "../plan/csv.ts";
-import { csvAttributes } from "../plan/csv.ts";
+import { type AttributePairs, csvAttributes } from "../plan/csv.ts";
 import { parseEvent } from "../progress/events.ts";
 import { LineSplitter } from "../progress/lines.ts";
 import { formatSeconds } from "../progress/text.ts";

@@ -40,9 +40,7 @@ export interface BuildctlOutcome {
   readonly buildctl: string | undefined;
   /** What buildctl wrote to stdout: the frontend's answer, if it was asked about the Dockerfile. */
   readonly answer: string;
-  /**
-   * What was exported. Or why it failed.
-   */
+  /** What was exported, or why it failed. */
   readonly result: Exported | { readonly failure: SolveFailure };
 }
 

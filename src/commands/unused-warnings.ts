@@ -1,7 +1,7 @@
 import { namedContextKey } from "../builder/inputs/context-names.ts";
 import type { Inputs } from "../builder/inputs/inputs.ts";
 import type { BuildOptions } from "../builder/plan/build-options.ts";
-import { readFlags, readInstructions } from "../builder/plan/instructions.ts";
+import { mountedParam, plainMountFields, readFlags, readInstructions } from "../builder/plan/instructions.ts";
 import { messageOf } from "../host/errors.ts";
 import { orNone } from "../host/or-none.ts";
 import type { StepContext } from "../host/step-context.ts";
@@ -110,16 +110,9 @@ function usesIn(text: string): Uses {
       if (from !== undefined) images.push(from);
       const [, mount] = /^--mount=(.*)$/.exec(flag) ?? [];
       if (mount === undefined) continue;
-      const fields = new Map(
-        mount.split(",").map((part) => {
-          const [key = "", ...value] = part.split("=");
-          return [key.trim().toLowerCase(), value.join("=")] as const;
-        }),
-      );
-      const target = fields.get("target") ?? fields.get("dst") ?? fields.get("destination") ?? "";
-      const type = fields.get("type");
-      if (type === "secret") secrets.push(fields.get("id") ?? target.slice(target.lastIndexOf("/") + 1));
-      if (type === "ssh") ssh.push(fields.get("id") ?? "default");
+      const fields = plainMountFields(mount);
+      const mounted = mountedParam(fields);
+      if (mounted !== undefined) (mounted.param === "ssh" ? ssh : secrets).push(mounted.id);
       const of = fields.get("from");
       if (of !== undefined) images.push(of);
     }

@@ -120,6 +120,21 @@ const mistakes: readonly (readonly [string, string, RegExp])[] = [
     /add "secrets: \{tok: \{text: …\}\}"/,
   ],
   [
+    "a secret that isn't given, and that the RUN needs",
+    `${tools}RUN --mount=type=secret,id=tok cat /run/secrets/tok\n`,
+    /exit code: 1\na secret that it mounts isn't given; if it needs it, add "secrets: \{tok: \{text: …\}\}"/,
+  ],
+  [
+    "an SSH key that isn't given, and that the RUN needs",
+    `${tools}RUN --mount=type=ssh,id=git ls "$SSH_AUTH_SOCK"\n`,
+    /exit code: 1\nan SSH key that it mounts isn't given; if it needs it, add "ssh: \{git: …\}"/,
+  ],
+  [
+    "a variable of FROM that is empty",
+    "ARG TAG\nFROM alpine:${TAG}\n",
+    /FROM names "alpine:", which is no image's name \(.*\): .* give it a value under "build_args"/,
+  ],
+  [
     "an SBOM scanner that isn't there",
     "FROM scratch\nCOPY Dockerfile /\n",
     /the SBOM scanner 127\.0\.0\.1:1\/scanner:1 \(name one that can be reached/,

@@ -88,6 +88,27 @@ export function readFlags(
   return { flags, words: left };
 }
 
+/** The fields of a `--mount`, by their names in lower case. Quotes of CSV aren't read. Pure. */
+export function plainMountFields(mount: string): ReadonlyMap<string, string> {
+  return new Map(
+    mount.split(",").map((part) => {
+      const [key = "", ...value] = part.split("=");
+      return [key.trim().toLowerCase(), value.join("=")] as const;
+    }),
+  );
+}
+
+/** What a `--mount` mounts if that comes from the params: a secret or an SSH key, and its id. Pure. */
+export function mountedParam(
+  fields: ReadonlyMap<string, string>,
+): { readonly param: "secrets" | "ssh"; readonly id: string } | undefined {
+  const target = fields.get("target") ?? fields.get("dst") ?? fields.get("destination") ?? "";
+  const type = fields.get("type");
+  if (type === "ssh") return { param: "ssh", id: fields.get("id") ?? "default" };
+  if (type !== "secret") return undefined;
+  return { param: "secrets", id: fields.get("id") ?? target.slice(target.lastIndexOf("/") + 1) };
+}
+
 /** The first word of a text, without its quotes and escape characters, and how long it is with them. */
 function firstWord(text: string, escapeChar: string): { readonly word: string; readonly length: number } {
   let word = "";

@@ -27,6 +27,8 @@ export interface BuildDescription {
   readonly sourcePolicy?: SourcePolicy | undefined;
   /** Whether the author gave credentials for a registry host. */
   readonly hasLogin?: (host: string) => boolean;
+  /** The ids of the secrets and SSH keys that the params give. */
+  readonly given?: { readonly secrets: readonly string[]; readonly ssh: readonly string[] };
   /** Whether layers may come from a layer cache. */
   readonly usesLayerCache?: boolean;
 }

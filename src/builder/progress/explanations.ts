@@ -7,7 +7,7 @@ import { instructionExplanations } from "./instruction-failures.ts";
 import { explainLayerFetch } from "./layer-fetch-failure.ts";
 import { explainConversion, explainPolicy } from "./policy-failure.ts";
 import { explainPull } from "./pull-failure.ts";
-import { explainStart } from "./start-failure.ts";
+import { explainStart, missingMounts } from "./start-failure.ts";
 import type { StepName } from "./step.ts";
 import { explainUnpack } from "./unpack-failure.ts";
 
@@ -33,6 +33,11 @@ const explanations: readonly Explanation[] = [
   {
     sign: /^exit code: 127$/,
     say: (reason) => `${reason}; 127 means that a command was not found in the image`,
+  },
+  {
+    sign: /failed to copy: (?:\S+: )?archive\/tar: write too long$|failed to write diff: archive\/tar: write too long$/,
+    say: (reason) =>
+      `${reason}: a file grew while BuildKit read it for a layer; run the step again, and if that doesn't help, keep BuildKit's state on a local disk of its own`,
   },
   {
     sign: /^lint violation found for rules: (.*)$/,
@@ -133,11 +138,18 @@ function firstRule(rules: string | undefined): string {
 /** The step that failed, if any. */
 export interface FailedStep {
   readonly name: StepName;
+  /** As BuildKit writes it. */
+  readonly fullName: string;
   readonly lastLines: readonly string[];
 }
 
 /** The reason of a failed solve, followed by advice if there is some for it. */
 export function explain(reason: string, build: BuildDescription, failed: FailedStep | undefined): string {
+  const isOfProgram = reason.startsWith("exit code: ") && failed !== undefined;
+  return explainReason(reason, build, failed) + (isOfProgram ? missingMounts(failed.fullName, build) : "");
+}
+
+function explainReason(reason: string, build: BuildDescription, failed: FailedStep | undefined): string {
   const step = failed?.name;
   const plain = reason.replace(
     /^(?:failed to parse dockerfile: )?dockerfile parse error on line \d+: /,

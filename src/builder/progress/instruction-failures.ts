@@ -97,6 +97,11 @@ export const instructionExplanations: readonly InstructionExplanation[] = [
       `the name of the base image, ${name}, is empty: give it a value under "build_args", or a default in the ARG before FROM`,
   },
   {
+    sign: /^failed to parse stage name ("[^"]*"): (invalid reference format.*)$/,
+    say: (_, [, name, why]) =>
+      `FROM names ${name}, which is no image's name (${why}): check how it is written; if a variable in it is empty, give it a value under "build_args", or a default in an ARG before the first FROM`,
+  },
+  {
     sign: /^empty platform value from expression (.*)$/,
     say: (_, [, given]) =>
       `the value of --platform, ${given}, is empty: give it a value under "build_args", or a default in an ARG before FROM`,

@@ -1,3 +1,28 @@
+import { mountedParam, plainMountFields, readFlags } from "../plan/instructions.ts";
+import type { BuildDescription } from "./build-description.ts";
+
+/**
+ * Names the secrets and SSH keys that a failed RUN mounts and that aren't given, with what to add. BuildKit runs it
+ * without them unless they are `required`. Empty if all are given. Pure.
+ * @param name of the step, as BuildKit writes it
+ */
+export function missingMounts(name: string, { given }: BuildDescription): string {
+  const [, rest] = /^\[[^\]]*\] RUN (.*)$/s.exec(name) ?? [];
+  if (rest === undefined || given === undefined) return "";
+  const notes = readFlags(rest).flags.flatMap((flag) => {
+    const [, mount] = /^--mount=(.*)$/s.exec(flag) ?? [];
+    const mounted = mount === undefined ? undefined : mountedParam(plainMountFields(mount));
+    if (mounted === undefined || !/^[\w./:-]+$/.test(mounted.id)) return [];
+    if (given[mounted.param].includes(mounted.id)) return [];
+    return mounted.param === "ssh"
+      ? [`an SSH key that it mounts isn't given; if it needs it, add "ssh: {${mounted.id}: …}"`]
+      : [
+          `a secret that it mounts isn't given; if it needs it, add "secrets: {${mounted.id}: {text: …}}" (or file, or env)`,
+        ];
+  });
+  return [...new Set(notes)].map((note) => `\n${note}`).join("");
+}
+
 /**
  * Explains why the program of a RUN couldn't be started, and what to change. Returns undefined if it was started. Pure.
  * @param output the last lines of the step's output, where runc and the kernel say it

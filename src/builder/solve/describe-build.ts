@@ -7,7 +7,7 @@ import type { BuildOptions } from "../plan/build-options.ts";
 import type { LayerCache } from "../plan/layer-cache.ts";
 import type { BuildDescription, ShownContext } from "../progress/build-description.ts";
 
-export interface DescribedOptions extends Pick<BuildOptions, "sourcePolicy"> {
+export interface DescribedOptions extends Pick<BuildOptions, "sourcePolicy" | "secrets" | "ssh"> {
   /** The context as the params name it. */
   readonly shown: string;
   readonly access: RegistryAccess;
@@ -19,7 +19,7 @@ export interface DescribedOptions extends Pick<BuildOptions, "sourcePolicy"> {
  */
 export function describeBuild(
   { dockerfile, context }: Pick<Inputs, "dockerfile" | "context">,
-  { shown, access, cache, sourcePolicy }: DescribedOptions,
+  { shown, access, cache, sourcePolicy, secrets, ssh }: DescribedOptions,
 ): BuildDescription {
   const own = dockerfile && {
     name: `${dockerfile.shown}.dockerignore`,
@@ -30,6 +30,7 @@ export function describeBuild(
     context: context.kind === "git" ? undefined : describeContext(context.path, shown, own),
     sourcePolicy,
     hasLogin: (host) => access.hosts.get(host)?.username !== undefined,
+    given: { secrets: Object.keys(secrets), ssh: Object.keys(ssh) },
     usesLayerCache: cache.locations.length > 0,
   };
 }

@@ -224,15 +224,25 @@ const rows: readonly (readonly [said: string, told: string, step?: string, outpu
     "a layer of a base image can't be fetched (dial tcp 192.0.2.1:443: i/o timeout): check that BuildKit can reach the registry, or run the step again later",
     "[2/2] RUN true",
   ],
-  // These are about the build's own layers, not about a base's.
   ...[
     "mount callback failed on /tmp/m1: mount callback failed on /tmp/m2: failed to write compressed diff: failed to create diff tar stream: failed to copy: archive/tar: write too long",
+    "failed to create diff tar stream: failed to copy: /tmp/m2/var/log/x: archive/tar: write too long",
+    "mount callback failed on /tmp/m1: failed to write diff: archive/tar: write too long",
+  ].map(
+    (said) =>
+      [
+        said,
+        `${said}: a file grew while BuildKit read it for a layer; run the step again, and if that doesn't help, keep BuildKit's state on a local disk of its own`,
+        "exporting to image",
+      ] as const,
+  ),
+  // These are about the build's own layers, not about a base's.
+  ...[
     "mount callback failed on /tmp/m1: mount callback failed on /tmp/m2: failed to write compressed diff: failed to create diff tar stream: failed to copy: write /var/lib/buildkit/content/ingest/69/data: no space left on device",
     "mount callback failed on /tmp/m1: mount callback failed on /tmp/m2: failed to write compressed diff: failed to create diff tar stream: failed to copy: zstd: write /var/lib/buildkit/content/ingest/69/data: no space left on device",
     "failed to write compressed diff: mount callback failed on /tmp/m1: mount callback failed on /tmp/m2: failed to create diff tar stream: stat /tmp/m2/a: unexpected EOF",
     "failed calculating diff pairs for exported snapshot: mount callback failed on /tmp/m1: mount callback failed on /tmp/m2: failed to open writer: ref buildkit/1/r7hengy3 locked: unavailable",
     "mount callback failed on /tmp/m1: failed to open writer: ref moby/1/abc locked: unavailable",
-    "mount callback failed on /tmp/m1: failed to write diff: archive/tar: write too long",
   ].map((said) => [said, said, "exporting to image"] as const),
   [
     "failed to compute cache key: failed to get stream processor for application/x: no processor for media-type",
@@ -281,7 +291,9 @@ test("BuildKit's words are told as what was found, what was expected, and what t
     explain(
       said,
       build,
-      step === undefined ? undefined : { name: parseVertexName(step), lastLines: output.split("\n") },
+      step === undefined
+        ? undefined
+        : { name: parseVertexName(step), fullName: step, lastLines: output.split("\n") },
     ),
   );
   assert.deepEqual(
@@ -299,4 +311,22 @@ test("a layer that can't be unpacked may be the layer cache's, if there is one",
     ),
     "a layer of a base image, or of the layer cache, can't be unpacked (unexpected EOF): it is damaged or encrypted, or its media type names another compression than it has; rebuild the base, or name another in FROM",
   );
+});
+
+test("a RUN that fails without a secret or an SSH key that it mounts is told which", () => {
+  const step =
+    "[build 2/3] RUN --mount=type=secret,id=npmrc,target=/root/.npmrc --mount=type=ssh --mount=type=cache,target=/c npm ci";
+  const build = { given: { secrets: ["other"], ssh: ["github"] } };
+  const failed = { name: parseVertexName(step), fullName: step, lastLines: ["npm: 401"] };
+  const told = explain("exit code: 1", build, failed);
+  assert.equal(
+    told,
+    [
+      "exit code: 1",
+      `a secret that it mounts isn't given; if it needs it, add "secrets: {npmrc: {text: …}}" (or file, or env)`,
+      `an SSH key that it mounts isn't given; if it needs it, add "ssh: {default: …}"`,
+    ].join("\n"),
+  );
+  const all = { given: { secrets: ["npmrc"], ssh: ["default"] } };
+  assert.equal(explain("exit code: 1", all, failed), "exit code: 1");
 });

@@ -1,6 +1,7 @@
 import { startupSnapshot } from "node:v8";
 import type { Command } from "./commands/invocation.ts";
 import { exitTime, tidyingTime } from "./host/abort-budget.ts";
+import { namesOfPut } from "./host/author-names.ts";
 import { surfaceProblem } from "./host/disk-errors.ts";
 import { AbortError, UserError } from "./host/errors.ts";
 import { createLog, type Log, styled } from "./host/log.ts";
@@ -76,6 +77,7 @@ async function run(running: Running): Promise<number> {
       cwd: process.cwd(),
       arch: process.arch,
       log,
+      names: namesOfPut,
       signal: aborter.signal,
       late: late.signal,
       kill: (pid, signal) => process.kill(pid, signal),

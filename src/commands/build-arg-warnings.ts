@@ -9,21 +9,24 @@ import { suggestName } from "../host/suggest.ts";
 export function warnOfArgs(
   options: BuildOptions,
   { buildArgs, dockerfile }: Inputs,
-  { log }: Pick<StepContext, "log">,
+  { log, names }: Pick<StepContext, "log" | "names">,
 ): void {
-  warnOfSecretArgs(buildArgs, log);
+  warnOfSecretArgs(buildArgs, { log, names });
   if (dockerfile === undefined || hasOtherFrontend(buildArgs, dockerfile.text)) return;
   const taken = argsOf(dockerfile.text);
   // Args from a file are not checked, as the file may be for several images.
-  const given = { build_args: options.buildArgs, image_args: options.imageArgs };
-  for (const [param, values] of Object.entries(given)) {
+  const given = [
+    ["build_args", options.buildArgs],
+    ["image_args", options.imageArgs],
+  ] as const;
+  for (const [param, values] of given) {
     for (const name of Object.keys(values).filter((arg) => !predefined.test(arg) && !taken.includes(arg))) {
       const near = suggestName(name, taken);
       const hint =
         near === undefined
           ? `add "ARG ${name}" to it, or leave it out`
           : `did you mean ${JSON.stringify(near)}?`;
-      log.warn(`${param}.${name}: no ARG of ${dockerfile.shown} takes this value; ${hint}`);
+      log.warn(`${names.param(param, name)}: no ARG of ${dockerfile.shown} takes this value; ${hint}`);
     }
   }
   const isGiven = (arg: string): boolean =>
@@ -35,7 +38,7 @@ export function warnOfArgs(
     const other = inside.find((each) => taken.includes(each) && !predefined.test(each) && !isGiven(each));
     if (other !== undefined)
       log.warn(
-        `build_args.${name}: its value holds "${other}=", but ARG ${other} of ${dockerfile.shown} isn't given as a build arg; if it should be, separate the two by a comma, or write a map`,
+        `${names.param("build_args", name)}: its value holds "${other}=", but ARG ${other} of ${dockerfile.shown} isn't given as a build arg; if it should be, separate the two by a comma, or write a map`,
       );
   }
 }
@@ -72,14 +75,18 @@ export function hasOtherFrontend(
 }
 
 /** Build args are in the image's history, where everyone who has the image can read them. */
-function warnOfSecretArgs(buildArgs: Readonly<Record<string, string>>, log: StepContext["log"]): void {
+function warnOfSecretArgs(
+  buildArgs: Readonly<Record<string, string>>,
+  { log, names }: Pick<StepContext, "log" | "names">,
+): void {
   const secret =
     /(^|_)(password|passwd|passphrase|secret|token|api_?key|private_?key|access_?key|credentials?)(_|$)/i;
   for (const [name, value] of Object.entries(buildArgs)) {
     // A URL with a password is recognized by its value.
     if (!secret.test(name) && !/:\/\/[^\s/@:]*:[^\s/@]+@/.test(value)) continue;
+    const id = name.toLowerCase();
     log.warn(
-      `build arg ${name} looks like a secret, and build args are in the image's history: use secrets: {${name.toLowerCase()}: {text: …}}, and RUN --mount=type=secret,id=${name.toLowerCase()}`,
+      `build arg ${name} looks like a secret, and build args are in the image's history: use ${names.secretText(id)}, and RUN --mount=type=secret,id=${id}`,
     );
   }
 }

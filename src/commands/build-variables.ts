@@ -1,4 +1,5 @@
 import type { BuildOptions, Strings } from "../builder/plan/build-options.ts";
+import type { NamedParam } from "../host/author-names.ts";
 import { UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
 
@@ -21,11 +22,12 @@ const use = /\$(?:\{(\w+)\}|(\w+))/g;
  */
 export function expandBuildVariables(
   options: BuildOptions,
-  step: Pick<StepContext, "env" | "log">,
+  step: Pick<StepContext, "env" | "log" | "names">,
 ): BuildOptions {
-  const parts = { build_args: options.buildArgs, labels: options.labels, annotations: options.annotations };
   if (!options.expand) {
-    for (const [param, values] of Object.entries(parts)) warnOfUses(param, values, step);
+    warnOfUses("build_args", options.buildArgs, step);
+    warnOfUses("labels", options.labels, step);
+    warnOfUses("annotations", options.annotations, step);
     return options;
   }
   return {
@@ -46,7 +48,11 @@ export function concourseVariables(env: StepContext["env"]): Record<string, stri
   );
 }
 
-function expanded(param: string, values: Strings, { env }: Pick<StepContext, "env">): Strings {
+function expanded(
+  param: NamedParam,
+  values: Strings,
+  { env, names }: Pick<StepContext, "env" | "names">,
+): Strings {
   return mapValues(values, (value, name) =>
     value.replaceAll(use, (text, braced: string | undefined, bare: string | undefined) => {
       const variable = braced ?? bare ?? "";
@@ -54,20 +60,24 @@ function expanded(param: string, values: Strings, { env }: Pick<StepContext, "en
       const content = env[variable];
       if (content !== undefined) return content;
       throw new UserError(
-        `${param}.${name}: this build has no ${variable}, because it belongs to no job or pipeline; remove it from the value`,
+        `${names.param(param, name)}: this build has no ${variable}, because it belongs to no job or pipeline; remove it from the value`,
       );
     }),
   );
 }
 
-function warnOfUses(param: string, values: Strings, { log }: Pick<StepContext, "log">): void {
+function warnOfUses(
+  param: NamedParam,
+  values: Strings,
+  { log, names }: Pick<StepContext, "log" | "names">,
+): void {
   for (const [name, value] of Object.entries(values)) {
     const found = Array.from(value.matchAll(use)).find(([, braced, bare]) =>
       buildVariables.includes(braced ?? bare ?? ""),
     );
     if (found === undefined) continue;
     log.warn(
-      `${param}.${name}: ${found[0]} stays as it is: Concourse's variables are put into values only with "expand: true" in a put's params`,
+      `${names.param(param, name)}: ${found[0]} stays as it is: Concourse's variables are put into values only with "expand: true" in a put's params`,
     );
   }
 }

@@ -10,11 +10,11 @@ import { createPrivateFolder } from "../host/private-folder.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { readTree } from "../image/image-tree.ts";
 import { isProven, provenBy } from "../image/proven-layers.ts";
+import { namesOfTask } from "../request/names-of-task.ts";
 import { environmentForPrograms } from "../request/task-environment.ts";
 import { withUsualNames } from "../request/task-names.ts";
 import { readTask, type TaskRequest } from "../request/task-params.ts";
 import { registriesVariable } from "../request/task-registries.ts";
-import { taskWords } from "../request/task-words.ts";
 import type { ParseYaml } from "../request/task-yaml.ts";
 import { tracingVariable } from "../request/tracing-fields.ts";
 import { insteadOfVariable } from "../request/unread-variables.ts";
@@ -41,20 +41,12 @@ const keptFolder = "cache/oci-build";
  * task's config has a cache `cache/`, it keeps the layers of this run's steps for the next.
  */
 export async function build({ step }: Invocation): Promise<undefined> {
-  const started = { ...step, env: withUsualNames(step.env) };
-  const words = (message: string) => taskWords(message, started.env);
-  const log = { ...started.log, warn: (text: string) => started.log.warn(words(text)) };
-  try {
-    warnOfUnread(started);
-    const task = readTask(started.env, { ...taskRules, parseYaml: await yamlParser(started) });
-    const work = (traced: StepContext) => buildTask(traced, task);
-    await inTrace(task.tracing, { ...started, log }, { name: "task", work });
-  } catch (thrown) {
-    // Messages of other modules use the names of a put's params and of a source's fields. A task has other names
-    // for them.
-    if (thrown instanceof UserError) throw new UserError(words(thrown.message), { cause: thrown });
-    throw thrown;
-  }
+  const env = withUsualNames(step.env);
+  const started = { ...step, env, names: namesOfTask(env) };
+  warnOfUnread(started);
+  const task = readTask(env, { ...taskRules, parseYaml: await yamlParser(started) });
+  const work = (traced: StepContext) => buildTask(traced, task);
+  await inTrace(task.tracing, started, { name: "task", work });
   return undefined;
 }
 
@@ -74,7 +66,7 @@ async function buildTask(
   const inputs: InputFolder = { path: step.cwd, kind: "task" };
   const opened: OpenBuild = {
     step,
-    options: await withSourcePolicy(params, inputs),
+    options: await withSourcePolicy(params, inputs, step),
     folder: inputs,
     access: await taskAccess(started.env, { folder: inputs, hosts }),
     daemons: { kind: "own", sandbox },

@@ -34,6 +34,7 @@ export async function callFrontend(call: FrontendCall, run: OpenBuild): Promise<
         workspace,
         platforms: buildPlatforms(options.platforms, run),
         env: run.step.env,
+        names: run.step.names,
         excluded: undefined,
         log: run.step.log,
         signal,
@@ -52,6 +53,7 @@ export async function callFrontend(call: FrontendCall, run: OpenBuild): Promise<
       shown: options.context,
       access: run.access,
       cache: noLayerCache,
+      names: step.names,
     }),
     stall: defaultTimeouts.stall,
   };

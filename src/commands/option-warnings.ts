@@ -1,5 +1,6 @@
 import type { Inputs } from "../builder/inputs/inputs.ts";
 import type { BuildOptions } from "../builder/plan/build-options.ts";
+import type { AuthorNames } from "../host/author-names.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { suggestName } from "../host/suggest.ts";
 import { takenOptions } from "../request/option-names.ts";
@@ -30,6 +31,7 @@ const ofDocker: Readonly<Record<string, string | undefined>> = {
 export function ignoredOptions(
   { frontendOptions, buildArgs }: Pick<BuildOptions, "frontendOptions" | "buildArgs">,
   dockerfile: string | undefined,
+  names: AuthorNames,
 ): readonly PlacedMessage[] {
   if (hasOtherFrontend(buildArgs, dockerfile)) return [];
   return Object.keys(frontendOptions)
@@ -37,7 +39,7 @@ export function ignoredOptions(
     .map((name) => {
       const near = ofDocker[name] ?? suggestName(name, [...freeOptions, ...Object.keys(takenOptions)]);
       const hint = near === undefined ? "remove it" : `did you mean ${JSON.stringify(near)}?`;
-      const message = `options.${name}: BuildKit's Dockerfile frontend has no such option and ignores it; ${hint}`;
+      const message = `${names.param("options", name)}: BuildKit's Dockerfile frontend has no such option and ignores it; ${hint}`;
       return { path: ["options", name], message };
     });
 }
@@ -46,8 +48,8 @@ export function ignoredOptions(
 export function warnOfOptions(
   options: Pick<BuildOptions, "frontendOptions" | "buildArgs">,
   { dockerfile }: Pick<Inputs, "dockerfile">,
-  { log }: Pick<StepContext, "log">,
+  { log, names }: Pick<StepContext, "log" | "names">,
 ): void {
   if (dockerfile === undefined) return;
-  for (const { message } of ignoredOptions(options, dockerfile.text)) log.warn(message);
+  for (const { message } of ignoredOptions(options, dockerfile.text, names)) log.warn(message);
 }

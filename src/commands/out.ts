@@ -57,13 +57,16 @@ async function buildAndStore(
   inputs: InputFolder,
   step: StepContext,
 ): Promise<Awaited<ReturnType<typeof put>>> {
-  const advice = [...faultsBy(sourceAdvice, source), ...faultsBy(putAdvice, { source, params })];
+  const advice = [
+    ...faultsBy(sourceAdvice, source),
+    ...faultsBy(putAdvice, { source, params, names: step.names }),
+  ];
   for (const { message } of advice) step.log.warn(message);
   const plan = await wantedTags(source, params, inputs);
   await using store = await openStore(source, step, params.also);
   await using built = await runBuild({
     step,
-    options: await withSourcePolicy(params, inputs),
+    options: await withSourcePolicy(params, inputs, step),
     folder: inputs,
     access: source.registryAccess,
     daemons: source.daemons,

@@ -7,7 +7,11 @@ import { warnOfPolicy } from "./policy-notes.ts";
 import { warnOfUnused } from "./unused-warnings.ts";
 
 /** Warns of what the params name and the Dockerfile or BuildKit doesn't use, and of what looks like a mistake. */
-export function warnOfParams(options: BuildOptions, inputs: Inputs, step: Pick<StepContext, "log">): void {
+export function warnOfParams(
+  options: BuildOptions,
+  inputs: Inputs,
+  step: Pick<StepContext, "log" | "names">,
+): void {
   warnOfArgs(options, inputs, step);
   warnOfUnused(options, inputs, step);
   warnOfOptions(options, inputs, step);

@@ -1,5 +1,6 @@
 import { launcherNames } from "../builder/engine/launch/no-launcher.ts";
 import { gvisorLimits, vainParams } from "../builder/engine/limits.ts";
+import type { AuthorNames } from "../host/author-names.ts";
 import type { PutParams } from "../request/put-params.ts";
 import type { PutRequest } from "../request/read-parts.ts";
 import type { PlacedMessage, Rule } from "../request/rules.ts";
@@ -97,24 +98,31 @@ export const gvisorAdvice: readonly Rule<PutRequest>[] = [
   {
     of: ["allow", "options"],
     ofSource: ["sandbox", "buildkit", "nodes"],
-    faults: ({ params, source }) =>
-      source?.daemons.kind === "own" ? vainInSandbox(source.daemons.sandbox, params) : undefined,
+    faults: ({ params, source, names }) =>
+      source?.daemons.kind === "own" ? vainInSandbox(source.daemons.sandbox, params, names) : undefined,
   },
 ];
 
 /** What `validate` warns of where the Dockerfile isn't known. A step looks whether it names another frontend. */
 export const optionAdvice: Rule<PutRequest> = {
   of: ["options", "build_args", "dockerfile_inline"],
-  faults: ({ params }) => ignoredOptions(params, params.dockerfileInline),
+  faults: ({ params, names }) => ignoredOptions(params, params.dockerfileInline, names),
 };
 
 /** {@link gvisorAdvice} for a task, whose variable `SANDBOX` says it. */
 export const taskAdvice: readonly Rule<TaskRequest>[] = [
-  { of: ["options", "SANDBOX"], faults: ({ params, sandbox }) => vainInSandbox(sandbox, params) },
+  {
+    of: ["options", "SANDBOX"],
+    faults: ({ params, sandbox, names }) => vainInSandbox(sandbox, params, names),
+  },
 ];
 
-function vainInSandbox(sandbox: TaskRequest["sandbox"], params: PutParams): readonly PlacedMessage[] {
+function vainInSandbox(
+  sandbox: TaskRequest["sandbox"],
+  params: PutParams,
+  names: AuthorNames,
+): readonly PlacedMessage[] {
   return sandbox === "gvisor"
-    ? vainParams({ limits: gvisorLimits, where: launcherNames.gvisor }, params)
+    ? vainParams({ limits: gvisorLimits, where: launcherNames.gvisor }, params, names)
     : [];
 }

@@ -6,10 +6,12 @@ import { contextLogins, readContextUrl, readRemoteContext } from "../builder/inp
 import { sshKeyFault } from "../builder/inputs/ssh-key.ts";
 import { deliveredNames } from "../delivery/delivered-files.ts";
 import { checkTargetNames, taskFolders } from "../delivery/target-names.ts";
+import { type AuthorNames, namesOfPut } from "../host/author-names.ts";
 import { UserError } from "../host/errors.ts";
 import { suggestName } from "../host/suggest.ts";
 import { formatExactPlatform } from "../image/platform.ts";
 import { formatRepository } from "../image/reference.ts";
+import type { RegistryAccess } from "../registry/access.ts";
 import { checkCertificates } from "../registry/check-certificates.ts";
 import { withMirrors } from "../registry/mirrors.ts";
 import type { PutRequest, PutRules } from "../request/read-parts.ts";
@@ -21,7 +23,6 @@ import { authorsTag, checkTargetTags, versionTag } from "../store/tag-plan.ts";
 import { accessRules, certificateFaults } from "./access-rules.ts";
 import { reservedTags } from "./wanted-tags.ts";
 
-const mirrorsParam = "params.registry_mirrors";
 const tlsNames = { ca: "ca", cert: "cert", key: "key" } as const;
 
 /** What a put's source must keep, besides the form of its fields. */
@@ -54,14 +55,14 @@ const sourceRules: readonly Rule<Source>[] = [
 const paramRules: readonly Rule<PutRequest>[] = [
   {
     of: ["context"],
-    faults: thrownBy(({ params }) => readContextUrl(params.context)),
+    faults: thrownBy(({ params, names }) => readContextUrl(params.context, names)),
   },
   {
     of: ["contexts"],
-    faults: ({ params: { contexts } }) => {
+    faults: ({ params: { contexts }, names }) => {
       const wrong = placed("contexts", Object.entries(contexts), (text, name) => {
         namedContextKey(String(name));
-        readRemoteContext(text, `contexts.${String(name)}`);
+        readRemoteContext(text, `contexts.${String(name)}`, names);
       });
       if (wrong.length === 0) checkContextNames(Object.keys(contexts));
       return wrong;
@@ -69,45 +70,46 @@ const paramRules: readonly Rule<PutRequest>[] = [
   },
   {
     of: ["context", "contexts", "secrets"],
-    faults: ({ params }) => {
+    faults: ({ params, names }) => {
       // A URL that is refused by itself is the matter of the rules above.
       const others = Object.values(params.contexts);
-      if (isRefused(() => readContextUrl(params.context))) return undefined;
-      if (others.some((text) => isRefused(() => readRemoteContext(text, "")))) return undefined;
-      contextLogins(params);
+      if (isRefused(() => readContextUrl(params.context, names))) return undefined;
+      if (others.some((text) => isRefused(() => readRemoteContext(text, "", names)))) return undefined;
+      contextLogins(params, names);
       return undefined;
     },
   },
   {
     of: ["ssh"],
-    faults: ({ params: { ssh } }) =>
+    faults: ({ params: { ssh }, names }) =>
       placed("ssh", Object.entries(ssh), (sources, id) => {
         for (const source of sources) {
           const fault = "key" in source ? sshKeyFault(source.key) : undefined;
           if (fault !== undefined)
-            throw new UserError(`params.ssh.${String(id)}: the key can't be used: ${fault}`);
+            throw new UserError(`${names.place(["ssh", id])}: the key can't be used: ${fault}`);
         }
       }),
   },
   {
     of: ["add_hosts"],
-    faults: ({ params: { addHosts } }) =>
+    faults: ({ params: { addHosts }, names }) =>
       placed("add_hosts", Object.entries(addHosts), (addresses, name) => {
         // Go, in which BuildKit is written, takes no zone after an address.
         const wrong = addresses.find((address) => isIP(address) === 0 || address.includes("%"));
         if (wrong !== undefined)
           throw new UserError(
-            `params.add_hosts.${String(name)}: ${JSON.stringify(wrong)} is not an IP address; expected one such as 10.0.0.1 or fd00::1`,
+            `${names.place(["add_hosts", name])}: ${JSON.stringify(wrong)} is not an IP address; expected one such as 10.0.0.1 or fd00::1`,
           );
       }),
   },
   {
     of: ["build_args"],
-    faults: ({ params: { buildArgs } }) => {
+    faults: ({ params: { buildArgs }, names }) => {
       const { SOURCE_DATE_EPOCH: given } = buildArgs;
       if (given === undefined || /^\d*$/.test(given)) return undefined;
-      const message = `params.build_args.SOURCE_DATE_EPOCH: expected whole seconds since 1970, such as 1700000000; found ${JSON.stringify(given.slice(0, 60))}`;
-      return [{ path: ["build_args", "SOURCE_DATE_EPOCH"], message }];
+      const path = ["build_args", "SOURCE_DATE_EPOCH"];
+      const message = `${names.place(path)}: expected whole seconds since 1970, such as 1700000000; found ${JSON.stringify(given.slice(0, 60))}`;
+      return [{ path, message }];
     },
   },
   {
@@ -116,7 +118,8 @@ const paramRules: readonly Rule<PutRequest>[] = [
   },
   {
     of: ["platforms"],
-    faults: ({ params: { platforms } }) => twiceIn("platforms", platforms.map(formatExactPlatform)),
+    faults: ({ params: { platforms }, names }) =>
+      twiceIn("platforms", platforms.map(formatExactPlatform), names),
   },
   {
     of: ["network", "allow"],
@@ -127,16 +130,13 @@ const paramRules: readonly Rule<PutRequest>[] = [
   },
   {
     of: ["registry_mirrors"],
-    faults: thrownBy(({ params }) =>
-      withMirrors(new Map(), "docker.io", params.registryMirrors, mirrorsParam),
-    ),
+    faults: thrownBy(mirrorsOf),
   },
   {
     of: ["buildkit_extra_config", "allow", "registry_mirrors"],
-    faults: ({ params }) => {
+    faults: (request) => {
       // A wrong mirror is the matter of the rule above.
-      const mirrored = () => withMirrors(new Map(), "docker.io", params.registryMirrors, mirrorsParam);
-      if (!isRefused(mirrored)) configOf(undefined, params);
+      if (!isRefused(() => mirrorsOf(request))) configOf(undefined, request);
       return undefined;
     },
   },
@@ -199,9 +199,9 @@ export const putRules: PutRules = {
     {
       of: ["also"],
       ofSource: ["repository"],
-      faults: ({ params, source }) => {
+      faults: ({ params, source, names }) => {
         const all = params.also.map(formatRepository);
-        const twice = twiceIn("also", all);
+        const twice = twiceIn("also", all, names);
         if (twice.length > 0 || source?.store.kind !== "registry") return twice;
         const own = formatRepository(source.store.repository);
         const index = all.indexOf(own);
@@ -220,10 +220,11 @@ export const putRules: PutRules = {
     {
       of: ["buildkit_extra_config", "allow", "registry_mirrors"],
       ofSource: ["buildkit_config", "registries", "registry_mirrors", "repository"],
-      faults: ({ params, source }) => {
+      faults: (request) => {
+        const { source } = request;
         // Texts that can't be used by themselves are the matter of other rules.
-        const alone = () => [configOf(source, undefined), configOf(undefined, params)];
-        if (!isRefused(alone)) configOf(source, params);
+        const alone = () => [configOf(source, undefined), configOf(undefined, request)];
+        if (!isRefused(alone)) configOf(source, request);
         return undefined;
       },
     },
@@ -246,8 +247,8 @@ export const taskRules: Omit<TaskReading, "parseYaml"> = {
     ...paramRules,
     {
       of: ["additional_targets"],
-      faults: thrownBy(({ params }) => {
-        checkTargetNames(params.additionalTargets, taskFolders, "ADDITIONAL_TARGETS");
+      faults: thrownBy(({ params, names }) => {
+        checkTargetNames(params.additionalTargets, taskFolders, names.place(["additional_targets"]));
       }),
     },
   ],
@@ -256,10 +257,21 @@ export const taskRules: Omit<TaskReading, "parseYaml"> = {
 };
 
 /** What is wrong with a list in which something is there twice. */
-function twiceIn(field: string, all: readonly string[]): readonly PlacedMessage[] {
+function twiceIn(field: string, all: readonly string[], names: AuthorNames): readonly PlacedMessage[] {
   const again = all.findIndex((each, index) => all.indexOf(each) !== index);
   if (again === -1) return [];
-  return [{ path: [field, again], message: `params.${field}: ${all[again]} is given twice: remove one` }];
+  const message = `${names.place([field])}: ${all[again]} is given twice: remove one`;
+  return [{ path: [field, again], message }];
+}
+
+/** The mirrors that the params name. @throws UserError if one can't be a mirror */
+function mirrorsOf(
+  { params, names }: PutRequest,
+  hosts: RegistryAccess["hosts"] = new Map(),
+): RegistryAccess["hosts"] {
+  return withMirrors(hosts, "docker.io", params.registryMirrors, (index) =>
+    names.place(["registry_mirrors", index]),
+  );
 }
 
 /** The limits that BuildKit knows (github.com/docker/go-units, ulimit.go). */
@@ -286,26 +298,21 @@ function checkUlimit(limits: string, key: PropertyKey): void {
 }
 
 /** The configuration that BuildKit would get, but for paths and for what depends on the container. @throws UserError */
-function configOf(source: Source | undefined, params: PutRequest["params"] | undefined): string {
-  const texts = {
-    buildkit_config: source?.buildkitConfig,
-    buildkit_extra_config: params?.buildkitExtraConfig,
-  };
-  const extra = Object.entries(texts).flatMap(([subject, text]) =>
-    text === undefined ? [] : [{ subject, text }],
-  );
+function configOf(source: Source | undefined, request: PutRequest | undefined): string {
+  const { names = namesOfPut } = request ?? {};
+  const texts = [
+    { subject: "buildkit_config", text: source?.buildkitConfig },
+    { subject: names.param("buildkit_extra_config"), text: request?.params.buildkitExtraConfig },
+  ];
+  const extra = texts.flatMap(({ subject, text }) => (text === undefined ? [] : [{ subject, text }]));
   if (extra.length === 0) return "";
-  const hosts = withMirrors(
-    source?.registryAccess.hosts ?? new Map(),
-    "docker.io",
-    params?.registryMirrors ?? [],
-    mirrorsParam,
-  );
+  const own = source?.registryAccess.hosts ?? new Map();
+  const hosts = request === undefined ? own : mirrorsOf(request, own);
   return daemonConfig({
     root: "/root-of-the-step",
     socket: "/socket-of-the-step",
     tracesSocket: "/traces-of-the-step",
-    entitlements: params?.allow ?? [],
+    entitlements: request?.params.allow ?? [],
     registries: registryBlocks({ hosts }, { hosts: new Map() }),
     extra,
   });

@@ -1,5 +1,6 @@
 import { readRemoteContext } from "../builder/inputs/remote-context.ts";
 import type { BuildOptions } from "../builder/plan/build-options.ts";
+import { namesOfPut } from "../host/author-names.ts";
 import { formatPlatform } from "../image/platform.ts";
 
 type Recorder<T> = (value: T) => unknown;
@@ -8,7 +9,8 @@ const asIs = (value: unknown): unknown => value;
 /** For what is a secret, may hold one, or is in another field of the record. */
 const leftOut = (): undefined => undefined;
 /** A path as it is, a URL without its user and password. */
-const withoutLogin = (context: string): string => readRemoteContext(context, "context")?.url ?? context;
+const withoutLogin = (context: string): string =>
+  readRemoteContext(context, "context", namesOfPut)?.url ?? context;
 /** The ids alone. */
 const idsOf = (values: Readonly<Record<string, unknown>>): string[] => Object.keys(values);
 

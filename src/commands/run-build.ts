@@ -90,6 +90,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
           workspace,
           platforms: buildPlatforms(options.platforms, run),
           env: step.env,
+          names: step.names,
           excluded: run.cacheFolder,
           log: step.log,
           signal,
@@ -110,7 +111,7 @@ export async function runBuild(run: RunBuild): Promise<RanBuild> {
   if (limited !== undefined) {
     const own = hostPlatform(step.arch);
     const dockerfile = inputs.dockerfile?.text;
-    checkEngineLimits(limited, { ...options, own, dockerfile }, step.log);
+    checkEngineLimits(limited, { ...options, own, dockerfile }, step);
   }
   const replaced = replacedFrontend(inputs);
   if (replaced !== undefined)
@@ -162,6 +163,7 @@ async function solve(
       shown: options.context,
       access: run.access,
       cache: builder.cache,
+      names: step.names,
     }),
     style: options.progress,
     timeouts,
@@ -203,18 +205,24 @@ function withPlatforms({ options, daemons }: RunBuild): BuildOptions {
 /** @param subject what is built, see {@link BuilderOptions} */
 export function builderOptions(run: OpenBuild, subject: string, step: StepContext): BuilderOptions {
   const { options } = run;
-  const texts = { buildkit_config: run.buildkitConfig, buildkit_extra_config: options.buildkitExtraConfig };
+  const { names } = step;
+  const texts = [
+    { subject: "buildkit_config", text: run.buildkitConfig },
+    { subject: names.param("buildkit_extra_config"), text: options.buildkitExtraConfig },
+  ];
   return {
     step,
     access: {
       ...run.access,
-      hosts: withMirrors(run.access.hosts, "docker.io", options.registryMirrors, "params.registry_mirrors"),
+      hosts: withMirrors(run.access.hosts, "docker.io", options.registryMirrors, (index) =>
+        names.place(["registry_mirrors", index]),
+      ),
     },
     daemons: run.daemons,
     cache: run.cache,
     subject,
     entitlements: options.allow,
-    daemonConfig: Object.entries(texts).flatMap(([param, text]) =>
+    daemonConfig: texts.flatMap(({ subject: param, text }) =>
       text === undefined ? [] : [{ subject: param, text }],
     ),
   };

@@ -16,11 +16,11 @@ import { hasOtherFrontend } from "./build-arg-warnings.ts";
 export function warnOfUnused(
   options: BuildOptions,
   { buildArgs, dockerfile, context }: Inputs,
-  { log }: Pick<StepContext, "log">,
+  { log, names }: Pick<StepContext, "log" | "names">,
 ): void {
   for (const [id, source] of Object.entries(options.secrets)) {
     if ("text" in source && source.text === "")
-      log.warn(`secrets.${id}: its text is empty (is a variable empty?)`);
+      log.warn(`${names.param("secrets", id)}: its text is empty (is a variable empty?)`);
   }
   if (dockerfile === undefined || hasOtherFrontend(buildArgs, dockerfile.text)) return;
   const used = usesIn(dockerfile.text);
@@ -33,14 +33,19 @@ export function warnOfUnused(
   };
   for (const id of Object.keys(options.secrets)) {
     if (used.secrets.includes(id) || ofBuildKit.test(id)) continue;
-    warn(`secrets.${id}`, `no RUN of ${shown} mounts it (--mount=type=secret,id=${id})`, used.secrets, id);
+    warn(
+      names.param("secrets", id),
+      `no RUN of ${shown} mounts it (--mount=type=secret,id=${id})`,
+      used.secrets,
+      id,
+    );
   }
   const fetchesByGit =
     context.kind === "git" || used.hasRemoteAdd || Object.values(options.contexts).some(isFetched);
   for (const id of Object.keys(options.ssh)) {
     if (used.ssh.includes(id) || (id === "default" && fetchesByGit)) continue;
     const flag = id === "default" ? "--mount=type=ssh" : `--mount=type=ssh,id=${id}`;
-    warn(`ssh.${id}`, `no RUN of ${shown} mounts it (${flag})`, used.ssh, id);
+    warn(names.param("ssh", id), `no RUN of ${shown} mounts it (${flag})`, used.ssh, id);
   }
   for (const name of Object.keys(options.contexts)) {
     const key = namedContextKey(name);

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { posix } from "node:path";
 import { parse } from "yaml";
 import { registryImageHint } from "../builder/inputs/registry-image.ts";
+import { namesOfPut } from "../host/author-names.ts";
 import { messageOf, UserError } from "../host/errors.ts";
 import { compileGoExpression } from "../host/go-expression.ts";
 import { styled } from "../host/log.ts";
@@ -10,6 +11,8 @@ import type { PutParams } from "../request/put-params.ts";
 import type { PutRequest } from "../request/read-parts.ts";
 import { asAdvice, type PlacedMessage, type Rule } from "../request/rules.ts";
 import {
+  type PolicyPlaces,
+  policyPlaces,
   readExpressions,
   readJsonPolicy,
   readYamlPolicy,
@@ -99,31 +102,33 @@ function nothingFound(file: string): string {
  */
 const policyRule: Rule<PutRequest> = {
   of: ["source_policy"],
-  faults: ({ params }) => {
-    const policy = policyIn(params);
+  faults: ({ params, names }) => {
+    const placeOf = policyPlaces(names);
+    const policy = policyIn(params, placeOf);
     if (policy === undefined) return undefined;
-    readExpressions(policy, policySubject, compileGoExpression);
+    readExpressions(policy, placeOf, compileGoExpression);
     const doubts = policyDoubts(policy);
     return doubts.map((doubt) => ({
       path: ["source_policy"],
-      message: `${policySubject}: ${doubt}`,
+      message: `${placeOf()}: ${doubt}`,
       isAdvice: true,
     }));
   },
 };
 
-const policySubject = "params.source_policy";
-
 /**
  * The policy that the params hold. Undefined if they hold none, or the path of its file.
  * @throws UserError for a text that isn't a policy
  */
-function policyIn({ sourcePolicy: given }: PutParams): SourcePolicyDocument | undefined {
+function policyIn(
+  { sourcePolicy: given }: PutParams,
+  placeOf: PolicyPlaces,
+): SourcePolicyDocument | undefined {
   if (given === undefined || "file" in given) return undefined;
   if ("policy" in given) return given.policy;
   return (
-    readJsonPolicy(given.text, policySubject) ??
-    readYamlPolicy(given.text, policySubject, (yaml) => parse(yaml, { prettyErrors: false }))
+    readJsonPolicy(given.text, placeOf) ??
+    readYamlPolicy(given.text, placeOf, (yaml) => parse(yaml, { prettyErrors: false }))
   );
 }
 
@@ -168,7 +173,7 @@ function missingInput(
 ): PlacedMessage[] {
   const [first = ""] = posix.normalize(text).split("/");
   if (first === "." || inputs.includes(first)) return [];
-  const registryImage = registryImageHint(path[0] ?? "", text);
+  const registryImage = registryImageHint(path[0] ?? "", text, namesOfPut);
   if (registryImage === undefined && isRemote(text)) return [];
   const place = ["params", ...path].join(".");
   // A Dockerfile's path is relative to the put's folder, not to the context.

@@ -1,5 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import { getHeapSnapshot, setFlagsFromString } from "node:v8";
+import { namesOfPut } from "../host/author-names.ts";
 import { createLog } from "../host/log.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { untraced } from "../host/trace.ts";
@@ -49,6 +50,7 @@ async function rehearse(folder: string, place: object): Promise<void> {
     cwd: folder,
     arch: "x64",
     log: createLog({ write: () => {}, colours: true }),
+    names: namesOfPut,
     signal,
     late: signal,
     kill: () => {},

@@ -1,3 +1,4 @@
+import type { AuthorNames } from "./author-names.ts";
 import type { Log } from "./log.ts";
 import type { Trace } from "./trace.ts";
 
@@ -9,6 +10,8 @@ export interface StepContext {
   /** The machine's architecture by Node's name (`x64`, `arm64`). */
   readonly arch: string;
   readonly log: Log;
+  /** What messages call the params and fields that the author has given. */
+  readonly names: AuthorNames;
   /** Aborted when Concourse ends the step (SIGTERM). */
   readonly signal: AbortSignal;
   /** Aborted some seconds after `signal`. Clean-up that is still running then must stop, before SIGKILL ends it. */

@@ -1,3 +1,5 @@
+import type { AuthorNames } from "../host/author-names.ts";
+
 /** Why a client doesn't accept a server's certificate. Each fault has a different remedy. */
 export type CertificateFault =
   | "untrusted certificate"
@@ -32,13 +34,17 @@ export function certificateFaultIn(said: string): CertificateFault | undefined {
 }
 
 /** What to change, for the end of a message that has already named the host. */
-export const certificateAdvice: Readonly<Record<CertificateFault, string>> = {
-  "untrusted certificate":
-    'its certificate is not trusted: give its CA as "ca_certs" in the source, for every registry or for its host under "registries"',
+export const certificateAdvice = (names: AuthorNames): Readonly<Record<CertificateFault, string>> => ({
+  // A task has no field for all registries.
+  "untrusted certificate": `its certificate is not trusted: give its CA as ${
+    names.kind === "put"
+      ? '"ca_certs" in the source, for every registry or for its host under "registries"'
+      : `"ca_certs" of its host ${names.registries}`
+  }`,
   "certificate for another name":
     "its certificate is for another name, which no CA changes: reach it by a name that the certificate has, or have one issued for this name",
   "expired certificate":
     "its certificate has expired: whoever runs that host has to renew it (if it was renewed, this worker's clock is wrong)",
   "certificate not yet valid":
     "its certificate isn't valid yet: this worker's clock is wrong, or the certificate was issued too early",
-};
+});

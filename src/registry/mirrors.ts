@@ -4,19 +4,19 @@ import type { HostAccess } from "./access.ts";
 /**
  * The hosts, with these mirrors added to one of them. They are asked before those that it has already.
  * @param mirrors `host[:port][/path]`, or a URL; `http://` marks its host as one without TLS
- * @param subject names the list in errors: `source.registry_mirrors`
+ * @param placeOf names one of them in errors: `source.registry_mirrors.0`
  * @throws UserError for a mirror that is neither
  */
 export function withMirrors(
   hosts: ReadonlyMap<string, HostAccess>,
   host: string,
   mirrors: readonly string[],
-  subject: string,
+  placeOf: (index: number) => string,
 ): ReadonlyMap<string, HostAccess> {
   if (mirrors.length === 0) return hosts;
   const all = new Map(hosts);
   const names = mirrors.map((mirror, index) => {
-    const { name, address, isPlain } = parseMirror(mirror, `${subject}.${index}`);
+    const { name, address, isPlain } = parseMirror(mirror, placeOf(index));
     if (isPlain) all.set(address, { ...all.get(address), insecure: true });
     return name;
   });
@@ -41,7 +41,7 @@ function parseMirror(mirror: string, subject: string): Mirror {
   const isUsable = /^https?$/i.test(scheme) && /^[^\s@?#]+$/.test(name) && address !== "";
   if (!isUsable || !URL.canParse(`https://${address}`)) {
     throw new UserError(
-      `${subject}: not a mirror; expected host[:port][/path] or a URL, http:// or https://, without a login, which belongs under registries in the source`,
+      `${subject}: not a mirror; expected host[:port][/path] or a URL, http:// or https://, without a login: username and password are given for its host among the registries`,
     );
   }
   return { name, address, isPlain: scheme.toLowerCase() === "http" };

@@ -1,3 +1,4 @@
+import { namesOfPut } from "../host/author-names.ts";
 import { errorCode, messageOf, UserError } from "../host/errors.ts";
 import { maskCredentials } from "../host/mask-credentials.ts";
 import { type CertificateFault, certificateAdvice, certificateFaultIn } from "./certificate-faults.ts";
@@ -122,7 +123,8 @@ function refusedElsewhere(host: string): string {
 }
 
 function certificateFaultAdvice(): Record<CertificateFault, Advice> {
-  const advice = Object.entries(certificateAdvice).map(([fault, words]) => [fault, () => words]);
+  // Tasks reach registries by BuildKit alone.
+  const advice = Object.entries(certificateAdvice(namesOfPut)).map(([fault, words]) => [fault, () => words]);
   return Object.fromEntries(advice) as Record<CertificateFault, Advice>;
 }
 

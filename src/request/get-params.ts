@@ -21,7 +21,7 @@ export const getFields = {
     .regex(new RegExp(`^${platformPattern}$`), {
       error: "expected os/architecture[/variant], as in linux/arm64",
     })
-    .transform(readBy((name) => parseKnownPlatform(name, "params.platform")))
+    .transform(readBy(parseKnownPlatform))
     .optional()
     .describe("Deliver only the image of this platform, such as `linux/arm64`."),
   image_tar: flag.default(true).describe("`false`: don't deliver the image itself, only the other files."),

@@ -1,3 +1,5 @@
+import type { AuthorNames } from "../host/author-names.ts";
+
 /** What to do instead of setting an option: write one of these params, configure a cache, or something else. */
 type Instead =
   | { readonly params: readonly string[]; readonly how?: string }
@@ -51,30 +53,26 @@ export const optionNamePattern = `(?!(${Object.keys(takenOptions)
   .join("|")
   .replaceAll(".", "\\.")}))[^=\\s\\0]+$`;
 
-/**
- * Why an option can't have this name.
- * @param variableOf for a task: its variable for a param. Undefined if only puts have that param
- */
-export function whyNotOption(name: string, variableOf?: (param: string) => string | undefined): string {
+/** Why an option can't have this name, and what to set instead. */
+export function whyNotOption(name: string, names: AuthorNames): string {
   const [, instead] =
     Object.entries(takenOptions).find(([taken]) =>
       taken.endsWith(":") ? name.startsWith(taken) : name === taken,
     ) ?? [];
   if (instead === undefined)
     return 'expected the name of a frontend option, without "=" and blanks, as in hostname';
-  return `options can't set it; ${adviceOn(instead, variableOf)}`;
+  return `options can't set it; ${adviceOn(instead, names)}`;
 }
 
-function adviceOn(instead: Instead, variableOf: ((param: string) => string | undefined) | undefined): string {
+function adviceOn(instead: Instead, names: AuthorNames): string {
   if (instead === "cache")
-    return variableOf === undefined
+    return names.kind === "put"
       ? "write cache in the source"
       : "give the task a cache: caches: [{path: cache}]";
   if ("advice" in instead) return instead.advice;
   const { params, how = "" } = instead;
-  if (variableOf === undefined) return `write ${params.join(", or ")}${how}`;
-  const variables = params.map(variableOf).filter((variable) => variable !== undefined);
-  return variables.length > 0
-    ? `write ${variables.join(", or ")}${how}`
+  const own = params.flatMap((param) => names.own(param) ?? []);
+  return own.length > 0
+    ? `write ${own.join(", or ")}${how}`
     : `only a put can, with its param ${JSON.stringify(params[0])}`;
 }

@@ -1,6 +1,7 @@
+import type { AuthorNames, NamedParam } from "../host/author-names.ts";
 import { optionsClash, readSwitch, switchArgs } from "./option-values.ts";
 import { type Rule, thrownBy } from "./rules.ts";
-import { type PolicyParam, policySource, readJsonPolicy } from "./source-policy.ts";
+import { type PolicyParam, policyPlaces, policySource, readJsonPolicy } from "./source-policy.ts";
 
 /** The params that the rules read. */
 interface RuledParams {
@@ -18,21 +19,23 @@ interface RuledParams {
   readonly platforms: readonly unknown[];
 }
 
-function exclusive(one: keyof RuledParams, other: keyof RuledParams): Rule<Partial<RuledParams>> {
+type RuledName = Extract<keyof RuledParams, NamedParam>;
+
+function exclusive(names: AuthorNames, one: RuledName, other: RuledName): Rule<Partial<RuledParams>> {
   return {
     of: [other, one],
     faults: (given) =>
       given[one] !== undefined && given[other] !== undefined
-        ? `${one} and ${other} are both given: remove one`
+        ? `${names.param(one)} and ${names.param(other)} are both given: remove one`
         : undefined,
   };
 }
 
 /** Params that exclude each other, and texts whose form only reading them shows. */
-export const fieldRules: readonly Rule<Partial<RuledParams>>[] = [
-  exclusive("dockerfile", "dockerfile_inline"),
-  exclusive("target", "target_file"),
-  exclusive("version", "version_file"),
+export const fieldRules = (names: AuthorNames): readonly Rule<Partial<RuledParams>>[] => [
+  exclusive(names, "dockerfile", "dockerfile_inline"),
+  exclusive(names, "target", "target_file"),
+  exclusive(names, "version", "version_file"),
   {
     of: ["reproducible", "source_date_epoch"],
     faults: ({ reproducible = false, source_date_epoch: given }) =>
@@ -54,10 +57,9 @@ export const fieldRules: readonly Rule<Partial<RuledParams>>[] = [
     faults: ({ build_args: args = {} }) =>
       switchArgs.flatMap((name) => {
         const value = args[name] ?? "";
-        const message = `params.build_args.${name}: expected true or false, as BuildKit reads it`;
-        return value === "" || readSwitch(value) !== undefined
-          ? []
-          : [{ path: ["build_args", name], message }];
+        const path = ["build_args", name];
+        const message = `${names.place(path)}: expected true or false, as BuildKit reads it`;
+        return value === "" || readSwitch(value) !== undefined ? [] : [{ path, message }];
       }),
   },
   {
@@ -65,15 +67,15 @@ export const fieldRules: readonly Rule<Partial<RuledParams>>[] = [
     faults: ({ options = {}, platforms = [] }) => {
       const clash = optionsClash(options, platforms);
       if (clash === undefined) return undefined;
-      const { name, message } = clash;
-      return [{ path: ["options", name], message: `params.options.${name}: ${message}` }];
+      const path = ["options", clash.name];
+      return [{ path, message: `${names.place(path)}: ${clash.message}` }];
     },
   },
   {
     of: ["source_policy"],
     faults: thrownBy(({ source_policy: given }) => {
       const source = given === undefined ? undefined : policySource(given);
-      if (source !== undefined && "text" in source) readJsonPolicy(source.text, "params.source_policy");
+      if (source !== undefined && "text" in source) readJsonPolicy(source.text, policyPlaces(names));
     }),
   },
 ];

@@ -3,9 +3,10 @@ import { platformPattern } from "../image/platform.ts";
 import { parseKnownPlatform } from "../image/platform-names.ts";
 import { parseRepository } from "../image/reference.ts";
 import { type TargetName, targetNamePattern } from "../image/target-name.ts";
-import { optionNamePattern, whyNotOption } from "./option-names.ts";
+import { optionNamePattern } from "./option-names.ts";
 import { optionValues } from "./option-values.ts";
 import { exactText, flag, nonEmpty, readBy, text } from "./scalars.ts";
+import { placedIssue } from "./schema-parts.ts";
 
 export const secretSource = z.union(
   [z.strictObject({ file: nonEmpty }), z.strictObject({ text }), z.strictObject({ env: nonEmpty })],
@@ -70,7 +71,7 @@ export const platform = z
   .regex(new RegExp(`^${platformPattern}$`), {
     error: "expected os[(version)]/architecture[/variant], as in linux/arm64 and windows(10.0.17763)/amd64",
   })
-  .transform(readBy((name) => parseKnownPlatform(name, "params.platforms")));
+  .transform(readBy(parseKnownPlatform));
 
 /** The last second of the year 9999, the latest time that an image's config can hold. */
 const latest = 253_402_300_799;
@@ -95,10 +96,8 @@ export const compression = z
       : { type: given.type, level: given.level, force: given.force ?? false },
   );
 
-/** The name of an option of BuildKit's frontend that no param sets. */
-export const optionName = z.string().regex(new RegExp(`^${optionNamePattern}`), {
-  error: ({ input }) => whyNotOption(String(input)),
-});
+/** The name of an option of BuildKit's frontend that no param sets. What is wrong with another, `whyNotOption` says. */
+export const optionName = z.string().regex(new RegExp(`^${optionNamePattern}`));
 
 const optionTexts = Object.fromEntries(
   Object.entries(optionValues).map(([name, { expected }]) => [
@@ -146,8 +145,8 @@ export const additionalTargets = z
     if (Array.isArray(given)) {
       const twice = given.find((name, index) => given.indexOf(name) !== index);
       if (twice !== undefined) {
-        const message = `params.additional_targets: ${JSON.stringify(twice)} is given twice: remove one`;
-        context.issues.push({ code: "custom", input: given, message, params: { isComplete: true } });
+        const says = (place: string) => `${place}: ${JSON.stringify(twice)} is given twice: remove one`;
+        context.issues.push(placedIssue(given, says));
       }
       return new Map(given.map((name) => [name, []]));
     }
@@ -170,4 +169,4 @@ export const repositoryName = z
       error: "expected the name of a repository, as in registry.example/team/app",
     },
   )
-  .transform(readBy((name) => parseRepository(name, "params.also")));
+  .transform(readBy(parseRepository));

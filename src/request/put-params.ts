@@ -1,9 +1,10 @@
 import * as z from "zod";
+import type { AuthorNames, NamedParam } from "../host/author-names.ts";
 import { platformPattern } from "../image/platform.ts";
 import { targetNamePattern } from "../image/target-name.ts";
 import type { Fault } from "./faults.ts";
 import type { Advise } from "./foreign-names.ts";
-import { optionNamePattern } from "./option-names.ts";
+import { optionNamePattern, whyNotOption } from "./option-names.ts";
 import { fieldRules } from "./param-rules.ts";
 import {
   additionalTargets,
@@ -304,7 +305,7 @@ export const putParams = {
     upper: [],
     doc: "Suffix of `version` and its aliases: `1.2.3-alpine`, `1.2-alpine`, `1-alpine`, `alpine`. Default: the source's.",
   },
-} as const satisfies Record<string, ParamRow>;
+} as const satisfies Record<string, ParamRow> & Record<NamedParam, ParamRow>;
 
 type Rows = typeof putParams;
 
@@ -377,8 +378,15 @@ export type PutParams = ReturnType<typeof toPutParams>;
 /** Reads a put's params by their snake_case names, as far as they have no faults. */
 export function readPutFields(
   given: Readonly<Record<string, unknown>>,
-  reading: { readonly found: readonly Fault[]; readonly advise: Advise },
+  reading: { readonly found: readonly Fault[]; readonly advise: Advise; readonly names: AuthorNames },
 ): PartlyRead<PutParams> {
-  const { value, faults } = readPartly(PutFields, given, "params", { ...reading, rules: fieldRules });
+  const { found, advise, names } = reading;
+  const { value, faults } = readPartly(PutFields, given, "params", {
+    found,
+    advise,
+    rules: fieldRules(names),
+    placeOf: names.place,
+    wrongName: ([param, name]) => (param === "options" ? whyNotOption(String(name), names) : undefined),
+  });
   return { value: value === undefined ? undefined : toPutParams(value), faults };
 }

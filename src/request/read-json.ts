@@ -2,7 +2,7 @@ import type * as z from "zod";
 import { UserError } from "../host/errors.ts";
 import { didYouMean, type Fault, jsonKindOf, RequestError, unknownNameFault } from "./faults.ts";
 import { faultsBy, type Rule, type Unreliable } from "./rules.ts";
-import { knownNames, secrecyAt } from "./schema-parts.ts";
+import { knownNames, placedMessage, secrecyAt } from "./schema-parts.ts";
 
 /**
  * Parses the JSON object that Concourse wrote to stdin.
@@ -30,23 +30,26 @@ const nestingLimit = 100;
 /**
  * Refuses what is valid JSON but can't be used in any field: NUL, which no path, argument or variable can contain,
  * the name `__proto__`, which has a special meaning in JavaScript objects, and too deep nesting. Doesn't recurse.
- * @param subject the names that lead to the value, for messages
+ * @param placeOf how messages name a place in the value; by default by the names that lead there
  * @throws UserError naming the place
  */
-export function refuseUnusable(given: unknown, subject: readonly string[] = []): void {
+export function refuseUnusable(
+  given: unknown,
+  placeOf: (path: readonly string[]) => string = (path) => path.join("."),
+): void {
   const waiting: { readonly value: unknown; readonly path: readonly string[] }[] = [
-    { value: given, path: subject },
+    { value: given, path: [] },
   ];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     const { value, path } = next;
-    const place = path.join(".");
+    const place = placeOf(path);
     if (typeof value === "string" && value.includes("\0")) {
       throw new UserError(`${place}: holds a NUL character (\\u0000): remove it`);
     }
     if (typeof value !== "object" || value === null) continue;
     if (path.length > nestingLimit) {
       throw new UserError(
-        `${path.slice(0, 3).join(".")}: is nested over ${nestingLimit} levels deep; expected less than ten`,
+        `${placeOf(path.slice(0, 3))}: is nested over ${nestingLimit} levels deep; expected less than ten`,
       );
     }
     for (const [name, content] of Object.entries(value)) {
@@ -67,6 +70,11 @@ function parse(text: string): unknown {
   }
 }
 
+/** How messages name a value, and the places in it by the names that lead there. */
+export function placesBelow(subject: string): (path: readonly PropertyKey[]) => string {
+  return (path) => [subject, ...path.map(String)].join(".");
+}
+
 /** What {@link readAs} needs to know besides the schema. */
 interface Reading<T> {
   /** Faults that are already known, to be reported with the others. Their fields are not in the value. */
@@ -75,6 +83,10 @@ interface Reading<T> {
   readonly advise?: (path: readonly PropertyKey[], name: string) => string | undefined;
   /** Rules about what the schema has read. */
   readonly rules?: readonly Rule<T>[];
+  /** How messages name a place in the value. By default by the subject and the names that lead there. */
+  readonly placeOf?: (path: readonly PropertyKey[]) => string;
+  /** What is wrong with a name in a map, if there is more to say than the schema does. */
+  readonly wrongName?: (path: readonly PropertyKey[]) => string | undefined;
 }
 
 /** What could be read of a value. */
@@ -109,11 +121,14 @@ export function readPartly<S extends z.ZodType>(
   schema: S,
   value: unknown,
   subject: string,
-  { found = [], advise = () => undefined, rules = [] }: Reading<z.output<S> & object> = {},
+  reading: Reading<z.output<S> & object> = {},
 ): PartlyRead<z.output<S>> {
+  const { found = [], rules = [] } = reading;
+  const { advise = () => undefined, placeOf = placesBelow(subject), wrongName = () => undefined } = reading;
   const result = schema.safeParse(value);
   const issues = result.error?.issues ?? [];
-  const described = issues.flatMap((issue) => describe(issue, { root: value, subject, schema, advise }));
+  const about: Subject = { root: value, subject, schema, advise, placeOf, wrongName };
+  const described = issues.flatMap((issue) => describe(issue, about));
   const faults = [...found, ...described];
   const rest = result.success ? result : schema.safeParse(withoutFaulty(value, described));
   if (!rest.success) return { value: undefined, faults };
@@ -150,24 +165,24 @@ function withoutFaulty(value: unknown, faults: readonly Fault[]): unknown {
   return Object.fromEntries(Object.entries(value).filter(([name]) => !isFaulty(name)));
 }
 
-interface Subject {
+interface Subject extends Required<Pick<Reading<object>, "advise" | "placeOf" | "wrongName">> {
   readonly root: unknown;
   readonly subject: string;
   readonly schema: z.ZodType;
-  readonly advise: (path: readonly PropertyKey[], name: string) => string | undefined;
 }
 
 function describe(issue: z.core.$ZodIssue, about: Subject): Fault[] {
   const { path } = issue;
-  const place = [about.subject, ...path.map(String)].join(".");
+  const place = about.placeOf(path);
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => {
       const advice = about.advise(path, key) ?? didYouMean(key, knownNames(about.schema, path));
       return unknownNameFault([...path, key], { where: `${place}: there is no`, name: key, advice });
     });
   }
-  if (issue.code === "custom" && issue.params?.["isComplete"] === true)
-    return [{ path, message: issue.message, kind: "value" }];
+  // It shows the value, so the number of an item is not needed.
+  const complete = placedMessage(issue, about.placeOf(path.filter((part) => typeof part !== "number")));
+  if (complete !== undefined) return [{ path, message: complete, kind: "value" }];
   const meant = issue.code === "invalid_union" ? formMeant(issue) : undefined;
   if (meant !== undefined)
     return meant.flatMap((each) => describe({ ...each, path: [...path, ...each.path] }, about));
@@ -185,7 +200,7 @@ function describe(issue: z.core.$ZodIssue, about: Subject): Fault[] {
   // A name has the fault, so what it holds doesn't matter.
   const wrong =
     issue.code === "invalid_key"
-      ? whatIsWrong(issue)
+      ? (about.wrongName(path) ?? whatIsWrong(issue))
       : `${whatIsWrong(issue)}, ${whatIsFound(found, isSafe)}`;
   const message = `${place}: ${[wrong, ...hints].join("; ")}`;
   const kind = issue.code === "invalid_key" ? "name" : issue.code === "invalid_union" ? "choice" : "value";

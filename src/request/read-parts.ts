@@ -1,3 +1,4 @@
+import { type AuthorNames, namesOfPut } from "../host/author-names.ts";
 import { RequestError } from "./faults.ts";
 import { adviseOn } from "./foreign-names.ts";
 import { GetParams, getFields } from "./get-params.ts";
@@ -27,6 +28,8 @@ function adviceFor(fields: object, where: string): ReadonlyMap<string, string> {
 export interface PutRequest {
   readonly source: Source | undefined;
   readonly params: PutParams;
+  /** What its author calls them. */
+  readonly names: AuthorNames;
 }
 
 /** Rules of a command, which is told what its libraries refuse before it begins. */
@@ -60,20 +63,22 @@ export function readSource(given: unknown, rules: readonly Rule<Source>[] = []):
  * Reads params in either form, as in a put or as in a task's environment, as far as they have no faults.
  * @param source the put's source as far as it is known, for the rules that read it too
  * @param rules further rules about what was read
+ * @param names what their author calls them
  */
 export function paramsPartly(
   given: Readonly<Record<string, unknown>>,
   source: PartlyRead<Source> = { value: undefined, faults: [] },
   rules: readonly Rule<PutRequest>[] = [],
+  names: AuthorNames = namesOfPut,
 ): PartlyRead<PutParams> {
-  const { params, faults: found } = fromTaskForms(given, taskForms, advice.put);
-  const { value, faults } = readPutFields(params, { found, advise: advice.put });
+  const { params, faults: found } = fromTaskForms(given, taskForms, { advise: advice.put, names });
+  const { value, faults } = readPutFields(params, { found, advise: advice.put, names });
   if (value === undefined) return { value, faults };
   const inSource = unreliable(source.faults);
   const known = rules.filter(
     ({ ofSource }) => ofSource === undefined || (source.value && !ofSource.some(inSource.isFaulty)),
   );
-  const request = { source: source.value, params: value };
+  const request = { source: source.value, params: value, names };
   return { value, faults: [...faults, ...faultsBy(known, request, unreliable(faults))] };
 }
 

@@ -5,7 +5,7 @@ import type { AwsAccess, HostAccess, RegistryAccess } from "../registry/access.t
 import { hostOfServer, parseDockerConfig } from "../registry/docker-config.ts";
 import { withMirrors } from "../registry/mirrors.ts";
 import { adviseWithin } from "./foreign-names.ts";
-import { readAs, refuseUnusable } from "./read-json.ts";
+import { placesBelow, readAs, refuseUnusable } from "./read-json.ts";
 import { type PlacedMessage, placed, type Rule, thrownBy } from "./rules.ts";
 import { flag, nonEmpty, pem, present } from "./scalars.ts";
 import { secret } from "./schema-parts.ts";
@@ -77,20 +77,20 @@ export function readRegistryAccess(
     withOwnMirrors(own, given.registries, "source.registries"),
     "docker.io",
     given.registry_mirrors,
-    "source.registry_mirrors",
+    ownMirror,
   );
   const dockerConfig = given.docker_config === undefined ? undefined : readDockerConfig(given.docker_config);
   return { hosts, ...present({ caCerts: given.ca_certs, dockerConfig, aws }) };
 }
+
+const ownMirror = (index: number): string => `source.registry_mirrors.${index}`;
 
 /** What goes together in the fields of registries. */
 export const registryRules: readonly Rule<RegistryFields>[] = [
   { of: ["registries"], faults: ({ registries }) => hostFaults(registries, "source.registries") },
   {
     of: ["registry_mirrors"],
-    faults: thrownBy(({ registry_mirrors: names }) =>
-      withMirrors(new Map(), "docker.io", names, "source.registry_mirrors"),
-    ),
+    faults: thrownBy(({ registry_mirrors: names }) => withMirrors(new Map(), "docker.io", names, ownMirror)),
   },
   {
     of: ["docker_config"],
@@ -120,7 +120,7 @@ const adviseOnRegistries = adviseWithin("source", "registries");
  * @throws UserError if the value isn't such a map, or has fields that don't go together
  */
 export function readRegistries(given: unknown, subject: string): ReadonlyMap<string, HostAccess> {
-  refuseUnusable(given, [subject]);
+  refuseUnusable(given, placesBelow(subject));
   const registries = readAs(Registries, given, subject, { advise: adviseOnRegistries });
   return withOwnMirrors(readHosts(registries, subject), registries, subject);
 }
@@ -141,7 +141,12 @@ function withOwnMirrors(
 ): ReadonlyMap<string, HostAccess> {
   return Object.entries(registries).reduce(
     (known, [key, { mirrors: names }]) =>
-      withMirrors(known, parseReferenceHost(hostOfServer(key), subject), names, `${subject}.${key}.mirrors`),
+      withMirrors(
+        known,
+        parseReferenceHost(hostOfServer(key), subject),
+        names,
+        (index) => `${subject}.${key}.mirrors.${index}`,
+      ),
     own,
   );
 }
@@ -163,6 +168,6 @@ function hostAccess(fields: z.output<typeof hostFields>, subject: string): HostA
 function readDockerConfig(given: string | Record<string, unknown>): Record<string, unknown> {
   if (typeof given !== "string") return given;
   const config = parseDockerConfig(given, "source.docker_config");
-  refuseUnusable(config, ["source", "docker_config"]);
+  refuseUnusable(config, placesBelow("source.docker_config"));
   return config;
 }

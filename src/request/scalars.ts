@@ -1,5 +1,6 @@
 import * as z from "zod";
-import { UserError } from "../host/errors.ts";
+import { messageOf, UserError } from "../host/errors.ts";
+import { placedIssue } from "./schema-parts.ts";
 
 /** A YAML scalar that stands for a string: `1` and `true` in a pipeline are taken as text. */
 export const text = z
@@ -69,18 +70,29 @@ export const bytes = z
   })
   .refine(Number.isSafeInteger, { error: "expected a size that a machine may have" });
 
-/** A transformation by a function that throws UserError. Its message, which names the field, is the fault's. */
-export function readBy<I, O>(read: (given: I) => O) {
+/**
+ * A transformation by a function that throws UserError. Its message is the fault's.
+ * @param read is told how to name the field
+ */
+export function readBy<I, O>(read: (given: I, place: string) => O) {
   return (given: I, context: z.core.ParsePayload<I>): O => {
     try {
-      return read(given);
+      return read(given, "");
     } catch (thrown) {
       if (!(thrown instanceof UserError)) throw thrown;
-      const { message } = thrown;
-      context.issues.push({ code: "custom", input: given, message, params: { isComplete: true } });
+      context.issues.push(placedIssue(given, (place) => messageThrownBy(() => read(given, place))));
       return z.NEVER;
     }
   };
+}
+
+function messageThrownBy(read: () => unknown): string {
+  try {
+    read();
+  } catch (thrown) {
+    return messageOf(thrown);
+  }
+  throw new Error("what was refused before is taken now");
 }
 
 /** The fields without those that are undefined. */

@@ -26,6 +26,23 @@ export function secrecyAt(schema: unknown, path: readonly PropertyKey[]): "secre
   return forms.some(containsMark) ? "around" : "shown";
 }
 
+/** Says what is wrong with a value, after the name of its place. */
+type SaysAt = (place: string) => string;
+
+/**
+ * An issue whose message holds the value's place. Only who reads the request knows what its author calls that.
+ * @returns the issue, for what is said of `input`
+ */
+export function placedIssue<I>(input: I, says: SaysAt) {
+  return { code: "custom" as const, input, message: says("the value"), params: { says } };
+}
+
+/** The whole message of such an issue, or undefined if it is another. */
+export function placedMessage(issue: z.core.$ZodIssue, place: string): string | undefined {
+  const says: unknown = issue.code === "custom" ? issue.params?.["says"] : undefined;
+  return typeof says === "function" ? (says as SaysAt)(place) : undefined;
+}
+
 /** The paths of all marked fields below a schema. `*` stands for any name or index. */
 export function secretFields(schema: unknown): readonly string[] {
   const found = new Set<string>();

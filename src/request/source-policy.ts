@@ -1,4 +1,5 @@
 import * as z from "zod";
+import type { AuthorNames } from "../host/author-names.ts";
 import { UserError } from "../host/errors.ts";
 import type { compileGoExpression, GoExpression } from "../host/go-expression.ts";
 import { orNone } from "../host/or-none.ts";
@@ -90,40 +91,54 @@ export function policySource(given: PolicyParam): PolicySource {
 
 const examplePolicy = '{"rules": [{"action": "DENY", "selector": {"identifier": "docker-image://…"}}]}';
 
+/** How messages name a policy, or a place in it. */
+export type PolicyPlaces = (path?: readonly PropertyKey[]) => string;
+
+/** The places of a policy that the params hold: `params.source_policy.rules.0`. */
+export function policyPlaces(names: AuthorNames): PolicyPlaces {
+  return (path = []) => names.place(["source_policy", ...path]);
+}
+
+/** The places of a policy in a file: `source_policy: ci/policy.json: rules.0`. */
+export function placesInFile(names: AuthorNames, file: string): PolicyPlaces {
+  return (path = []) =>
+    [names.param("source_policy"), file, ...(path.length === 0 ? [] : [path.map(String).join(".")])].join(
+      ": ",
+    );
+}
+
 /**
  * Reads the JSON of a policy.
- * @param subject names it in messages
  * @returns undefined if the text isn't JSON; it may be YAML
  * @throws UserError with all that is wrong
  */
-export function readJsonPolicy(text: string, subject: string): SourcePolicyDocument | undefined {
+export function readJsonPolicy(text: string, placeOf: PolicyPlaces): SourcePolicyDocument | undefined {
   const value: unknown = orNone(() => JSON.parse(text));
-  return value === undefined ? undefined : readPolicy(value, subject);
+  return value === undefined ? undefined : readPolicy(value, placeOf);
 }
 
 /**
  * Reads the YAML of a policy.
- * @param subject names it in messages
  * @param parse throws an error with the place of the fault, as `pos`
  * @throws UserError with all that is wrong
  */
-export function readYamlPolicy(text: string, subject: string, parse: ParseYaml): SourcePolicyDocument {
+export function readYamlPolicy(text: string, placeOf: PolicyPlaces, parse: ParseYaml): SourcePolicyDocument {
   if (text.trim() === "")
-    throw new UserError(`${subject}: is empty; expected a source policy of BuildKit: ${examplePolicy}`);
+    throw new UserError(`${placeOf()}: is empty; expected a source policy of BuildKit: ${examplePolicy}`);
   let value: unknown;
   try {
     value = parse(text);
   } catch (cause) {
     throw new UserError(
-      `${subject}: is neither JSON nor YAML${yamlPlaceOf(cause, text)}; expected a source policy of BuildKit: ${examplePolicy}`,
+      `${placeOf()}: is neither JSON nor YAML${yamlPlaceOf(cause, text)}; expected a source policy of BuildKit: ${examplePolicy}`,
       { cause },
     );
   }
-  if (typeof value === "object" && value !== null) return readPolicy(value, subject);
+  if (typeof value === "object" && value !== null) return readPolicy(value, placeOf);
   // buildx has policies of its own, in the language of the Open Policy Agent.
   const isRego = /^\s*package\s+[\w.]+\s*$/m.test(text);
   throw new UserError(
-    `${subject}: expected a source policy of BuildKit: ${examplePolicy}; found ${isRego ? "a policy in Rego, which BuildKit can't read" : jsonKindOf(value)}`,
+    `${placeOf()}: expected a source policy of BuildKit: ${examplePolicy}; found ${isRego ? "a policy in Rego, which BuildKit can't read" : jsonKindOf(value)}`,
   );
 }
 
@@ -137,19 +152,18 @@ function yamlPlaceOf(thrown: unknown, text: string): string {
 
 const adviseOnPolicy = adviseWithin("put", "source_policy");
 
-function readPolicy(value: unknown, subject: string): SourcePolicyDocument {
-  refuseUnusable(value, [subject]);
-  return readAs(sourcePolicy, value, subject, { advise: adviseOnPolicy });
+function readPolicy(value: unknown, placeOf: PolicyPlaces): SourcePolicyDocument {
+  refuseUnusable(value, placeOf);
+  return readAs(sourcePolicy, value, placeOf(), { advise: adviseOnPolicy, placeOf });
 }
 
 /**
  * The expressions of a policy's rules, by their texts.
- * @param subject names the policy in messages
  * @throws UserError naming each rule with an expression that Go can't read
  */
 export function readExpressions(
   { rules }: SourcePolicyDocument,
-  subject: string,
+  placeOf: PolicyPlaces,
   compile: typeof compileGoExpression,
 ): ReadonlyMap<string, GoExpression> {
   const expressions = new Map<string, GoExpression>();
@@ -160,7 +174,7 @@ export function readExpressions(
       expressions.set(text, compiled);
       continue;
     }
-    const message = `${[subject, ...path].join(".")}: expected a regular expression as Go has them (RE2); Go says: ${compiled}`;
+    const message = `${placeOf(path)}: expected a regular expression as Go has them (RE2); Go says: ${compiled}`;
     faults.push({ path, message, kind: "value" });
   }
   if (faults.length > 0) throw new RequestError(faults);

@@ -1,22 +1,24 @@
 import * as z from "zod";
+import type { AuthorNames } from "../host/author-names.ts";
 import type { TraceTarget } from "../host/trace.ts";
 import type { HostAccess } from "../registry/access.ts";
 import { sandbox } from "./daemons.ts";
 import { type Fault, RequestError } from "./faults.ts";
-import { whyNotOption } from "./option-names.ts";
+import { namesOfTask } from "./names-of-task.ts";
 import { type PutParams, taskForms } from "./put-params.ts";
 import { type PartlyRead, readPartly, thrownFaults, unreliable } from "./read-json.ts";
 import { type PutRequest, paramsPartly } from "./read-parts.ts";
 import { faultsBy, type Rule } from "./rules.ts";
 import { readTaskRegistries, registriesVariable } from "./task-registries.ts";
 import { findForm } from "./task-syntax.ts";
-import { faultWords, variableOfParam } from "./task-words.ts";
 import type { ParseYaml } from "./task-yaml.ts";
 import { readTaskTracing, tracingVariable } from "./tracing-fields.ts";
 
 /** What a task is asked for. */
 export interface TaskRequest {
   readonly params: PutParams;
+  /** What its author calls the params. */
+  readonly names: AuthorNames;
   /** How to reach registries. */
   readonly hosts: ReadonlyMap<string, HostAccess>;
   /** How the step's own BuildKit runs. A task has no source, so it reads this from the variable `SANDBOX`. */
@@ -50,18 +52,8 @@ export function readTask(
   { parseYaml, ofParams, ofHosts, ofTask }: TaskReading,
 ): TaskRequest {
   const given = Object.entries(env).filter(([name, value]) => value !== undefined && isTaskParam(name));
-  const { value: params, faults } = paramsPartly(Object.fromEntries(given), undefined, ofParams);
-  const inWords = (all: readonly Fault[]): readonly Fault[] =>
-    all.map((fault) => {
-      const reword = (message: string): string =>
-        faultWords({ ...fault, message: inTask(fault, message) }, env);
-      const message = reword(fault.message);
-      if (fault.unknown === undefined) return { ...fault, message };
-      // Names with the same advice are told in one line, which is made of these parts.
-      const { where, advice } = fault.unknown;
-      const parts = { where: reword(where), advice: advice === undefined ? undefined : reword(advice) };
-      return { ...fault, message, unknown: { ...fault.unknown, ...parts } };
-    });
+  const names = namesOfTask(env);
+  const { value: params, faults } = paramsPartly(Object.fromEntries(given), undefined, ofParams, names);
   const hosts = variablePartly(
     registriesVariable,
     () => readTaskRegistries(env[registriesVariable] ?? "", parseYaml),
@@ -71,25 +63,15 @@ export function readTask(
     readTaskTracing(env[tracingVariable] ?? "", parseYaml),
   );
   const others = { SANDBOX: env["SANDBOX"] || undefined, CALL: env["CALL"] || undefined };
-  const variables = readPartly(TaskVariables, others, "params");
-  const ofVariables = variables.faults.map((fault) => ({
-    ...fault,
-    message: fault.message.replace(/^params\./, ""),
-  }));
-  const all = [...inWords(faults), ...hosts.faults, ...tracing.faults, ...ofVariables];
+  const variables = readPartly(TaskVariables, others, "params", { placeOf: names.place });
+  const all = [...faults, ...hosts.faults, ...tracing.faults, ...variables.faults];
   if (params === undefined || hosts.value === undefined || variables.value === undefined)
     throw new RequestError(all);
   const { SANDBOX, CALL } = variables.value;
-  const task = { params, hosts: hosts.value, sandbox: SANDBOX, call: CALL, tracing: tracing.value };
+  const task = { params, names, hosts: hosts.value, sandbox: SANDBOX, call: CALL, tracing: tracing.value };
   const ofWhole = faultsBy(ofTask, task, unreliable([...faults, ...variables.faults]));
-  if (all.length + ofWhole.length > 0) throw new RequestError([...all, ...inWords(ofWhole)]);
+  if (all.length + ofWhole.length > 0) throw new RequestError([...all, ...ofWhole]);
   return task;
-}
-
-/** A fault's message, with a task's variables in what it advises instead of an option. */
-function inTask({ path: [param, name], kind }: Fault, message: string): string {
-  if (param !== "options" || kind !== "name") return message;
-  return message.replace(whyNotOption(String(name)), () => whyNotOption(String(name), variableOfParam));
 }
 
 /** Reads a variable that holds a map. Its faults are placed at the variable. */

@@ -1,7 +1,9 @@
+import type { AuthorNames } from "../host/author-names.ts";
 import { UserError } from "../host/errors.ts";
 import { orNone } from "../host/or-none.ts";
 import { didYouMean, type Fault, jsonKindOf, unknownNameFault } from "./faults.ts";
-import { refuseUnusable } from "./read-json.ts";
+import type { Advise } from "./foreign-names.ts";
+import { placesBelow, refuseUnusable } from "./read-json.ts";
 import { lineName, readHostPairs, readPairList, readSshPairs, splitList } from "./text-lists.ts";
 
 /**
@@ -112,12 +114,13 @@ type Forms = Readonly<Record<string, readonly TaskForm[]>>;
  * Replaces every upper-case name by its snake_case form. The faults are unknown names, two forms of one param, and
  * wrong values of upper-case params. What has a fault is left out of `params`.
  * @param forms the upper-case forms of each snake_case name
- * @param advise what to write instead of a name that is neither
+ * @param told.advise what to write instead of a name that is neither
+ * @param told.names what the author calls the params
  */
 export function fromTaskForms(
   given: Readonly<Record<string, unknown>>,
   forms: Forms,
-  advise: (path: readonly [], name: string) => string | undefined,
+  told: { readonly advise: Advise; readonly names: AuthorNames },
 ): { readonly params: Record<string, unknown>; readonly faults: readonly Fault[] } {
   const lowered = new Map<string, Lowered>();
   const faults: Fault[] = [];
@@ -128,13 +131,14 @@ export function fromTaskForms(
   // A variable of its own wins over the list, whatever their order, as in the oci-build task.
   for (const { name, value, found } of [...all.filter(isList), ...all.filter((each) => !isList(each))]) {
     if (found === undefined && !Object.hasOwn(forms, name)) {
-      faults.push(unknownParam(name, forms, advise));
+      faults.push(unknownParam(name, forms, told.advise));
       continue;
     }
     const field = found?.param ?? name;
     try {
-      const fault = lower(name, value, found, lowered);
-      if (fault !== undefined) faults.push({ path: [name], message: fault, kind: "name", field });
+      const fault = lower({ name, value, found }, lowered, told.names);
+      if (fault !== undefined)
+        faults.push({ path: [name], message: told.names.among(fault), kind: "name", field });
     } catch (thrown) {
       if (!(thrown instanceof UserError)) throw thrown;
       faults.push({ path: [name], message: thrown.message, kind: "value", field });
@@ -159,15 +163,21 @@ interface Lowered {
   readonly givers: Map<string, string>;
 }
 
+/** A param as it is given. */
+interface Given {
+  readonly name: string;
+  readonly value: unknown;
+  readonly found: MatchedForm | undefined;
+}
+
 /**
  * Adds a param. Returns a message if it was already given under another name.
  * @throws UserError for a text that the param can't have
  */
 function lower(
-  name: string,
-  value: unknown,
-  found: MatchedForm | undefined,
+  { name, value, found }: Given,
   lowered: Map<string, Lowered>,
+  names: AuthorNames,
 ): string | undefined {
   if (found !== undefined && isNotGiven(value, found.form)) return undefined;
   const target = found?.param ?? name;
@@ -175,10 +185,10 @@ function lower(
   const entry = found?.form.kind === "prefix" ? name.slice(found.form.prefix.length) : undefined;
   const isEntry = entry !== undefined || (found?.form.kind === "whole" && found.form.isMap === true);
   if (earlier !== undefined && !(earlier.entries && isEntry))
-    return `params: ${earlier.from} and ${name} are two forms of one param, ${target}: remove one`;
-  const read = found === undefined ? value : readForm(found, name, value);
+    return `${earlier.from} and ${name} are two forms of one param, ${target}: remove one`;
+  const read = found === undefined ? value : readForm(found, { name, value, names });
   const other = entry === undefined ? undefined : earlier?.givers.get(entry);
-  if (other !== undefined) return `params: ${other} and ${name} both give ${entry}: remove one`;
+  if (other !== undefined) return `${other} and ${name} both give ${entry}: remove one`;
   if (entry !== undefined) earlier?.givers.set(entry, name);
   if (isEntry && earlier !== undefined) {
     // Added in place: there may be many entries, and copying the map for each would take quadratic time.
@@ -222,32 +232,36 @@ function isNotGiven(value: unknown, form: TaskForm): boolean {
   return form.kind === "whole" && (value === null || value === "");
 }
 
-function readForm({ form }: MatchedForm, name: string, value: unknown): unknown {
+function readForm(
+  { form }: MatchedForm,
+  { name, value, names }: Pick<Given, "name" | "value"> & { readonly names: AuthorNames },
+): unknown {
   const { structure } = form.syntax;
-  const structured = structure === undefined ? undefined : asStructure(value, structure, name);
+  const place = names.place([name]);
+  const structured = structure === undefined ? undefined : asStructure(value, structure, place);
   if (structured !== undefined) {
     // A text may hold what the request itself was searched for.
-    refuseUnusable(structured, [name]);
+    refuseUnusable(structured, placesBelow(name));
     return structured;
   }
   // Concourse gives a task an empty variable for it.
   const given = value ?? "";
   const isScalar = typeof given === "string" || typeof given === "number" || typeof given === "boolean";
-  if (!isScalar) throw new UserError(`params.${name}: expected a string; found ${jsonKindOf(value)}`);
+  if (!isScalar) throw new UserError(`${place}: expected a string; found ${jsonKindOf(value)}`);
   const read = form.syntax.read(String(given), name);
   if (form.kind === "whole") return read;
   const entry = name.slice(form.prefix.length);
-  if (entry === "__proto__") throw new UserError(`params: there is no ${name}`);
+  if (entry === "__proto__") throw new UserError(names.among(`there is no ${name}`));
   return { [entry]: read };
 }
 
 /** A map or a list, itself or as JSON. Undefined for a text in the param's own notation. The value is a copy. */
-function asStructure(value: unknown, structure: "map" | "list", name: string): object | undefined {
+function asStructure(value: unknown, structure: "map" | "list", place: string): object | undefined {
   const given = typeof value === "string" ? parsedJson(value) : value;
   if (typeof given !== "object" || given === null) return undefined;
   if (Array.isArray(given) === (structure === "list"))
     return Array.isArray(given) ? [...given] : { ...given };
-  throw new UserError(`params.${name}: expected a string or a ${structure}; found ${jsonKindOf(given)}`);
+  throw new UserError(`${place}: expected a string or a ${structure}; found ${jsonKindOf(given)}`);
 }
 
 /** The value of a text that is the JSON of a map or a list. */
@@ -255,7 +269,7 @@ function parsedJson(text: string): unknown {
   return /^\s*[{[]/.test(text) ? orNone(() => JSON.parse(text)) : undefined;
 }
 
-function unknownParam(name: string, forms: Forms, advise: Parameters<typeof fromTaskForms>[2]): Fault {
+function unknownParam(name: string, forms: Forms, advise: Advise): Fault {
   const upper = Object.values(forms).flat().map(formName);
   const advice = advise([], name) ?? didYouMean(name, [...Object.keys(forms), ...upper]);
   return unknownNameFault([name], { where: "params: there is no param", name, advice });

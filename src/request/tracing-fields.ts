@@ -2,7 +2,7 @@ import * as z from "zod";
 import { orNone } from "../host/or-none.ts";
 import type { TraceTarget } from "../host/trace.ts";
 import { adviseWithin } from "./foreign-names.ts";
-import { readAs, refuseUnusable } from "./read-json.ts";
+import { placesBelow, readAs, refuseUnusable } from "./read-json.ts";
 import { nonEmpty, pem } from "./scalars.ts";
 import { secret } from "./schema-parts.ts";
 import { type ParseYaml, parseVariable } from "./task-yaml.ts";
@@ -171,6 +171,6 @@ export function readTaskTracing(text: string, parse: ParseYaml): TraceTarget | u
   const example = "{endpoint: https://otel.example:4318}";
   const given = parseVariable(text, parse, { name: tracingVariable, example });
   if (given === undefined) return undefined;
-  refuseUnusable(given, [tracingVariable]);
+  refuseUnusable(given, placesBelow(tracingVariable));
   return readTracing(readAs(tracing, given, tracingVariable, { advise: adviseOnTracing }));
 }

@@ -33,12 +33,12 @@ function warnings(params: Readonly<Record<string, unknown>>): string {
   const { value, faults } = paramsPartly({ context: "app", ...params });
   assert.deepEqual(faults, []);
   assert.ok(value !== undefined);
-  const { log, logged } = createTestStep();
+  const { logged, ...step } = createTestStep();
   const inputs = {
     buildArgs: value.buildArgs,
     dockerfile: { folder: "/app", name: "Dockerfile", shown: "app/Dockerfile", text: dockerfile },
   } as Pick<Inputs, "buildArgs" | "dockerfile"> as Inputs;
-  warnOfArgs({ ...value, sourcePolicy: undefined }, inputs, { log });
+  warnOfArgs({ ...value, sourcePolicy: undefined }, inputs, step);
   return logged();
 }
 

@@ -10,7 +10,7 @@ function warnings(params: Readonly<Record<string, unknown>>, dockerfile: string 
   const { value, faults } = paramsPartly(params);
   assert.deepEqual(faults, []);
   assert.ok(value !== undefined);
-  const { log, logged } = createTestStep();
+  const { logged, ...step } = createTestStep();
   const inputs = {
     buildArgs: value.buildArgs,
     context: value.context.endsWith(".git")
@@ -21,7 +21,7 @@ function warnings(params: Readonly<Record<string, unknown>>, dockerfile: string 
         ? undefined
         : { folder: "/app", name: "Dockerfile", shown: "app/Dockerfile", text: dockerfile },
   } as Pick<Inputs, "buildArgs" | "context" | "dockerfile"> as Inputs;
-  warnOfUnused({ ...value, sourcePolicy: undefined }, inputs, { log });
+  warnOfUnused({ ...value, sourcePolicy: undefined }, inputs, step);
   return logged()
     .split("\n")
     .filter((line) => line !== "")

@@ -50,7 +50,7 @@ const sources: Rows = [
     "u:canary@mirror.example",
   ].map((mirror): Rows[number] => [
     { registry_mirrors: ["HTTP://other.example:5000/hub", mirror] },
-    "source.registry_mirrors.1: not a mirror; expected host[:port][/path] or a URL, http:// or https://, without a login, which belongs under registries in the source",
+    "source.registry_mirrors.1: not a mirror; expected host[:port][/path] or a URL, http:// or https://, without a login: username and password are given for its host among the registries",
   ]),
   [
     { additional_private_registries: [] },

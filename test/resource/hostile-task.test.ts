@@ -46,7 +46,7 @@ const refused: readonly (readonly [string, string, RegExp])[] = [
   ["BUILDKIT_ADD_HOSTS", 'a=1"', /BUILDKIT_ADD_HOSTS, a\.0: expected an IP address/],
   ["BUILDKIT_SECRET_../x", "app/Dockerfile", /expected up to 200 letters, digits/],
   ["BUILDKIT_SECRETTEXT_a,b", "hunter2", /expected up to 200 letters, digits/],
-  ["LABEL___proto__", "x", /params: there is no LABEL___proto__/],
+  ["LABEL___proto__", "x", /^error: there is no LABEL___proto__$/m],
   ["UNPACK_ROOTFS", "maybe", /UNPACK_ROOTFS: expected true or false; found "maybe"/],
   [
     "BUILDKIT_EXTRA_CONFIG",

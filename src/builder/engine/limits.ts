@@ -1,5 +1,6 @@
+import type { AuthorNames, NamedParam } from "../../host/author-names.ts";
 import { UserError } from "../../host/errors.ts";
-import type { Log } from "../../host/log.ts";
+import type { StepContext } from "../../host/step-context.ts";
 import type { Platform } from "../../image/descriptor.ts";
 import { formatPlatform } from "../../image/platform.ts";
 import type { BuildOptions } from "../plan/build-options.ts";
@@ -48,10 +49,12 @@ const hint = "docs/without-privileges.md says where it works";
 /** The params that have no effect in a BuildKit that lacks something. */
 export type LimitedParams = Pick<BuildOptions, "allow" | "frontendOptions">;
 
+type VainPath = readonly [NamedParam, ...string[]];
+
 /** A param that has no effect. */
 export interface VainParam {
   /** Names that lead to it: `options`, `memory`. */
-  readonly path: readonly string[];
+  readonly path: VainPath;
   /** The whole message. */
   readonly message: string;
 }
@@ -59,7 +62,7 @@ export interface VainParam {
 /** What a param needs of BuildKit to have an effect, and what is said of it where any of that is missing. */
 interface Need {
   readonly of: readonly (keyof Limits)[];
-  readonly paths: (params: LimitedParams) => readonly (readonly string[])[];
+  readonly paths: (params: LimitedParams) => readonly VainPath[];
   readonly says: (where: string) => string;
 }
 
@@ -99,11 +102,15 @@ const needs: readonly Need[] = [
 ];
 
 /** Which params have no effect in a BuildKit that runs so. Pure. */
-export function vainParams({ limits, where }: LimitedEngine, params: LimitedParams): readonly VainParam[] {
+export function vainParams(
+  { limits, where }: LimitedEngine,
+  params: LimitedParams,
+  names: AuthorNames,
+): readonly VainParam[] {
   return needs
     .filter(({ of }) => !of.every((feature) => limits[feature]))
     .flatMap(({ paths, says }) =>
-      paths(params).map((path) => ({ path, message: `${path.join(".")}: ${says(where)}; ${hint}` })),
+      paths(params).map((path) => ({ path, message: `${names.param(...path)}: ${says(where)}; ${hint}` })),
     );
 }
 
@@ -125,7 +132,7 @@ export interface LimitedBuild extends LimitedParams {
 export function checkEngineLimits(
   { limits, where }: LimitedEngine,
   build: LimitedBuild,
-  log: Pick<Log, "warn">,
+  { log, names: author }: Pick<StepContext, "log" | "names">,
 ): void {
   const { network, platforms, own } = build;
   const dockerfile = (build.dockerfile ?? "").replace(/^[ \t]*#.*$/gm, "");
@@ -139,7 +146,7 @@ export function checkEngineLimits(
   }
   if (!limits.deviceNodes && /\bmknod\b(?!.*[ \t]p\b)/.test(dockerfile))
     log.warn(`the Dockerfile's mknod can't make a device here, because BuildKit runs ${where}; ${hint}`);
-  for (const { message } of vainParams({ limits, where }, build)) log.warn(message);
+  for (const { message } of vainParams({ limits, where }, build, author)) log.warn(message);
   const foreign = platforms.filter(
     ({ os, architecture }) => os !== own.os || architecture !== own.architecture,
   );
@@ -153,7 +160,11 @@ export function checkEngineLimits(
  * The limit that may be behind a step's failure, as what the step and runc print names none. Undefined if none is. Pure.
  * @param failure the end of the step's output, and BuildKit's words
  */
-export function limitBehind({ limits, where }: LimitedEngine, failure: string): string | undefined {
+export function limitBehind(
+  { limits, where }: LimitedEngine,
+  failure: string,
+  names: AuthorNames,
+): string | undefined {
   if (!limits.ownNetworks && /error during container init: protocol not supported/.test(failure))
     return `because BuildKit runs ${where}, a RUN can't have a network of its own here; ${hint}`;
   if (!limits.foreignPrograms && /exec format error/i.test(failure))
@@ -165,10 +176,10 @@ export function limitBehind({ limits, where }: LimitedEngine, failure: string): 
     return `because BuildKit runs ${where}, raw sockets (as of ping) and ports below 1024 can't be opened here; ${hint}`;
   const [, set] = /\bwrite \/sys\/fs\/cgroup\/\S*\bcpuset\.(cpus|mems): /.exec(failure) ?? [];
   if (set !== undefined)
-    return `options.cpuset${set} names ${set === "cpus" ? "processors" : "memory nodes"} that the machine of BuildKit, or its container, doesn't have: name others, or leave it out`;
+    return `${names.param("options", `cpuset${set}`)} names ${set === "cpus" ? "processors" : "memory nodes"} that the machine of BuildKit, or its container, doesn't have: name others, or leave it out`;
   // runc finds no file for the limit, because its control group has no such controller.
   if (/error setting cgroup config|cannot enter cgroupv2/.test(failure))
-    return `because BuildKit runs ${where}, and this container's control groups can't limit a RUN: leave memory and the like out of options; ${hint}`;
+    return `because BuildKit runs ${where}, and this container's control groups can't limit a RUN: leave memory and the like out of ${names.param("options")}; ${hint}`;
   if (!limits.deviceNodes && /\bmknod\b.*operation not permitted/i.test(failure))
     return `because BuildKit runs ${where}, no device node can be made here; ${hint}`;
   return undefined;

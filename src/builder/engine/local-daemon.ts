@@ -46,7 +46,7 @@ const stopDeadline = 5_000;
 export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
   const { step, workspace } = options;
   const { launcher, refusals } = await chooseLauncher(step, options.sandbox);
-  if (launcher === undefined) throw noLauncher(refusals);
+  if (launcher === undefined) throw noLauncher(refusals, step.names);
   await using started = new AsyncDisposableStack();
   const root = await stateFolder(options, started);
   const socket = join(workspace, "buildkitd.sock");
@@ -76,7 +76,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     deadline: startDeadline,
     stopped: daemon.exited.then(async () => {
       const refusal = launcher.kind === "gvisor" ? await sandboxRefusal(log.tail(20)) : undefined;
-      if (refusal !== undefined) throw noLauncher([...refusals, refusal]);
+      if (refusal !== undefined) throw noLauncher([...refusals, refusal], step.names);
       throw new UserError(daemon.exit()?.exitCode === 127 ? missing(log.tail(1).trim()) : died());
     }),
     late: () => `buildkitd is not ready after ${startDeadline / 1000} s${endOfLog()}`,

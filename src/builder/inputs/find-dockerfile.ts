@@ -8,7 +8,7 @@ import type { ContextInput, DockerfileInput, ResolveInputs } from "./inputs.ts";
 import { adviseOnDockerfile } from "./missing-dockerfile.ts";
 import { privateFile } from "./private-file.ts";
 
-type DockerfileRequest = Pick<ResolveInputs, "options" | "folder" | "workspace" | "excluded">;
+type DockerfileRequest = Pick<ResolveInputs, "options" | "folder" | "workspace" | "excluded" | "names">;
 
 /** Bytes. */
 const dockerfileLimit = 16 * 1024 * 1024;
@@ -21,22 +21,28 @@ export async function findDockerfile(
   request: DockerfileRequest,
   context: ContextInput,
 ): Promise<DockerfileInput | undefined> {
-  const { options, folder, workspace } = request;
+  const { options, folder, workspace, names } = request;
+  const subject = names.param("dockerfile");
   if (options.dockerfileInline !== undefined) {
     const ignore = await ignoreFile(folder, undefined, excludedFolderOf(context, request));
     return privateDockerfile(workspace, "inline Dockerfile", Buffer.from(options.dockerfileInline), ignore);
   }
   if (context.kind === "git" && !isInput(folder, options.dockerfile)) return undefined;
   const shown = options.dockerfile ?? join(options.context, "Dockerfile");
-  const file = await resolveInput(folder, shown, "dockerfile", "file").catch(async (thrown: unknown) => {
+  const file = await resolveInput(folder, shown, subject, "file").catch(async (thrown: unknown) => {
     if (!(thrown instanceof UserError) || context.kind === "git") throw thrown;
     const { context: named, dockerfile } = options;
     throw (
-      (await adviseOnDockerfile({ folder, context: named, dockerfile, contextFolder: context.path })) ??
-      thrown
+      (await adviseOnDockerfile({
+        folder,
+        context: named,
+        dockerfile,
+        contextFolder: context.path,
+        names,
+      })) ?? thrown
     );
   });
-  const content = await readInputFile(folder, shown, "dockerfile", dockerfileLimit);
+  const content = await readInputFile(folder, shown, subject, dockerfileLimit);
   const lexical = join(folder.path, shown);
   const named = shown.startsWith("/") ? shown : lexical;
   const keptOut = excludedFolderOf(context, request);

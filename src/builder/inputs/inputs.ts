@@ -1,3 +1,4 @@
+import type { AuthorNames } from "../../host/author-names.ts";
 import type { Log } from "../../host/log.ts";
 import type { Digest } from "../../image/digest.ts";
 import type { BuildOptions, Strings } from "../plan/build-options.ts";
@@ -14,6 +15,8 @@ export interface ResolveInputs {
   readonly platforms: BuildPlatforms;
   /** The step's own environment, which `secrets: {id: {env: NAME}}` reads. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What the author calls the params. */
+  readonly names: AuthorNames;
   /** A folder to leave out of the context if it is inside it: a task's cache. */
   readonly excluded: string | undefined;
   readonly log: Pick<Log, "line" | "warn">;

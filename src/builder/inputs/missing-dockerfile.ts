@@ -1,5 +1,6 @@
 import { readdir, stat } from "node:fs/promises";
 import { join, relative } from "node:path";
+import type { AuthorNames } from "../../host/author-names.ts";
 import { UserError } from "../../host/errors.ts";
 import type { InputFolder } from "./input-folder.ts";
 
@@ -10,6 +11,7 @@ export interface MissingDockerfile {
   readonly dockerfile: string | undefined;
   /** The context's folder. */
   readonly contextFolder: string;
+  readonly names: AuthorNames;
 }
 
 /**
@@ -17,16 +19,15 @@ export interface MissingDockerfile {
  * undefined if there is no such advice.
  */
 export async function adviseOnDockerfile(missing: MissingDockerfile): Promise<UserError | undefined> {
-  const { folder, context, dockerfile, contextFolder } = missing;
-  const isTask = folder.kind === "task";
-  const [dockerfileParam, contextParam] = isTask ? ["DOCKERFILE", "CONTEXT"] : ["dockerfile", "context"];
+  const { folder, context, dockerfile, contextFolder, names: author } = missing;
+  const dockerfileParam = author.param("dockerfile");
   if (dockerfile !== undefined) {
     // The usual mistake: a path relative to the context, as other tools expect it.
     const inContext = join(contextFolder, dockerfile);
     if (dockerfile.startsWith("/") || !(await isThere(inContext))) return undefined;
     const path = join(context, dockerfile);
     return new UserError(
-      `dockerfile: there is no file ${JSON.stringify(dockerfile)} in the ${folder.kind}'s folder, but ${path} is there: write ${dockerfileParam}: ${path}, a path relative to the ${folder.kind}'s folder, not to the context`,
+      `${dockerfileParam}: there is no file ${JSON.stringify(dockerfile)} in the ${folder.kind}'s folder, but ${path} is there: write ${dockerfileParam}: ${path}, a path relative to the ${folder.kind}'s folder, not to the context`,
     );
   }
   const names = (await readdir(contextFolder)).toSorted();
@@ -40,7 +41,7 @@ export async function adviseOnDockerfile(missing: MissingDockerfile): Promise<Us
   const like = names.filter((name) => /dockerfile|containerfile/i.test(name));
   const hint =
     inputs.length > 0
-      ? `; ${inputs.map((name) => `${name} has one`).join(", ")}: write ${contextParam}: ${inputs.join(" or ")}`
+      ? `; ${inputs.map((name) => `${name} has one`).join(", ")}: write ${author.param("context")}: ${inputs.join(" or ")}`
       : like.length > 0
         ? `; the context holds ${like.join(", ")}`
         : "";

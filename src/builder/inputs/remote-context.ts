@@ -1,3 +1,4 @@
+import type { AuthorNames } from "../../host/author-names.ts";
 import { UserError } from "../../host/errors.ts";
 import { parseReference } from "../../image/reference.ts";
 import type { BuildOptions } from "../plan/build-options.ts";
@@ -42,9 +43,13 @@ const gitQueries = [
  * @throws UserError for a URL that BuildKit doesn't know or that would show a secret; the error doesn't quote
  * secrets
  */
-export function readRemoteContext(text: string, subject: string): RemoteContext | undefined {
+export function readRemoteContext(
+  text: string,
+  subject: string,
+  names: AuthorNames,
+): RemoteContext | undefined {
   if (/^git@[^/]+:/.test(text)) {
-    checkQuery("git", text, subject);
+    checkQuery("git", text, { subject, names });
     return { kind: "git", url: text, login: undefined };
   }
   const [, given, rest = ""] = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/is.exec(text) ?? [];
@@ -64,14 +69,14 @@ export function readRemoteContext(text: string, subject: string): RemoteContext 
     case "ssh":
       if (/^[^/]*:[^/]*@/.test(rest)) {
         throw new UserError(
-          `${subject}: a ${scheme}:// URL with a password, which git doesn't use: take it out, and give a key under "ssh", or an https:// URL`,
+          `${subject}: a ${scheme}:// URL with a password, which git doesn't use: take it out, and give a key under ${names.quoted("ssh")}, or an https:// URL`,
         );
       }
-      checkQuery("git", text, subject);
+      checkQuery("git", text, { subject, names });
       return { kind: "git", url: text, login: undefined };
     case "http":
     case "https":
-      return webContext(scheme, rest, subject);
+      return webContext(scheme, rest, { subject, names });
     default:
       throw new UserError(
         `${subject}: BuildKit fetches nothing by ${scheme}://; expected a path of the inputs, or a git URL (https://….git, ssh://, git@host:…)`,
@@ -83,11 +88,12 @@ export function readRemoteContext(text: string, subject: string): RemoteContext 
  * Reads a build's context. Returns undefined if it is a path.
  * @throws UserError as {@link readRemoteContext}, and for a URL that isn't a git repository's
  */
-export function readContextUrl(text: string): RemoteContext | undefined {
-  const remote = readRemoteContext(text, "context");
+export function readContextUrl(text: string, names: AuthorNames): RemoteContext | undefined {
+  const subject = names.param("context");
+  const remote = readRemoteContext(text, subject, names);
   if (remote === undefined || remote.kind === "git") return remote;
   throw new UserError(
-    `context: ${JSON.stringify(remote.url.replace(/[?#].*$/, ""))} is not a git URL: a git repository over https ends in ".git"; expected a folder of the inputs or a git URL`,
+    `${subject}: ${JSON.stringify(remote.url.replace(/[?#].*$/, ""))} is not a git URL: a git repository over https ends in ".git"; expected a folder of the inputs or a git URL`,
   );
 }
 
@@ -96,28 +102,34 @@ export function readContextUrl(text: string): RemoteContext | undefined {
  * only one login for each host. Pure.
  * @throws UserError if two contexts have different logins for a host, or if the author's secrets already have one
  */
-export function contextLogins({
-  context,
-  contexts,
-  secrets,
-}: Pick<BuildOptions, "context" | "contexts" | "secrets">): ReadonlyMap<string, string> {
+export function contextLogins(
+  { context, contexts, secrets }: Pick<BuildOptions, "context" | "contexts" | "secrets">,
+  names: AuthorNames,
+): ReadonlyMap<string, string> {
   const texts = new Map<string, string>();
   const remotes = [
-    readContextUrl(context),
-    ...Object.entries(contexts).map(([name, text]) => readRemoteContext(text, `contexts.${name}`)),
+    readContextUrl(context, names),
+    ...Object.entries(contexts).map(([name, text]) => readRemoteContext(text, `contexts.${name}`, names)),
   ];
   for (const { id, text } of remotes.flatMap((remote) => remote?.login ?? [])) {
     const isSecret = Object.hasOwn(secrets, id);
     if (isSecret || (texts.get(id) ?? text) !== text)
       throw new UserError(
-        `context: a URL has a user and a password, and ${isSecret ? `secrets.${id} is another` : "another context has another"} for the same host: remove one`,
+        `${names.param("context")}: a URL has a user and a password, and ${isSecret ? `${names.param("secrets", id)} is another` : "another context has another"} for the same host: remove one`,
       );
     texts.set(id, text);
   }
   return texts;
 }
 
-function webContext(scheme: "http" | "https", rest: string, subject: string): RemoteContext {
+/** What messages call a URL, and what else they name. */
+interface ShownUrl {
+  readonly subject: string;
+  readonly names: AuthorNames;
+}
+
+function webContext(scheme: "http" | "https", rest: string, told: ShownUrl): RemoteContext {
+  const { subject } = told;
   const [, authority = "", path = ""] = /^([^/?#]*)(.*)$/s.exec(rest) ?? [];
   const at = authority.lastIndexOf("@");
   const host = authority.slice(at + 1);
@@ -127,7 +139,7 @@ function webContext(scheme: "http" | "https", rest: string, subject: string): Re
       `${subject}: expected a URL, ${scheme}://host[:port]/path; found one with blanks, or with an invalid host or port`,
     );
   const kind = new URL(url).pathname.endsWith(".git") ? "git" : "http";
-  checkQuery(kind, url, subject);
+  checkQuery(kind, url, told);
   if (at === -1) return { kind, url, login: undefined };
   const [user = "", ...password] = authority.slice(0, at).split(":");
   const basic = [user, password.join(":")].map((part) => decoded(part, subject)).join(":");
@@ -153,14 +165,14 @@ function decoded(part: string, subject: string): string {
   }
 }
 
-function checkQuery(kind: "git" | "http", url: string, subject: string): void {
+function checkQuery(kind: "git" | "http", url: string, { subject, names: author }: ShownUrl): void {
   const [, query = ""] = /^[^?#]*\?([^#]*)/.exec(url) ?? [];
   const names = [...new URLSearchParams(query).keys()].map((name) => name.slice(0, 60));
   if (kind === "git") {
     const strange = names.find((name) => !gitQueries.includes(name));
     if (strange === undefined) return;
     throw new UserError(
-      `${subject}: the query of a git URL has ${JSON.stringify(strange)}; expected ${gitQueries.slice(0, 5).join(", ")} …; a token goes under secrets: {GIT_AUTH_TOKEN: {text: …}}`,
+      `${subject}: the query of a git URL has ${JSON.stringify(strange)}; expected ${gitQueries.slice(0, 5).join(", ")} …; a token goes under ${author.secretText("GIT_AUTH_TOKEN")}`,
     );
   }
   const secret = names.find((name) =>
@@ -168,6 +180,6 @@ function checkQuery(kind: "git" | "http", url: string, subject: string): void {
   );
   if (secret === undefined) return;
   throw new UserError(
-    `${subject}: the URL's query has ${JSON.stringify(secret)}, which logs and provenance would show: fetch it in a step before, or give secrets: {HTTP_AUTH_TOKEN_${hostname(url)}: {text: …}}`,
+    `${subject}: the URL's query has ${JSON.stringify(secret)}, which logs and provenance would show: fetch it in a step before, or give ${author.secretText(`HTTP_AUTH_TOKEN_${hostname(url)}`)}`,
   );
 }

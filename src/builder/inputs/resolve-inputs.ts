@@ -3,11 +3,11 @@ import { dirname, join } from "node:path";
 import { UserError } from "../../host/errors.ts";
 import type { Platform } from "../../image/descriptor.ts";
 import type { OpenedImage } from "../../image/reader/open-image.ts";
-import type { BuildOptions, Strings } from "../plan/build-options.ts";
+import type { Strings } from "../plan/build-options.ts";
 import { allOrFaults } from "./all-or-faults.ts";
 import { checkContextNames, namedContextKey } from "./context-names.ts";
 import { findDockerfile } from "./find-dockerfile.ts";
-import { type InputFolder, readInputText, resolveInput } from "./input-folder.ts";
+import { readInputText, resolveInput } from "./input-folder.ts";
 import type { ContextInput, Inputs, LayoutInput, NamedContext, ResolveInputs } from "./inputs.ts";
 import type { PairsFile } from "./pairs-file.ts";
 import { privateFile } from "./private-file.ts";
@@ -21,14 +21,14 @@ import { wantedPlatforms } from "./wanted-platforms.ts";
  * @throws UserError naming the param whose path or file is wrong
  */
 export async function resolveInputs(request: ResolveInputs): Promise<Inputs> {
-  const { options, folder } = request;
+  const { options } = request;
   checkContextNames(Object.keys(options.contexts));
-  const context = await findContext(options, folder);
+  const context = await findContext(request);
   const dockerfile = await findDockerfile(request, context);
   const [buildArgs, labels, target, imageArgs, contexts, secrets, ssh] = await allOrFaults([
     readPairs(request, "build args"),
     readPairs(request, "labels"),
-    findTarget(options, folder),
+    findTarget(request),
     inOrder(options.imageArgs, (name, path) =>
       imageArg(request, name, { path, dockerfile: dockerfile?.text }),
     ),
@@ -62,10 +62,10 @@ async function writePolicy({ options, workspace }: ResolveInputs): Promise<strin
   return privateFile(workspace, "source-policy", "policy.json", JSON.stringify(document));
 }
 
-async function findContext(options: BuildOptions, folder: InputFolder): Promise<ContextInput> {
-  const remote = readContextUrl(options.context);
+async function findContext({ options, folder, names }: ResolveInputs): Promise<ContextInput> {
+  const remote = readContextUrl(options.context, names);
   return remote === undefined
-    ? { kind: "folder", path: await resolveInput(folder, options.context, "context", "folder") }
+    ? { kind: "folder", path: await resolveInput(folder, options.context, names.param("context"), "folder") }
     : { kind: "git", url: remote.url };
 }
 
@@ -79,25 +79,27 @@ async function commitLabels(
 
 /** The build args or labels of the params, which override those of their file. */
 async function readPairs(
-  { options, folder, signal }: ResolveInputs,
+  { options, folder, names, signal }: ResolveInputs,
   kind: PairsFile["kind"],
 ): Promise<Strings> {
-  const [given, path, subject] =
+  const [given, path, param] =
     kind === "labels"
-      ? [options.labels, options.labelsFile, "labels_file"]
-      : [options.buildArgs, options.buildArgsFile, "build_args_file"];
+      ? ([options.labels, options.labelsFile, "labels_file"] as const)
+      : ([options.buildArgs, options.buildArgsFile, "build_args_file"] as const);
   if (path === undefined) return given;
+  const subject = names.param(param);
   const { parsePairs } = await import("./pairs-file.ts");
   const text = await readInputText(folder, path, subject);
   return { ...(await parsePairs(text, { path, subject, kind, signal })), ...given };
 }
 
-async function findTarget(options: BuildOptions, folder: InputFolder): Promise<string | undefined> {
+async function findTarget({ options, folder, names }: ResolveInputs): Promise<string | undefined> {
   if (options.targetFile === undefined) return options.target;
-  const text = (await readInputText(folder, options.targetFile, "target_file")).trim();
+  const subject = names.param("target_file");
+  const text = (await readInputText(folder, options.targetFile, subject)).trim();
   if (text === "" || /\s/.test(text)) {
     throw new UserError(
-      `target_file: ${JSON.stringify(options.targetFile)} must hold the name of one build stage`,
+      `${subject}: ${JSON.stringify(options.targetFile)} must hold the name of one build stage`,
     );
   }
   return text;
@@ -117,7 +119,7 @@ async function imageArg(
   name: string,
   { path, dockerfile }: { readonly path: string; readonly dockerfile: string | undefined },
 ): Promise<LayoutInput> {
-  const subject = `image_args.${name}`;
+  const subject = request.names.param("image_args", name);
   const real = await imagePath(request, { param: "image_args", path, subject });
   const platforms = wantedPlatforms(dockerfile, `$${name}`, request.platforms);
   return { name, ...(await openImage(request, { name: subject, path: real, platforms })) };
@@ -130,7 +132,7 @@ async function namedContext(
 ): Promise<NamedContext> {
   const subject = `contexts.${key}`;
   const name = namedContextKey(key);
-  const remote = readRemoteContext(value, subject);
+  const remote = readRemoteContext(value, subject, request.names);
   if (remote !== undefined) return { kind: "remote", name, url: remote.url };
   const given = value.replace(/^oci-layout:\/\//i, "");
   const path = await imagePath(request, { param: "contexts", path: given, subject });
@@ -145,14 +147,14 @@ async function namedContext(
  * @throws UserError as {@link resolveInput}, with what else may have been meant
  */
 async function imagePath(
-  { folder }: ResolveInputs,
+  { folder, names }: ResolveInputs,
   { param, path, subject }: { readonly param: string; readonly path: string; readonly subject: string },
 ): Promise<string> {
   try {
     return await resolveInput(folder, path, subject, "file or folder");
   } catch (thrown) {
     const [artifact = ""] = path.split("/");
-    const registryImage = registryImageHint(param, path);
+    const registryImage = registryImageHint(param, path, names);
     if (!(thrown instanceof UserError)) throw thrown;
     if (registryImage !== undefined && !existsSync(join(folder.path, artifact)))
       throw new UserError(`${subject}: there is no input ${JSON.stringify(path)}; ${registryImage}`);

@@ -14,12 +14,13 @@ const secretLimit = 500 * 1024;
 
 /** The file of a secret, which is written if the params have its text or a variable's name. */
 export async function resolveSecret(
-  request: Pick<ResolveInputs, "folder" | "workspace" | "env">,
+  request: Pick<ResolveInputs, "folder" | "workspace" | "env" | "names">,
   { id, source, index }: { readonly id: string; readonly source: SecretSource; readonly index: number },
 ): Promise<{ id: string; file: string }> {
-  const subject = `secrets.${id}`;
+  const subject = request.names.param("secrets", id);
   if ("file" in source) {
-    const expected = `expected the path of a file. The secret itself is given by secrets: {${id.replace(/^TEXT_/, "")}: {text: …}}`;
+    const itself = request.names.secretText(id.replace(/^TEXT_/, ""));
+    const expected = `expected the path of a file. The secret itself is given by ${itself}`;
     const place = { subject, folder: request.folder, path: source.file, expected };
     const file = await withPathUnshown(place, () =>
       resolveInput(request.folder, source.file, subject, "file"),
@@ -54,11 +55,11 @@ function secretTooLarge(subject: string, size: number): UserError {
  * if it can't use the key.
  */
 export async function sshKeys(
-  { folder, workspace }: Pick<ResolveInputs, "folder" | "workspace">,
+  { folder, workspace, names }: Pick<ResolveInputs, "folder" | "workspace" | "names">,
   id: string,
   sources: readonly SshSource[],
 ): Promise<{ id: string; paths: string[] }> {
-  const subject = `ssh.${id}`;
+  const subject = names.param("ssh", id);
   const paths = sources.map(async (source, index) => {
     const key = "path" in source ? await keyIn(folder, source.path, subject) : source.key;
     const fault = sshKeyFault(key);
@@ -81,9 +82,10 @@ function keyIn(folder: InputFolder, path: string, subject: string): Promise<stri
 export function writeLogins({
   options,
   workspace,
-}: Pick<ResolveInputs, "options" | "workspace">): Promise<Inputs["secrets"]> {
+  names,
+}: Pick<ResolveInputs, "options" | "workspace" | "names">): Promise<Inputs["secrets"]> {
   return Promise.all(
-    Array.from(contextLogins(options), async ([id, text], index) => ({
+    Array.from(contextLogins(options, names), async ([id, text], index) => ({
       id,
       file: await privateFile(workspace, `login-${index}`, "value", text),
     })),

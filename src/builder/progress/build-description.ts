@@ -1,3 +1,4 @@
+import type { AuthorNames } from "../../host/author-names.ts";
 import type { SourcePolicy } from "../plan/source-policy.ts";
 
 /** The Dockerfile of the build, by the author's name for it. */
@@ -21,6 +22,8 @@ export interface ShownContext {
 
 /** Facts about a build, for the message if it fails. */
 export interface BuildDescription {
+  /** What the author calls the params and the fields of registries. */
+  readonly names: AuthorNames;
   readonly dockerfile?: ShownDockerfile | undefined;
   /** Undefined for a git context. */
   readonly context?: ShownContext | undefined;

@@ -9,19 +9,19 @@ import type { BuildDescription } from "./build-description.ts";
 export function cacheAdvice(
   name: string,
   error: string,
-  { hasLogin }: Pick<BuildDescription, "hasLogin">,
+  { hasLogin, names }: Pick<BuildDescription, "hasLogin" | "names">,
 ): string | undefined {
   const [, asked] = /\bhttps?:\/\/([^/\s"]+)\//.exec(error) ?? [];
   const [, named] = /^importing cache manifest from ([^/\s]+)\//.exec(name) ?? [];
   const host = asked ?? named ?? "its host";
   const certificate = certificateFaultIn(error);
-  if (certificate !== undefined) return certificateAdvice[certificate];
+  if (certificate !== undefined) return certificateAdvice(names)[certificate];
   if (/server gave HTTP response to HTTPS client/.test(error))
-    return `that registry uses plain http: set "insecure: true" for ${host} under "registries" in the source`;
+    return `that registry uses plain http: set "insecure: true" for ${host} ${names.registries}`;
   const refusal =
     /: 40[13] |insufficient_scope|authorization failed|access denied|oauth token: (?:denied|unauthorized)/;
   if (!refusal.test(error)) return undefined;
   return hasLogin?.(host) === true
     ? `it refuses the user given for ${host}: check username and password, and what this user may do there`
-    : `give username and password for ${host} under "registries" in the source`;
+    : `give username and password for ${host} ${names.registries}`;
 }

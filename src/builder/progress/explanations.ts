@@ -41,8 +41,8 @@ const explanations: readonly Explanation[] = [
   },
   {
     sign: /^lint violation found for rules: (.*)$/,
-    say: (reason, [, rules]) =>
-      `${reason}: warnings count as errors, by fail_on_warnings or the Dockerfile's "# check=error=true"; mend them, or skip a rule by "# check=skip=${firstRule(rules)}" at the top of the Dockerfile ("# check=skip=${firstRule(rules)};error=true" if it has error=true there)`,
+    say: (reason, [, rules], { names }) =>
+      `${reason}: warnings count as errors, by ${names.param("fail_on_warnings")} or the Dockerfile's "# check=error=true"; mend them, or skip a rule by "# check=skip=${firstRule(rules)}" at the top of the Dockerfile ("# check=skip=${firstRule(rules)};error=true" if it has error=true there)`,
   },
   {
     sign: /^target stage "?[^\s"]+"? could not be found/,
@@ -82,8 +82,8 @@ const explanations: readonly Explanation[] = [
   },
   {
     sign: /server gave HTTP response to HTTPS client/,
-    say: (reason) =>
-      `${reason}; that registry uses plain http: set "insecure: true" for its host under "registries" in the source`,
+    say: (reason, _, { names }) =>
+      `${reason}; that registry uses plain http: set "insecure: true" for its host ${names.registries}`,
   },
   {
     sign: /unsupported context source oci-layout for /,
@@ -97,19 +97,19 @@ const explanations: readonly Explanation[] = [
   {
     // A file to which this program has written the author's key.
     sign: /failed to parse \S+\/ssh-\S+-\d+\/key: ssh: /,
-    say: (reason) => {
-      const [, id, why] = /\/ssh-(\S+)-\d+\/key: ssh: (.*)/.exec(reason) ?? [];
-      return `ssh.${id?.replaceAll("|", "/")}: the key can't be used (${why}); expected a private key without a passphrase`;
+    say: (reason, _, { names }) => {
+      const [, id = "", why] = /\/ssh-(\S+)-\d+\/key: ssh: (.*)/.exec(reason) ?? [];
+      return `${names.param("ssh", id.replaceAll("|", "/"))}: the key can't be used (${why}); expected a private key without a passphrase`;
     },
   },
   {
     sign: /^no SSH key "([^"]*)" forwarded from the client$/,
-    say: (_, [, id]) => `the step needs an SSH key that isn't given: add "ssh: {${id || "default"}: …}"`,
+    say: (_, [, id], { names }) =>
+      `the step needs an SSH key that isn't given: add ${names.sshKey(id || "default")}`,
   },
   {
     sign: /^secret (\S+): not found$/,
-    say: (_, [, id]) =>
-      `the step needs a secret that isn't given: add "secrets: {${id}: {text: …}}" (or file, or env)`,
+    say: (_, [, id = ""], { names }) => `the step needs a secret that isn't given: add ${names.secret(id)}`,
   },
   {
     sign: /invalid includepatterns: \[(.*)\]: syntax error in pattern$/,
@@ -118,12 +118,13 @@ const explanations: readonly Explanation[] = [
   },
   {
     sign: /error (?:matching|mutating) source policy: /,
-    say: (reason) => `source_policy: BuildKit can't apply it: ${reason.replace(/^.*source policy: /s, "")}`,
+    say: (reason, _, { names }) =>
+      `${names.param("source_policy")}: BuildKit can't apply it: ${reason.replace(/^.*source policy: /s, "")}`,
   },
   {
     sign: /\b(network\.host|security\.insecure|device)\b.* is not allowed/,
-    say: (reason) =>
-      `${reason}; name it under "allow" in the params (a daemon elsewhere must permit it in its own configuration)`,
+    say: (reason, _, { names }) =>
+      `${reason}; ${names.kind === "put" ? 'name it under "allow" in the params' : 'only a put can allow it, with its param "allow"'} (a daemon elsewhere must permit it in its own configuration)`,
   },
 ];
 
@@ -163,7 +164,7 @@ function explainReason(reason: string, build: BuildDescription, failed: FailedSt
     explainPattern(plain, build) ??
     explainLayerFetch(plain, build) ??
     explainUnpack(plain, build) ??
-    explainFetch(plain, step);
+    explainFetch(plain, build, step);
   if (special !== undefined) return special;
   const start = plain.startsWith("exit code: ") ? explainStart(failed?.lastLines ?? []) : undefined;
   if (start !== undefined) return `${plain}; ${start}`;
@@ -172,5 +173,5 @@ function explainReason(reason: string, build: BuildDescription, failed: FailedSt
     if (found !== null) return say(plain, found, build);
   }
   const certificate = certificateFaultIn(plain);
-  return certificate === undefined ? plain : `${plain}; ${certificateAdvice[certificate]}`;
+  return certificate === undefined ? plain : `${plain}; ${certificateAdvice(build.names)[certificate]}`;
 }

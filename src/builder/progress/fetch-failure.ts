@@ -1,3 +1,4 @@
+import type { BuildDescription } from "./build-description.ts";
 import type { StepName } from "./step.ts";
 
 /**
@@ -5,7 +6,11 @@ import type { StepName } from "./step.ts";
  * any other failure. Pure.
  * @param reason without BuildKit's wrapping
  */
-export function explainFetch(reason: string, step: StepName | undefined): string | undefined {
+export function explainFetch(
+  reason: string,
+  { names }: Pick<BuildDescription, "names">,
+  step: StepName | undefined,
+): string | undefined {
   const plain = reason.replace(/^(?:failed to read dockerfile: |failed to load cache key: )+/, "");
   const git = `the git repository${sourceIn(step)}`;
   const [, ref] = /^repository does not contain ref (\S+?)(?:,|$)/.exec(plain) ?? [];
@@ -16,13 +21,13 @@ export function explainFetch(reason: string, step: StepName | undefined): string
     return `${git} has no folder ${JSON.stringify(folder)}: check what follows the ":" after the "#" in its URL`;
   const [, file] = /^open (.+): no such file or directory$/.exec(plain) ?? [];
   if (file !== undefined && reason.startsWith("failed to read dockerfile: "))
-    return `the git repository of the context has no file ${JSON.stringify(file)}: check "dockerfile", which is a path inside the repository`;
+    return `the git repository of the context has no file ${JSON.stringify(file)}: check ${names.quoted("dockerfile")}, which is a path inside the repository`;
   const [, key] = /^no SSH key "([^"]*)" forwarded from the client$/.exec(plain) ?? [];
   if (key !== undefined && plain !== reason)
-    return `${git} is read with an SSH key, and none is given: add "ssh: {${key || "default"}: …}", or use an https:// URL`;
+    return `${git} is read with an SSH key, and none is given: add ${names.sshKey(key || "default")}, or use an https:// URL`;
   const [, said] = /git stderr:\s*(.*?)\s*(?::\s*)?exit status \d+$/s.exec(plain) ?? [];
   if (said !== undefined)
-    return `${git} can't be read (${said.trim().replaceAll(/\s*\n\s*/g, "; ")}): ${gitAdvice(said)}`;
+    return `${git} can't be read (${said.trim().replaceAll(/\s*\n\s*/g, "; ")}): ${gitAdvice(said, names)}`;
   return explainDownload(plain);
 }
 
@@ -32,11 +37,11 @@ function sourceIn(step: StepName | undefined): string {
   return url === undefined ? "" : ` ${url.replace(/#.*$/, "")}`;
 }
 
-function gitAdvice(said: string): string {
+function gitAdvice(said: string, names: BuildDescription["names"]): string {
   if (/could not read Username|Authentication failed|\b40[13]\b/.test(said))
-    return "check the URL; for a private repository give a token: secrets: {GIT_AUTH_TOKEN: {text: …}}";
+    return `check the URL; for a private repository give a token: ${names.secretText("GIT_AUTH_TOKEN")}`;
   if (/Permission denied \(publickey/.test(said))
-    return 'check that the key under "ssh" may read the repository';
+    return `check that the key under ${names.quoted("ssh")} may read the repository`;
   if (/not found|does not exist|not appear to be a git repository/i.test(said)) return "check the URL";
   return "check the URL, and that BuildKit can reach the host";
 }

@@ -9,8 +9,8 @@ interface InstructionExplanation {
 export const instructionExplanations: readonly InstructionExplanation[] = [
   {
     sign: /failed to parse additional hosts: failed to parse IP (.*)$/,
-    say: (_, [, ip]) =>
-      `add_hosts: ${JSON.stringify(ip)} is not an IP address; expected one such as 10.0.0.1 or fd00::1`,
+    say: (_, [, ip], { names }) =>
+      `${names.param("add_hosts")}: ${JSON.stringify(ip)} is not an IP address; expected one such as 10.0.0.1 or fd00::1`,
   },
   {
     sign: /^invalid SOURCE_DATE_EPOCH: (.*)$/,
@@ -19,8 +19,8 @@ export const instructionExplanations: readonly InstructionExplanation[] = [
   },
   {
     sign: /^index annotations not supported for single platform export$/,
-    say: () =>
-      'annotations: a build for one platform has no index that could be annotated: give several "platforms", or leave out "index:"',
+    say: (_reason, _found, { names }) =>
+      `${names.param("annotations")}: a build for one platform has no index that could be annotated: give several ${names.quoted("platforms")}, or leave out "index:"`,
   },
   {
     sign: /^unable to find user (\S+): no matching entries in passwd file$/,
@@ -93,18 +93,18 @@ export const instructionExplanations: readonly InstructionExplanation[] = [
   },
   {
     sign: /^base name \((.*)\) should not be blank$/,
-    say: (_, [, name]) =>
-      `the name of the base image, ${name}, is empty: give it a value under "build_args", or a default in the ARG before FROM`,
+    say: (_, [, name], { names }) =>
+      `the name of the base image, ${name}, is empty: give it a value under ${names.quoted("build_args")}, or a default in the ARG before FROM`,
   },
   {
     sign: /^failed to parse stage name ("[^"]*"): (invalid reference format.*)$/,
-    say: (_, [, name, why]) =>
-      `FROM names ${name}, which is no image's name (${why}): check how it is written; if a variable in it is empty, give it a value under "build_args", or a default in an ARG before the first FROM`,
+    say: (_, [, name, why], { names }) =>
+      `FROM names ${name}, which is no image's name (${why}): check how it is written; if a variable in it is empty, give it a value under ${names.quoted("build_args")}, or a default in an ARG before the first FROM`,
   },
   {
     sign: /^empty platform value from expression (.*)$/,
-    say: (_, [, given]) =>
-      `the value of --platform, ${given}, is empty: give it a value under "build_args", or a default in an ARG before FROM`,
+    say: (_, [, given], { names }) =>
+      `the value of --platform, ${given}, is empty: give it a value under ${names.quoted("build_args")}, or a default in an ARG before FROM`,
   },
   {
     sign: /\b(ENV|LABEL) must have two arguments$/,

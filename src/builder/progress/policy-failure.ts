@@ -5,34 +5,36 @@ import type { BuildDescription } from "./build-description.ts";
  * Explains which rule of the source policy refuses a source, and what to change. Returns undefined for any other
  * failure. Pure.
  */
-export function explainPolicy(reason: string, { sourcePolicy }: BuildDescription): string | undefined {
+export function explainPolicy(reason: string, { sourcePolicy, names }: BuildDescription): string | undefined {
   const [, source] = /source "([^"]+)" denied by policy/.exec(reason) ?? [];
   if (source === undefined) return undefined;
   // Without a policy of the step it is one of a daemon elsewhere.
   if (sourcePolicy === undefined)
     return `${describeSource(source)} is refused by a source policy of BuildKit's own`;
   const [, named] = /failed to resolve source metadata for (\S+): /.exec(reason) ?? [];
+  const policy = names.param("source_policy");
   const original = named === undefined ? undefined : `docker-image://${named}`;
   const converted =
     original === undefined || original === source
       ? undefined
-      : conversion(convertingRule(sourcePolicy, original), original);
+      : conversion(convertingRule(sourcePolicy, original), original, policy);
   const rule = refusingRule(sourcePolicy, source);
-  const by = rule === undefined ? "source_policy" : `${rule.place} of source_policy (${formatRule(rule)})`;
+  const by = rule === undefined ? policy : `${rule.place} of ${policy} (${formatRule(rule)})`;
   return `${describeSource(source)}${converted ?? ""} is refused by ${by}; ${remedyFor(source)}`;
 }
 
 /** What a message about an image that can't be pulled lacks, if the policy has put another in its place. Pure. */
-export function explainConversion(reason: string, { sourcePolicy }: BuildDescription): string {
+export function explainConversion(reason: string, { sourcePolicy, names }: BuildDescription): string {
   const [, named] = /failed to resolve source metadata for (\S+): /.exec(reason) ?? [];
   if (sourcePolicy === undefined || named === undefined) return "";
-  return conversion(convertingRule(sourcePolicy, `docker-image://${named}`), `docker-image://${named}`) ?? "";
+  const original = `docker-image://${named}`;
+  return conversion(convertingRule(sourcePolicy, original), original, names.param("source_policy")) ?? "";
 }
 
-function conversion(rule: PlacedRule | undefined, original: string): string | undefined {
+function conversion(rule: PlacedRule | undefined, original: string, policy: string): string | undefined {
   if (rule === undefined) return undefined;
   const { identifier } = rule.rule.updates ?? {};
-  const by = `${rule.place} of source_policy`;
+  const by = `${rule.place} of ${policy}`;
   if (identifier === undefined) return ` (${by} changes how ${describeSource(original)} is fetched)`;
   return ` (${by} puts ${identifier} in the place of ${describeSource(original)})`;
 }

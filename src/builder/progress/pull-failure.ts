@@ -84,6 +84,7 @@ function hostNamed(reference: string): string {
 const tokenServerIn = /failed to fetch (?:oauth|anonymous) token: .*?\bhttps?:\/\/([^/\s"?]+)/s;
 
 function faultOf(why: string, reference: string, build: BuildDescription): string {
+  const { names } = build;
   const host = hostNamed(reference);
   const [, asked, query] = /\bhttps?:\/\/([^/\s"]+)\/v2\/[^\s"?]*(\?[^\s"]*)?/.exec(why) ?? [];
   // Requests to a mirror name the original host in the query: `?ns=`.
@@ -98,19 +99,17 @@ function faultOf(why: string, reference: string, build: BuildDescription): strin
   const said = why.replace(/^failed to do request: \w+ "[^"]*": /, "");
   const mirrors =
     host === "docker.io"
-      ? 'name a mirror under "registry_mirrors"'
-      : `give "mirrors" for ${host} under "registries" in the source`;
+      ? `name a mirror under ${names.quoted("registry_mirrors")}`
+      : `give "mirrors" for ${host} ${names.registries}`;
   const ownMirrors =
     host === "docker.io"
-      ? 'under "registry_mirrors"'
-      : `in "mirrors" of ${host} under "registries" in the source`;
+      ? `under ${names.quoted("registry_mirrors")}`
+      : `in "mirrors" of ${host} ${names.registries}`;
   const asker = (isMirror ? asked : undefined) ?? host;
   const [, status] = /: ((?:429|5\d\d) [A-Z][A-Za-z ]*)/.exec(why) ?? [];
   if (/^429|toomanyrequests/i.test(status ?? why)) {
     const login =
-      build.hasLogin?.(asker) === true
-        ? ""
-        : `give username and password for ${asker} under "registries" in the source, `;
+      build.hasLogin?.(asker) === true ? "" : `give username and password for ${asker} ${names.registries}, `;
     return `${server} limits how often it is asked (${said}): ${login}${mirrors}, or run the step again later`;
   }
   if (status !== undefined && tokenServer !== undefined)
@@ -118,7 +117,7 @@ function faultOf(why: string, reference: string, build: BuildDescription): strin
   if (status !== undefined)
     return `${server} is busy or has a fault (${said}): run the step again later; if that doesn't help, ${mirrors}`;
   if (/no match for platform in manifest/.test(why))
-    return `it has no image for this platform (${said}): check "platforms", and "--platform" in the Dockerfile's FROM`;
+    return `it has no image for this platform (${said}): check ${names.quoted("platforms")}, and "--platform" in the Dockerfile's FROM`;
   if (/: not found$|^not found$/.test(why))
     return `${server} has no such image (not found): check the name, the tag and the registry`;
   if (
@@ -128,15 +127,15 @@ function faultOf(why: string, reference: string, build: BuildDescription): strin
   )
     return build.hasLogin?.(asker) === true
       ? `${server} refuses it to the user given for ${asker} (${said}): check username and password, that this user may pull it, and that the image exists`
-      : `${server} refuses it (${said}): check that the image exists; if it is private, give username and password for ${asker} under "registries" in the source`;
+      : `${server} refuses it (${said}): check that the image exists; if it is private, give username and password for ${asker} ${names.registries}`;
   if (/server gave HTTP response to HTTPS client/.test(why))
-    return `${server} uses plain http (${said}): set "insecure: true" for ${asked ?? host} under "registries" in the source`;
+    return `${server} uses plain http (${said}): set "insecure: true" for ${asked ?? host} ${names.registries}`;
   const [, artifact] = /encountered unknown type (\S+); children may not be fetched/.exec(why) ?? [];
   if (artifact !== undefined)
     return `it is an artifact of type ${artifact}, such as a chart or a signature, and no image: check the name and the tag`;
   const certificate = certificateFaultIn(why);
   if (certificate !== undefined)
-    return `${server.replace(/,$/, "")}: ${said}; ${certificateAdvice[certificate]}`;
+    return `${server.replace(/,$/, "")}: ${said}; ${certificateAdvice(names)[certificate]}`;
   if (/no such host|server misbehaving/.test(why) && isMirror)
     return `the name of ${server} can't be looked up (${said}): check it ${ownMirrors}`;
   if (/no such host|server misbehaving/.test(why) && tokenServer !== undefined)

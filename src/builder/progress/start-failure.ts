@@ -6,7 +6,7 @@ import type { BuildDescription } from "./build-description.ts";
  * without them unless they are `required`. Empty if all are given. Pure.
  * @param name of the step, as BuildKit writes it
  */
-export function missingMounts(name: string, { given }: BuildDescription): string {
+export function missingMounts(name: string, { given, names }: BuildDescription): string {
   const [, rest] = /^\[[^\]]*\] RUN (.*)$/s.exec(name) ?? [];
   if (rest === undefined || given === undefined) return "";
   const notes = readFlags(rest).flags.flatMap((flag) => {
@@ -15,10 +15,8 @@ export function missingMounts(name: string, { given }: BuildDescription): string
     if (mounted === undefined || !/^[\w./:-]+$/.test(mounted.id)) return [];
     if (given[mounted.param].includes(mounted.id)) return [];
     return mounted.param === "ssh"
-      ? [`an SSH key that it mounts isn't given; if it needs it, add "ssh: {${mounted.id}: …}"`]
-      : [
-          `a secret that it mounts isn't given; if it needs it, add "secrets: {${mounted.id}: {text: …}}" (or file, or env)`,
-        ];
+      ? [`an SSH key that it mounts isn't given; if it needs it, add ${names.sshKey(mounted.id)}`]
+      : [`a secret that it mounts isn't given; if it needs it, add ${names.secret(mounted.id)}`];
   });
   return [...new Set(notes)].map((note) => `\n${note}`).join("");
 }

@@ -1,5 +1,6 @@
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { AuthorNames } from "../../host/author-names.ts";
 import { orNone } from "../../host/or-none.ts";
 import type { RegistryAccess } from "../../registry/access.ts";
 import type { Inputs } from "../inputs/inputs.ts";
@@ -11,6 +12,7 @@ export interface DescribedOptions extends Pick<BuildOptions, "sourcePolicy" | "s
   /** The context as the params name it. */
   readonly shown: string;
   readonly access: RegistryAccess;
+  readonly names: AuthorNames;
   readonly cache: Pick<LayerCache, "locations">;
 }
 
@@ -19,13 +21,14 @@ export interface DescribedOptions extends Pick<BuildOptions, "sourcePolicy" | "s
  */
 export function describeBuild(
   { dockerfile, context }: Pick<Inputs, "dockerfile" | "context">,
-  { shown, access, cache, sourcePolicy, secrets, ssh }: DescribedOptions,
+  { shown, access, cache, names, sourcePolicy, secrets, ssh }: DescribedOptions,
 ): BuildDescription {
   const own = dockerfile && {
     name: `${dockerfile.shown}.dockerignore`,
     path: join(dockerfile.folder, `${dockerfile.name}.dockerignore`),
   };
   return {
+    names,
     dockerfile: dockerfile && { name: dockerfile.shown, text: dockerfile.text },
     context: context.kind === "git" ? undefined : describeContext(context.path, shown, own),
     sourcePolicy,

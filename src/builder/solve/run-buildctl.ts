@@ -100,7 +100,8 @@ export async function runBuildctl(run: BuildctlRun, progress: FollowedSolve): Pr
   if (exitCode === 127) throw new UserError(`buildctl is not on PATH. ${whatToInstall}`);
   if (ended.code === "E2BIG") throw new UserError(argumentsTooLarge(args));
   const { failure = failed(`buildctl ${describeExit(ended)}`).failure } = seen.summary;
-  const limit = engine.limited === undefined ? undefined : limitBehind(engine.limited, failure.message);
+  const limit =
+    engine.limited === undefined ? undefined : limitBehind(engine.limited, failure.message, step.names);
   const message = [failure.message, limit, await diskTrouble(failure.message, run)]
     .filter(Boolean)
     .join("\n");

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { refusalOf } from "../../../src/builder/engine/launch/gvisor.ts";
 import { noLauncher } from "../../../src/builder/engine/launch/no-launcher.ts";
+import { namesOfPut } from "../../../src/host/author-names.ts";
 
 /** What runsc says when the sandbox's first process can't trace another. */
 const died = "  running container: starting container: waiting for sandbox to start: EOF";
@@ -9,7 +10,7 @@ const died = "  running container: starting container: waiting for sandbox to st
 function told(scope: string | undefined): string {
   const refusal = refusalOf(died, scope);
   assert.ok(refusal !== undefined);
-  return noLauncher([refusal]).message;
+  return noLauncher([refusal], namesOfPut).message;
 }
 
 test("where Yama forbids ptrace, the error names its setting, the value and the values that work", () => {
@@ -38,9 +39,8 @@ test("a daemon that fails in a sandbox that did start is no refusal", () => {
 });
 
 test("an author who asks for gVisor is told that the other ways out need another sandbox", () => {
-  const instead =
-    /; or, with "sandbox: auto" in the source \(SANDBOX in a task\) instead of "gvisor": "privileged: true"/;
+  const instead = /; or, with "sandbox: auto" in the source instead of "gvisor": "privileged: true"/;
   const gvisor = { kind: "gvisor", reason: "x" } as const;
-  assert.match(noLauncher([gvisor]).message, instead);
-  assert.doesNotMatch(noLauncher([{ kind: "direct", reason: "x" }, gvisor]).message, instead);
+  assert.match(noLauncher([gvisor], namesOfPut).message, instead);
+  assert.doesNotMatch(noLauncher([{ kind: "direct", reason: "x" }, gvisor], namesOfPut).message, instead);
 });

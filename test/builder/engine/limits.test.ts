@@ -8,6 +8,7 @@ import {
   type Limits,
   limitBehind,
 } from "../../../src/builder/engine/limits.ts";
+import { namesOfPut } from "../../../src/host/author-names.ts";
 
 const gvisor: LimitedEngine = { limits: gvisorLimits, where: "in a gVisor sandbox" };
 const namespace: LimitedEngine = {
@@ -37,7 +38,7 @@ function warnings(engine: LimitedEngine, build: Partial<LimitedBuild>): string[]
       dockerfile: undefined,
       ...build,
     },
-    { warn: (text) => told.push(text) },
+    { names: namesOfPut, log: { colours: false, line: () => {}, warn: (text) => told.push(text) } },
   );
   return told;
 }
@@ -92,15 +93,18 @@ test("a param that has no effect is warned of by its name, and no other param is
 test("a RUN whose limits runc can't set is answered with the options that ask for them", () => {
   const said =
     "runc run failed: unable to start container process: error during container init: error setting cgroup config for procHooks process: openat2 /sys/fs/cgroup/buildkit/x/memory.max: no such file or directory";
-  assert.match(limitBehind(gvisor, said) ?? "", /control groups can't limit a RUN: leave memory/);
+  assert.match(limitBehind(gvisor, said, namesOfPut) ?? "", /control groups can't limit a RUN: leave memory/);
 });
 
 test("processors that the machine doesn't have are named as the cause, and not the way BuildKit runs", () => {
   const said =
     'runc run failed: unable to start container process: unable to apply cgroup configuration: failed to write "7": write /sys/fs/cgroup/cpuset/buildkit/x/cpuset.cpus: numerical result out of range';
-  assert.match(limitBehind(namespace, said) ?? "", /^options\.cpusetcpus names processors that/);
+  assert.match(limitBehind(namespace, said, namesOfPut) ?? "", /^options\.cpusetcpus names processors that/);
   const ofNodes = said.replace("cpuset.cpus: numerical result out of range", "cpuset.mems: invalid argument");
-  assert.match(limitBehind(gvisor, ofNodes) ?? "", /^options\.cpusetmems names memory nodes that/);
+  assert.match(
+    limitBehind(gvisor, ofNodes, namesOfPut) ?? "",
+    /^options\.cpusetmems names memory nodes that/,
+  );
 });
 
 test("a step that failed by a limit of how BuildKit runs is answered with it, and no other step", () => {
@@ -122,9 +126,13 @@ test("a step that failed by a limit of how BuildKit runs is answered with it, an
     "mknod: /device: Operation not permitted\nexit code: 1": [namespace, /no device node/],
   } as const;
   for (const [failure, [engine, expected]] of Object.entries(said)) {
-    assert.match(limitBehind(engine, failure) ?? "", expected, failure);
-    assert.equal(limitBehind(engine === gvisor ? namespace : gvisor, failure), undefined, failure);
+    assert.match(limitBehind(engine, failure, namesOfPut) ?? "", expected, failure);
+    assert.equal(
+      limitBehind(engine === gvisor ? namespace : gvisor, failure, namesOfPut),
+      undefined,
+      failure,
+    );
   }
   for (const engine of [gvisor, namespace])
-    assert.equal(limitBehind(engine, "make: *** [all] Error 2\nexit code: 2"), undefined);
+    assert.equal(limitBehind(engine, "make: *** [all] Error 2\nexit code: 2", namesOfPut), undefined);
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readRemoteContext } from "../../../src/builder/inputs/remote-context.ts";
+import { namesOfPut } from "../../../src/host/author-names.ts";
 
 const basic = (text: string) => `Basic ${Buffer.from(text).toString("base64")}`;
 
@@ -12,13 +13,13 @@ test("a URL's user and password become a secret of the name by which BuildKit lo
   ] as const;
   for (const [text, url, login] of cases) {
     const host = /\/\/([^/]+)/.exec(url)?.[1];
-    assert.deepEqual(readRemoteContext(text, "context"), {
+    assert.deepEqual(readRemoteContext(text, "context", namesOfPut), {
       kind: "git",
       url,
       login: { id: `GIT_AUTH_HEADER.${host}`, text: basic(login) },
     });
   }
-  assert.deepEqual(readRemoteContext("https://me:pass@files.example:8443/a.tar?v=1", "context"), {
+  assert.deepEqual(readRemoteContext("https://me:pass@files.example:8443/a.tar?v=1", "context", namesOfPut), {
     kind: "http",
     url: "https://files.example:8443/a.tar?v=1",
     login: { id: "HTTP_AUTH_HEADER_files.example", text: basic("me:pass") },
@@ -35,9 +36,9 @@ test("URLs without a secret stay as they are, and paths are none", () => {
     ["docker-image://registry.example:5000/app:1", "image"],
     ["docker-image://scratch", "image"],
   ] as const)
-    assert.deepEqual(readRemoteContext(url, "context"), { kind, url, login: undefined });
+    assert.deepEqual(readRemoteContext(url, "context", namesOfPut), { kind, url, login: undefined });
   for (const path of [".", "app", "../app", "/abs", "app@1:2/x", "oci-layout://image", "a b", ""])
-    assert.equal(readRemoteContext(path, "context"), undefined, path);
+    assert.equal(readRemoteContext(path, "context", namesOfPut), undefined, path);
 });
 
 const secret = "hunter2";
@@ -61,7 +62,7 @@ const refused: readonly (readonly [string, RegExp])[] = [
 for (const [text, message] of refused) {
   test(`${text.replace(secret, "…")} is refused without its secret`, () => {
     assert.throws(
-      () => readRemoteContext(text, "context"),
+      () => readRemoteContext(text, "context", namesOfPut),
       (error: Error) => {
         assert.equal(error.name, "UserError");
         assert.match(error.message, message);

@@ -3,12 +3,13 @@ import { test } from "node:test";
 import { createProgressBoard, type ProgressBoard } from "../../../src/builder/progress/board.ts";
 import type { BuildDescription } from "../../../src/builder/progress/build-description.ts";
 import type { FollowedSolve } from "../../../src/builder/progress/followed-solve.ts";
+import { namesOfPut } from "../../../src/host/author-names.ts";
 import { createTestStep } from "../../support/runs/test-step.ts";
 
 const at = (seconds: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, seconds)).toISOString();
 const daemon = "one";
 
-const build: BuildDescription = { hasLogin: (host) => host === "known.example" };
+const build: BuildDescription = { names: namesOfPut, hasLogin: (host) => host === "known.example" };
 
 function boardOf(style: "steps" | "plain" = "steps"): { board: ProgressBoard; logged: () => string } {
   const { log, logged } = createTestStep();

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { explain } from "../../../src/builder/progress/explanations.ts";
 import { parseVertexName } from "../../../src/builder/progress/step.ts";
+import { namesOfPut } from "../../../src/host/author-names.ts";
 
 /** What BuildKit says, the name of the step that failed, the end of its output, and what is told. */
 const rows: readonly (readonly [said: string, told: string, step?: string, output?: string])[] = [
@@ -286,7 +287,7 @@ const rows: readonly (readonly [said: string, told: string, step?: string, outpu
 ];
 
 test("BuildKit's words are told as what was found, what was expected, and what to change", () => {
-  const build = { dockerfile: { name: "Dockerfile", text: "FROM b AS a\nFROM a AS b\n" } };
+  const build = { names: namesOfPut, dockerfile: { name: "Dockerfile", text: "FROM b AS a\nFROM a AS b\n" } };
   const told = rows.map(([said, , step, output = ""]) =>
     explain(
       said,
@@ -306,7 +307,7 @@ test("a layer that can't be unpacked may be the layer cache's, if there is one",
   assert.equal(
     explain(
       "failed to compute cache key: mount callback failed on /tmp/m1: unexpected EOF",
-      { usesLayerCache: true },
+      { names: namesOfPut, usesLayerCache: true },
       undefined,
     ),
     "a layer of a base image, or of the layer cache, can't be unpacked (unexpected EOF): it is damaged or encrypted, or its media type names another compression than it has; rebuild the base, or name another in FROM",
@@ -316,7 +317,7 @@ test("a layer that can't be unpacked may be the layer cache's, if there is one",
 test("a RUN that fails without a secret or an SSH key that it mounts is told which", () => {
   const step =
     "[build 2/3] RUN --mount=type=secret,id=npmrc,target=/root/.npmrc --mount=type=ssh --mount=type=cache,target=/c npm ci";
-  const build = { given: { secrets: ["other"], ssh: ["github"] } };
+  const build = { names: namesOfPut, given: { secrets: ["other"], ssh: ["github"] } };
   const failed = { name: parseVertexName(step), fullName: step, lastLines: ["npm: 401"] };
   const told = explain("exit code: 1", build, failed);
   assert.equal(
@@ -327,6 +328,6 @@ test("a RUN that fails without a secret or an SSH key that it mounts is told whi
       `an SSH key that it mounts isn't given; if it needs it, add "ssh: {default: …}"`,
     ].join("\n"),
   );
-  const all = { given: { secrets: ["npmrc"], ssh: ["default"] } };
+  const all = { names: namesOfPut, given: { secrets: ["npmrc"], ssh: ["default"] } };
   assert.equal(explain("exit code: 1", all, failed), "exit code: 1");
 });

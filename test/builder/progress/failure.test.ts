@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { BuildDescription } from "../../../src/builder/progress/build-description.ts";
 import { solveFailure } from "../../../src/builder/progress/failure.ts";
 import { BuildStep, parseVertexName } from "../../../src/builder/progress/step.ts";
+import { namesOfPut } from "../../../src/host/author-names.ts";
 
 // The words are BuildKit's own, of failing builds; only hosts are others.
 
@@ -11,6 +12,7 @@ const dockerfile = {
   text: "FROM scratch AS shell\nFROM shell AS build\nRUN make\nFROM scratch\nCOPY --from=buidl /x /\n",
 };
 const build: BuildDescription = {
+  names: namesOfPut,
   dockerfile,
   context: {
     name: "app",
@@ -248,7 +250,7 @@ test("a file that isn't in the context is told with the context, and the name th
     messageFor(missing("/other"), "[1/1] COPY ../other /"),
     /other isn't in the context "app": paths in COPY.*can't lead out of it/,
   );
-  const git = { dockerfile };
+  const git = { names: namesOfPut, dockerfile };
   assert.match(messageFor(missing("/other"), "[1/1] COPY other /", git), /other isn't in the build context$/);
 });
 
@@ -268,6 +270,7 @@ test("a file that isn't in a stage is told with the stage", () => {
 });
 
 const ignoring = (text: string): BuildDescription => ({
+  names: namesOfPut,
   context: { name: "app", holds: () => false, list: () => [], ignoreFile: () => ({ name: "i", text }) },
 });
 

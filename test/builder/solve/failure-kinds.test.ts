@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { solveFailure } from "../../../src/builder/progress/failure.ts";
 import { cacheFailureIn, isPassingPush, isPushRace } from "../../../src/builder/solve/failure-kinds.ts";
+import { namesOfPut } from "../../../src/host/author-names.ts";
 
 // The words are BuildKit's own, of failing builds; only hosts and upload states are shortened.
 
@@ -67,7 +68,9 @@ test("what is shown of the Dockerfile with a failure is no sign of its kind", ()
     "Dockerfile:2",
     '   2 | >>> RUN --mount=type=secret,id=tok,required echo "the blob was not found"',
   ];
-  const failure = solveFailure(undefined, [...shown, "error: failed to solve: secret tok: not found"], {});
+  const failure = solveFailure(undefined, [...shown, "error: failed to solve: secret tok: not found"], {
+    names: namesOfPut,
+  });
   assert.match(failure?.message ?? "", /blob was not found/);
   assert.equal(cacheFailureIn(failure?.reason ?? "", cache), undefined);
 });

@@ -8,6 +8,7 @@ import { readRemoteContext } from "../../../src/builder/inputs/remote-context.ts
 import { buildctlArguments } from "../../../src/builder/plan/buildctl-arguments.ts";
 import { cacheAttributes } from "../../../src/builder/plan/layer-cache.ts";
 import { planBuild } from "../../../src/builder/plan/plan.ts";
+import { namesOfPut } from "../../../src/host/author-names.ts";
 import { UserError } from "../../../src/host/errors.ts";
 import { digestOf } from "../../../src/image/digest.ts";
 import { withMirrors } from "../../../src/registry/mirrors.ts";
@@ -22,15 +23,15 @@ const digest = digestOf(Buffer.from("x"));
 
 /** The inputs of params, were everything there that they name: as `resolveInputs` finds them, without a disk. */
 function inputsOf(params: PutParams): Inputs {
-  const context = readRemoteContext(params.context, "context");
+  const context = readRemoteContext(params.context, "context", namesOfPut);
   if (context !== undefined && context.kind !== "git") throw new UserError("context: is no git URL");
   const contexts = Object.entries(params.contexts).map(([name, value]): NamedContext => {
-    const remote = readRemoteContext(value, `contexts.${name}`);
+    const remote = readRemoteContext(value, `contexts.${name}`, namesOfPut);
     if (remote !== undefined) return { kind: "remote", name, url: remote.url };
     return { kind: "folder", name, path: `/put/${value}` };
   });
   const logins = [params.context, ...Object.values(params.contexts)].flatMap(
-    (value) => readRemoteContext(value, "contexts")?.login?.id ?? [],
+    (value) => readRemoteContext(value, "contexts", namesOfPut)?.login?.id ?? [],
   );
   return {
     context:
@@ -182,7 +183,7 @@ function assertOutput(
 }
 
 function assertConfigured(source: Source, params: PutParams): string {
-  const hosts = withMirrors(source.registryAccess.hosts, "docker.io", params.registryMirrors, "params");
+  const hosts = withMirrors(source.registryAccess.hosts, "docker.io", params.registryMirrors, String);
   const registries = registryBlocks({ hosts }, { hosts: new Map() });
   const texts = { buildkit_config: source.buildkitConfig, buildkit_extra_config: params.buildkitExtraConfig };
   const extra = Object.entries(texts).flatMap(([subject, text]) =>

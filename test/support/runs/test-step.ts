@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import { namesOfPut } from "../../../src/host/author-names.ts";
 import { createLog } from "../../../src/host/log.ts";
 import type { StepContext } from "../../../src/host/step-context.ts";
 import { untraced } from "../../../src/host/trace.ts";
@@ -34,6 +35,7 @@ export function createTestStep(env: Readonly<Record<string, string>> = {}): Test
     cwd: "/",
     arch: process.arch,
     log: createLog({ write: append, colours: false }),
+    names: namesOfPut,
     signal: controller.signal,
     late: AbortSignal.any([]),
     kill: (pid, signal) => void process.kill(pid, signal),

@@ -10,6 +10,8 @@ const onlyTask =
   "a put has to build, because Concourse wants a version from it; run the image as a task with CALL: check, outline or targets";
 const digestDelivered = "remove it: the get delivers the files digest and reference";
 const loginInSource = "username and password belong in the source";
+const credentialsInSource =
+  "it belongs in the resource's source, as a ((variable)) of a credential manager; with credentials that a step of the job makes, build with the task and push with the registry-image resource";
 const onlyPushes = "remove it: a put always pushes; to build without it, use the task";
 const plainAccess = "it belongs in the source: insecure: true, for other registries below registries";
 const registriesAccess = "write registries: {host: {username: …, password: …}}";
@@ -19,6 +21,11 @@ const registriesAccess = "write registries: {host: {username: …, password: …
  * GitHub's build-push-action.
  */
 const putNames: Names = {
+  aws_access_key_id: credentialsInSource,
+  aws_secret_access_key: credentialsInSource,
+  aws_session_token: credentialsInSource,
+  password: credentialsInSource,
+  username: credentialsInSource,
   add_host: "write add_hosts: {name: address}",
   additional_contexts: "write contexts",
   additional_tags: "write tags_file for a file with tags, or tags: [one, two] for the tags themselves",
@@ -70,14 +77,18 @@ const putNames: Names = {
   extra_hosts: "write add_hosts: {name: address}",
   f: "write dockerfile: the path of the Dockerfile",
   file: "write dockerfile: the path of the Dockerfile",
+  force: "remove it: it builds in any container",
   format: "it belongs in the put's get_params: output_oci: true or unpack_rootfs: true",
   frontend_opt: "write options: {name: value}",
+  git: "write context: the repository's URL, with #branch at its end",
   github_token: "write secrets: {GIT_AUTH_TOKEN: {text: ((token))}}",
   hostname: "write options: {hostname: …}",
   ignore_path: "remove it: only what an instruction writes gets into its layer",
+  ignore_var_run: "remove it: nothing of the step's own files gets into the image",
   iidfile: digestDelivered,
   image: `remove it: ${pushesItself}`,
   image_download_retry: "remove it: pulls are retried",
+  image_fs_extract_retry: "remove it: pulls are retried",
   image_name_tag_with_digest_file: digestDelivered,
   image_name_with_digest_file: digestDelivered,
   import_cache: cacheInSource,
@@ -85,6 +96,7 @@ const putNames: Names = {
   inherits: "remove it: params can be shared by a YAML anchor",
   insecure_pull: plainAccess,
   insecure_registry: plainAccess,
+  kaniko_dir: "remove it: BuildKit keeps its files on the worker's disk",
   lint: onlyTask,
   load: `remove it: ${pushesItself}`,
   load_base: "write image_args: {base: folder}, and FROM $base in the Dockerfile",
@@ -93,6 +105,8 @@ const putNames: Names = {
   load_repository: `remove it: ${pushesItself}`,
   load_tag: `remove it: ${pushesItself}`,
   matrix: "remove it: Concourse's step across repeats a put for each value",
+  log_format: "remove it: the log has one form; progress: plain shows all that BuildKit does",
+  log_timestamp: "remove it: Concourse notes the time of each line",
   mem_limit: "write options: {memory: 512m}",
   memory: "write options: {memory: 512m}",
   memory_swap: "write options: {memory: …, memswap: …}",
@@ -129,6 +143,7 @@ const putNames: Names = {
   secret_envs: "write secrets: {id: {text: ((secret))}}",
   secret_files: "write secrets: {id: {file: path}}",
   single_snapshot: "remove it: every instruction of the Dockerfile gives a layer",
+  skip_unused_stages: "remove it: only the stages that the target needs are built",
   skip_push: onlyPushes,
   skip_tls_verify: plainAccess,
   skip_tls_verify_pull: plainAccess,
@@ -151,6 +166,7 @@ const putNames: Names = {
   tls_verify: plainAccess,
   unpack: "write unpack_rootfs: true",
   use_new_run: "remove it: BuildKit always looks at whole files",
+  whitelist_var_run: "remove it: nothing of the step's own files gets into the image",
   verbose: "write progress: plain",
   verbosity: "write progress: plain",
 };
@@ -218,6 +234,11 @@ const sourceNames: Names = {
 };
 
 const getNames: Names = {
+  aws_access_key_id: credentialsInSource,
+  aws_secret_access_key: credentialsInSource,
+  aws_session_token: credentialsInSource,
+  password: credentialsInSource,
+  username: credentialsInSource,
   format:
     "for rootfs write unpack_rootfs: true, for oci-layout output_oci: true; for oci, an image.tar, remove it",
   image: "write image_tar: false to leave the image out",

@@ -247,7 +247,10 @@ function readForm(
   // Concourse gives a task an empty variable for it.
   const given = value ?? "";
   const isScalar = typeof given === "string" || typeof given === "number" || typeof given === "boolean";
-  if (!isScalar) throw new UserError(`${place}: expected a string; found ${jsonKindOf(value)}`);
+  if (!isScalar)
+    throw new UserError(
+      `${place}: expected a string; found ${jsonKindOf(value)}; to pass JSON, put it in quotes`,
+    );
   const read = form.syntax.read(String(given), name);
   if (form.kind === "whole") return read;
   const entry = name.slice(form.prefix.length);

@@ -14,6 +14,18 @@ export const putMistakes: Rows = [
     ].join("\n"),
   ],
   [
+    { "kaniko-dir": "/k", "log-format": "text", "ignore-var-run": true },
+    [
+      'params: there is no param "kaniko-dir"; remove it: BuildKit keeps its files on the worker\'s disk',
+      'params: there is no param "log-format"; remove it: the log has one form; progress: plain shows all that BuildKit does',
+      'params: there is no param "ignore-var-run"; remove it: nothing of the step\'s own files gets into the image',
+    ].join("\n"),
+  ],
+  [
+    { aws_session_token: "a" },
+    'params: there is no param "aws_session_token"; it belongs in the resource\'s source, as a ((variable)) of a credential manager; with credentials that a step of the job makes, build with the task and push with the registry-image resource',
+  ],
+  [
     { ssh: ["default"], secrets: "token=abc" },
     [
       "params.secrets: expected a map, found a string; a map is written {name: value}, or with one name: value a line",

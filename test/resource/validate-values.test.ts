@@ -194,3 +194,51 @@ test("the rules of a source policy are looked into as by a step, in all of its f
     );
   }
 });
+
+test("what is written for another tool than Concourse is told, and no value with it", async () => {
+  const run =
+    await validate(`${web.replace("registry.example/web", "registry.example/web, username: {{user}}")}jobs:
+- name: build
+  plan:
+  - put: web
+    params:
+      context: (( grab meta.folder ))
+      build_args: { A: "\${{ github.sha }}", B: "$CI_COMMIT_SHA", C: "{{branch}}", D: ((own)), E: "$BUILD_ID \${HOME} $((1 + 2))" }
+      secrets: { npm: { text: (( token )) } }
+      dockerfile_inline: "RUN echo \${{ (( x )) }}"
+  - task: build
+    config:
+      image_resource: { type: registry-image, source: { repository: a/oci-build-resource } }
+      params: { CONTEXT: repo, BUILDKIT_SECRETTEXT_npm: (( token )) }
+      run: { path: build }
+`);
+  assert.equal(run.status, 1, run.output);
+  const told = run.stderr.split("\n").flatMap((line) => {
+    const [, number, kind, what] = /^-:(\d+):\d+: (error|warning): (.*)$/.exec(line) ?? [];
+    return what === undefined ? [] : [`${number} ${kind} ${what.replace(/^.*?: (?=source|params)/, "")}`];
+  });
+  const asText = "on as text";
+  assert.deepEqual(told, [
+    "4 error source.username: {{name}} is no variable of Concourse, which reads it as a map: write ((name)), or give validate the file that another tool makes of this one",
+    `10 warning params.context: Concourse passes (( … )), an expression of spruce, ${asText}: give validate the file that spruce makes of this one`,
+    `11 warning params.build_args.A: Concourse passes \${{ … }}, an expression of GitHub Actions, ${asText}: write a variable, ((name))`,
+    `11 warning params.build_args.B: Concourse passes $CI_…, a variable of GitLab CI, ${asText}: write a variable, ((name))`,
+    `11 warning params.build_args.C: Concourse passes {{name}} ${asText}: write ((name))`,
+    `12 warning params.secrets.npm.text: Concourse passes (( name )) ${asText}, because of its blanks: write ((name))`,
+    `17 warning params.BUILDKIT_SECRETTEXT_npm: Concourse passes (( name )) ${asText}, because of its blanks: write ((name))`,
+  ]);
+});
+
+test("a template of ytt is told as one, by its first line", async () => {
+  const run = await validate(`#@ load("@ytt:data", "data")\n${web}jobs:
+- name: build
+  plan:
+  - put: web
+    params: { context: repo, tags: [a] } #@ data.values.tags
+`);
+  assert.equal(run.status, 0, run.output);
+  assert.match(
+    run.stderr,
+    /^-:1:1: warning: "#@" is an expression of ytt, and a comment in YAML: give validate/m,
+  );
+});

@@ -45,7 +45,7 @@ export function parseYamlPairs(text: string): ParsedYaml {
     if (string === undefined) {
       return refused(
         value?.range?.[0] ?? offset,
-        `${name}: expected a string, a number or a boolean, found ${yamlKindOf(value, anchors)}`,
+        `${name}: expected a string, a number or a boolean, found ${yamlKindOf(value, anchors)}; to pass JSON, put it in quotes`,
       );
     }
     pairs.push({ name, value: string, line: lineOf(offset) });

@@ -13,6 +13,7 @@ import { insteadOfVariable } from "../unread-variables.ts";
 import { changedTexts } from "./changed-texts.ts";
 import { type Entry, type Located, type Position, plainValue, readYaml } from "./document.ts";
 import { findUses, type Use } from "./find-uses.ts";
+import { otherTemplates, yttLine } from "./other-templates.ts";
 import { certainly, isVariable, variableFields } from "./variables.ts";
 
 /** One thing that is wrong in a pipeline. */
@@ -56,12 +57,23 @@ export function checkPipeline(text: string, check: PipelineCheck): CheckedPipeli
   const counts = { source: 0, put: 0, get: 0, task: 0 };
   const faults: PipelineFault[] = [];
   const warnings: PipelineFault[] = [];
+  const ytt = uses.length === 0 ? undefined : yttLine(text);
+  if (ytt !== undefined) {
+    const message = `"#@" is an expression of ytt, and a comment in YAML: give validate the file that ytt makes of this one`;
+    warnings.push({ line: ytt, column: 1, message });
+  }
   for (const use of uses) {
     counts[use.kind]++;
+    const subject = use.kind === "source" ? "source" : (use.field ?? "params");
+    const others = use.given
+      .flatMap((part) => otherTemplates(part, subject))
+      .map((other) => ({ ...other, message: `${use.subject}: ${other.message}` }));
+    const unreadable = others.filter(({ isUnreadable }) => isUnreadable);
     const found = faultsOf(use, check.rules);
-    const wrong = found.filter(({ isAdvice }) => !isAdvice);
+    const wrong = [...unreadable, ...found.filter(({ isAdvice }) => !isAdvice)];
     faults.push(...wrong.map(asTold));
     if (wrong.length === 0) warnings.push(...found.map(asTold));
+    warnings.push(...others.filter(({ isUnreadable }) => !isUnreadable).map(asTold));
     warnings.push(...changesIn(use, wrong));
   }
   return { counts, faults: sortedByPlace(faults), warnings: sortedByPlace(warnings) };

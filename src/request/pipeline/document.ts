@@ -28,6 +28,8 @@ export type Located = Position &
         readonly value: unknown;
         /** The value as it was written, if YAML reads it as a number or as true or false. */
         readonly written?: string | undefined;
+        /** Whether it was written as `{{name}}`, a variable of old Concourses and of templates. */
+        readonly isOldVariable?: boolean;
       }
   );
 
@@ -81,6 +83,8 @@ export function readYaml(text: string, file: string): Located {
     const place = isAlias(given) || node?.range == null ? at : placeOf(node.range[0]);
     if (isSeq(node))
       return { ...place, kind: "list", items: node.items.map((item) => read(item, place, depth + 1)) };
+    // As a variable it may stand for any value, so nothing else is told of it.
+    if (isDoubleMap(node)) return { ...place, kind: "scalar", value: "((name))", isOldVariable: true };
     if (isMap(node)) return { ...place, kind: "map", entries: readEntries(node.items, place, depth + 1) };
     const value = isScalar(node) ? node.value : null;
     const written =
@@ -120,6 +124,13 @@ function asInGo(tag: CollectionTag | ScalarTag): (CollectionTag | ScalarTag)[] {
   if (tag.collection !== undefined || tag.test === undefined) return [tag];
   if (tag.format === "TIME" || tag.tag.endsWith(":timestamp")) return [];
   return [tag.test.test(".") ? { ...tag, test: /^[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)$/ } : tag];
+}
+
+/** Whether a node is `{{name}}`: a map whose only name is a map. */
+function isDoubleMap(node: unknown): boolean {
+  if (!isMap(node)) return false;
+  const [only, ...more] = node.items;
+  return only !== undefined && more.length === 0 && isMap(only.key) && only.value === null;
 }
 
 /** The value as plain JSON, without positions. */

@@ -83,7 +83,7 @@ test("lists, maps and unknown aliases in a YAML pairs file are refused by line a
     ["B: {c: d}\n", "a map"],
     ["B: &m {c: d}\n", "a map"],
   ] as const) {
-    const expected = `build_args_file: x.yml line 1: B: expected a string, a number or a boolean, found ${found}`;
+    const expected = `build_args_file: x.yml line 1: B: expected a string, a number or a boolean, found ${found}; to pass JSON, put it in quotes`;
     await assertRefused(text, "x.yml", expected);
   }
   await assertRefused("A: 1\nB: *a\n", "x.yml", /x\.yml line 2: B: .*no such anchor/);

@@ -104,8 +104,9 @@ function faultless<T>({ value, faults }: PartlyRead<T>): T {
 
 /**
  * Reads a get's params.
+ * @param subject what messages call them
  * @throws UserError with all faults
  */
-export function readGetParams(given: unknown): GetParams {
-  return readAs(GetParams, given, "params", { advise: advice.get });
+export function readGetParams(given: unknown, subject = "params"): GetParams {
+  return readAs(GetParams, given, subject, { advise: advice.get });
 }

@@ -96,8 +96,6 @@ interface FoundFault extends PipelineFault {
 function faultsOf(use: Use, rules: UseRules): FoundFault[] {
   const { kind, given } = use;
   const subject = kind === "source" ? "source" : (use.field ?? "params");
-  const named = (message: string) =>
-    use.field === undefined ? message : message.replace(/^params\b/, use.field);
   const whole = given.filter((part) => !isVariable(part));
   // If one part is a variable, it may hold the fields that are missing in the others.
   if (whole.length < given.length || whole.length === 0) return [];
@@ -115,7 +113,7 @@ function faultsOf(use: Use, rules: UseRules): FoundFault[] {
     .map(({ path, message, isAdvice }) => ({ ...locate(node, path), message, isAdvice }))
     .filter(({ line, column }) => !odds.some((name) => name.line === line && name.column === column));
   const all: readonly FoundFault[] = [...others, ...odds, ...(kind === "task" ? strangersOf(node) : [])];
-  return all.map((fault) => ({ ...fault, message: `${use.subject}: ${named(fault.message)}` }));
+  return all.map((fault) => ({ ...fault, message: `${use.subject}: ${fault.message}` }));
 }
 
 /** What YAML makes of values that stand for texts. Where a fault is told, it is left out. */
@@ -149,11 +147,11 @@ function merged(parts: readonly Located[]): Located {
 
 /** How the resource reads what is given in this place. */
 function reader(
-  { kind, inputs, source = [] }: Use,
+  { kind, field, inputs, source = [] }: Use,
   { ofSource, ofPut, ofTask }: UseRules,
 ): (value: unknown) => PartlyRead<unknown> {
   if (kind === "source") return (value) => sourcePartly(value, ofSource);
-  if (kind === "get") return (value) => thrownFaults(() => readGetParams(value));
+  if (kind === "get") return (value) => thrownFaults(() => readGetParams(value, field));
   if (kind === "put") {
     const { known, unsure } = knownSource(source);
     // A rule can't rely on fields of the source that are unknown.

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { putParams } from "../../src/request/put-params.ts";
 import { assertFailedCleanly, type Run, runResource } from "../support/runs/resource.ts";
+import { smallPut } from "../support/runs/small-put.ts";
 import { checkout } from "../support/runs/test-step.ts";
 
 type Variables = Readonly<Record<string, string>>;
@@ -36,9 +37,9 @@ const refused: readonly Variables[] = [
 
 const forms = Object.entries(putParams).map(([param, { upper }]) => ({ param, upper }));
 
-async function task(env: Variables): Promise<Run> {
+async function task(env: Variables, dockerfile = "FROM scratch\n"): Promise<Run> {
   await using folder = await createPrivateFolder("test-task");
-  await writeFile(join(folder.path, "Dockerfile"), "FROM scratch\n");
+  await writeFile(join(folder.path, "Dockerfile"), dockerfile);
   return await runResource("build", { cwd: folder.path, env: { NO_COLOR: "1", ...env } });
 }
 
@@ -73,6 +74,54 @@ test("each param of a put is refused by its name there", async () => {
     const run = await runResource("out", { stdin: { source, params }, args: ["/"], env: { NO_COLOR: "1" } });
     assertFailedCleanly(run, /^error: /);
     for (const param of some) assert.match(run.stderr, new RegExp(`\\bparams\\.${param}[.:]`), param);
+  }
+});
+
+const policy = { rules: [{ selector: { identifier: "docker-image://registry.example/*" } }] };
+
+/** Values of which a put and a task warn, but which they take. */
+const doubtful = {
+  params: {
+    build_args: { API_TOKEN: "x", ONE: "1 TWO=2" },
+    labels: { build: "$BUILD_ID" },
+    secrets: { npm: { text: "" } },
+    options: { colour: "x" },
+    source_policy: policy,
+  },
+  env: {
+    BUILD_ARG_API_TOKEN: "x",
+    BUILD_ARG_ONE: "1 TWO=2",
+    LABEL_build: "$BUILD_ID",
+    BUILDKIT_SECRETTEXT_npm: "",
+    BUILDKIT_OPTION_colour: "x",
+    SOURCE_POLICY: JSON.stringify(policy),
+  },
+  dockerfile: "FROM scratch\nARG ONE\nARG TWO\nCOPY Dockerfile /\n",
+};
+
+/** What each names in its warnings, in the order of these. */
+const warned: readonly (readonly [put: string, task: string])[] = [
+  ["labels.build: $BUILD_ID stays", "LABEL_build: $BUILD_ID stays"],
+  ["use secrets: {api_token: {text: …}}, and", "use BUILDKIT_SECRETTEXT_api_token: …, and"],
+  ["build_args.API_TOKEN: no ARG", "BUILD_ARG_API_TOKEN: no ARG"],
+  ["build_args.ONE: its value", "BUILD_ARG_ONE: its value"],
+  ["secrets.npm: its text is empty", "BUILDKIT_SECRETTEXT_npm: its text is empty"],
+  ["secrets.npm: no RUN", "BUILDKIT_SECRETTEXT_npm: no RUN"],
+  ["options.colour: BuildKit's", "BUILDKIT_OPTION_colour: BuildKit's"],
+  ["source_policy: rules.0: there is no action", "SOURCE_POLICY: rules.0: there is no action"],
+];
+
+test("warnings name a put's params, and a task's variables", async () => {
+  const { params, env, dockerfile } = doubtful;
+  await using store = await createPrivateFolder("test-store");
+  const put = await smallPut({ source: { directory: join(store.path, "web") }, params, dockerfile });
+  const runs = [put, await task(env, dockerfile)];
+  for (const [index, run] of runs.entries()) {
+    assert.equal(run.status, 0, run.output);
+    const warnings = run.stderr.split("\n").filter((line) => line.startsWith("warning: "));
+    assert.equal(warnings.length, warned.length, run.output);
+    for (const [at, words] of warned.entries())
+      assert.ok(warnings[at]?.includes(words[index] ?? "-"), `${words[index]}\n${warnings.join("\n")}`);
   }
 });
 

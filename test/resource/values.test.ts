@@ -95,6 +95,22 @@ test("files of args and labels are read with a byte order mark, and refused as U
   assertFailedCleanly(await site.put({ build_args_file: "shell" }), /shell line 1: .* without "export"/);
 });
 
+test("a file that git has fetched without LFS is told as a pointer", async () => {
+  await using site = await makeSite("");
+  const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${"4d".repeat(32)}\nsize 12345\n`;
+  await writeFile(join(site.inputs, "pointer"), pointer);
+  for (const params of [
+    { build_args_file: "pointer" },
+    { dockerfile: "pointer" },
+    { tags_file: "pointer", context: "app" },
+    { image_args: { base: "pointer" } },
+  ])
+    assertFailedCleanly(
+      await site.put(params, { repository: "127.0.0.1:1/app", insecure: true, directory: undefined }),
+      /is a pointer of Git LFS, and the file that it stands for wasn't fetched: have the get/,
+    );
+});
+
 for (const param of ["build_args_file", "labels_file"]) {
   test(`a put that reads a YAML ${param} of very many keys ends soon after SIGTERM`, async () => {
     await using site = await makeSite("");

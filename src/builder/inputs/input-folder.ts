@@ -2,6 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute, join, normalize, relative, resolve, sep } from "node:path";
 import { errorCode, UserError } from "../../host/errors.ts";
+import { lfsPointer } from "../../host/lfs-pointer.ts";
 import { orNone } from "../../host/or-none.ts";
 import { staysAmongInputs } from "./follow-links.ts";
 
@@ -121,7 +122,7 @@ export async function readInputText(
 /**
  * Reads a small file of the inputs.
  * @param limit in bytes
- * @throws UserError as {@link resolveInput}, and if the file is too large
+ * @throws UserError as {@link resolveInput}, and if the file is too large, or a pointer to another
  */
 export async function readInputFile(
   folder: InputFolder,
@@ -133,7 +134,10 @@ export async function readInputFile(
   const { size } = statSync(file);
   if (size > limit)
     throw new UserError(`${subject}: ${JSON.stringify(path)} holds ${size} bytes; at most ${limit} are read`);
-  return readFileSync(file);
+  const bytes = readFileSync(file);
+  const pointer = lfsPointer(bytes);
+  if (pointer !== undefined) throw new UserError(`${subject}: ${JSON.stringify(path)} ${pointer}`);
+  return bytes;
 }
 
 function pathWithin(root: string, path: string): string | undefined {

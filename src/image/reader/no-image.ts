@@ -1,11 +1,12 @@
 import { readdir } from "node:fs/promises";
 import { posix } from "node:path";
+import { lfsHeadLength, lfsPointer } from "../../host/lfs-pointer.ts";
 import { shownName } from "./image-files.ts";
 
 const expected = 'expected what "docker save" writes, or an OCI layout';
 
 /** The number of first bytes by which {@link otherFormat} tells formats. */
-export const formatHeadLength = 8;
+export const formatHeadLength = lfsHeadLength;
 
 /** Formats in which images are found, but which aren't read. Their first bytes, as "latin1". */
 const foreignFormats: readonly { readonly magic: string; readonly message: string }[] = [
@@ -23,7 +24,7 @@ function decompressFirst(name: string, command: string): string {
 export function otherFormat(head: Buffer): string | undefined {
   const text = head.toString("latin1");
   if (/^\s*[[{]\s*["{}\]]/.test(text)) return `is a JSON document; ${expected}, which is named by its folder`;
-  return foreignFormats.find(({ magic }) => text.startsWith(magic))?.message;
+  return foreignFormats.find(({ magic }) => text.startsWith(magic))?.message ?? lfsPointer(head);
 }
 
 /** What is wrong with an archive of these members that has no manifest.json and no index.json. */

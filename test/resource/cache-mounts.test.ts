@@ -58,7 +58,8 @@ ${step("/a", "id=$name")}${step("/b", "uid=$who,gid=6,mode=0750")}${step("/c/../
   await using registry = await startRegistry();
   const store = { repository: `${registry.host}/team/app`, insecure: true, cache: { mounts: true } };
   await using site = await makeSite(dockerfile.replaceAll("/result-c/../c/", "/result-c"), store);
-  for (const namespace of [{}, { BUILDKIT_CACHE_MOUNT_NS: "team" }]) {
+  // The blank belongs to the name.
+  for (const namespace of [{}, { BUILDKIT_CACHE_MOUNT_NS: "team " }]) {
     const [first, second] = [
       await rounds(site, "1", {}, { build_args: { round: "1", ...namespace } }),
       await rounds(site, "2", {}, { build_args: { round: "2", ...namespace } }),

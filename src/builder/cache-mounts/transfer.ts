@@ -6,7 +6,8 @@ import { maskCredentials, withoutQueries } from "../../host/mask-credentials.ts"
 import { createPrivateFolder } from "../../host/private-folder.ts";
 import type { Environment, StepContext } from "../../host/step-context.ts";
 import type { Engine } from "../engine/engine.ts";
-import { type AttributePairs, csvAttributes } from "../plan/csv.ts";
+import { buildArguments, type Flag, recordFlags } from "../plan/buildctl-arguments.ts";
+import type { AttributePairs } from "../plan/csv.ts";
 import { parseEvent } from "../progress/events.ts";
 import { LineSplitter } from "../progress/lines.ts";
 import { formatSeconds } from "../progress/text.ts";
@@ -109,33 +110,27 @@ function transferArguments(
     ...(namespace === "" ? [] : [`build-arg:BUILDKIT_CACHE_MOUNT_NS=${namespace}`]),
     ...(anew === undefined ? [] : [`no-cache=${anew}`]),
   ];
-  return [
-    "build",
-    "--frontend=dockerfile.v0",
-    "--progress=rawjson",
-    `--local=context=${tools}`,
-    `--local=dockerfile=${files.folder}`,
-    ...options.map((option) => `--opt=${option}`),
-    ...imports.map((attributes) => `--import-cache=${csvAttributes(attributes)}`),
-    ...exports.map((attributes) => `--export-cache=${csvAttributes(attributes)}`),
-    ...authTls.map((attributes) => `--registry-auth-tlscontext=${csvAttributes(attributes)}`),
-    ...(secret === undefined
-      ? []
-      : [
-          `--secret=${csvAttributes([
-            ["id", secret.id],
-            ["src", files.secret],
-          ])}`,
-        ]),
-    ...(output === undefined
-      ? []
-      : [
-          `--output=${csvAttributes([
-            ["type", "local"],
-            ["dest", output],
-          ])}`,
-        ]),
+  const secrets = secret === undefined ? [] : [{ id: secret.id, src: files.secret }];
+  const outputs = output === undefined ? [] : [{ type: "local", dest: output }];
+  const flags: Flag[] = [
+    ["--frontend", "dockerfile.v0"],
+    ["--progress", "rawjson"],
+    ["--local", `context=${tools}`],
+    ["--local", `dockerfile=${files.folder}`],
+    ...options.map((option) => ["--opt", option] as const),
+    ...recordFlags("--import-cache", imports),
+    ...recordFlags("--export-cache", exports),
+    ...recordFlags("--registry-auth-tlscontext", authTls),
+    ...recordFlags(
+      "--secret",
+      secrets.map((fields) => Object.entries(fields)),
+    ),
+    ...recordFlags(
+      "--output",
+      outputs.map((fields) => Object.entries(fields)),
+    ),
   ];
+  return buildArguments(flags);
 }
 
 /** Collects the output of a transfer's buildctl. */

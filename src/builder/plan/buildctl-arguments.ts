@@ -19,27 +19,22 @@ export interface SolveRun {
 /**
  * The arguments of `buildctl build` for one solve. Secrets are passed as files, so the arguments don't contain
  * their text. Pure.
- *
- * A flag and its value are two arguments, because buildctl trims white space off `--flag=value` (urfave/cli v3).
  */
 export function buildctlArguments(run: SolveRun): string[] {
   const { solve } = run;
-  const flags: (readonly [string, string])[] = [
+  const flags: Flag[] = [
     ["--frontend", "dockerfile.v0"],
     ["--progress", "rawjson"],
     ["--metadata-file", run.metadataFile],
     ...pairFlags("--local", solve.locals),
     ...pairFlags("--oci-layout", solve.layouts),
     ...pairFlags("--opt", solve.options),
-    ...solve.secrets.map(
-      ({ id, file }) =>
-        [
-          "--secret",
-          csvAttributes([
-            ["id", id],
-            ["src", file],
-          ]),
-        ] as const,
+    ...recordFlags(
+      "--secret",
+      solve.secrets.map(({ id, file }) => [
+        ["id", id],
+        ["src", file],
+      ]),
     ),
     ...solve.ssh.map(({ id, paths }) => ["--ssh", `${id}=${paths.join(",")}`] as const),
     ...(solve.policyFile === undefined ? [] : [["--source-policy-file", solve.policyFile] as const]),
@@ -51,6 +46,17 @@ export function buildctlArguments(run: SolveRun): string[] {
       ? []
       : recordFlags("--output", outputs(run.exporter, solve.exporterAttributes))),
   ];
+  return buildArguments(flags);
+}
+
+/** A flag of buildctl, and its value. */
+export type Flag = readonly [flag: string, value: string];
+
+/**
+ * The arguments of `buildctl build` with these flags. A flag and its value are two arguments, because buildctl trims
+ * white space off `--flag=value` (urfave/cli v3). Pure.
+ */
+export function buildArguments(flags: readonly Flag[]): string[] {
   return ["build", ...flags.flat()];
 }
 
@@ -69,10 +75,11 @@ function outputs(exporter: Exporter, attributes: ReadonlyMap<string, string>): A
   ]);
 }
 
-function pairFlags(flag: string, values: ReadonlyMap<string, string>): (readonly [string, string])[] {
+function pairFlags(flag: string, values: ReadonlyMap<string, string>): Flag[] {
   return Array.from(values, ([name, value]) => [flag, `${name}=${value}`]);
 }
 
-function recordFlags(flag: string, values: readonly AttributePairs[]): (readonly [string, string])[] {
-  return values.map((attributes) => [flag, csvAttributes(attributes)]);
+/** A flag for each record. Pure. */
+export function recordFlags(flag: string, records: readonly AttributePairs[]): Flag[] {
+  return records.map((attributes) => [flag, csvAttributes(attributes)]);
 }

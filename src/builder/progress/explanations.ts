@@ -3,18 +3,13 @@ import { certificateAdvice, certificateFaultIn } from "../../registry/certificat
 import { type BuildDescription, stageList } from "./build-description.ts";
 import { explainMissingFile, explainPattern } from "./context-failure.ts";
 import { explainFetch } from "./fetch-failure.ts";
-import { instructionExplanations } from "./instruction-failures.ts";
+import { type Explanation, instructionExplanations } from "./instruction-failures.ts";
 import { explainLayerFetch } from "./layer-fetch-failure.ts";
 import { explainConversion, explainPolicy } from "./policy-failure.ts";
 import { explainPull } from "./pull-failure.ts";
 import { explainStart, missingMounts } from "./start-failure.ts";
 import type { StepName } from "./step.ts";
 import { explainUnpack } from "./unpack-failure.ts";
-
-interface Explanation {
-  readonly sign: RegExp;
-  readonly say: (reason: string, found: RegExpExecArray, build: BuildDescription) => string;
-}
 
 /** The frontend that a Dockerfile names, in a sentence. */
 export const namedFrontend =

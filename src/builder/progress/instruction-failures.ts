@@ -1,12 +1,14 @@
 import type { BuildDescription } from "./build-description.ts";
 
-interface InstructionExplanation {
+/** What a reason of BuildKit's means, and what to change. */
+export interface Explanation {
+  /** Tells the reason. */
   readonly sign: RegExp;
   readonly say: (reason: string, found: RegExpExecArray, build: BuildDescription) => string;
 }
 
 /** What BuildKit says of a param's or an instruction's value, and what to write instead. */
-export const instructionExplanations: readonly InstructionExplanation[] = [
+export const instructionExplanations: readonly Explanation[] = [
   {
     sign: /failed to parse additional hosts: failed to parse IP (.*)$/,
     say: (_, [, ip], { names }) =>

@@ -1,6 +1,7 @@
 import { copyFile, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { absoluteFolders } from "../../host/child.ts";
+import { messageOf } from "../../host/errors.ts";
 import { formatBytes } from "../../host/format.ts";
 import type { StepContext } from "../../host/step-context.ts";
 import { sum } from "../../host/sum.ts";
@@ -12,7 +13,7 @@ import { cacheAttributes, type LayerCache } from "../plan/layer-cache.ts";
 import type { Solve } from "../plan/plan.ts";
 import { buildctlEnvironment } from "../program-environment.ts";
 import type { FollowedSolve } from "../progress/followed-solve.ts";
-import type { StepName } from "../progress/step.ts";
+import { exportingResult, type StepName } from "../progress/step.ts";
 import { formatSeconds } from "../progress/text.ts";
 import type { SolveWatch } from "../solve/solve-request.ts";
 import type { FindMounts } from "./dockerfile-stages.ts";
@@ -130,7 +131,7 @@ export async function openCacheMounts(open: OpenMounts): Promise<CacheMounts | u
   const restored = await restoreMounts(daemon).catch((thrown: unknown) => {
     step.signal.throwIfAborted();
     // A full disk, for example. The build may still succeed without the mounts' content.
-    step.log.warn(`cache mounts not restored: ${String(thrown)}`);
+    step.log.warn(`cache mounts not restored: ${messageOf(thrown)}`);
     return undefined;
   });
   return new MountsOfBuild(daemon, { stopped, restored, solves: solves.length, held: held.move() });
@@ -146,8 +147,6 @@ function importsOf(cache: LayerCache, solves: readonly Solve[]): readonly Attrib
 
 /** BuildKit's name for a step that uses a cache mount. In a name that is cut off, a cache mount may be what is cut. */
 const usesMount = /^RUN .*--mount=(\S*\btype=cache\b|.*…$)/i;
-/** What BuildKit does after the last step. */
-const isExport = /^exporting to /;
 
 /** What was begun before a build. */
 interface BegunBuild {
@@ -177,8 +176,9 @@ class MountsOfBuild implements CacheMounts {
     this.#held = held;
     this.watch = (solve) => {
       this.#followed.add(solve);
-      // If there are several solves, another may still be running steps.
-      if (solves === 1 && solve.running().some(({ text }) => isExport.test(text))) void this.#saveOnce();
+      // The result is exported after the last step. If there are several solves, another may still be running steps.
+      if (solves === 1 && solve.running().some(({ text }) => exportingResult.test(text)))
+        void this.#saveOnce();
     };
   }
 

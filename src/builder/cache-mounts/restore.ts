@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { lstat, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { messageOf } from "../../host/errors.ts";
 import { formatBytes } from "../../host/format.ts";
 import { createPrivateFolder } from "../../host/private-folder.ts";
 import { sum } from "../../host/sum.ts";
@@ -47,7 +48,10 @@ export interface RestoredMounts {
   readonly restored: ReadonlyMap<string, { readonly saved: SavedMount; readonly bytes: number }>;
   /** Keys of content that couldn't be restored. */
   readonly lost: ReadonlySet<string>;
-  /** The build waited so long, less half of the time in which its base images were unpacked: it had to wait for them anyway. */
+  /**
+   * How long the build waited, less half of the time in which its base images were unpacked: it had to wait for them
+   * anyway.
+   */
   readonly seconds: number;
 }
 
@@ -186,9 +190,8 @@ export function newKey(): string {
 }
 
 /** Warns of something about cache mounts that went wrong, unless the build was stopped. */
-export function warnOf(what: string, thrown: unknown, { step }: TransferContext): undefined {
+export function warnOf(what: string, thrown: unknown, { step }: TransferContext): void {
   step.signal.throwIfAborted();
-  const reason =
-    thrown instanceof Error ? thrown.message.replaceAll(/\s+/g, " ").slice(0, 500) : String(thrown);
+  const reason = messageOf(thrown).replaceAll(/\s+/g, " ").slice(0, 500);
   step.log.warn(`${what}: ${reason}`);
 }

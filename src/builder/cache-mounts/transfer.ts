@@ -10,6 +10,7 @@ import { buildArguments, type Flag, recordFlags } from "../plan/buildctl-argumen
 import type { AttributePairs } from "../plan/csv.ts";
 import { parseEvent } from "../progress/events.ts";
 import { LineSplitter } from "../progress/lines.ts";
+import { exportingCache, importingCache } from "../progress/step.ts";
 import { formatSeconds } from "../progress/text.ts";
 import { type DiskBudget, guardDisk } from "./disk-guard.ts";
 import { reportMark } from "./transfer-dockerfile.ts";
@@ -30,7 +31,7 @@ export interface TransferContext {
   readonly silence: number;
 }
 
-/** So many times longer may be silent what says nothing while it goes on: copying, and sending a layer. */
+/** How many times longer copying, and sending a layer, may be silent: they report nothing while they go on. */
 const quietWork = 10;
 
 export interface Transfer {
@@ -173,10 +174,10 @@ class Told {
     for (const { digest, name, error, started, completed } of event.vertexes) {
       if (typeof started === "string" && typeof completed !== "string") this.#running.set(digest, name);
       else this.#running.delete(digest);
-      const isImport = name.startsWith("importing cache manifest from ");
+      const isImport = importingCache.test(name);
       if (isImport && error === "" && typeof completed === "string") this.isImported = true;
       if (error === "") continue;
-      if (name.startsWith("exporting cache to ")) this.unwritten = shown(error);
+      if (exportingCache.test(name)) this.unwritten = shown(error);
       // A cache that doesn't exist yet is not an error. Content that should have come from it is missed later.
       else if (!isImport) this.#failure ??= shown(error);
     }
@@ -186,7 +187,7 @@ class Told {
 
   /** Whether a container works, or a cache is written, and nothing is being fetched. */
   isQuietlyWorking(): boolean {
-    return this.#fetched.size === 0 && [...this.#running.values()].some((name) => quiet.test(name));
+    return this.#fetched.size === 0 && [...this.#running.values()].some(isQuiet);
   }
 
   get failure(): string | undefined {
@@ -203,8 +204,10 @@ class Told {
   }
 }
 
-/** BuildKit's names for a RUN, and for writing a cache. */
-const quiet = /^\[[^\]]*\] RUN |^exporting cache to /;
+/** Whether a step of this name says nothing while it works: a RUN, and what writes a cache. */
+function isQuiet(name: string): boolean {
+  return /^\[[^\]]*\] RUN /.test(name) || exportingCache.test(name);
+}
 
 function withoutTimes(line: string): string {
   return line.replaceAll(/"\d{4}-\d\d-\d\dT[^"]*"/g, "");

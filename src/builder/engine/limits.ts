@@ -157,7 +157,7 @@ export function checkEngineLimits(
 }
 
 /**
- * The limit that may be behind a step's failure, as what the step and runc print names none. Undefined if none is. Pure.
+ * The limit that may be behind a step's failure. The step and runc don't name it. Undefined if none is. Pure.
  * @param failure the end of the step's output, and BuildKit's words
  */
 export function limitBehind(

@@ -8,7 +8,15 @@ import type { FollowedSolve, RanStep } from "./followed-solve.ts";
 import { LineSplitter } from "./lines.ts";
 import { createPlainPrinter } from "./plain-printer.ts";
 import type { StepPrinter } from "./printer.ts";
-import { BuildStep, isTime, parseVertexName, platformIn, type StepName } from "./step.ts";
+import {
+  BuildStep,
+  exportingCache,
+  importingCache,
+  isTime,
+  parseVertexName,
+  platformIn,
+  type StepName,
+} from "./step.ts";
 import { lookedUpImages, type NamedImage, namedImages, type StepTimes, stepTimes } from "./step-times.ts";
 import { createStepsPrinter } from "./steps-printer.ts";
 import { timingLines } from "./summary.ts";
@@ -44,10 +52,6 @@ export interface ProgressBoard {
   /** The names of the images that were looked up, before a source policy converted them. */
   lookedUp(): readonly string[];
 }
-
-/** The beginnings of BuildKit's names for steps that read or write a layer cache. */
-const importingCache = /^importing cache manifest from /;
-export const exportingCache: RegExp = /^exporting cache to /;
 
 /** Shows the progress of all solves of one build. Steps that they share are shown once. */
 export function createProgressBoard(options: ProgressBoardOptions): ProgressBoard {

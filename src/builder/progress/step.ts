@@ -12,6 +12,11 @@ export interface StepName {
   readonly isInstruction: boolean;
 }
 
+/** The beginnings of BuildKit's names for what it does with layer caches, and with a build's result. */
+export const importingCache: RegExp = /^importing cache manifest from /;
+export const exportingCache: RegExp = /^exporting cache to /;
+export const exportingResult: RegExp = /^exporting to /;
+
 /** Characters of an instruction that are shown. */
 const titleLength = 160;
 /** Characters that the `[…]` before it may have. */

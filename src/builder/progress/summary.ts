@@ -1,7 +1,7 @@
 import { formatBytes } from "../../host/format.ts";
 import { sum } from "../../host/sum.ts";
 import type { SolveSummary } from "./followed-solve.ts";
-import type { BuildStep } from "./step.ts";
+import { type BuildStep, exportingCache, exportingResult } from "./step.ts";
 import { formatSeconds } from "./text.ts";
 
 /** The number of slowest steps that are listed. */
@@ -70,8 +70,8 @@ function transfers(steps: readonly BuildStep[]): Timing[] {
  * times count.
  */
 function exportTimings(steps: readonly BuildStep[]): Timing[] {
-  const exporting = steps.filter(({ name }) => name.text.startsWith("exporting to "));
-  const caches = steps.filter(({ name }) => name.text.startsWith("exporting cache to "));
+  const exporting = steps.filter(({ name }) => exportingResult.test(name.text));
+  const caches = steps.filter(({ name }) => exportingCache.test(name.text));
   const pushing = /^pushing /;
   return [
     {

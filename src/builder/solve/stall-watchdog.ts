@@ -1,7 +1,7 @@
 import type { Log } from "../../host/log.ts";
 import type { Engine } from "../engine/engine.ts";
-import { exportingCache } from "../progress/board.ts";
 import type { FollowedSolve } from "../progress/followed-solve.ts";
+import { exportingCache } from "../progress/step.ts";
 import { formatSeconds } from "../progress/text.ts";
 
 /** How long a solve may be silent, in milliseconds. */

@@ -1,5 +1,6 @@
 import { certificateAdvice, certificateFaultIn } from "../../registry/certificate-faults.ts";
 import type { BuildDescription } from "./build-description.ts";
+import { refusal } from "./pull-failure.ts";
 
 /**
  * What to change where a registry refuses a layer cache. Undefined if the reason itself says it. Pure.
@@ -18,8 +19,6 @@ export function cacheAdvice(
   if (certificate !== undefined) return certificateAdvice(names)[certificate];
   if (/server gave HTTP response to HTTPS client/.test(error))
     return `that registry uses plain http: set "insecure: true" for ${host} ${names.registries}`;
-  const refusal =
-    /: 40[13] |insufficient_scope|authorization failed|access denied|oauth token: (?:denied|unauthorized)/;
   if (!refusal.test(error)) return undefined;
   return hasLogin?.(host) === true
     ? `it refuses the user given for ${host}: check username and password, and what this user may do there`

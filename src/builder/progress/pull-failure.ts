@@ -83,6 +83,10 @@ function hostNamed(reference: string): string {
 /** BuildKit asks the server that a registry names for tokens; its failures name the registry before these words. */
 const tokenServerIn = /failed to fetch (?:oauth|anonymous) token: .*?\bhttps?:\/\/([^/\s"?]+)/s;
 
+/** What BuildKit says if a registry refuses a user, or one without a login. */
+export const refusal: RegExp =
+  /: 40[13] |insufficient_scope|authorization failed|access denied|oauth token: (?:denied|unauthorized)/;
+
 function faultOf(why: string, reference: string, build: BuildDescription): string {
   const { names } = build;
   const host = hostNamed(reference);
@@ -120,11 +124,7 @@ function faultOf(why: string, reference: string, build: BuildDescription): strin
     return `it has no image for this platform (${said}): check ${names.quoted("platforms")}, and "--platform" in the Dockerfile's FROM`;
   if (/: not found$|^not found$/.test(why))
     return `${server} has no such image (not found): check the name, the tag and the registry`;
-  if (
-    /insufficient_scope|authorization failed|access denied|oauth token: (?:denied|unauthorized)|40[13] /.test(
-      why,
-    )
-  )
+  if (refusal.test(why))
     return build.hasLogin?.(asker) === true
       ? `${server} refuses it to the user given for ${asker} (${said}): check username and password, that this user may pull it, and that the image exists`
       : `${server} refuses it (${said}): check that the image exists; if it is private, give username and password for ${asker} ${names.registries}`;

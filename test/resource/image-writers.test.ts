@@ -19,6 +19,7 @@ import {
   writeIndex,
   writeLayout,
 } from "../support/images/image-writer.ts";
+import { wideZstd } from "../support/images/wide-zstd.ts";
 import { buildGoProgram } from "../support/runs/go-program.ts";
 import { makeSite, result } from "../support/runs/put-and-get.ts";
 import { runResource } from "../support/runs/resource.ts";
@@ -64,12 +65,6 @@ async function saved(file: string, names: { config: string; layer: string; tags?
 const skippable = Buffer.from("502a4d1803000000616263", "hex");
 const [head, tail] = [layer.tar.subarray(0, 70_000), layer.tar.subarray(70_000)];
 const severalFrames = Buffer.concat([skippable, zstdCompressSync(head), zstdCompressSync(tail), skippable]);
-
-/** What zstd makes of a stream, whose length it doesn't know, with the largest window that Go's reader takes. */
-async function wideWindow(bytes: Buffer): Promise<Buffer> {
-  const { stdout } = await execa("zstd", ["-q", "--long=29"], { input: bytes, encoding: "buffer" });
-  return Buffer.from(stdout);
-}
 
 /** Writes the layout with its layer in other bytes. */
 async function recompressed(folder: string, mediaType: string, bytes: Buffer): Promise<void> {
@@ -271,14 +266,14 @@ const shapes: readonly Shape[] = [
   {
     writer: "zstd --long=29",
     shape: "a layout whose layer has a window of 512 MiB",
-    make: async (folder) => recompressed(folder, mediaTypes.ociLayerZstd, await wideWindow(layer.tar)),
+    make: async (folder) => recompressed(folder, mediaTypes.ociLayerZstd, await wideZstd(layer.tar, 29)),
   },
   {
     writer: "zstd --long=29",
     shape: "an archive with a window of 512 MiB",
     make: async (folder) => {
       await skopeo(`docker-archive:${archive(folder)}:app:1`);
-      await writeFile(archive(folder), await wideWindow(await readFile(archive(folder))));
+      await writeFile(archive(folder), await wideZstd(await readFile(archive(folder)), 29));
     },
   },
   {

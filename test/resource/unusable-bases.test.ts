@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { execa } from "execa";
 import type { Descriptor } from "../../src/image/descriptor.ts";
 import { mediaTypes } from "../../src/image/media-types.ts";
 import {
@@ -13,22 +12,15 @@ import {
   writeIndex,
   writeLayout,
 } from "../support/images/image-writer.ts";
+import { wideZstd } from "../support/images/wide-zstd.ts";
 import { makeSite } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly } from "../support/runs/resource.ts";
-import { toolEnvironment } from "../support/runs/test-step.ts";
 import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
 import { startRegistry } from "../support/servers/registry.ts";
 import { rawTar } from "../support/tar/raw-tar.ts";
 
 const [registry] = await untilTestsEnd(startRegistry());
 const tar = await packTar(await busyboxLayer());
-
-/** What zstd makes of a stream with a window of 1 GiB. */
-async function widestWindow(): Promise<Buffer> {
-  const options = { input: tar, encoding: "buffer", env: toolEnvironment() } as const;
-  const { stdout } = await execa("zstd", ["-q", "--long=30"], options);
-  return Buffer.from(stdout);
-}
 
 interface Row {
   readonly what: string;
@@ -55,7 +47,7 @@ const rows: readonly Row[] = [
   },
   {
     what: "a layer of Zstandard with a window of 1 GiB",
-    layer: [mediaTypes.ociLayerZstd, widestWindow],
+    layer: [mediaTypes.ociLayerZstd, () => wideZstd(tar, 30)],
     message: /its Zstandard has a window of over 512 MiB; compress it again with zstd --long=29 or less/,
   },
   {

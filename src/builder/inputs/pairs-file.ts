@@ -1,7 +1,7 @@
 import { addAbortListener, once } from "node:events";
-import { Worker } from "node:worker_threads";
 import { UserError } from "../../host/errors.ts";
 import { orNone } from "../../host/or-none.ts";
+import { startThread } from "../../host/thread.ts";
 import type { Strings } from "../plan/build-options.ts";
 import { type ParsedYaml, parseYamlPairs } from "./yaml-pairs.ts";
 
@@ -111,17 +111,17 @@ const smallYaml = 32 * 1024;
  */
 async function parseInThread(text: string, signal: AbortSignal): Promise<ParsedYaml> {
   signal.throwIfAborted();
-  const thread = new Worker(new URL("./yaml-thread.ts", import.meta.url), {
-    workerData: text,
-    execArgv: [],
-  });
+  const thread = startThread(new URL("./yaml-thread.ts", import.meta.url), text);
   using _ = addAbortListener(signal, () => void thread.terminate());
   const [parsed] = (await Promise.race([
     once(thread, "message"),
     once(thread, "exit").then(([status]) => {
-      signal.throwIfAborted();
       throw new Error(`the thread that parses YAML ended with ${String(status)}`);
     }),
-  ])) as [ParsedYaml];
+  ]).catch((thrown: unknown) => {
+    // A thread that is ended while it loads its modules may fail by that.
+    signal.throwIfAborted();
+    throw thrown;
+  })) as [ParsedYaml];
   return parsed;
 }

@@ -1,5 +1,6 @@
 import { addAbortListener, once } from "node:events";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
+import { startThread } from "../../host/thread.ts";
 import type { PlainHasherAnswer } from "./plain-hasher.ts";
 import type { ProducerRequest } from "./producer-request.ts";
 
@@ -37,7 +38,7 @@ export class HashThreads implements AsyncDisposable {
     const idle = this.#idle.pop();
     if (idle !== undefined) return idle;
     if (this.#all.length >= this.#limit) return this.#wait(signal);
-    const worker = new Worker(new URL("./plain-hasher.ts", import.meta.url), { execArgv: [] });
+    const worker = startThread(new URL("./plain-hasher.ts", import.meta.url));
     this.#all.push(worker);
     return worker;
   }

@@ -1,6 +1,7 @@
 import { addAbortListener, once } from "node:events";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import type { StepContext } from "../../host/step-context.ts";
+import { startThread } from "../../host/thread.ts";
 import type { Digest } from "../../image/digest.ts";
 import type { FoundBlob } from "../../image/verify.ts";
 import type { OpenLayer } from "../layer/open-layer.ts";
@@ -33,12 +34,10 @@ export class Threads implements AsyncDisposable {
   readonly #untilAborted: Disposable;
 
   constructor({ log, signal }: Pick<StepContext, "log" | "signal">) {
-    const workerData = allocate();
-    this.shared = share(workerData);
-    // What Node's command line has the program import is for none of the threads, which would each load it again.
-    const options = { workerData, execArgv: [] };
-    const producer = new Worker(new URL("./producer.ts", import.meta.url), options);
-    const writer = new Worker(new URL("./writer.ts", import.meta.url), options);
+    const memory = allocate();
+    this.shared = share(memory);
+    const producer = startThread(new URL("./producer.ts", import.meta.url), memory);
+    const writer = startThread(new URL("./writer.ts", import.meta.url), memory);
     this.#workers = [producer, writer];
     const begun = this.#workers.map((worker) =>
       Promise.race([once(worker, "message"), once(worker, "exit")]),

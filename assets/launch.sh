@@ -42,6 +42,10 @@ launch() {
   here=${self%/*}
   if [ -f "$here/dist/main.mjs" ]; then
     # The resource's image: the bundle lies beside the launchers, Node and the tools are on PATH.
+    if ! command -v node >/dev/null; then
+      echo "error: there is no node on PATH (${PATH-not set}); the resource's image has it in /usr/local/bin: keep that folder on PATH" >&2
+      exit 1
+    fi
     export NODE_COMPILE_CACHE="$here/cache"
     if has_snapshot "$1"; then
       tune "$1" from-snapshot

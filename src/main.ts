@@ -3,7 +3,7 @@ import type { Command } from "./commands/invocation.ts";
 import { exitTime, tidyingTime } from "./host/abort-budget.ts";
 import { namesOfPut } from "./host/author-names.ts";
 import { surfaceProblem } from "./host/disk-errors.ts";
-import { AbortError, UserError } from "./host/errors.ts";
+import { AbortError, errorCode, messageOf, UserError } from "./host/errors.ts";
 import { createLog, type Log, styled } from "./host/log.ts";
 import type { StepContext } from "./host/step-context.ts";
 import { untraced } from "./host/trace.ts";
@@ -19,6 +19,9 @@ const commands = new Map<string, () => Promise<Command>>([
 
 /** Bytes of the largest request that is accepted. A pipeline's params have some kilobytes. */
 const inputLimit = 16 * 1024 * 1024;
+
+/** Major version. */
+const oldestNode = 24;
 
 /** Characters. Longer lines of an error message are cut. */
 const longestLine = 2000;
@@ -59,7 +62,7 @@ function prepare(): Running {
 function abortStep(running: Running, reason: unknown): void {
   running.aborter.abort(reason);
   setTimeout(() => running.late.abort(), tidyingTime).unref();
-  setTimeout(() => process.exit(report(running, reason)), exitTime);
+  setTimeout(() => process.exit(report(running, causeOf(running, reason))), exitTime);
 }
 
 async function run(running: Running): Promise<number> {
@@ -71,10 +74,11 @@ async function run(running: Running): Promise<number> {
       throw new UserError(
         `expected one of ${[...commands.keys()].join(", ")}; found ${JSON.stringify(name)}`,
       );
+    checkNode(process.versions.node);
     const command = await load();
     const step: StepContext = {
       env: process.env,
-      cwd: process.cwd(),
+      cwd: folderOfStart(),
       arch: process.arch,
       log,
       names: namesOfPut,
@@ -88,13 +92,35 @@ async function run(running: Running): Promise<number> {
     if (response !== undefined) await print(`${JSON.stringify(response)}\n`);
     return status.done;
   } catch (thrown) {
-    return report(running, await surfaceProblem(thrown));
+    return report(running, await surfaceProblem(causeOf(running, thrown)));
   }
 }
 
-function report({ log, aborter }: Running, caught: unknown): number {
-  // After an abort, the caught error is only a consequence of it.
-  const thrown: unknown = aborter.signal.aborted ? aborter.signal.reason : caught;
+/** The image has its Node first on PATH, but a task's params may set another PATH. */
+function checkNode(version: string): void {
+  if (Number.parseInt(version, 10) >= oldestNode) return;
+  throw new UserError(
+    `the first node on PATH is Node.js ${version}; expected ${oldestNode} or newer. In the resource's image it is in /usr/local/bin: keep that folder first on PATH`,
+  );
+}
+
+function folderOfStart(): string {
+  try {
+    return process.cwd();
+  } catch (cause) {
+    throw new UserError(
+      "the folder in which this step was started is gone; expected one that stays until the step ends",
+      { cause },
+    );
+  }
+}
+
+/** After an abort, the caught error is only a consequence of it. */
+function causeOf({ aborter }: Running, caught: unknown): unknown {
+  return aborter.signal.aborted ? aborter.signal.reason : caught;
+}
+
+function report({ log }: Running, thrown: unknown): number {
   if (thrown instanceof AbortError) {
     log.line(styled(log, "bad", thrown.message));
     return status.aborted;
@@ -124,14 +150,22 @@ async function readInput(signal: AbortSignal): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   signal.addEventListener("abort", stopReading, { once: true });
-  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > inputLimit) {
-      throw new UserError(
-        `the request on stdin is larger than ${inputLimit} bytes; expected {"source": …, "params": …}`,
-      );
+  try {
+    for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > inputLimit) {
+        throw new UserError(
+          `the request on stdin is larger than ${inputLimit} bytes; expected {"source": …, "params": …}`,
+        );
+      }
+      chunks.push(chunk);
     }
-    chunks.push(chunk);
+  } catch (thrown) {
+    signal.throwIfAborted();
+    if (errorCode(thrown) === undefined) throw thrown;
+    throw new UserError(`stdin can't be read (${messageOf(thrown)}); expected the request on it`, {
+      cause: thrown,
+    });
   }
   signal.throwIfAborted();
   try {

@@ -9,7 +9,7 @@ import {
   type RegistryPlace,
 } from "../delivery/target-content.ts";
 import { checkTargetNames } from "../delivery/target-names.ts";
-import { UserError } from "../host/errors.ts";
+import { errorCode, UserError } from "../host/errors.ts";
 import type { StepContext } from "../host/step-context.ts";
 import { isRecord } from "../image/build-record.ts";
 import { buildName, formatBuildVersion, type VersionFields } from "../image/build-version.ts";
@@ -42,6 +42,20 @@ export async function get({ step, args, readInput }: Invocation): Promise<{
   return inTrace(request.source.tracing, step, { name: "get", work });
 }
 
+/** @throws UserError if something else is in the way, or the disk refuses it */
+async function makeDestination(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (thrown) {
+    const code = errorCode(thrown) ?? "";
+    if (!["EEXIST", "ENOTDIR", "ENOENT"].includes(code)) throw thrown;
+    throw new UserError(
+      `the destination ${folder} is not a folder, and none can be made there (${code}): expected the path of a folder, or one at which nothing is`,
+      { cause: thrown },
+    );
+  }
+}
+
 async function getInto(
   folder: string,
   request: InRequest,
@@ -50,7 +64,7 @@ async function getInto(
   const { source, version, params } = request;
   const names = version.targets.map(({ name }) => name);
   checkTargetNames(names, deliveredNames, "version.targets");
-  await mkdir(folder, { recursive: true });
+  await makeDestination(folder);
   const delivery: Delivery = {
     outputOci: params.outputOci ?? version.delivery.outputOci,
     unpackRootfs: params.unpackRootfs ?? version.delivery.unpackRootfs,

@@ -1,9 +1,16 @@
 import { statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { errorCode, messageOf, UserError } from "./errors.ts";
+import { limitErrors } from "./process-limits.ts";
+
+/** Of a program or a thread, for the limit on their number. */
+const cantStart = "EAGAIN of a start";
 
 /** Errors of a disk, or of what the worker allows (errno(3)): what was found, and what to do. */
 const problems: Readonly<Record<string, readonly [found: string, advice: string]>> = {
+  [cantStart]: limitErrors.EAGAIN,
+  EMFILE: limitErrors.EMFILE,
+  ENOMEM: limitErrors.ENOMEM,
   EDQUOT: ["the disk quota is used up", "Raise it or make room"],
   EROFS: ["the disk is mounted read-only", "Mount it writable or use another"],
   EIO: [
@@ -16,10 +23,16 @@ const problems: Readonly<Record<string, readonly [found: string, advice: string]
     "the file is larger than this step or its disk allows",
     "Raise the limit for files (ulimit -f) or use another disk",
   ],
-  EMFILE: ["this step has as many files open as it may", "Raise its limit (ulimit -n)"],
   ENFILE: ["the worker has as many files open as it can", "Raise fs.file-max there"],
   EACCES: ["this step's user may not use it", "Run the step as root, or give that user the rights"],
+  ENAMETOOLONG: [
+    "a name in it is longer than its filesystem allows",
+    "Use one that takes names of 255 bytes",
+  ],
 };
+
+/** What a filesystem without links, owners or renames of Linux's answers, and a container that forbids these. */
+const filesystemRefusals: ReadonlySet<string> = new Set(["EPERM", "EXDEV", "ENOTSUP", "EOPNOTSUPP"]);
 
 /**
  * What to throw for an error met while writing `path`. What the operator can fix, such as a full or damaged disk, gets
@@ -43,9 +56,30 @@ export async function writeProblem(
       cause: error,
     });
   }
-  const [found, advice] = problems[code] ?? [];
-  if (found === undefined) return error;
+  const problem = problems[code] ?? describeRefusal(error, { code, named }) ?? describeMissing(error);
+  if (problem === undefined) return error;
+  const [found, advice] = problem;
   return new UserError(`${what}: ${found}${size}. ${advice}`, { cause: error });
+}
+
+function describeRefusal(
+  error: unknown,
+  { code, named }: { readonly code: string; readonly named: string | undefined },
+): readonly [found: string, advice: string] | undefined {
+  // Without a path it isn't about a disk.
+  if (!filesystemRefusals.has(code) || named === undefined) return undefined;
+  return [
+    `its filesystem or this container refuses it (${messageOf(error).split("\n", 1)[0]})`,
+    "Use a disk with a filesystem of Linux's, such as ext4 or xfs, and run the step as root",
+  ];
+}
+
+/** What the kernel gives every process, and this one lacks. */
+function describeMissing(error: unknown): readonly [found: string, advice: string] | undefined {
+  const said = messageOf(error);
+  if (errorCode(error) === "ENOENT" && /'\/proc\/self\b/.test(said))
+    return ["/proc is not mounted in this container", "Mount it (proc(5)): the step can't do without it"];
+  return undefined;
 }
 
 /** The path that an error is about: the one that it names, unless that is in `path` or has a temporary name for it. */
@@ -62,6 +96,10 @@ const unnamed: Readonly<Record<string, string>> = { "116": "ESTALE", "117": "EUC
 
 function diskErrorCode(error: unknown): string {
   const code = errorCode(error) ?? "";
+  // Node's own of a thread: without a code, or with one of its own.
+  const [, ofThread] = /^(?:Worker initialization failure: )?(E[A-Z]+)$/.exec(messageOf(error)) ?? [];
+  if (ofThread === "EAGAIN" || (code === "EAGAIN" && /\bspawn /.test(messageOf(error)))) return cantStart;
+  if (ofThread !== undefined) return ofThread;
   const [, number = ""] = /^Unknown system error -(\d+)$/.exec(code) ?? [];
   return unnamed[number] ?? code;
 }

@@ -1,5 +1,5 @@
 import type * as z from "zod";
-import { UserError } from "../host/errors.ts";
+import { messageOf, UserError } from "../host/errors.ts";
 import { didYouMean, type Fault, jsonKindOf, RequestError, unknownNameFault } from "./faults.ts";
 import { faultsBy, type Rule, type Unreliable } from "./rules.ts";
 import { knownNames, placedMessage, secrecyAt } from "./schema-parts.ts";
@@ -64,15 +64,30 @@ export function refuseUnusable(
 function parse(text: string): unknown {
   try {
     return JSON.parse(text);
-  } catch {
-    // The error isn't passed on: JSON.parse quotes the text around the fault, which may hold a password.
-    throw new UserError('the request on stdin is not JSON (cut off?); expected {"source": {…}, …}');
+  } catch (thrown) {
+    throw new UserError(
+      `the request on stdin is not JSON${whereNot(text, messageOf(thrown))}; expected {"source": {…}, …}`,
+    );
   }
 }
 
 /** How messages name a value, and the places in it by the names that lead there. */
 export function placesBelow(subject: string): (path: readonly PropertyKey[]) => string {
   return (path) => [subject, ...path.map(String)].join(".");
+}
+
+/**
+ * Where a text is not JSON.
+ * @param said V8's words, of which no more is passed on: they quote the text around the fault, which may hold a password
+ */
+function whereNot(text: string, said: string): string {
+  const [, position] = / at position (\d+)(?: \(line \d+ column \d+\))?$/.exec(said) ?? [];
+  if (/^Unexpected end |^Unterminated /.test(said) || Number(position) === text.length) return " (cut off?)";
+  if (position === undefined) return "";
+  const what = said.startsWith("Unexpected non-whitespace character after")
+    ? "something follows its end, "
+    : "";
+  return ` (${what}at character ${Number(position) + 1})`;
 }
 
 /** What {@link readAs} needs to know besides the schema. */

@@ -52,3 +52,43 @@ test("an error without a path keeps its own words", async () => {
     assert.ok(problem.startsWith(words), problem);
   }
 });
+
+const thrown = (message: string, more: Readonly<Record<string, string>> = {}) =>
+  Object.assign(new Error(message), more);
+
+test("a limit on processes is told by what starts a program or a thread, and no other EAGAIN is", async () => {
+  for (const error of [
+    thrown("Command failed with EAGAIN: igzip\nspawn setpriv EAGAIN", { code: "EAGAIN" }),
+    thrown("EAGAIN"),
+    thrown("Worker initialization failure: EAGAIN", { code: "ERR_WORKER_INIT_FAILED" }),
+  ])
+    assert.match(
+      messageOf(await surfaceProblem(error)),
+      /as many processes and threads as it may\. Raise .*pids/,
+    );
+  const files = thrown("Worker initialization failure: EMFILE", { code: "ERR_WORKER_INIT_FAILED" });
+  assert.match(messageOf(await surfaceProblem(files)), /as many files open as it may/);
+  const other = failure("EAGAIN");
+  assert.equal(await surfaceProblem(other), other);
+});
+
+test("what a filesystem refuses is told with its path, and the same of something else isn't", async () => {
+  for (const code of ["EPERM", "EXDEV", "ENOTSUP", "EOPNOTSUPP"]) {
+    const refused = messageOf(await writeProblem(thrown(`linkat "a": ${code}`, { code }), "/to/rootfs"));
+    assert.ok(
+      refused.startsWith(`/to/rootfs: its filesystem or this container refuses it (linkat "a": ${code}). `),
+    );
+    const other = failure(code);
+    assert.equal(await surfaceProblem(other), other);
+  }
+});
+
+test("a missing /proc is told, and a missing file in it isn't", async () => {
+  const missing = thrown("ENOENT: no such file or directory, open '/proc/self/status'", { code: "ENOENT" });
+  assert.match(
+    messageOf(await writeProblem(missing, "/to/rootfs")),
+    /: \/proc is not mounted in this container/,
+  );
+  const ended = thrown("ENOENT: no such file or directory, open '/proc/17/status'", { code: "ENOENT" });
+  assert.equal(await surfaceProblem(ended), ended);
+});

@@ -1,0 +1,36 @@
+/** What a system call answers if a limit of the step's leaves nothing for it (errno(3)): what was found, what to do. */
+export const limitErrors = {
+  /** Of what starts a program or a thread (fork(2), pthread_create(3)). Elsewhere it means something else. */
+  EAGAIN: [
+    "this step has as many processes and threads as it may",
+    "Raise the limit of its container (pids.max) or of its user (ulimit -u)",
+  ],
+  EMFILE: ["this step has as many files open as it may", "Raise its limit (ulimit -n)"],
+  ENOMEM: ["there is no memory for it", "Give the step or its worker more"],
+} as const;
+
+/** Words of Go's, libc's and shells' for what a limit refuses (strerror(3)), and what they mean. */
+const limitSigns: readonly (readonly [words: RegExp, meaning: string])[] = [
+  [
+    /\bfork\b.*resource temporarily unavailable|can(?:'t|not) fork|failed to create new OS thread|pthread_create failed/i,
+    limitErrors.EAGAIN.join(". "),
+  ],
+  [/: file too large$/im, "the file is larger than this step may write. Raise the limit (ulimit -f)"],
+  [/: too many open files$/im, limitErrors.EMFILE.join(". ")],
+  [/: cannot allocate memory$|^\s*fatal error: .*out of memory/im, limitErrors.ENOMEM.join(". ")],
+];
+
+/**
+ * Which limit of the step's has stopped a program, and what to do; undefined if its words don't say so. Pure.
+ * @param words the end of its output
+ */
+export function limitIn(words: string): string | undefined {
+  return limitSigns.find(([sign]) => sign.test(words))?.[1];
+}
+
+/** What the error of a program's start means, if it is about a limit of the step's. Pure. */
+export function limitOfStart(code: string | undefined): string | undefined {
+  return Object.entries(limitErrors)
+    .find(([known]) => known === code)?.[1]
+    .join(". ");
+}

@@ -2,6 +2,7 @@ import { isAbsolute } from "node:path";
 import { execa, type Options } from "execa";
 import { abortBudget } from "./abort-budget.ts";
 import { errorCode } from "./errors.ts";
+import { limitOfStart } from "./process-limits.ts";
 import type { StepContext } from "./step-context.ts";
 
 /**
@@ -39,10 +40,16 @@ export function startChild<const O extends Options>(
 export interface ChildExit {
   readonly exitCode?: number | undefined;
   readonly signal?: string | undefined;
+  /** Why it could not be started (errno(3)). */
+  readonly code?: string | undefined;
 }
 
 /** Describes how a child ended, in words that follow its name in an error. */
-export function describeExit({ exitCode, signal }: ChildExit): string {
+export function describeExit({ exitCode, signal, code }: ChildExit): string {
+  if (signal === undefined && exitCode === undefined) {
+    const limit = limitOfStart(code);
+    return `can't be started (${code})${limit === undefined ? "" : `: ${limit}`}`;
+  }
   if (signal === undefined) return `ended with status ${exitCode}`;
   if (signal === "SIGKILL")
     return "was killed (SIGKILL), usually because the step or its worker is out of memory";

@@ -1,6 +1,6 @@
 import { opendir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type ChildExit, startChild } from "./child.ts";
+import { type ChildExit, describeExit, startChild } from "./child.ts";
 import { errorCode } from "./errors.ts";
 import type { StepContext } from "./step-context.ts";
 
@@ -18,9 +18,10 @@ export async function removeFolder(
   // nothing to do for the other. rm reports what can't be read.
   const folders = await someFolders(path).catch(() => []);
   if (folders.length >= enough) await Promise.all([rm(step, folders), rm(step, folders.toReversed())]);
-  const { exitCode, stderr } = await rm(step, [path]);
-  if (exitCode === 0) return;
-  const reason = step.late.aborted ? "an abort leaves no time for it" : stderr.trim().split("\n").at(-1);
+  const ended = await rm(step, [path]);
+  if (ended.exitCode === 0) return;
+  const said = ended.stderr.trim().split("\n").at(-1) || `rm ${describeExit(ended)}`;
+  const reason = step.late.aborted ? "an abort leaves no time for it" : said;
   step.log.warn(`${path} could not be removed: ${reason}`);
 }
 

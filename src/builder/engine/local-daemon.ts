@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { writeSmallFile } from "../../host/atomic-write.ts";
 import { type ChildExit, describeExit, startChild } from "../../host/child.ts";
 import { UserError } from "../../host/errors.ts";
+import { limitIn } from "../../host/process-limits.ts";
 import { removeFolder } from "../../host/remove-folder.ts";
 import { settlesBefore } from "../../host/settles-before.ts";
 import type { StepContext } from "../../host/step-context.ts";
@@ -50,6 +51,7 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
   await using started = new AsyncDisposableStack();
   const root = await stateFolder(options, started);
   const socket = join(workspace, "buildkitd.sock");
+  checkSocket(socket);
   for (const warning of ignoredConfig(options)) step.log.warn(warning);
   const config = await writeConfig(options, { launcher, root, socket });
   const log = new LogTail(64 * 1024);
@@ -63,8 +65,11 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     const words = log.tail(20).replace(unshareCantFollow, "");
     return words.trim() === "" ? "" : `; the end of its log:\n${words}`;
   };
-  const died = () =>
-    `buildkitd ${wayOfDaemonsEnding(launcher.kind, daemon.exit(), log.tail(1))}${endOfLog()}`;
+  const died = () => {
+    const limit = limitIn(log.tail(20));
+    const how = wayOfDaemonsEnding(launcher.kind, daemon.exit(), log.tail(1));
+    return `buildkitd ${how}${limit === undefined ? "" : `: ${limit}`}${endOfLog()}`;
+  };
   const asking = new AbortController();
   const programs = checkProgramVersions(env, asking.signal);
   started.defer(async () => {
@@ -103,6 +108,26 @@ export async function startLocalDaemon(options: LocalDaemon): Promise<Engine> {
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Bytes of the longest path of a socket (unix(7)), without what containerd keeps free. */
+const longestSocket = 106;
+
+/** What the address of a socket, which buildctl reads as a URL, can't have in its path. */
+const notInAddresses = /[\p{Cc}#%?]/u;
+
+/** @throws UserError if buildkitd can't listen there, or buildctl can't reach it */
+function checkSocket(path: string): void {
+  const found =
+    Buffer.byteLength(path) > longestSocket
+      ? `${JSON.stringify(path)} has ${Buffer.byteLength(path)} bytes, and the path of a socket may have ${longestSocket}`
+      : notInAddresses.test(path)
+        ? `${JSON.stringify(path)} holds "#", "%", "?" or a control character, which the address of a socket can't have`
+        : undefined;
+  if (found === undefined) return;
+  throw new UserError(
+    `BuildKit's socket can't be in the folder for temporary files: ${found}; let TMPDIR name another folder, such as /tmp`,
+  );
 }
 
 /** Writes the daemon's configuration, and the program that replaces runc if the launcher needs it. */

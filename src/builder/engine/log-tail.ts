@@ -1,5 +1,6 @@
 import { StringDecoder } from "node:string_decoder";
 import { UserError } from "../../host/errors.ts";
+import { withoutTraces } from "../../host/go-crash.ts";
 
 /** Keeps the last characters of a program's log, and waits for a line in it. */
 export class LogTail {
@@ -7,6 +8,8 @@ export class LogTail {
   /** Joins characters whose bytes are split between two writes. */
   readonly #decoder = new StringDecoder("utf8");
   #text = "";
+  /** Whether Go's runtime has said why it ends the program. What it prints then would push that out. */
+  #hasCrashed = false;
   #watcher: (() => void) | undefined;
 
   /** @param limit in characters */
@@ -15,11 +18,15 @@ export class LogTail {
   }
 
   write(bytes: Buffer): void {
-    this.#text = (this.#text + this.#decoder.write(bytes)).slice(-this.#limit);
+    if (this.#hasCrashed) return;
+    const text = this.#text + this.#decoder.write(bytes);
+    const reason = withoutTraces(text);
+    this.#hasCrashed = reason !== text;
+    this.#text = reason.slice(-this.#limit);
     this.#watcher?.();
   }
 
-  /** The last lines, indented, without the stack trace that BuildKit prints after its error message. */
+  /** The last lines, indented, without the stack traces that BuildKit and Go's runtime print after a reason. */
   tail(lines: number): string {
     return this.#text
       .replaceAll(/^\S.*\n\t\S+\.go:\d+$\n?/gm, "")

@@ -1,3 +1,4 @@
+import { limitIn } from "../../host/process-limits.ts";
 import { damagedBase, otherArchive } from "../../image/damaged-layer.ts";
 import { certificateAdvice, certificateFaultIn } from "../../registry/certificate-faults.ts";
 import { type BuildDescription, stageList } from "./build-description.ts";
@@ -168,5 +169,7 @@ function explainReason(reason: string, build: BuildDescription, failed: FailedSt
     if (found !== null) return say(plain, found, build);
   }
   const certificate = certificateFaultIn(plain);
-  return certificate === undefined ? plain : `${plain}; ${certificateAdvice(build.names)[certificate]}`;
+  if (certificate !== undefined) return `${plain}; ${certificateAdvice(build.names)[certificate]}`;
+  const limit = limitIn(plain) ?? limitIn(failed?.lastLines.join("\n") ?? "");
+  return limit === undefined ? plain : `${plain}; ${limit}`;
 }

@@ -1,4 +1,6 @@
+import { withoutTraces } from "../../host/go-crash.ts";
 import { maskCredentials } from "../../host/mask-credentials.ts";
+import { limitIn } from "../../host/process-limits.ts";
 import type { BuildDescription } from "./build-description.ts";
 import { explain, namedFrontend } from "./explanations.ts";
 import type { SolveFailure } from "./followed-solve.ts";
@@ -12,17 +14,20 @@ const excerptLength = 200;
  * last line. The step's instruction is shown once: in the Dockerfile's lines if BuildKit shows them, otherwise with
  * the step.
  * @param failed the step that failed, if any
- * @param said buildctl's own lines on stderr: an excerpt of the Dockerfile, then `error: …`
+ * @param output buildctl's own lines on stderr: an excerpt of the Dockerfile, then `error: …`
  */
 export function solveFailure(
   failed: BuildStep | undefined,
-  said: readonly string[],
+  output: readonly string[],
   build: BuildDescription,
 ): SolveFailure | undefined {
+  const said = withoutTraces(output.join("\n")).split("\n");
   const start = said.findIndex((line) => line.startsWith("error: "));
   if (failed === undefined && start === -1) {
     const words = maskCredentials(said.join("\n").trim());
-    return words === "" ? undefined : { message: words, reason: words };
+    const limit = limitIn(words);
+    const message = limit === undefined ? words : `${words}\n${limit}`;
+    return words === "" ? undefined : { message, reason: words };
   }
   const words = start === -1 ? (failed?.error ?? "") : said.slice(start).join("\n").slice("error: ".length);
   const whole = withoutWrapping(maskCredentials(words.trim()));
@@ -31,11 +36,11 @@ export function solveFailure(
   const shown = excerpt.map((line) => shorten(nameDockerfile(line, build), excerptLength).trimEnd());
   // The output of a failed push only shows how often it was retried.
   const lines = words.includes("failed to push ") ? [] : (failed?.lastLines ?? []);
-  const output = lines.filter((line) => line !== "");
+  const lastLines = lines.filter((line) => line !== "");
   const isEndOfFrontend = failed === undefined && isExitCode(whole);
   const parts = [
-    ...(failed === undefined ? [] : [stepLine(failed, shown.length > 0, output.length > 0)]),
-    ...(output.length > 0 ? ["the end of its output:", ...output.map((line) => `  ${line}`)] : []),
+    ...(failed === undefined ? [] : [stepLine(failed, shown.length > 0, lastLines.length > 0)]),
+    ...(lastLines.length > 0 ? ["the end of its output:", ...lastLines.map((line) => `  ${line}`)] : []),
     ...shown,
     parseErrorPlace(reason, shown, build) +
       (isEndOfFrontend ? `${namedFrontend} ended with ` : "") +

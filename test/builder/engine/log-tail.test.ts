@@ -12,3 +12,21 @@ test("a character that is cut between two pieces of a daemon's log is shown whol
     assert.equal(log.tail(1), `  ${text.trim()}`);
   }
 });
+
+test("of a daemon that Go's runtime ends, the reason is kept and not the traces", () => {
+  const reason = [
+    "runtime: failed to create new OS thread (have 6 already; errno=11)",
+    "runtime: may need to increase max user processes (ulimit -u)",
+    "fatal error: newosproc",
+  ];
+  const trace = "goroutine 7 [running]:\nmain.main()\n\t/src/main.go:7 +0x48 fp=0x1 sp=0x2 pc=0x3\n\n";
+  const crash = `level=info msg=ready\n${reason.join("\n")}\n\nruntime stack:\nruntime.throw()\n\n${trace.repeat(2000)}`;
+  for (const size of [37, 1000, crash.length]) {
+    const log = new LogTail(1000);
+    for (let at = 0; at < crash.length; at += size) log.write(Buffer.from(crash.slice(at, at + size)));
+    assert.equal(log.tail(3), reason.map((line) => `  ${line}`).join("\n"));
+  }
+  const panic = new LogTail(1000);
+  panic.write(Buffer.from(`panic: a [recovered]\n\tpanic: b\n\n${trace}`));
+  assert.equal(panic.tail(20), "  panic: a [recovered]\n  \tpanic: b");
+});

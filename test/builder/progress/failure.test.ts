@@ -361,3 +361,19 @@ test("what is said of a failed build takes time that grows with its length alone
     assert.ok(performance.now() - begun < 5_000, piece);
   }
 });
+
+test("of a buildctl that Go's runtime ends, the reason is told with the limit that it names, and no trace", () => {
+  const said = [
+    "runtime: failed to create new OS thread (have 8 already; errno=11)",
+    "fatal error: newosproc",
+    "",
+    "runtime stack:",
+    "runtime.throw({0xe30a65?, 0x3c73e2ee7e10?})",
+    "\truntime/panic.go:1229 +0x48 fp=0x3c73e2ee7de8 sp=0x3c73e2ee7db8 pc=0x488e68",
+  ];
+  const { message } = solveFailure(undefined, said, build) ?? {};
+  assert.match(
+    message ?? "",
+    /^runtime: failed .*\nfatal error: newosproc\nthis step has as many processes .*-u\)$/,
+  );
+});

@@ -94,7 +94,7 @@ export const daemonFields = {
       "Several BuildKits, each with the `platforms` of its machine. Each platform is built where it is native, all at the same time. If a node doesn't answer, another with the same platform takes over.",
     ),
   sandbox: sandbox.describe(
-    "Where the step's own BuildKit runs: `auto` uses a gVisor sandbox only if the container allows nothing else, `none` never uses one, `gvisor` always does, to put another kernel between a Dockerfile and the worker's (docs/without-privileges.md).",
+    "Where the step's own BuildKit runs: `auto` (default) uses a gVisor sandbox only if the container allows nothing else, `none` never uses one, `gvisor` always does, to put another kernel between a Dockerfile and the worker's (docs/without-privileges.md).",
   ),
   buildkit_config: secret(nonEmpty)
     .optional()

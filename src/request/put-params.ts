@@ -69,7 +69,7 @@ export const putParams = {
   context: {
     schema: secret(nonEmpty).default("."),
     upper: [whole("CONTEXT")],
-    doc: "Folder with the build context, or a git URL. Default: the put's folder. A Dockerfile that comes from a git URL can read the login in it, as the secret `GIT_AUTH_HEADER.host` (docs/secrets.md).",
+    doc: "Folder with the build context, or a git URL. Default: the put's folder. If the URL holds a login, a Dockerfile from that repository can read it, as the secret `GIT_AUTH_HEADER.host` (docs/secrets.md).",
   },
   dockerfile: {
     schema: nonEmpty.optional(),
@@ -172,7 +172,7 @@ export const putParams = {
   unpack_rootfs: {
     schema: flag.default(false),
     upper: [whole("UNPACK_ROOTFS", boolean)],
-    doc: "Also deliver `rootfs/` and `metadata.json`, for a task's `image:`.",
+    doc: "Also deliver `rootfs/`, the unpacked root filesystem, for a task's `image:`.",
   },
   output_oci: {
     schema: flag.default(false),
@@ -298,7 +298,7 @@ export const putParams = {
   bump_aliases: {
     schema: flag.default(false),
     upper: [],
-    doc: "Also tag `1.2`, `1` and `latest`, each if `version` is the newest that it stands for among the repository's tags. Not for a prerelease.",
+    doc: "Also tag `1.2`, `1` and `latest`, each only if the repository has no tag of a newer version that it stands for. Not for a prerelease.",
   },
   variant: {
     schema: text.optional(),

@@ -38,7 +38,7 @@ export const sourceFields = {
     .enum(["image", "put"])
     .default("image")
     .describe(
-      "What makes a new version: `image`, a put that gives another image; or `put`, every put, so that reverts trigger jobs too (docs/versions.md).",
+      "What makes a new version: with `image` (default) a put that builds another image, with `put` every put, so that a revert triggers jobs too (docs/versions.md).",
     ),
   ...registryFields,
   timeouts: z

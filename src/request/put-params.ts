@@ -298,7 +298,7 @@ export const putParams = {
   bump_aliases: {
     schema: flag.default(false),
     upper: [],
-    doc: "Also tag `1.2`, `1` and `latest`, each only if the repository has no tag of a newer version that it stands for. Not for a prerelease.",
+    doc: "Also move `1.2`, `1` and `latest` to the image. An alias stays where it is if the repository has a newer version for it. Not for a prerelease.",
   },
   variant: {
     schema: text.optional(),

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { execa } from "execa";
@@ -133,4 +133,22 @@ test("names of contexts that FROM can't have, or that are one name, are refused 
     same,
     /contexts: "base" and "docker\.io\/library\/base:latest" are one name: remove one/,
   );
+});
+
+test("a path in an empty folder of the context is told to be perhaps a git submodule's", async () => {
+  await using site = await makeSite("COPY lib/vendor/x.c /\n");
+  await mkdir(join(site.inputs, "app/lib/vendor"), { recursive: true });
+  const missing = /lib\/vendor\/x\.c isn't in the context "app": .*can't lead out of it/;
+  const told = await site.put({});
+  assertFailedCleanly(told, missing);
+  assert.match(told.stderr, /; its folder lib\/vendor is empty: if that is a git submodule, have the get/);
+  // With another file in the folder, and with a file in its place.
+  await writeFile(join(site.inputs, "app/lib/vendor/y.c"), "");
+  const beside = await site.put({});
+  await rm(join(site.inputs, "app/lib/vendor"), { recursive: true });
+  await writeFile(join(site.inputs, "app/lib/vendor"), "");
+  for (const other of [beside, await site.put({})]) {
+    assert.notEqual(other.status, 0, other.output);
+    assert.doesNotMatch(other.stderr, /submodule/);
+  }
 });

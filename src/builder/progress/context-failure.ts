@@ -1,6 +1,6 @@
 import { dirname } from "node:path/posix";
 import { suggestName } from "../../host/suggest.ts";
-import type { BuildDescription } from "./build-description.ts";
+import type { BuildDescription, ShownContext } from "./build-description.ts";
 import type { StepName } from "./step.ts";
 
 /**
@@ -30,7 +30,18 @@ export function explainMissingFile(
   const folder = dirname(relative);
   const near = suggestName(relative.slice(folder === "." ? 0 : folder.length + 1), context.list(folder));
   const meant = near === undefined ? "" : ` (did you mean ${folder === "." ? near : `${folder}/${near}`}?)`;
-  return `${relative} isn't in the context ${name}${meant}: paths in COPY, ADD and bind mounts begin at the context's folder, and can't lead out of it`;
+  return `${relative} isn't in the context ${name}${meant}: paths in COPY, ADD and bind mounts begin at the context's folder, and can't lead out of it${emptyFolder(relative, context)}`;
+}
+
+/** A folder on the way to a path that is there and holds nothing, as git leaves a submodule that wasn't fetched. */
+function emptyFolder(path: string, context: ShownContext): string {
+  const parts = path.split("/").slice(0, -1);
+  const folders = parts.map((_, index) => parts.slice(0, index + 1).join("/"));
+  // A file isn't held with a "/" at its end.
+  const found = folders.find((folder) => context.holds(`${folder}/`) && context.list(folder).length === 0);
+  return found === undefined
+    ? ""
+    : `; its folder ${found} is empty: if that is a git submodule, have the get of the repository fetch it (a get of the git resource does, without "submodules: none")`;
 }
 
 /** The source in `--from=` of a COPY, or `from=` of a mount. */

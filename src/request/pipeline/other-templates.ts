@@ -17,7 +17,7 @@ const words =
 const expressions: readonly (readonly [sign: RegExp, message: string])[] = [
   [
     /\$\{\{.*?\}\}/s,
-    "Concourse passes ${{ … }}, an expression of GitHub Actions, on as text: write a variable, ((name))",
+    `Concourse passes \${{ … }}, an expression of GitHub Actions, on as text: write a variable, ((name))`,
   ],
   [
     new RegExp(`(?<!\\$)\\(\\(\\s*(?:${words})\\s.*?\\)\\)`, "s"),

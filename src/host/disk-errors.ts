@@ -100,6 +100,8 @@ function diskErrorCode(error: unknown): string {
   const [, ofThread] = /^(?:Worker initialization failure: )?(E[A-Z]+)$/.exec(messageOf(error)) ?? [];
   if (ofThread === "EAGAIN" || (code === "EAGAIN" && /\bspawn /.test(messageOf(error)))) return cantStart;
   if (ofThread !== undefined) return ofThread;
+  // dlopen(3) has no error numbers.
+  if (code === "ERR_DLOPEN_FAILED" && messageOf(error).endsWith(" Too many open files")) return "EMFILE";
   const [, number = ""] = /^Unknown system error -(\d+)$/.exec(code) ?? [];
   return unnamed[number] ?? code;
 }

@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, openSync, readlinkSync, statSync } from "node:fs";
 import { constants } from "node:os";
 import { UserError } from "./errors.ts";
-import { orNone } from "./or-none.ts";
+import { unlessMissing } from "./or-none.ts";
 
 /** An advisory lock on a folder (flock(2)). The kernel releases it when its holder dies. */
 export interface FolderLock extends AsyncDisposable {
@@ -19,7 +19,7 @@ export async function lockFolder(
   mode: "shared" | "exclusive",
 ): Promise<FolderLock | undefined> {
   for (;;) {
-    const folder = orNone(() => openSync(path, "r"));
+    const folder = unlessMissing(() => openSync(path, "r"));
     if (folder === undefined) return undefined;
     const { flock } = await folderCalls();
     const errno = flock(folder, mode);
@@ -30,7 +30,7 @@ export async function lockFolder(
         `${path}: its disk can't lock folders (flock: ${errnoName(errno)}), so puts and gets could change each other's files; use a local disk, or a registry`,
       );
     }
-    const [mine, named] = [fstatSync(folder), orNone(() => statSync(path))];
+    const [mine, named] = [fstatSync(folder), unlessMissing(() => statSync(path))];
     const isNamed = named !== undefined && mine.ino === named.ino && mine.dev === named.dev;
     if (locked && isNamed) {
       // /proc leads to the open folder whatever its name is, also for child processes.

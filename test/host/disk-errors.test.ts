@@ -68,6 +68,10 @@ test("a limit on processes is told by what starts a program or a thread, and no 
     );
   const files = thrown("Worker initialization failure: EMFILE", { code: "ERR_WORKER_INIT_FAILED" });
   assert.match(messageOf(await surfaceProblem(files)), /as many files open as it may/);
+  const library = thrown("/x.node: cannot open shared object file: Too many open files", {
+    code: "ERR_DLOPEN_FAILED",
+  });
+  assert.match(messageOf(await surfaceProblem(library)), /as many files open as it may/);
   const other = failure("EAGAIN");
   assert.equal(await surfaceProblem(other), other);
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { execa } from "execa";
@@ -218,5 +218,22 @@ test("a thread whose file fails ends a get by that error, from the snapshot too"
     assert.match(run.stderr, new RegExp(`Error: thrown by ${file}`));
     assert.deepEqual(await readdir(to), []);
     await writeFile(path, text);
+  }
+});
+
+test("a store that the step's user may not read is told as that, and not as a build that is gone", async () => {
+  const store = place();
+  await execa("cp", ["-a", join(site.folder, "builds"), store]);
+  const to = place();
+  await mkdir(to);
+  await chmod(to, 0o777);
+  const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+  for (const closed of [store, join(store, `build-${version.digest.slice("sha256:".length)}`)]) {
+    await chmod(site.folder, 0o755);
+    await chmod(closed, 0o700);
+    const stdin = { source: { directory: store }, version, params: {} };
+    const run = await runResource("in", { args: [to], stdin, under: nobody });
+    assertFailedCleanly(run, new RegExp(`${store}\\S*: this step's user may not use it`));
+    await chmod(closed, 0o755);
   }
 });

@@ -2,7 +2,7 @@ import { accessSync, constants, mkdirSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { errorCode, UserError } from "../../host/errors.ts";
 import { lockFolder } from "../../host/folder-lock.ts";
-import { orNone } from "../../host/or-none.ts";
+import { unlessMissing } from "../../host/or-none.ts";
 import { type BuildVersion, buildName, isBuildName } from "../../image/build-version.ts";
 import { layoutBlobs, readLayoutIndex } from "../../image/layout.ts";
 import type { Build } from "../build.ts";
@@ -122,7 +122,7 @@ async function openStoredFolder(
 }
 
 function goneFrom(directory: string, version: BuildVersion, keep: Keep | undefined): UserError {
-  const names = orNone(() => readdirSync(directory));
+  const names = unlessMissing(() => readdirSync(directory));
   if (names === undefined) {
     return new UserError(
       `directory ${directory}: there is no such folder on this worker; a directory store works only where put and get see the same disk`,

@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, renameSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { errorCode } from "../../host/errors.ts";
 import { type FolderLock, lockFolder } from "../../host/folder-lock.ts";
 import { uniqueId } from "../../host/unique-id.ts";
 
@@ -52,7 +53,11 @@ export async function removeLeftovers(directory: string): Promise<void> {
 
 /** Removes a folder unless it is locked: a put locks its staging folder, a get the build that it reads. */
 async function removeUnlessUsed(folder: string): Promise<boolean> {
-  const lock = await lockFolder(folder, "exclusive");
+  const lock = await lockFolder(folder, "exclusive").catch((thrown: unknown) => {
+    // Another user's put has left it. That user's next one removes it.
+    if (errorCode(thrown) === "EACCES") return undefined;
+    throw thrown;
+  });
   if (lock === undefined) return false;
   await rm(folder, { recursive: true, force: true });
   await lock[Symbol.asyncDispose]();

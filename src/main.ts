@@ -185,8 +185,15 @@ function print(text: string): Promise<void> {
 }
 
 async function main(): Promise<void> {
+  const code = await run(prepare());
+  await logIsTaken();
   // An open handle must not keep the step alive after the response is written.
-  process.exit(await run(prepare()));
+  process.exit(code);
+}
+
+/** Waits until the reader of the log has taken all of it, or is gone: an exit discards the rest. */
+function logIsTaken(): Promise<void> {
+  return new Promise((resolve) => process.stderr.write("", () => resolve()));
 }
 
 if (startupSnapshot.isBuildingSnapshot()) {

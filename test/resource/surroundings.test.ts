@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { chmod, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { execa } from "execa";
 import { bundledResource } from "../support/runs/bundled-resource.ts";
@@ -204,7 +207,7 @@ test("a thread whose file fails ends a get by that error, from the snapshot too"
   await execa("cp", ["-a", await bundledResource(), from]);
   for (const file of ["writer.mjs", "producer.mjs"]) {
     const path = join(from, "dist", file);
-    const text = await readFile(path, "utf8");
+    const whole = await readFile(path, "utf8");
     await writeFile(path, `throw new Error("thrown by ${file}");\n`);
     const to = place();
     const params = { unpack_rootfs: true, image_tar: false };
@@ -217,7 +220,7 @@ test("a thread whose file fails ends a get by that error, from the snapshot too"
     assert.equal(run.status, 2, run.output);
     assert.match(run.stderr, new RegExp(`Error: thrown by ${file}`));
     assert.deepEqual(await readdir(to), []);
-    await writeFile(path, text);
+    await writeFile(path, whole);
   }
 });
 
@@ -236,4 +239,23 @@ test("a store that the step's user may not read is told as that, and not as a bu
     assertFailedCleanly(run, new RegExp(`${store}\\S*: this step's user may not use it`));
     await chmod(closed, 0o755);
   }
+});
+
+test("a log that is read late is there to its end", async () => {
+  const directory = place();
+  const lines = '"/busybox yes line | /busybox head -n 50000"';
+  const dockerfile = `FROM scratch\nCOPY busybox /busybox\nRUN ["/busybox", "sh", "-c", ${lines}]\n`;
+  const params = { context: "app", dockerfile_inline: dockerfile, progress: "plain" };
+  const child = spawn(join(await bundledResource(), "out"), [site.inputs], {
+    env: { ...toolEnvironment(), NO_COLOR: "1" },
+    stdio: "pipe",
+  });
+  child.stdin.end(JSON.stringify({ source: { directory }, params }));
+  // The response comes after the last line of the log.
+  await once(child.stdout, "data");
+  const ended = once(child, "exit");
+  const log = await text(child.stderr);
+  assert.deepEqual(await ended, [0, null]);
+  assert.match(log, /\nstored sha256:\S+ in directory \S+\n$/);
+  assert.ok(log.length > 500_000, `${log.length} characters`);
 });

@@ -44,12 +44,13 @@ function looksRandom(token: string): boolean {
 /**
  * Removes the queries of URLs: those of registries' uploads and redirects hold state and signatures. The time is
  * linear in the length of the text.
+ * @param kept matches the queries that stay, each from its "?" on
  */
-export function withoutQueries(text: string): string {
+export function withoutQueries(text: string, kept?: RegExp): string {
   return text.replaceAll(/[^\s"']+/g, (word) => {
     const url = word.search(/\bhttps?:\/\//);
     const query = url === -1 ? -1 : word.indexOf("?", url);
-    if (query === -1) return word;
+    if (query === -1 || kept?.test(word.slice(query)) === true) return word;
     return word.slice(0, query) + (word.endsWith(":") ? ":" : "");
   });
 }

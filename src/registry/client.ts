@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { maskCredentials } from "../host/mask-credentials.ts";
+import { maskCredentials, withoutQueries } from "../host/mask-credentials.ts";
 import type { StepContext } from "../host/step-context.ts";
 import type { Repository } from "../image/reference.ts";
 import type { RegistryAccess } from "./access.ts";
@@ -228,7 +228,7 @@ function isReading(method: Exchange["method"]): boolean {
 function wordsOf(text: Buffer, secrets: readonly string[]): string {
   const said = storeWords(text) ?? registryWords(text);
   // Makes it one line, without control characters that a terminal would obey.
-  return maskCredentials(said, secrets)
+  return withoutQueries(maskCredentials(said, secrets))
     .replaceAll(/[\s\p{Cc}]+/gu, " ")
     .slice(0, 300);
 }

@@ -1,6 +1,7 @@
 import { StringDecoder } from "node:string_decoder";
 import { UserError } from "../../host/errors.ts";
 import { withoutTraces } from "../../host/go-crash.ts";
+import { maskCredentials, withoutQueries } from "../../host/mask-credentials.ts";
 
 /** Keeps the last characters of a program's log, and waits for a line in it. */
 export class LogTail {
@@ -26,9 +27,9 @@ export class LogTail {
     this.#watcher?.();
   }
 
-  /** The last lines, indented, without the stack traces that BuildKit and Go's runtime print after a reason. */
+  /** The last lines, indented, without credentials, and without the stack traces that BuildKit and Go's runtime print after a reason. */
   tail(lines: number): string {
-    return this.#text
+    return withoutQueries(maskCredentials(this.#text))
       .replaceAll(/^\S.*\n\t\S+\.go:\d+$\n?/gm, "")
       .replaceAll(/^\d+ v[\d.]+ \S*buildkitd .*$\n?/gm, "")
       .trimEnd()

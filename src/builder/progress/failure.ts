@@ -1,5 +1,5 @@
 import { withoutTraces } from "../../host/go-crash.ts";
-import { maskCredentials } from "../../host/mask-credentials.ts";
+import { maskCredentials, withoutQueries } from "../../host/mask-credentials.ts";
 import { limitIn } from "../../host/process-limits.ts";
 import type { BuildDescription } from "./build-description.ts";
 import { explain, namedFrontend } from "./explanations.ts";
@@ -24,13 +24,13 @@ export function solveFailure(
   const said = withoutTraces(output.join("\n")).split("\n");
   const start = said.findIndex((line) => line.startsWith("error: "));
   if (failed === undefined && start === -1) {
-    const words = maskCredentials(said.join("\n").trim());
+    const words = shownWords(said.join("\n"));
     const limit = limitIn(words);
     const message = limit === undefined ? words : `${words}\n${limit}`;
     return words === "" ? undefined : { message, reason: words };
   }
   const words = start === -1 ? (failed?.error ?? "") : said.slice(start).join("\n").slice("error: ".length);
-  const whole = withoutWrapping(maskCredentials(words.trim()));
+  const whole = withoutWrapping(shownWords(words));
   const reason = middleCut(withoutCommand(whole));
   const excerpt = (start === -1 ? said : said.slice(0, start)).filter((line) => !/^-+$/.test(line));
   const shown = excerpt.map((line) => shorten(nameDockerfile(line, build), excerptLength).trimEnd());
@@ -48,6 +48,14 @@ export function solveFailure(
   ];
   const message = parts.filter((part) => part !== undefined && part !== "").join("\n");
   return { message, reason, isEndOfFrontend };
+}
+
+/**
+ * BuildKit's words without credentials. URLs of stores of blobs are signed in their queries. A query that only names
+ * the registry for which a mirror is asked tells that it is a mirror.
+ */
+function shownWords(said: string): string {
+  return withoutQueries(maskCredentials(said.trim()), /^\?ns=[\w.:%-]+$/);
 }
 
 /** The place in the Dockerfile that a reason names, where no excerpt shows it. Checks and outlines have none. */

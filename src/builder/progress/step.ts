@@ -1,4 +1,4 @@
-import { maskCredentials } from "../../host/mask-credentials.ts";
+import { maskCredentials, withoutQueries } from "../../host/mask-credentials.ts";
 import { sum } from "../../host/sum.ts";
 import type { PartialWork, Vertex } from "./events.ts";
 import { OutputLines } from "./lines.ts";
@@ -37,7 +37,8 @@ export function parseVertexName(name: string, platform?: string): StepName {
     end < placeLength &&
     /(?:^| )\d+\/\d+$/.test(place) &&
     !/^(?:internal|auth|context)\b/.test(place);
-  if (!isInstruction) return { place: "", text: shorten(plain), isInstruction };
+  // The URL of a context may be signed in its query. An instruction is shown as it is written.
+  if (!isInstruction) return { place: "", text: shorten(withoutQueries(plain)), isInstruction };
   return {
     place: platform === undefined || place.startsWith(platform) ? place : `${platform} ${place}`,
     text: shorten(plain.slice(end + 2)),

@@ -53,6 +53,7 @@ export async function callFrontend(call: FrontendCall, run: OpenBuild): Promise<
       shown: options.context,
       access: run.access,
       cache: noLayerCache,
+      isOwn: run.daemons.kind === "own",
       names: step.names,
     }),
     stall: defaultTimeouts.stall,

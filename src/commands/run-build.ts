@@ -163,6 +163,7 @@ async function solve(
       shown: options.context,
       access: run.access,
       cache: builder.cache,
+      isOwn: run.daemons.kind === "own",
       names: step.names,
     }),
     style: options.progress,

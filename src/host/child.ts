@@ -48,7 +48,7 @@ export interface ChildExit {
 export function describeExit({ exitCode, signal, code }: ChildExit): string {
   if (signal === undefined && exitCode === undefined) {
     const limit = limitOfStart(code);
-    return `can't be started (${code})${limit === undefined ? "" : `: ${limit}`}`;
+    return `can't be started${code === undefined ? "" : ` (${code})`}${limit === undefined ? "" : `: ${limit}`}`;
   }
   if (signal === undefined) return `ended with status ${exitCode}`;
   if (signal === "SIGKILL")

@@ -9,23 +9,42 @@ export const limitErrors = {
   ENOMEM: ["there is no memory for it", "Give the step or its worker more"],
 } as const;
 
-/** Words of Go's, libc's and shells' for what a limit refuses (strerror(3)), and what they mean. */
-const limitSigns: readonly (readonly [words: RegExp, meaning: string])[] = [
+type Sign = readonly [words: RegExp, meaning: string];
+
+/** What a program prints if a limit refuses it something, and what that means (strerror(3)). */
+const programSigns: readonly Sign[] = [
   [
     /\bfork\b.*resource temporarily unavailable|can(?:'t|not) fork|failed to create new OS thread|pthread_create failed/i,
     limitErrors.EAGAIN.join(". "),
   ],
-  [/: file too large$/im, "the file is larger than this step may write. Raise the limit (ulimit -f)"],
   [/: too many open files$/im, limitErrors.EMFILE.join(". ")],
-  [/: cannot allocate memory$|^\s*fatal error: .*out of memory/im, limitErrors.ENOMEM.join(". ")],
+  [/: cannot allocate memory$|^[ \t]*fatal error: .*out of memory/im, limitErrors.ENOMEM.join(". ")],
 ];
+
+const limitSigns: readonly Sign[] = [
+  ...programSigns,
+  [/: file too large$/im, "the file is larger than this step may write. Raise the limit (ulimit -f)"],
+];
+
+/** Characters at the end of an output that are looked at: the time for one long line grows faster than its length. */
+const longestLooked = 16_384;
 
 /**
  * Which limit of the step's has stopped a program, and what to do; undefined if its words don't say so. Pure.
  * @param words the end of its output
  */
 export function limitIn(words: string): string | undefined {
-  return limitSigns.find(([sign]) => sign.test(words))?.[1];
+  return meaningIn(words, limitSigns);
+}
+
+/** The same for a program of the author's, which may call a file too large by a limit of its own. Pure. */
+export function limitInOutput(words: string): string | undefined {
+  return meaningIn(words, programSigns);
+}
+
+function meaningIn(words: string, signs: readonly Sign[]): string | undefined {
+  const end = words.slice(-longestLooked);
+  return signs.find(([sign]) => sign.test(end))?.[1];
 }
 
 /** What the error of a program's start means, if it is about a limit of the step's. Pure. */

@@ -132,7 +132,7 @@ const mistakes: readonly (readonly [string, string, RegExp])[] = [
   [
     "a variable of FROM that is empty",
     "ARG TAG\nFROM alpine:$TAG\n",
-    /FROM names "alpine:", which is no image's name \(.*\): .* give it a value under "build_args"/,
+    /FROM names "alpine:", which is not an image name \(.*\): .* give it a value under "build_args"/,
   ],
   [
     "an SBOM scanner that isn't there",

@@ -14,8 +14,8 @@ export interface ShownContext {
   readonly name: string;
   /** Whether the folder contains this path, even if the ignore file excludes it. */
   holds(path: string): boolean;
-  /** The names in one of its folders; empty if there is no such folder. */
-  list(folder: string): readonly string[];
+  /** The names in one of its folders; undefined if it can't be read. */
+  list(folder: string): readonly string[] | undefined;
   /** The ignore file that BuildKit uses, by its name in the params, and its text. Undefined if there is none. */
   ignoreFile(): { readonly name: string; readonly text: string } | undefined;
 }
@@ -30,8 +30,10 @@ export interface BuildDescription {
   readonly sourcePolicy?: SourcePolicy | undefined;
   /** Whether the author gave credentials for a registry host. */
   readonly hasLogin?: (host: string) => boolean;
-  /** The ids of the secrets and SSH keys that the params give. */
+  /** The ids of the secrets and SSH keys that the build gets. */
   readonly given?: { readonly secrets: readonly string[]; readonly ssh: readonly string[] };
+  /** Whether the daemon, and the programs of RUNs, have this step's limits of processes, files and memory. */
+  readonly limits?: { readonly ofDaemon: boolean; readonly ofPrograms: boolean };
   /** Whether layers may come from a layer cache. */
   readonly usesLayerCache?: boolean;
 }

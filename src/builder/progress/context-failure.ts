@@ -28,7 +28,10 @@ export function explainMissingFile(
     return `${relative} is in the context ${name}, but ${ignored} keeps it out of the build: change its patterns`;
   }
   const folder = dirname(relative);
-  const near = suggestName(relative.slice(folder === "." ? 0 : folder.length + 1), context.list(folder));
+  const near = suggestName(
+    relative.slice(folder === "." ? 0 : folder.length + 1),
+    context.list(folder) ?? [],
+  );
   const meant = near === undefined ? "" : ` (did you mean ${folder === "." ? near : `${folder}/${near}`}?)`;
   return `${relative} isn't in the context ${name}${meant}: paths in COPY, ADD and bind mounts begin at the context's folder, and can't lead out of it${emptyFolder(relative, context)}`;
 }
@@ -38,7 +41,7 @@ function emptyFolder(path: string, context: ShownContext): string {
   const parts = path.split("/").slice(0, -1);
   const folders = parts.map((_, index) => parts.slice(0, index + 1).join("/"));
   // A file isn't held with a "/" at its end.
-  const found = folders.find((folder) => context.holds(`${folder}/`) && context.list(folder).length === 0);
+  const found = folders.find((folder) => context.holds(`${folder}/`) && context.list(folder)?.length === 0);
   return found === undefined
     ? ""
     : `; its folder ${found} is empty: if that is a git submodule, have the get of the repository fetch it (a get of the git resource does, without "submodules: none")`;

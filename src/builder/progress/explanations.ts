@@ -1,4 +1,4 @@
-import { limitIn } from "../../host/process-limits.ts";
+import { limitIn, limitInOutput } from "../../host/process-limits.ts";
 import { damagedBase, otherArchive } from "../../image/damaged-layer.ts";
 import { certificateAdvice, certificateFaultIn } from "../../registry/certificate-faults.ts";
 import { type BuildDescription, stageList } from "./build-description.ts";
@@ -60,7 +60,7 @@ const explanations: readonly Explanation[] = [
   {
     sign: /^failed to push .*\bblob unknown\b.*\b(sha(?:384|512)):/i,
     say: (reason, [, algorithm]) =>
-      `${reason}; the registry can't keep a layer under a digest of ${algorithm}, which the base image has: rebuild the base with digests of sha256, or name another in FROM`,
+      `${reason}; the base image has a layer whose digest is a ${algorithm}, and the registry can't keep such layers: rebuild the base with digests of sha256, or name another in FROM`,
   },
   {
     sign: /^failed to push .*\b(denied|forbidden)\b/i,
@@ -170,6 +170,9 @@ function explainReason(reason: string, build: BuildDescription, failed: FailedSt
   }
   const certificate = certificateFaultIn(plain);
   if (certificate !== undefined) return `${plain}; ${certificateAdvice(build.names)[certificate]}`;
-  const limit = limitIn(plain) ?? limitIn(failed?.lastLines.join("\n") ?? "");
+  const { ofDaemon = false, ofPrograms = false } = build.limits ?? {};
+  const limit =
+    (ofDaemon ? limitIn(plain) : undefined) ??
+    (ofPrograms ? limitInOutput(failed?.lastLines.join("\n") ?? "") : undefined);
   return limit === undefined ? plain : `${plain}; ${limit}`;
 }

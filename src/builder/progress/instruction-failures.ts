@@ -101,7 +101,7 @@ export const instructionExplanations: readonly Explanation[] = [
   {
     sign: /^failed to parse stage name ("[^"]*"): (invalid reference format.*)$/,
     say: (_, [, name, why], { names }) =>
-      `FROM names ${name}, which is no image's name (${why}): check how it is written; if a variable in it is empty, give it a value under ${names.quoted("build_args")}, or a default in an ARG before the first FROM`,
+      `FROM names ${name}, which is not an image name (${why}): check how it is written; if a variable in it is empty, give it a value under ${names.quoted("build_args")}, or a default in an ARG before the first FROM`,
   },
   {
     sign: /^empty platform value from expression (.*)$/,

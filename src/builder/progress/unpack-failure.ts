@@ -27,14 +27,17 @@ const ofMachine: readonly (readonly [words: string, found: string])[] = [
   ["too many open files in system", "its machine has as many files open as it can"],
 ];
 
-/** What is said of a layer that can't be brought, which may end like the errors below. */
-const ofFetching = /^failed to |^short read: /;
+/**
+ * How BuildKit begins what it says of a layer that it can't fetch, or of a COPY's files. The end may be like the errors
+ * below. containerd begins only one of its own in this way.
+ */
+const ofFetching = /^failed to (?!Lchown )|^short read: /;
 
 /** What an error of Go's readers of archives and compressions says, or of a program that decompresses. */
 const corruption =
   /archive\/tar: |unexpected EOF|gzip: |unpigz: |flate: |zstd|magic number|invalid (?:input|header|checksum)|window size exceeded/;
 
-/** A member that no filesystem can hold, or that containerd doesn't know. */
+/** A member of a type that containerd doesn't read, or whose name is longer than filesystems allow. */
 const oddMember = /^unhandled tar header type (\d+)$|: file name too long$/;
 
 /**
@@ -52,7 +55,7 @@ export function explainUnpack(reason: string, build: BuildDescription): string |
   if (found !== undefined) return `BuildKit can't unpack a layer (${why}): ${found}`;
   const [odd, code] = oddMember.exec(why) ?? [];
   if (code !== undefined)
-    return `${layer} can't be unpacked: a member of its archive has the type "${String.fromCharCode(Number(code))}", which BuildKit doesn't read${code === sparse ? " (a sparse file of GNU tar: write the layer without --sparse)" : ""}; ${another}`;
+    return `${layer} can't be unpacked: a member of its archive has the type ${memberType(Number(code))}, which BuildKit doesn't read${code === sparse ? " (a sparse file of GNU tar: write the layer without --sparse)" : ""}; ${another}`;
   const said = `${layer} can't be unpacked (${why})`;
   if (odd !== undefined) return `${said}: ${another}`;
   if (why.includes("window size exceeded"))
@@ -76,10 +79,17 @@ function unpackingIn(reason: string): string | undefined {
     return making.test(mounted) ? undefined : mounted.replaceAll(mount, "");
   // Layers above the first are unpacked without a mount where BuildKit has the privileges for that.
   const [, words] = needed.exec(reason) ?? [];
-  if (words === undefined || making.test(words)) return undefined;
+  if (words === undefined || making.test(words) || ofFetching.test(words)) return undefined;
   const why = words.replaceAll(ofLayer, "");
   if (why !== words) return why;
-  return !ofFetching.test(why) && (corruption.test(why) || oddMember.test(why)) ? why : undefined;
+  return corruption.test(why) || oddMember.test(why) ? why : undefined;
+}
+
+/** The type of an archive's member, which may be any byte. */
+function memberType(code: number): string {
+  return code > 0x20 && code < 0x7f
+    ? `"${String.fromCharCode(code)}"`
+    : `0x${code.toString(16).padStart(2, "0")}`;
 }
 
 /** The code of "S". */

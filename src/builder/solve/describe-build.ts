@@ -8,20 +8,22 @@ import type { BuildOptions } from "../plan/build-options.ts";
 import type { LayerCache } from "../plan/layer-cache.ts";
 import type { BuildDescription, ShownContext } from "../progress/build-description.ts";
 
-export interface DescribedOptions extends Pick<BuildOptions, "sourcePolicy" | "secrets" | "ssh"> {
+export interface DescribedOptions extends Pick<BuildOptions, "sourcePolicy" | "ssh" | "ulimits"> {
   /** The context as the params name it. */
   readonly shown: string;
   readonly access: RegistryAccess;
   readonly names: AuthorNames;
   readonly cache: Pick<LayerCache, "locations">;
+  /** Whether BuildKit is the step's own. */
+  readonly isOwn: boolean;
 }
 
 /**
  * The facts that messages about a failed build need. The disk is only read for such a message.
  */
 export function describeBuild(
-  { dockerfile, context }: Pick<Inputs, "dockerfile" | "context">,
-  { shown, access, cache, names, sourcePolicy, secrets, ssh }: DescribedOptions,
+  { dockerfile, context, secrets }: Pick<Inputs, "dockerfile" | "context" | "secrets">,
+  { shown, access, cache, isOwn, names, sourcePolicy, ssh, ulimits }: DescribedOptions,
 ): BuildDescription {
   const own = dockerfile && {
     name: `${dockerfile.shown}.dockerignore`,
@@ -33,7 +35,8 @@ export function describeBuild(
     context: context.kind === "git" ? undefined : describeContext(context.path, shown, own),
     sourcePolicy,
     hasLogin: (host) => access.hosts.get(host)?.username !== undefined,
-    given: { secrets: Object.keys(secrets), ssh: Object.keys(ssh) },
+    given: { secrets: secrets.map(({ id }) => id), ssh: Object.keys(ssh) },
+    limits: { ofDaemon: isOwn, ofPrograms: isOwn && Object.keys(ulimits).length === 0 },
     usesLayerCache: cache.locations.length > 0,
   };
 }
@@ -49,7 +52,7 @@ function describeContext(folder: string, name: string, own: IgnoreFile | undefin
   return {
     name,
     holds: (path) => orNone(() => lstatSync(join(folder, path))) !== undefined,
-    list: (path) => orNone(() => readdirSync(join(folder, path))) ?? [],
+    list: (path) => orNone(() => readdirSync(join(folder, path))),
     // If the Dockerfile has its own ignore file, BuildKit uses that and not the context's.
     ignoreFile: () => {
       for (const file of own === undefined ? [common] : [own, common]) {

@@ -21,25 +21,29 @@ export async function lockFolder(
   for (;;) {
     const folder = unlessMissing(() => openSync(path, "r"));
     if (folder === undefined) return undefined;
-    const { flock } = await folderCalls();
-    const errno = flock(folder, mode);
-    const locked = errno === 0;
-    if (!locked && errno !== constants.errno.EWOULDBLOCK) {
+    try {
+      const { flock } = await folderCalls();
+      const errno = flock(folder, mode);
+      const locked = errno === 0;
+      if (!locked && errno !== constants.errno.EWOULDBLOCK) {
+        throw new UserError(
+          `${path}: its disk can't lock folders (flock: ${errnoName(errno)}), so puts and gets could change each other's files; use a local disk, or a registry`,
+        );
+      }
+      const [mine, named] = [fstatSync(folder), unlessMissing(() => statSync(path))];
+      const isNamed = named !== undefined && mine.ino === named.ino && mine.dev === named.dev;
+      if (locked && isNamed) {
+        // /proc leads to the open folder whatever its name is, also for child processes.
+        const pid = readlinkSync("/proc/self");
+        return { path: `/proc/${pid}/fd/${folder}`, [Symbol.asyncDispose]: async () => closeSync(folder) };
+      }
       closeSync(folder);
-      throw new UserError(
-        `${path}: its disk can't lock folders (flock: ${errnoName(errno)}), so puts and gets could change each other's files; use a local disk, or a registry`,
-      );
+      if (isNamed) return undefined;
+      // Another folder may have got the name between opening and locking: then that is the one to lock.
+    } catch (thrown) {
+      closeSync(folder);
+      throw thrown;
     }
-    const [mine, named] = [fstatSync(folder), unlessMissing(() => statSync(path))];
-    const isNamed = named !== undefined && mine.ino === named.ino && mine.dev === named.dev;
-    if (locked && isNamed) {
-      // /proc leads to the open folder whatever its name is, also for child processes.
-      const pid = readlinkSync("/proc/self");
-      return { path: `/proc/${pid}/fd/${folder}`, [Symbol.asyncDispose]: async () => closeSync(folder) };
-    }
-    closeSync(folder);
-    if (isNamed) return undefined;
-    // Another folder may have got the name between opening and locking: then that is the one to lock.
   }
 }
 

@@ -3,6 +3,7 @@ import { mkdir, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
+import { execa } from "execa";
 import { exchangeNames, lockFolder } from "../../src/host/folder-lock.ts";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 
@@ -32,6 +33,23 @@ test("a folder that is gone, or that another holder has locked, isn't locked", a
   }
   await rmdir(name);
   assert.equal(await lockFolder(name, "shared"), undefined);
+});
+
+test("a lock whose path can't be told is released", async () => {
+  await using folder = await createPrivateFolder("test-lock");
+  const name = await folderIn(folder.path, "name");
+  const code = `
+    import { execFileSync } from "node:child_process";
+    import { lockFolder } from ${JSON.stringify(import.meta.resolve("../../src/host/folder-lock.ts"))};
+    const tried = () => lockFolder(${JSON.stringify(name)}, "exclusive").catch(({ code, path }) => code + " " + path);
+    await (await tried())[Symbol.asyncDispose]();
+    execFileSync("umount", ["--lazy", "/proc"]);
+    console.log(await tried());
+    console.log(await tried());
+  `;
+  const node = [process.execPath, "--import", "tsx", "--input-type=module", "--eval", code];
+  const { stdout } = await execa("unshare", ["--mount", ...node]);
+  assert.equal(stdout, "ENOENT /proc/self\nENOENT /proc/self");
 });
 
 async function folderIn(parent: string, name: string): Promise<string> {

@@ -40,7 +40,10 @@ export interface Stage extends AsyncDisposable {
   readonly blobs: Blobs;
   /** Adds a manifest or index that we made (a merged index), and returns its descriptor. */
   add(document: Uint8Array, mediaType: string): Promise<Descriptor>;
-  /** The build that is stored under this version. Undefined if there is none, or if it can't be read. */
+  /**
+   * The build that is stored under this version. Undefined if there is none, or if it is damaged: then the commit
+   * replaces it.
+   */
   earlier(version: BuildVersion): Promise<Build | undefined>;
   /**
    * Stores the build, and tags its main image with `tags` and the additional images with their own tags. The

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, stat, truncate, utimes, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rename, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
+import { surfaceProblem } from "../../src/host/disk-errors.ts";
+import { messageOf } from "../../src/host/errors.ts";
+import { lockFolder } from "../../src/host/folder-lock.ts";
 import { createPrivateFolder } from "../../src/host/private-folder.ts";
 import { type BuildVersion, buildName } from "../../src/image/build-version.ts";
 import { readTree, versionOf } from "../../src/image/image-tree.ts";
@@ -136,4 +139,63 @@ test("what dead puts have left is removed by the next one, what living ones use 
   await storeBuild(store, "next");
   assert.ok(!existsSync(dead));
   assert.ok(exporter.kind === "layout" && existsSync(exporter.folder));
+});
+
+/** Does something with the rights of a user who owns nothing. */
+async function asNobody<T>(act: () => Promise<T>): Promise<T> {
+  assert.ok(process.seteuid !== undefined);
+  process.seteuid(65534);
+  try {
+    return await act();
+  } finally {
+    process.seteuid(0);
+  }
+}
+
+test("what another user's put has left stays until a put of that user, and other puts go on", async () => {
+  await using folder = await createPrivateFolder("test-store");
+  await chmod(folder.path, 0o755);
+  const directory = join(folder.path, "builds");
+  const store = openDirectoryStore({ directory });
+  const version = await storeBuild(store, "first");
+  await chmod(directory, 0o777);
+  const staging = await mkdtemp(join(directory, ".staging-"));
+  const replaced = join(directory, ".replaced-0a");
+  await rename(join(directory, buildName(version)), replaced);
+  await asNobody(() => storeBuild(store, "next"));
+  assert.ok(existsSync(staging));
+  const files = await readdir(join(replaced, "blobs/sha256"));
+  assert.ok(files.includes(version.digest.slice("sha256:".length)));
+  {
+    await using lock = await lockFolder(replaced, "exclusive");
+    assert.ok(lock !== undefined);
+  }
+  await store.prepare(signal);
+  assert.ok(!existsSync(staging) && !existsSync(replaced));
+});
+
+test("a build that this user may not read is told alike by its get and by a put of the same version", async () => {
+  await using folder = await createPrivateFolder("test-store");
+  await chmod(folder.path, 0o755);
+  const directory = join(folder.path, "builds");
+  const store = openDirectoryStore({ directory });
+  const version = await storeBuild(store, "same");
+  const build = join(directory, buildName(version));
+  await chmod(directory, 0o777);
+  await chmod(build, 0o700);
+  await asNobody(async () => {
+    await store.prepare(signal);
+    await using stage = await store.stage(signal);
+    for (const reading of [store.fetch(version, signal), stage.earlier(version)]) {
+      const thrown = await reading.then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      const told = messageOf(await surfaceProblem(thrown));
+      assert.ok(
+        told.startsWith(`${build}: this step's user may not use it. Run the step as root, or `),
+        told,
+      );
+    }
+  });
 });

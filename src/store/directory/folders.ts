@@ -51,15 +51,15 @@ export async function removeLeftovers(directory: string): Promise<void> {
   }
 }
 
-/** Removes a folder unless it is locked: a put locks its staging folder, a get the build that it reads. */
-async function removeUnlessUsed(folder: string): Promise<boolean> {
-  const lock = await lockFolder(folder, "exclusive").catch((thrown: unknown) => {
-    // Another user's put has left it. That user's next one removes it.
-    if (errorCode(thrown) === "EACCES") return undefined;
-    throw thrown;
-  });
-  if (lock === undefined) return false;
-  await rm(folder, { recursive: true, force: true });
-  await lock[Symbol.asyncDispose]();
-  return true;
+/**
+ * Removes a folder unless it is locked: a put locks its staging folder, a get the build that it reads. What another
+ * user's put has left stays too: that user's next one removes it.
+ */
+async function removeUnlessUsed(folder: string): Promise<void> {
+  try {
+    await using lock = await lockFolder(folder, "exclusive");
+    if (lock !== undefined) await rm(folder, { recursive: true, force: true });
+  } catch (thrown) {
+    if (errorCode(thrown) !== "EACCES") throw thrown;
+  }
 }

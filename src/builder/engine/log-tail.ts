@@ -1,6 +1,6 @@
 import { StringDecoder } from "node:string_decoder";
 import { UserError } from "../../host/errors.ts";
-import { withoutTraces } from "../../host/go-crash.ts";
+import { withShortTraces } from "../../host/go-crash.ts";
 import { maskCredentials, withoutQueries } from "../../host/mask-credentials.ts";
 
 /** Keeps the last characters of a program's log, and waits for a line in it. */
@@ -9,8 +9,6 @@ export class LogTail {
   /** Joins characters whose bytes are split between two writes. */
   readonly #decoder = new StringDecoder("utf8");
   #text = "";
-  /** Whether Go's runtime has said why it ends the program. What it prints then would push that out. */
-  #hasCrashed = false;
   #watcher: (() => void) | undefined;
 
   /** @param limit in characters */
@@ -19,17 +17,16 @@ export class LogTail {
   }
 
   write(bytes: Buffer): void {
-    if (this.#hasCrashed) return;
-    const text = this.#text + this.#decoder.write(bytes);
-    const reason = withoutTraces(text);
-    this.#hasCrashed = reason !== text;
-    this.#text = reason.slice(-this.#limit);
+    // The traces of a program that Go's runtime ends would push out the reason.
+    const text = withShortTraces(this.#text + this.#decoder.write(bytes));
+    this.#text = text.slice(-this.#limit);
     this.#watcher?.();
   }
 
   /** The last lines, indented, without credentials, and without the stack traces that BuildKit and Go's runtime print after a reason. */
   tail(lines: number): string {
-    return withoutQueries(maskCredentials(this.#text))
+    return withoutQueries(maskCredentials(withShortTraces(`${this.#text}\n`)))
+      .replaceAll(/^(?:goroutine \d.*|runtime stack):$\n?/gm, "")
       .replaceAll(/^\S.*\n\t\S+\.go:\d+$\n?/gm, "")
       .replaceAll(/^\d+ v[\d.]+ \S*buildkitd .*$\n?/gm, "")
       .trimEnd()

@@ -30,3 +30,30 @@ test("of a daemon that Go's runtime ends, the reason is kept and not the traces"
   panic.write(Buffer.from(`panic: a [recovered]\n\tpanic: b\n\n${trace}`));
   assert.equal(panic.tail(20), "  panic: a [recovered]\n  \tpanic: b");
 });
+
+test("what is logged after the crash of a helper is kept, without the helper's traces", () => {
+  const traces = [
+    "goroutine 7 [running]:",
+    "main.(*T).run(0xc0001, {0x1, 0x2})",
+    "\t/src/main.go:7 +0x48",
+    "created by main.main in goroutine 1",
+    "\t/src/main.go:3 +0x10",
+    "",
+    "rax    0x0",
+    "",
+  ];
+  const later = 'time="x" level=error msg="disk full (really)"\nbuildkitd: no space left on device\n';
+  const text = `panic: helper\n\n${traces.join("\n")}${later}`;
+  for (const size of [5, 41, text.length]) {
+    const log = new LogTail(1000);
+    for (let at = 0; at < text.length; at += size) log.write(Buffer.from(text.slice(at, at + size)));
+    const shown = log
+      .tail(20)
+      .split("\n")
+      .filter((line) => line.trim() !== "");
+    assert.deepEqual(
+      shown,
+      ["panic: helper", ...later.trim().split("\n")].map((line) => `  ${line}`),
+    );
+  }
+});

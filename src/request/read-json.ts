@@ -2,7 +2,8 @@ import type * as z from "zod";
 import { messageOf, UserError } from "../host/errors.ts";
 import { didYouMean, type Fault, jsonKindOf, RequestError, unknownNameFault } from "./faults.ts";
 import { faultsBy, type Rule, type Unreliable } from "./rules.ts";
-import { knownNames, placedMessage, secrecyAt } from "./schema-parts.ts";
+import { text as anyText } from "./scalars.ts";
+import { formsAt, knownNames, placedMessage, secrecyAt } from "./schema-parts.ts";
 
 /**
  * Parses the JSON object that Concourse wrote to stdin.
@@ -209,6 +210,7 @@ function describe(issue: z.core.$ZodIssue, about: Subject): Fault[] {
   const hints = [
     isBare ? "give it a value, or leave it out" : undefined,
     remedy(issue, found, isSafe),
+    howToPass(found, path, about.schema),
     fieldsWanted(issue, found, about),
     ...strangers(found, path, about),
   ].filter((hint) => hint !== undefined);
@@ -290,6 +292,14 @@ function remedy(issue: z.core.$ZodIssue, found: unknown, isSafe: boolean): strin
     (issue.expected === "boolean" && (found === "true" || found === "false")) ||
     (issue.expected === "number" && typeof found === "string" && /^\d+$/.test(found));
   return isQuoted ? "remove the quotes" : undefined;
+}
+
+/** How a map or a list is passed in place of a text. */
+function howToPass(found: unknown, path: readonly PropertyKey[], schema: z.ZodType): string | undefined {
+  const isStructure = typeof found === "object" && found !== null;
+  return isStructure && formsAt(schema, path).includes(anyText)
+    ? "to pass JSON, put it in quotes"
+    : undefined;
 }
 
 /** Hints at the names in a map that don't exist in any of the allowed forms. */

@@ -98,7 +98,10 @@ export const putMistakes: Rows = [
     { build_args: { A: null } },
     'params.build_args.A: expected a string ("" for an empty one), found nothing (null)',
   ],
-  [{ build_args: { A: { b: 1 } } }, "params.build_args.A: expected a string, found a map"],
+  [
+    { build_args: { A: { b: 1 } } },
+    "params.build_args.A: expected a string, found a map; to pass JSON, put it in quotes",
+  ],
   [
     { options: { target: "app" } },
     "params.options.target: options can't set it; write target, or additional_targets",
@@ -115,7 +118,7 @@ export const putMistakes: Rows = [
         "memory: expected a number of bytes, or a size such as 512m or 2g, 6m at least, found 0",
       ],
       [{ memory: 512 }, "memory: expected a number of bytes, or a size such as 512m or 2g, 6m at least, …"],
-      [{ memory: ["1g"] }, "memory: expected a string, found a list"],
+      [{ memory: ["1g"] }, "memory: expected a string, found a list; to pass JSON, put it in quotes"],
       [{ memswap: "1g" }, "memswap: expected memory beside it, as it limits memory and swap together"],
       [{ memory: "1g", memswap: "512m" }, "memswap: expected no less than memory, …"],
       [{ memswap: -2 }, "memswap: expected memory and swap together: a number of bytes, …"],

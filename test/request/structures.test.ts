@@ -58,7 +58,10 @@ test("where a param takes several values, its upper-case form is also a map or a
 
 test("what a map or list holds wrongly is told at its place, without values that may be secrets", () => {
   const rows: readonly (readonly [Readonly<Record<string, unknown>>, string])[] = [
-    [{ BUILD_ARGS: { A: ["canary"] } }, "BUILD_ARGS, A: expected a string, found a list"],
+    [
+      { BUILD_ARGS: { A: ["canary"] } },
+      "BUILD_ARGS, A: expected a string, found a list; to pass JSON, put it in quotes",
+    ],
     [{ BUILD_ARGS: ["A=canary"] }, "BUILD_ARGS: expected a string or a map; found a list"],
     [
       { BUILD_ARGS: '{"A": "canary"' },
@@ -76,7 +79,10 @@ test("what a map or list holds wrongly is told at its place, without values that
     ],
     [{ BUILDKIT_ADD_HOSTS: ["db=10.0.0.1"] }, "BUILDKIT_ADD_HOSTS: expected a string or a map; found a list"],
     [{ BUILDKIT_SSH: ["default=key"] }, "BUILDKIT_SSH: expected a string or a map; found a list"],
-    [{ BUILDKIT_OPTIONS: { other: ["canary"] } }, "BUILDKIT_OPTIONS, other: expected a string, found a list"],
+    [
+      { BUILDKIT_OPTIONS: { other: ["canary"] } },
+      "BUILDKIT_OPTIONS, other: expected a string, found a list; to pass JSON, put it in quotes",
+    ],
     [
       { BUILDKIT_OPTIONS: { memory: "512Mi" } },
       'BUILDKIT_OPTIONS, memory: expected a number of bytes, or a size such as 512m or 2g, 6m at least, found "512Mi"',

@@ -215,17 +215,17 @@ test("what is written for another tool than Concourse is told, and no value with
   assert.equal(run.status, 1, run.output);
   const told = run.stderr.split("\n").flatMap((line) => {
     const [, number, kind, what] = /^-:(\d+):\d+: (error|warning): (.*)$/.exec(line) ?? [];
-    return what === undefined ? [] : [`${number} ${kind} ${what.replace(/^.*?: (?=source|params)/, "")}`];
+    return what === undefined ? [] : [`${number} ${kind} ${what.replace(/^(resource|job) [^:]*: /, "")}`];
   });
   const asText = "on as text";
   assert.deepEqual(told, [
-    "4 error source.username: {{name}} is no variable of Concourse, which reads it as a map: write ((name)), or give validate the file that another tool makes of this one",
+    "4 error source.username: {{name}} is not a Concourse variable; YAML reads it as a map: write ((name)), or give validate the file that another tool makes of this one",
     `10 warning params.context: Concourse passes (( … )), an expression of spruce, ${asText}: give validate the file that spruce makes of this one`,
     `11 warning params.build_args.A: Concourse passes \${{ … }}, an expression of GitHub Actions, ${asText}: write a variable, ((name))`,
     `11 warning params.build_args.B: Concourse passes $CI_…, a variable of GitLab CI, ${asText}: write a variable, ((name))`,
     `11 warning params.build_args.C: Concourse passes {{name}} ${asText}: write ((name))`,
     `12 warning params.secrets.npm.text: Concourse passes (( name )) ${asText}, because of its blanks: write ((name))`,
-    `17 warning params.BUILDKIT_SECRETTEXT_npm: Concourse passes (( name )) ${asText}, because of its blanks: write ((name))`,
+    `17 warning BUILDKIT_SECRETTEXT_npm: Concourse passes (( name )) ${asText}, because of its blanks: write ((name))`,
   ]);
 });
 
@@ -241,4 +241,151 @@ test("a template of ytt is told as one, by its first line", async () => {
     run.stderr,
     /^-:1:1: warning: "#@" is an expression of ytt, and a comment in YAML: give validate/m,
   );
+});
+
+/** What is told of a pipeline, each with its line and without its step. */
+async function toldOf(pipeline: string): Promise<readonly string[]> {
+  const run = await validate(pipeline);
+  return run.stderr.split("\n").flatMap((line) => {
+    const [, number, what] =
+      /^-:(\d+):\d+: (?:error|warning): (?:(?:resource|job) [^:]*: )?(.*)$/.exec(line) ?? [];
+    return what === undefined ? [] : [`${number} ${what}`];
+  });
+}
+
+const notVariable =
+  "{{name}} is not a Concourse variable; YAML reads it as a map: write ((name)), or give validate the file that another tool makes of this one";
+
+test("{{name}} is refused as a program's text too", async () => {
+  assert.deepEqual(await toldOf(putOf("{ dockerfile_inline: {{dockerfile}} }")), [
+    `10 params.dockerfile_inline: ${notVariable}`,
+  ]);
+});
+
+test("a task's params are told by the names that its author wrote", async () => {
+  const params =
+    "{ CONTEXT: {{folder}}, BUILD_ARG_a: {{a}}, BUILD_ARGS: { b: {{b}}, c: 1.10 }, IMAGE_PLATFORM: [linux/amd64, {{c}}], other: {{d}}, LABELS: { N: x } }";
+  assert.deepEqual(
+    (await toldOf(task(params))).map((line) => line.replace(`: ${notVariable}`, "").replace(/^\d+ /, "")),
+    [
+      "CONTEXT",
+      "BUILD_ARG_a",
+      "BUILD_ARGS, b",
+      "IMAGE_PLATFORM, item 2",
+      "other",
+      "LABELS: YAML reads the name N as false: put it in quotes",
+      // Warnings come after errors.
+      "BUILD_ARGS, c: YAML reads 1.10 as 1.1: put it in quotes",
+    ],
+  );
+});
+
+test("what several steps take from one place is told once", async () => {
+  const pipeline = `${types.replace("source: {", "defaults: { username: {{user}}, password: (( token )) }, source: {")}resources:
+- { name: a, type: oci-build, source: { repository: registry.example/a } }
+- { name: b, type: oci-build, source: { repository: registry.example/b } }
+jobs:
+- name: build
+  plan:
+  - { put: a, params: &params { build_args: { A: "{{a}}", V: 1.10 } } }
+  - { put: b, params: *params }
+`;
+  assert.deepEqual(
+    (await toldOf(pipeline)).map((line) => line.slice(0, line.indexOf(":"))),
+    ["2 source.username", "2 source.password", "9 params.build_args.A", "9 params.build_args.V"],
+  );
+});
+
+test("texts that only resemble what other tools read are passed on without a word", async () => {
+  const texts = [
+    "{{.Version}}",
+    "{{ json .Config }}",
+    "{{ name }}",
+    "((file a bug at x)) ",
+    "((keys and locks)) and ((more))",
+    "((grab a coffee)) ",
+    "$((param + 1))",
+  ];
+  const labels = texts.map((text, index) => `l${index}: ${JSON.stringify(text)}`);
+  assert.deepEqual(await toldOf(putOf(`{ labels: { ${labels.join(", ")} } }`)), []);
+});
+
+test("each form of an expression of spruce is told", async () => {
+  const expressions = [
+    "(( grab meta.folder ))",
+    "((grab folder))",
+    '(( concat "a (b) " meta.x ))',
+    '(( vault $PREFIX "x:y" ))',
+    '(( param "say (which)" ))',
+    '(( grab meta.x || "none" ))',
+    'v(( calc "1 + 2" ))',
+  ];
+  const labels = expressions.map((text, index) => `l${index}: ${JSON.stringify(text)}`);
+  const told = await toldOf(putOf(`{ labels: { ${labels.join(", ")} } }`));
+  assert.deepEqual(
+    told.map((line) => line.slice(0, line.indexOf(","))),
+    expressions.map((_, index) => `10 params.labels.l${index}: Concourse passes (( … ))`),
+  );
+});
+
+test("comments and texts that begin with #@ are not taken for ytt", async () => {
+  const comments = [
+    "#@todo: pin this",
+    "#@ maintainer",
+    "#@ if in doubt, ask",
+    "#@team/x",
+    "#@ end of the list",
+  ];
+  const text = [...comments, "#@ end", "x: #@ data.values.x", "#@ load(x)"];
+  const pipeline = putOf(`\n      dockerfile_inline: |\n${text.map((line) => `        ${line}\n`).join("")}`);
+  assert.deepEqual(await toldOf(`${comments.join("\n")}\n${pipeline}# x: #@ data.values.x\n`), []);
+});
+
+test("each form of an expression of ytt is told", async () => {
+  const lines = [
+    "#@ load('x.star', 'f')",
+    "#@ if x == 1:",
+    "#@ if/end x:",
+    "#@ for a in b:",
+    "#@ def f(a):",
+  ].concat(
+    [
+      "#@ end",
+      "#@ else:",
+      "#@ elif y:",
+      "#@ data.values.x",
+      "#@ name = f(1)",
+      "#@data/values",
+      "#@overlay/remove",
+    ],
+    [
+      "#@schema/type any=True",
+      "#@/",
+      "a: #@ name",
+      "a: #@ f(1)",
+      "- #@ name",
+      'a: #@ "v" + version',
+      "a: [b] #@ data.values.x",
+    ],
+  );
+  for (const line of lines) {
+    const told = await toldOf(`${putOf("{ context: repo }")}x:\n${line}\n`);
+    assert.match(told[0] ?? "", /^12 "#@" is an expression of ytt/, line);
+  }
+});
+
+test("a job and a resource without a name are told as such, and a name of digits by its digits", async () => {
+  const run = await validate(`${web}- { type: oci-build, source: { repo: x } }
+jobs:
+- plan: [{ put: web, params: { contxt: x } }]
+- { name: 0755, plan: [{ put: web, params: { contxt: x } }] }
+`);
+  const subjects = run.stderr
+    .split("\n")
+    .flatMap((line) => /error: (.*?): (?:source|params)/.exec(line)?.[1] ?? []);
+  assert.deepEqual(subjects, [
+    "a resource without a name",
+    "a job without a name, put web",
+    "job 0755, put web",
+  ]);
 });

@@ -27,24 +27,27 @@ const unshown: readonly string[] = ["secrets", "ssh"];
  * The values that stand for texts, and that YAML reads as a number or as true or false, so that Concourse passes
  * another text than was written: `1.10` becomes `1.1`, `yes` becomes `true`, `0755` becomes `493`. A step sees only
  * what they have become.
+ * @param placeOf how messages name a place in the value
  */
-export function changedTexts(node: Located, kind: Use["kind"]): readonly ChangedText[] {
+export function changedTexts(
+  node: Located,
+  kind: Use["kind"],
+  placeOf: (path: readonly PropertyKey[]) => string,
+): readonly ChangedText[] {
   if (node.kind !== "map") return [];
-  const subject = kind === "source" ? "source" : "params";
   return [...node.entries].flatMap(([name, { node: value, at }]) => {
     const found = Object.hasOwn(fieldsOf[kind], name) ? undefined : findForm(name, taskForms);
-    const isText = (path: readonly PropertyKey[]) =>
+    const isText = ([, ...path]: readonly PropertyKey[]) =>
       found === undefined
         ? formsAt(fieldsOf[kind][name], path).some((form) => form === text || form === exactText)
         : found.form.syntax !== boolean;
     const isShown = kind !== "source" && !unshown.includes(found?.param ?? name);
-    const place = kind === "task" ? name : `${subject}.${name}`;
-    return changedIn(value, { place, at, isText, isShown, path: [] });
+    return changedIn(value, { placeOf, at, isText, isShown, path: [name] });
   });
 }
 
 interface Looked {
-  readonly place: string;
+  readonly placeOf: (path: readonly PropertyKey[]) => string;
   readonly at: Position;
   readonly path: readonly PropertyKey[];
   readonly isText: (path: readonly PropertyKey[]) => boolean;
@@ -52,17 +55,23 @@ interface Looked {
 }
 
 function changedIn(node: Located, looked: Looked): readonly ChangedText[] {
-  const { place, at, path, isText, isShown } = looked;
+  const { placeOf, at, path, isText, isShown } = looked;
   if (node.kind === "list")
     return node.items.flatMap((item, index) =>
-      changedIn(item, { ...looked, at: item, path: [...path, index], place: `${place}.${index}` }),
+      changedIn(item, { ...looked, at: item, path: [...path, index] }),
     );
   if (node.kind === "map")
     return [...node.entries].flatMap(([name, entry]) =>
-      changedIn(entry.node, { ...looked, at: entry.at, path: [...path, name], place: `${place}.${name}` }),
+      changedIn(entry.node, { ...looked, at: entry.at, path: [...path, name] }),
     );
   const { value, written } = node;
   if (written === undefined || written === String(value) || !isText(path)) return [];
   const reading = isShown ? `${written} as ${String(value)}` : "what is written here as something else";
-  return [{ line: at.line, column: at.column, message: `${place}: YAML reads ${reading}: put it in quotes` }];
+  return [
+    {
+      line: at.line,
+      column: at.column,
+      message: `${placeOf(path)}: YAML reads ${reading}: put it in quotes`,
+    },
+  ];
 }

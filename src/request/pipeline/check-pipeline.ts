@@ -1,8 +1,9 @@
 import { suggestName } from "../../host/suggest.ts";
 import { jsonKindOf } from "../faults.ts";
+import { namesOfTask } from "../names-of-task.ts";
 import { parseYamlText } from "../parse-yaml.ts";
 import { taskForms } from "../put-params.ts";
-import { type PartlyRead, thrownFaults } from "../read-json.ts";
+import { type PartlyRead, placesBelow, thrownFaults } from "../read-json.ts";
 import { type PutRequest, paramsPartly, readGetParams, sourcePartly } from "../read-parts.ts";
 import type { Rule } from "../rules.ts";
 import type { Source } from "../source.ts";
@@ -62,19 +63,23 @@ export function checkPipeline(text: string, check: PipelineCheck): CheckedPipeli
     const message = `"#@" is an expression of ytt, and a comment in YAML: give validate the file that ytt makes of this one`;
     warnings.push({ line: ytt, column: 1, message });
   }
+  const told = new Set<string>();
+  // Of what is wrong with a text by itself, all uses that share it would say the same.
+  const isFirst = ({ line, column }: Position): boolean => told.size < told.add(`${line}:${column}`).size;
   for (const use of uses) {
     counts[use.kind]++;
-    const subject = use.kind === "source" ? "source" : (use.field ?? "params");
+    const placeOf = placesIn(use);
     const others = use.given
-      .flatMap((part) => otherTemplates(part, subject))
+      .flatMap((part) => otherTemplates(part, placeOf))
       .map((other) => ({ ...other, message: `${use.subject}: ${other.message}` }));
     const unreadable = others.filter(({ isUnreadable }) => isUnreadable);
     const found = faultsOf(use, check.rules);
-    const wrong = [...unreadable, ...found.filter(({ isAdvice }) => !isAdvice)];
-    faults.push(...wrong.map(asTold));
+    const refused = found.filter(({ isAdvice }) => !isAdvice);
+    const wrong = [...unreadable, ...refused];
+    faults.push(...[...unreadable.filter(isFirst), ...refused].map(asTold));
     if (wrong.length === 0) warnings.push(...found.map(asTold));
-    warnings.push(...others.filter(({ isUnreadable }) => !isUnreadable).map(asTold));
-    warnings.push(...changesIn(use, wrong));
+    const doubts = [...others.filter(({ isUnreadable }) => !isUnreadable), ...changesIn(use, placeOf, wrong)];
+    warnings.push(...doubts.filter(isFirst).map(asTold));
   }
   return { counts, faults: sortedByPlace(faults), warnings: sortedByPlace(warnings) };
 }
@@ -87,6 +92,23 @@ function asTold({ line, column, message }: PipelineFault): PipelineFault {
 function sortedByPlace(faults: readonly PipelineFault[]): readonly PipelineFault[] {
   const different = new Map(faults.map((fault) => [JSON.stringify(fault), fault]));
   return [...different.values()].toSorted((a, b) => a.line - b.line || a.column - b.column);
+}
+
+/** How messages name a place in what a use is given. */
+type PlaceOf = (path: readonly PropertyKey[]) => string;
+
+function placesIn({ kind, field, given }: Use): PlaceOf {
+  const below = placesBelow(kind === "source" ? "source" : (field ?? "params"));
+  if (kind !== "task") return below;
+  const names = given.flatMap((part) => (part.kind === "map" ? [...part.entries.keys()] : []));
+  const { place } = namesOfTask(Object.fromEntries(names.map((name) => [name, ""])));
+  return (path) => {
+    const [name] = path;
+    if (name === undefined) return below(path);
+    // A variable itself, and a name that is no variable of the task, are told as they were written.
+    const isWithin = path.length > 1 && findForm(String(name), taskForms) !== undefined;
+    return isWithin ? place(placeInSnake(path)) : path.map(String).join(".");
+  };
 }
 
 interface FoundFault extends PipelineFault {
@@ -106,7 +128,7 @@ function faultsOf(use: Use, rules: UseRules): FoundFault[] {
   }
   const node = merged(whole);
   const { faults: found } = certainly<unknown>(node, reader(use, rules), placeInSnake);
-  const odds = oddNames(node, subject);
+  const odds = oddNames(node, placesIn(use));
   // At the place of an odd name only its own fault is reported. The other fault would show the name as YAML reads
   // it, and the step doesn't know how it was written.
   const others = found
@@ -117,9 +139,13 @@ function faultsOf(use: Use, rules: UseRules): FoundFault[] {
 }
 
 /** What YAML makes of values that stand for texts. Where a fault is told, it is left out. */
-function changesIn({ kind, given, subject }: Use, faults: readonly PipelineFault[]): PipelineFault[] {
+function changesIn(
+  { kind, given, subject }: Use,
+  placeOf: PlaceOf,
+  faults: readonly PipelineFault[],
+): PipelineFault[] {
   return given
-    .flatMap((part) => changedTexts(part, kind))
+    .flatMap((part) => changedTexts(part, kind, placeOf))
     .filter(({ line, column }) => !faults.some((fault) => fault.line === line && fault.column === column))
     .map((change) => ({ ...change, message: `${subject}: ${change.message}` }));
 }
@@ -191,13 +217,14 @@ function asEnvironment(params: Readonly<Record<string, unknown>>): Record<string
 }
 
 /** Names that YAML doesn't read as text: `N: 1` is read as `false: 1`. */
-function oddNames(node: Located, place: string): PipelineFault[] {
-  if (node.kind === "list") return node.items.flatMap((item) => oddNames(item, place));
+function oddNames(node: Located, placeOf: PlaceOf, path: readonly PropertyKey[] = []): PipelineFault[] {
+  if (node.kind === "list")
+    return node.items.flatMap((item, index) => oddNames(item, placeOf, [...path, index]));
   if (node.kind === "scalar") return [];
   return [...node.entries].flatMap(([name, entry]) => {
-    const within = oddNames(entry.node, `${place}.${name}`);
+    const within = oddNames(entry.node, placeOf, [...path, name]);
     if (entry.written === undefined || entry.written === name) return within;
-    const message = `${place}: YAML reads the name ${entry.written} as ${name}: put it in quotes`;
+    const message = `${placeOf(path)}: YAML reads the name ${entry.written} as ${name}: put it in quotes`;
     return [{ ...placeIn(entry.at), message }, ...within];
   });
 }

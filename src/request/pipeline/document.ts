@@ -47,6 +47,8 @@ const mostValues = 200_000;
 /** Deepest nesting of lists and maps. A list with an alias of itself has no end. */
 const deepestNesting = 100;
 
+const tooDeep = `this is nested over ${deepestNesting} levels deep, or contains itself by an alias`;
+
 /**
  * Reads a pipeline as Concourse does, by YAML 1.1, in which `yes` and `N` are booleans.
  * @param file its name, for messages
@@ -68,17 +70,14 @@ export function readYaml(text: string, file: string): Located {
   const [error] = document.errors;
   if (error !== undefined) {
     const isTooDeep = error.code === "RESOURCE_EXHAUSTION";
-    const fault = isTooDeep ? "is nested too deeply" : `this is not YAML: ${error.message}`;
+    const fault = isTooDeep ? tooDeep : `this is not YAML: ${error.message}`;
     throw new UserError(`${placed(placeOf(error.pos[0]))}: ${fault}`);
   }
   let values = 0;
   const read = (given: unknown, at: Position, depth: number): Located => {
     values++;
     if (values > mostValues) throw new UserError(`${file}: has over ${mostValues} values`);
-    if (depth > deepestNesting)
-      throw new UserError(
-        `${placed(at)}: is nested over ${deepestNesting} levels deep, or contains itself by an alias`,
-      );
+    if (depth > deepestNesting) throw new UserError(`${placed(at)}: ${tooDeep}`);
     const node = isAlias(given) ? given.resolve(document) : (given as Node | null | undefined);
     const place = isAlias(given) || node?.range == null ? at : placeOf(node.range[0]);
     if (isSeq(node))

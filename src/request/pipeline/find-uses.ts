@@ -52,14 +52,21 @@ export function findUses(pipeline: Located, more: readonly string[]): readonly U
     const given = [defaults.get(type), source].filter((part) => part !== undefined);
     const all = given.length === 0 ? [{ ...emptyMap, line: resource.line, column: resource.column }] : given;
     resources.set(name, all);
-    uses.push({ kind: "source", subject: `resource ${name}`, given: all, inputs: undefined });
+    uses.push({ kind: "source", subject: nameOfPart("resource", resource), given: all, inputs: undefined });
   }
   for (const job of itemsOf(pipeline, "jobs")) {
-    const subject = `job ${textOf(job, "name") ?? ""}`;
+    const subject = nameOfPart("job", job);
     for (const step of itemsOf(job, "plan")) walk(step, subject, { resources, images, uses });
     for (const hook of hooks) walk(entryOf(job, hook), subject, { resources, images, uses });
   }
   return uses;
+}
+
+/** `job build`, or `a job without a name`. */
+function nameOfPart(kind: "job" | "resource", node: Located): string {
+  const given = entryOf(node, "name");
+  const name = (given?.kind === "scalar" ? given.written : undefined) ?? textOf(node, "name");
+  return name === undefined || name === "" ? `a ${kind} without a name` : `${kind} ${name}`;
 }
 
 const emptyMap = { kind: "map", entries: new Map() } as const;

@@ -9,16 +9,20 @@ export const limitErrors = {
   ENOMEM: ["there is no memory for it", "Give the step or its worker more"],
 } as const;
 
+function told(code: keyof typeof limitErrors): string {
+  return limitErrors[code].join(". ");
+}
+
 type Sign = readonly [words: RegExp, meaning: string];
 
 /** What a program prints if a limit refuses it something, and what that means (strerror(3)). */
 const programSigns: readonly Sign[] = [
   [
     /\bfork\b.*resource temporarily unavailable|can(?:'t|not) fork|failed to create new OS thread|pthread_create failed/i,
-    limitErrors.EAGAIN.join(". "),
+    told("EAGAIN"),
   ],
-  [/: too many open files$/im, limitErrors.EMFILE.join(". ")],
-  [/: cannot allocate memory$|^[ \t]*fatal error: .*out of memory/im, limitErrors.ENOMEM.join(". ")],
+  [/: too many open files$/im, told("EMFILE")],
+  [/: cannot allocate memory$|^[ \t]*fatal error: .*out of memory/im, told("ENOMEM")],
 ];
 
 const limitSigns: readonly Sign[] = [
@@ -49,7 +53,5 @@ function meaningIn(words: string, signs: readonly Sign[]): string | undefined {
 
 /** What the error of a program's start means, if it is about a limit of the step's. Pure. */
 export function limitOfStart(code: string | undefined): string | undefined {
-  return Object.entries(limitErrors)
-    .find(([known]) => known === code)?.[1]
-    .join(". ");
+  return code === "EAGAIN" || code === "EMFILE" || code === "ENOMEM" ? told(code) : undefined;
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import type { Descriptor } from "../../src/image/descriptor.ts";
 import { hexOf } from "../../src/image/digest.ts";
@@ -18,10 +18,10 @@ import {
 } from "../support/images/image-writer.ts";
 import { makeSite, type Site } from "../support/runs/put-and-get.ts";
 import { assertFailedCleanly, type Run } from "../support/runs/resource.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
 import { startRegistry } from "../support/servers/registry.ts";
 
-const registry = await startRegistry({ takesUrls: true });
-after(() => registry[Symbol.asyncDispose]());
+const [registry] = await untilTestsEnd(startRegistry({ takesUrls: true }));
 
 /** A Dockerfile that needs the base's files, and one that only pushes its layers. */
 const uses = {

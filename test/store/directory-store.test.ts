@@ -152,13 +152,19 @@ async function asNobody<T>(act: () => Promise<T>): Promise<T> {
   }
 }
 
+/** A store in a folder, with one build, in which every user may put. */
+async function sharedStore(folder: string, content: string) {
+  await chmod(folder, 0o755);
+  const directory = join(folder, "builds");
+  const store = openDirectoryStore({ directory });
+  const version = await storeBuild(store, content);
+  await chmod(directory, 0o777);
+  return { directory, store, version };
+}
+
 test("what another user's put has left stays until a put of that user, and other puts go on", async () => {
   await using folder = await createPrivateFolder("test-store");
-  await chmod(folder.path, 0o755);
-  const directory = join(folder.path, "builds");
-  const store = openDirectoryStore({ directory });
-  const version = await storeBuild(store, "first");
-  await chmod(directory, 0o777);
+  const { directory, store, version } = await sharedStore(folder.path, "first");
   const staging = await mkdtemp(join(directory, ".staging-"));
   const replaced = join(directory, ".replaced-0a");
   await rename(join(directory, buildName(version)), replaced);
@@ -176,12 +182,8 @@ test("what another user's put has left stays until a put of that user, and other
 
 test("a build that this user may not read is told alike by its get and by a put of the same version", async () => {
   await using folder = await createPrivateFolder("test-store");
-  await chmod(folder.path, 0o755);
-  const directory = join(folder.path, "builds");
-  const store = openDirectoryStore({ directory });
-  const version = await storeBuild(store, "same");
+  const { directory, store, version } = await sharedStore(folder.path, "same");
   const build = join(directory, buildName(version));
-  await chmod(directory, 0o777);
   await chmod(build, 0o700);
   await asNobody(async () => {
     await store.prepare(signal);

@@ -4,11 +4,11 @@ import { once } from "node:events";
 import { chmod, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { execa } from "execa";
 import { bundledResource } from "../support/runs/bundled-resource.ts";
 import { processesOf } from "../support/runs/processes.ts";
-import { makeSite, type Site } from "../support/runs/put-and-get.ts";
+import { makeSite } from "../support/runs/put-and-get.ts";
 import {
   assertFailedCleanly,
   type Executable,
@@ -19,17 +19,12 @@ import {
 } from "../support/runs/resource.ts";
 import { injecting } from "../support/runs/strace.ts";
 import { toolEnvironment } from "../support/runs/test-step.ts";
+import { untilTestsEnd } from "../support/runs/until-tests-end.ts";
 
-let site: Site;
-let version: { digest: string };
-
-before(async () => {
-  site = await makeSite(
-    "RUN echo a > /a && ln /a /hard && ln -s a /symbolic && chown 1:1 /a && echo b > /B\n",
-  );
-  ({ version } = versionOf(await site.put({})));
-});
-after(() => site[Symbol.asyncDispose]());
+const [site] = await untilTestsEnd(
+  makeSite("RUN echo a > /a && ln /a /hard && ln -s a /symbolic && chown 1:1 /a && echo b > /B\n"),
+);
+const { version } = versionOf(await site.put({}));
 
 /** A new path in the site's folder, at which nothing is. */
 const place = () => join(site.folder, crypto.randomUUID());
